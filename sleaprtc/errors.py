@@ -1,0 +1,296 @@
+"""Every error that this package raises on purpose.
+
+One tree under :class:`SleapRTCError`. Each class carries a stable ``code`` for programs and an
+``exit_status`` for shells; ``str(error)`` is one sentence for a person.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_DONE = 0
+EXIT_JOB_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_NO_WORKER = 4
+EXIT_NETWORK = 5
+EXIT_INTERRUPTED = 130
+
+
+class SleapRTCError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        code: Stable identifier, upper case.
+        exit_status: What a command that ends with this error returns to its shell.
+    """
+
+    code: ClassVar[str] = "ERROR"
+    exit_status: ClassVar[int] = EXIT_JOB_FAILED
+
+
+# --- wrong usage or input -------------------------------------------------------------------
+
+
+class UsageError(SleapRTCError):
+    """Options, configuration or files that the person at the terminal can put right."""
+
+    code = "USAGE"
+    exit_status = EXIT_USAGE
+
+
+class InvalidDatasetError(UsageError):
+    """A dataset that isn't readable as what it claims to be, or holds nothing to train on."""
+
+    code = "INVALID_DATASET"
+
+
+class InvalidTrainingConfigError(UsageError):
+    """A training configuration that can't be read, or asks for what isn't allowed."""
+
+    code = "INVALID_CONFIG"
+
+
+# --- the wire -------------------------------------------------------------------------------
+
+
+class ProtocolError(SleapRTCError):
+    """The other side sent something that the protocol doesn't allow.
+
+    ``code`` is the wire's error code (protocol reference, section 2).
+    """
+
+    code = "INVALID_MESSAGE"
+    exit_status = EXIT_NETWORK
+
+
+class InvalidJSONError(ProtocolError):
+    """The bytes aren't a JSON document as RFC 8259 has it (NaN and repeated keys are refused too)."""
+
+    code = "INVALID_JSON"
+
+
+class InvalidMessageError(ProtocolError):
+    """A message lacks a field, or has one of the wrong JSON type."""
+
+    code = "INVALID_MESSAGE"
+
+
+class UnknownMessageTypeError(ProtocolError):
+    """The message's type is none that this side knows."""
+
+    code = "UNKNOWN_MESSAGE_TYPE"
+
+
+class InvalidFilterError(ProtocolError):
+    """A discovery filter has an unknown operator or an operand of the wrong type."""
+
+    code = "INVALID_FILTER"
+
+
+class TooLargeError(ProtocolError):
+    """A frame, or a part of one, exceeds its limit in :mod:`sleaprtc.protocol.limits`."""
+
+    code = "TOO_LARGE"
+
+
+# --- refused by the server ------------------------------------------------------------------
+
+
+class RefusedError(SleapRTCError):
+    """The signaling server doesn't let this peer do what it asked."""
+
+    code = "REFUSED"
+    exit_status = EXIT_REFUSED
+
+
+class RoomNotFoundError(RefusedError):
+    """No such room, or the wrong room token; the server gives one answer for both."""
+
+    code = "ROOM_NOT_FOUND"
+
+
+class RoomExpiredError(RefusedError):
+    """The room's time is over, or its creator deleted it."""
+
+    code = "ROOM_EXPIRED"
+
+
+class InvalidTokenError(RefusedError):
+    """The identity token is missing, malformed, forged or expired."""
+
+    code = "INVALID_TOKEN"
+
+
+class PeerIdTakenError(RefusedError):
+    """Another live peer of the room has this name."""
+
+    code = "PEER_ID_TAKEN"
+
+
+class IdentityMismatchError(RefusedError):
+    """A message names a sender that isn't the peer registered on its connection."""
+
+    code = "IDENTITY_MISMATCH"
+
+
+class NotInRoomError(RefusedError):
+    """Nothing is registered on this connection."""
+
+    code = "NOT_IN_ROOM"
+
+
+class RateLimitedError(RefusedError):
+    """Too many requests in too short a time."""
+
+    code = "RATE_LIMITED"
+
+
+class ForbiddenError(RefusedError):
+    """The room or peer belongs to somebody else."""
+
+    code = "FORBIDDEN"
+
+
+# --- network --------------------------------------------------------------------------------
+
+
+class NetworkError(SleapRTCError):
+    """A connection couldn't be made or was lost."""
+
+    code = "NETWORK"
+    exit_status = EXIT_NETWORK
+
+
+class SignalingUnreachableError(NetworkError):
+    """The signaling server doesn't answer at its address."""
+
+    code = "SIGNALING_UNREACHABLE"
+
+
+class SignalingLostError(NetworkError):
+    """The connection to the signaling server ended while it was in use."""
+
+    code = "SIGNALING_LOST"
+
+
+class PeerUnreachableError(NetworkError):
+    """The target isn't in this room, or its connection can't take the message."""
+
+    code = "PEER_NOT_IN_ROOM"
+
+
+class DeliveryFailedError(PeerUnreachableError):
+    """The target is in the room, but the message couldn't be handed to it."""
+
+    code = "DELIVERY_FAILED"
+
+
+class ConnectionFailedError(NetworkError):
+    """No WebRTC data channel came about between the two peers in the time given."""
+
+    code = "CONNECTION_FAILED"
+
+
+class ChannelClosedError(NetworkError):
+    """The data channel is closed, by either side or by the loss of its path."""
+
+    code = "CHANNEL_CLOSED"
+
+
+# --- transfer -------------------------------------------------------------------------------
+
+
+class TransferError(SleapRTCError):
+    """A file didn't get across."""
+
+    code = "TRANSFER_FAILED"
+    exit_status = EXIT_NETWORK
+
+
+class TransferRefusedError(TransferError):
+    """The receiver declined the file."""
+
+    code = "TRANSFER_REFUSED"
+
+
+class TransferAbortedError(TransferError):
+    """One side gave the transfer up midway."""
+
+    code = "TRANSFER_ABORTED"
+
+
+class DigestMismatchError(TransferError):
+    """What arrived isn't what was announced."""
+
+    code = "DIGEST_MISMATCH"
+
+
+class InvalidFileNameError(TransferError):
+    """A received file name that isn't a single, plain path component."""
+
+    code = "INVALID_NAME"
+
+
+class InvalidArchiveError(TransferError):
+    """A received archive with members that may not be unpacked."""
+
+    code = "INVALID_ARCHIVE"
+
+
+class StorageError(SleapRTCError):
+    """Local storage failed: disk full, folder not writable, database locked."""
+
+    code = "STORAGE"
+
+
+# --- jobs -----------------------------------------------------------------------------------
+
+
+class NoWorkerError(SleapRTCError):
+    """No worker fits, or none that fits accepted the job."""
+
+    code = "NO_WORKER"
+    exit_status = EXIT_NO_WORKER
+
+
+class JobFailedError(SleapRTCError):
+    """The job ran and ended without a result.
+
+    Args:
+        message: One sentence for a person.
+        error_code: The worker's code for what went wrong.
+        recoverable: True if the same job may succeed when it's tried again.
+    """
+
+    code = "JOB_FAILED"
+
+    def __init__(self, message: str, *, error_code: str = "JOB_FAILED", recoverable: bool = False) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.recoverable = recoverable
+
+
+class WorkerLostError(JobFailedError):
+    """The worker fell silent while the job was its."""
+
+    code = "WORKER_LOST"
+
+
+class TrainerError(SleapRTCError):
+    """Training couldn't be started, or ended without a usable model.
+
+    Args:
+        message: One sentence for a person.
+        error_code: Stable identifier of the cause.
+        recoverable: True if the same job may succeed when it's tried again.
+    """
+
+    code = "TRAINING_FAILED"
+
+    def __init__(
+        self, message: str, *, error_code: str = "TRAINING_FAILED", recoverable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.recoverable = recoverable

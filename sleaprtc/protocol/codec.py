@@ -1,0 +1,288 @@
+"""The only place where bytes become messages and messages become text.
+
+Strict where cattrs is lenient: a number is no string, a string no list, ``true`` no number. Everything
+that can be wrong with what arrives ends as a :class:`~sleaprtc.errors.ProtocolError`; nothing else
+ever leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
+from . import jobs, messages, transfer
+from .limits import MAX_JSON_DEPTH
+from .messages import JSONObject
+
+T = TypeVar("T")
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    decoded = dict(pairs)
+    if len(decoded) != len(pairs):
+        raise _RepeatedKeyError("an object has the same key twice")
+    return decoded
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object_without_repeats, parse_constant=_no_constant, parse_float=_finite_float
+)
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def decode_json_object(text: str | bytes) -> dict[str, Any]:
+    """Parses one JSON object.
+
+    Raises:
+        InvalidJSONError: Not JSON, not valid Unicode, too deep, or with a repeated key or a number
+            that isn't finite.
+        InvalidMessageError: JSON, but not an object.
+    """
+    try:
+        value = _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidJSONError(f"The message is not valid JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise InvalidMessageError("A message must be a JSON object.")
+    if _depth_exceeds(value, MAX_JSON_DEPTH):
+        raise InvalidJSONError(f"The message is nested more than {MAX_JSON_DEPTH} levels deep.")
+    return value
+
+
+# --- strict structuring ---------------------------------------------------------------------
+
+
+class _WrongTypeError(TypeError):
+    pass
+
+
+def _strict(kind: type[T], name: str) -> Callable[[Any, Any], T]:
+    def structure(value: Any, _: Any) -> T:
+        if type(value) is not kind:
+            raise _WrongTypeError(f"must be {name}")
+        return value
+
+    return structure
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise _WrongTypeError("must be a number")
+    return cast(float, value)
+
+
+def _object(value: Any, _: Any) -> JSONObject:
+    if type(value) is not dict:
+        raise _WrongTypeError("must be an object")
+    return cast(JSONObject, value)
+
+
+_converter = cattrs.Converter()
+_converter.register_structure_hook(str, _strict(str, "a string"))
+_converter.register_structure_hook(int, _strict(int, "an integer"))
+_converter.register_structure_hook(bool, _strict(bool, "true or false"))
+_converter.register_structure_hook(float, _number)
+
+
+def _is_mapping(kind: Any) -> bool:
+    return get_origin(kind) is Mapping
+
+
+_converter.register_structure_hook_func(_is_mapping, _object)
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+@_converter.register_structure_hook_factory(_is_tuple)
+def _structure_tuple(kind: Any) -> Callable[[Any, Any], tuple[Any, ...]]:
+    item_kind = get_args(kind)[0]
+
+    def structure(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise _WrongTypeError("must be a list")
+        return tuple(_converter.structure(item, item_kind) for item in value)
+
+    return structure
+
+
+@_converter.register_structure_hook_factory(attrs.has)
+def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
+    structure_fields = make_dict_structure_fn(cls, _converter, **_renames(cls))
+
+    def structure(value: Any, kind: Any) -> Any:
+        return structure_fields(_object(value, kind), kind)
+
+    return structure
+
+
+@_converter.register_unstructure_hook_factory(attrs.has)
+def _unstructure_attrs(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    unstructure_fields = make_dict_unstructure_fn(cls, _converter, **_renames(cls))
+
+    def unstructure(value: Any) -> dict[str, Any]:
+        return {key: part for key, part in unstructure_fields(value).items() if part is not None}
+
+    return unstructure
+
+
+def _structure_ice_server(value: Any, kind: Any) -> messages.IceServer:
+    """WebRTC lets ``urls`` be one string or a list of them."""
+    fields = dict(_object(value, kind))
+    if isinstance(fields.get("urls"), str):
+        fields["urls"] = [fields["urls"]]
+    return _ice_server_fields(fields, kind)
+
+
+def _renames(cls: type[Any]) -> dict[str, Any]:
+    if cls is messages.Candidate:
+        return {
+            "sdp_mid": override(rename="sdpMid"),
+            "sdp_mline_index": override(rename="sdpMLineIndex"),
+        }
+    return {}
+
+
+_ice_server_fields = make_dict_structure_fn(messages.IceServer, _converter)
+_converter.register_structure_hook(messages.IceServer, _structure_ice_server)
+
+
+def _first_fault(error: BaseException, path: str = "") -> str:
+    """Names the first field that is wrong, from the innermost of cattrs' error groups."""
+    if isinstance(error, cattrs.ClassValidationError):
+        with_notes, without = error.group_exceptions()
+        if with_notes:
+            inner, note = with_notes[0]
+            return _first_fault(inner, f"{path}.{note.name}" if path else note.name)
+        return _first_fault(without[0], path)
+    if isinstance(error, KeyError):
+        missing = error.args[0]
+        return f"{f'{path}.{missing}' if path and path != missing else missing} is missing"
+    if isinstance(error, _WrongTypeError):
+        return f"{path or 'the message'} {error}"
+    return f"{path or 'the message'} is not valid"
+
+
+def _structure(value: dict[str, Any], cls: type[T], kind: str) -> T:
+    try:
+        return _converter.structure(value, cls)
+    except (cattrs.BaseValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InvalidMessageError(f"{kind}: {_first_fault(error)}.") from error
+
+
+def _by_name(key: str, *classes: type[Any]) -> dict[str, type[Any]]:
+    return {getattr(cls, key): cls for cls in classes}
+
+
+_CLIENT_MESSAGES = _by_name("type", *get_args(messages.ClientMessage))
+_SERVER_MESSAGES = _by_name("type", *get_args(messages.ServerMessage))
+_JOB_MESSAGES = _by_name("app_message_type", *get_args(jobs.JobMessage))
+_TRANSFER_FRAMES = _by_name("type", *get_args(transfer.TransferFrame))
+
+
+def _decode_tagged(value: dict[str, Any], key: str, classes: dict[str, type[Any]]) -> Any:
+    kind = value.get(key)
+    if not isinstance(kind, str):
+        raise InvalidMessageError(f"A message must have a string field `{key}`.")
+    cls = classes.get(kind)
+    if cls is None:
+        raise UnknownMessageTypeError(f"Unknown message type {kind[:64]!r}.")
+    return _structure(value, cls, kind)
+
+
+# --- decoding -------------------------------------------------------------------------------
+
+
+def decode_client_message(text: str | bytes) -> messages.ClientMessage:
+    """Reads what a peer sent to the server.
+
+    Raises:
+        ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
+    """
+    return cast(messages.ClientMessage, _decode_tagged(decode_json_object(text), "type", _CLIENT_MESSAGES))
+
+
+def decode_server_message(text: str | bytes) -> messages.ServerMessage:
+    """Reads what the server sent to a peer.
+
+    Raises:
+        ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
+    """
+    return cast(messages.ServerMessage, _decode_tagged(decode_json_object(text), "type", _SERVER_MESSAGES))
+
+
+def decode_job_message(payload: JSONObject) -> jobs.JobMessage:
+    """Reads the payload of a peer message.
+
+    Raises:
+        ProtocolError: As InvalidMessageError or UnknownMessageTypeError.
+    """
+    return cast(jobs.JobMessage, _decode_tagged(dict(payload), "app_message_type", _JOB_MESSAGES))
+
+
+def decode_transfer_frame(text: str) -> transfer.TransferFrame:
+    """Reads a control frame of the data channel.
+
+    Raises:
+        ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
+    """
+    return cast(transfer.TransferFrame, _decode_tagged(decode_json_object(text), "type", _TRANSFER_FRAMES))
+
+
+# --- encoding -------------------------------------------------------------------------------
+
+
+def _encode_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def encode_message(message: messages.ClientMessage | messages.ServerMessage) -> str:
+    """Writes a signaling message; fields that are ``None`` are left out."""
+    return _encode_json({"type": message.type, **_converter.unstructure(message)})
+
+
+def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
+    """Turns a job message into the payload of a peer message."""
+    return {"app_message_type": message.app_message_type, **_converter.unstructure(message)}
+
+
+def encode_transfer_frame(frame: transfer.TransferFrame) -> str:
+    """Writes a control frame of the data channel."""
+    return _encode_json({"type": frame.type, **_converter.unstructure(frame)})

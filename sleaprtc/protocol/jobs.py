@@ -1,0 +1,225 @@
+"""Job messages between client and worker: the ``payload`` of a peer message (protocol reference, section 3).
+
+Sizes are in MiB, progress is 0.0 to 1.0, durations carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+import attrs
+
+from .limits import JOB_RESPONSE_TIMEOUT_SEC
+from .messages import JSONObject
+
+
+@attrs.frozen
+class DatasetInfo:
+    """What the client says of its dataset before it sends it."""
+
+    format: str = "slp"
+    frame_count: int | None = None
+    skeleton_type: str | None = None
+    estimated_size_mb: float | None = None
+
+
+@attrs.frozen
+class Requirements:
+    """What a worker must have; ``sleap_version`` is the client's own version where it has one."""
+
+    min_gpu_memory_mb: float = 0
+    estimated_duration_minutes: float | None = None
+    sleap_version: str | None = None
+
+
+@attrs.frozen
+class WorkerInfo:
+    """The worker's load at the time of its answer; utilisation is 0.0 to 1.0."""
+
+    gpu_utilization: float | None = None
+    available_memory_mb: float | None = None
+
+
+@attrs.frozen
+class JobRequest:
+    """Asks a worker whether it would run a job."""
+
+    app_message_type: ClassVar[str] = "job_request"
+    job_id: str
+    job_type: str
+    dataset_info: DatasetInfo = DatasetInfo()
+    config: JSONObject = attrs.field(factory=dict)
+    requirements: Requirements = Requirements()
+    timeout_ms: float = JOB_RESPONSE_TIMEOUT_SEC * 1000
+    model_info: JSONObject | None = None
+
+
+@attrs.frozen
+class JobResponse:
+    """A worker's yes, with its estimates, or its no, with the reason."""
+
+    app_message_type: ClassVar[str] = "job_response"
+    job_id: str
+    accepted: bool
+    estimated_start_time_sec: float | None = None
+    estimated_duration_minutes: float | None = None
+    worker_info: WorkerInfo | None = None
+    reason: str | None = None
+    retry_after_sec: float | None = None
+
+
+@attrs.frozen
+class JobAssignment:
+    """The client's choice fell on this worker."""
+
+    app_message_type: ClassVar[str] = "job_assignment"
+    job_id: str
+    initiate_connection: bool = True
+
+
+@attrs.frozen
+class StatusDetails:
+    """How far training is.
+
+    ``model`` is the head in training and ``device`` the one really used; both are additions that
+    other implementations ignore.
+    """
+
+    current_epoch: int | None = None
+    total_epochs: int | None = None
+    current_loss: float | None = None
+    val_loss: float | None = None
+    estimated_remaining_minutes: float | None = None
+    model: str | None = None
+    device: str | None = None
+
+
+@attrs.frozen
+class JobStatus:
+    """A sign of life; ``seq`` grows by one so that a gap is seen."""
+
+    app_message_type: ClassVar[str] = "job_status"
+    job_id: str
+    status: str
+    progress: float = 0.0
+    details: StatusDetails = StatusDetails()
+    message: str | None = None
+    seq: int | None = None
+
+
+@attrs.frozen
+class JobResult:
+    """What came out; a training job fills the first group, an inference job the second.
+
+    ``file_count`` is how many files the worker is about to send (one where it isn't said).
+    """
+
+    model_size_mb: float | None = None
+    final_loss: float | None = None
+    training_duration_minutes: float | None = None
+    total_epochs: int | None = None
+
+    predictions_size_mb: float | None = None
+    frame_count: int | None = None
+    inference_duration_seconds: float | None = None
+
+    file_count: int | None = None
+    device: str | None = None
+
+
+@attrs.frozen
+class JobComplete:
+    """The job is done and its result can be fetched over the data channel."""
+
+    app_message_type: ClassVar[str] = "job_complete"
+    job_id: str
+    status: str = "completed"
+    result: JobResult = JobResult()
+    transfer_method: str = "webrtc_datachannel"
+    ready_for_download: bool = True
+
+
+@attrs.frozen
+class JobError:
+    """Why a job failed; ``message`` is a sentence for a person."""
+
+    code: str
+    message: str
+    recoverable: bool = False
+
+
+@attrs.frozen
+class JobFailed:
+    """The job ended without a result."""
+
+    app_message_type: ClassVar[str] = "job_failed"
+    job_id: str
+    error: JobError
+    status: str = "failed"
+    partial_results: JSONObject | None = None
+
+
+@attrs.frozen
+class JobCancel:
+    """The client no longer wants this job from this worker."""
+
+    app_message_type: ClassVar[str] = "job_cancel"
+    job_id: str
+    reason: str | None = None
+
+
+@attrs.frozen
+class JobCancelled:
+    """The worker has dropped the job."""
+
+    app_message_type: ClassVar[str] = "job_cancelled"
+    job_id: str
+    status: str = "cancelled"
+    cleanup_complete: bool = True
+
+
+@attrs.frozen
+class JobStop:
+    """End training early and keep the best model; the job then completes as usual."""
+
+    app_message_type: ClassVar[str] = "job_stop"
+    job_id: str
+
+
+@attrs.frozen
+class WorkerHeartbeat:
+    """A worker's sign of life to the client of a job."""
+
+    app_message_type: ClassVar[str] = "worker_heartbeat"
+    timestamp: float
+    status: str
+    gpu_utilization: float | None = None
+    active_jobs: int = 0
+    job_id: str | None = None
+
+
+@attrs.frozen
+class AppError:
+    """Either side's word that it can't make sense of what it was sent."""
+
+    app_message_type: ClassVar[str] = "app_error"
+    error_code: str
+    message: str
+    recoverable: bool = False
+    details: JSONObject | None = None
+    job_id: str | None = None
+
+
+JobMessage: TypeAlias = (
+    JobRequest
+    | JobResponse
+    | JobAssignment
+    | JobStatus
+    | JobComplete
+    | JobFailed
+    | JobCancel
+    | JobCancelled
+    | JobStop
+    | WorkerHeartbeat
+    | AppError
+)

@@ -1,0 +1,64 @@
+"""Every limit and duration of the wire, with its unit and its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIB: Final = 2**20
+
+# --- durations the protocol fixes (protocol reference, "Jobs" and "HTTP") -------------------
+
+ROOM_TTL_SEC: Final = 2 * 60 * 60
+JOB_RESPONSE_TIMEOUT_SEC: Final = 5.0
+RESERVATION_SEC: Final = 10.0
+STATUS_INTERVAL_SEC: Final = 5.0
+"""A running job says something at least this often, even where no epoch ends."""
+
+REGISTRATION_TIMEOUT_SEC: Final = 10.0
+"""A connection that hasn't registered by then is closed with 4008."""
+
+ID_TOKEN_TTL_SEC: Final = 24 * 60 * 60
+
+# --- signaling ------------------------------------------------------------------------------
+
+MAX_FRAME_BYTES: Final = 256 * 1024
+"""Largest frame that the server reads. An SDP with candidates is under 10 KiB."""
+
+MAX_SERVER_FRAME_BYTES: Final = 16 * MIB
+"""Largest frame that a peer reads from the server: a `peer_list` of a thousand peers is about 1 MiB."""
+
+MAX_JSON_DEPTH: Final = 32
+"""Nesting of a message. The protocol's own deepest message has six levels."""
+
+MAX_METADATA_BYTES: Final = 32 * 1024
+MAX_TAGS: Final = 64
+MAX_PROPERTIES: Final = 128
+MAX_NAME_CHARS: Final = 128
+"""Peer ids, roles, tags, property names and job ids."""
+
+MAX_SDP_BYTES: Final = 64 * 1024
+MAX_CANDIDATE_BYTES: Final = 2 * 1024
+MAX_PEERS_PER_ROOM: Final = 2000
+MAX_ROOMS_PER_ACCOUNT: Final = 100
+MAX_HTTP_BODY_BYTES: Final = 64 * 1024
+
+OUTBOX_MESSAGES: Final = 512
+"""Messages waiting for one peer's socket. A peer that lets more pile up is closed with 1013."""
+
+MAX_MESSAGES_PER_SEC: Final = 2000
+MESSAGE_BURST: Final = 4000
+"""Token bucket for what one connection may send: well above ICE trickling, below a flood."""
+
+# --- transfer -------------------------------------------------------------------------------
+
+DATA_CHANNEL_LABEL: Final = "sleap-rtc"
+CHUNK_BYTES: Final = 16 * 1024
+"""One binary message. RFC 8831, section 6.6, names 16 KiB as what every implementation takes."""
+
+ACK_INTERVAL_BYTES: Final = 1 * MIB
+"""A receiver acknowledges what it has written at least every 4 MiB (protocol); we do it more often."""
+
+MAX_UNACKNOWLEDGED_BYTES: Final = 8 * MIB
+"""What a sender lets be in flight. Above the 4 MiB that may lie between two acknowledgements."""
+
+MAX_CONTROL_FRAME_BYTES: Final = 16 * 1024

@@ -1,0 +1,185 @@
+"""Signaling messages between a peer and the server (protocol reference, section 2).
+
+Each class is one value of the wire's ``type``. Field names are the wire's, but for the two that the
+wire spells in camel case. Times are Unix epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import attrs
+
+JSONObject: TypeAlias = Mapping[str, Any]
+"""A decoded JSON object whose inside is somebody else's business."""
+
+
+@attrs.frozen
+class Metadata:
+    """What a peer says of itself; the server stores and filters it, and doesn't interpret it.
+
+    ``None`` means that the peer left the part out, which in an update means "as it was".
+    """
+
+    tags: tuple[str, ...] | None = None
+    properties: JSONObject | None = None
+
+
+@attrs.frozen
+class IceServer:
+    """A STUN or TURN server, as in WebRTC's ``RTCIceServer``."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
+# --- from a peer ----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Register:
+    """Joins a room under a name."""
+
+    type: ClassVar[str] = "register"
+    peer_id: str
+    room_id: str
+    token: str = attrs.field(repr=False)
+    id_token: str = attrs.field(repr=False)
+    role: str = "peer"
+    metadata: Metadata = Metadata()
+    resume_token: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class DiscoverPeers:
+    """Asks who in the room fits; ``filters`` is read by :mod:`sleaprtc.rooms.filters`."""
+
+    type: ClassVar[str] = "discover_peers"
+    from_peer_id: str
+    filters: JSONObject
+
+
+@attrs.frozen
+class UpdateMetadata:
+    """Changes the sender's own metadata."""
+
+    type: ClassVar[str] = "update_metadata"
+    peer_id: str
+    metadata: Metadata
+
+
+# --- routed from peer to peer ---------------------------------------------------------------
+
+
+@attrs.frozen
+class PeerMessage:
+    """An application message; the server never reads ``payload``."""
+
+    type: ClassVar[str] = "peer_message"
+    from_peer_id: str
+    to_peer_id: str
+    payload: JSONObject
+
+
+@attrs.frozen
+class Offer:
+    """A WebRTC session description that proposes a connection."""
+
+    type: ClassVar[str] = "offer"
+    sender: str
+    target: str
+    sdp: str
+
+
+@attrs.frozen
+class Answer:
+    """The session description that takes up an :class:`Offer`."""
+
+    type: ClassVar[str] = "answer"
+    sender: str
+    target: str
+    sdp: str
+
+
+@attrs.frozen
+class Candidate:
+    """One ICE candidate, as a ``candidate:`` attribute without its ``a=``."""
+
+    type: ClassVar[str] = "candidate"
+    sender: str
+    target: str
+    candidate: str
+    sdp_mid: str | None = "0"
+    sdp_mline_index: int | None = None
+
+
+# --- from the server ------------------------------------------------------------------------
+
+
+@attrs.frozen
+class RegisteredAuth:
+    """The server's word that a registration holds."""
+
+    type: ClassVar[str] = "registered_auth"
+    room_id: str
+    token: str = attrs.field(repr=False)
+    peer_id: str
+    expires_at: float | None = None
+    ice_servers: tuple[IceServer, ...] = ()
+    resume_token: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class PeerInfo:
+    """One peer of a room, as discovery shows it."""
+
+    peer_id: str
+    role: str
+    metadata: Metadata
+    connected_at: float
+
+
+@attrs.frozen
+class PeerList:
+    """The answer to :class:`DiscoverPeers`, without the asker."""
+
+    type: ClassVar[str] = "peer_list"
+    to_peer_id: str
+    count: int
+    peers: tuple[PeerInfo, ...]
+
+
+@attrs.frozen
+class MetadataUpdated:
+    """The answer to :class:`UpdateMetadata`: the whole metadata as it now is."""
+
+    type: ClassVar[str] = "metadata_updated"
+    peer_id: str
+    metadata: Metadata
+
+
+@attrs.frozen
+class ErrorMessage:
+    """Told to the peer that caused it; ``reason`` repeats the text for refused registrations."""
+
+    type: ClassVar[str] = "error"
+    code: str
+    message: str
+    reason: str | None = None
+
+
+@attrs.frozen
+class RoomClosed:
+    """The room ended; ``reason`` is ``"expired"`` or ``"deleted"``."""
+
+    type: ClassVar[str] = "room_closed"
+    reason: str
+
+
+RoutedMessage: TypeAlias = PeerMessage | Offer | Answer | Candidate
+ClientMessage: TypeAlias = Register | DiscoverPeers | UpdateMetadata | RoutedMessage
+ServerMessage: TypeAlias = (
+    RegisteredAuth | PeerList | MetadataUpdated | ErrorMessage | RoomClosed | RoutedMessage
+)

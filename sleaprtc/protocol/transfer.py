@@ -1,0 +1,77 @@
+"""Control frames of a file transfer on the data channel (protocol reference, section 4).
+
+A control frame is a text message, a JSON object whose ``type`` names it. Binary messages are the bytes
+of the file in flight in that direction.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+import attrs
+
+
+@attrs.frozen
+class FileOffer:
+    """Announces a file before its bytes.
+
+    ``digest`` is ``"sha256:HEX"`` or ``"blake3:HEX"``; ``purpose`` is ``dataset``, ``config``,
+    ``model`` or ``predictions``. ``job_id`` is an addition that other implementations ignore.
+    """
+
+    type: ClassVar[str] = "file_offer"
+    transfer_id: str
+    name: str
+    size_bytes: int
+    digest: str
+    purpose: str
+    job_id: str | None = None
+
+
+@attrs.frozen
+class FileAccept:
+    """The receiver wants the bytes from ``offset_bytes`` on; all of them present means none."""
+
+    type: ClassVar[str] = "file_accept"
+    transfer_id: str
+    offset_bytes: int = 0
+
+
+@attrs.frozen
+class FileRefuse:
+    """The receiver doesn't want the file."""
+
+    type: ClassVar[str] = "file_refuse"
+    transfer_id: str
+    code: str
+    message: str
+
+
+@attrs.frozen
+class FileAck:
+    """``received_bytes`` of the file are written."""
+
+    type: ClassVar[str] = "file_ack"
+    transfer_id: str
+    received_bytes: int
+
+
+@attrs.frozen
+class FileDone:
+    """The digest holds and the file is in its place."""
+
+    type: ClassVar[str] = "file_done"
+    transfer_id: str
+
+
+@attrs.frozen
+class FileAbort:
+    """Either side gives the transfer up."""
+
+    type: ClassVar[str] = "file_abort"
+    transfer_id: str
+    code: str
+    message: str
+
+
+TransferFrame: TypeAlias = FileOffer | FileAccept | FileRefuse | FileAck | FileDone | FileAbort

@@ -1,0 +1,1 @@
+"""WebRTC peer connections: one data channel between two peers of a room."""

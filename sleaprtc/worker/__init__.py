@@ -1,0 +1,1 @@
+"""The worker: takes jobs from a room, trains, and sends the model back."""

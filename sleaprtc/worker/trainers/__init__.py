@@ -1,0 +1,1 @@
+"""What trains: one abstract trainer, and sleap-nn behind it."""
