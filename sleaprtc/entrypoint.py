@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import trio
 
 from .errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, SleapRTCError
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yields the exceptions inside (groups inside) a group, or the exception itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
+from .exception_groups import leaves
 
 
 def exit_status_and_sentence(error: BaseException) -> tuple[int, str] | None:

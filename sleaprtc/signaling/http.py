@@ -1,0 +1,127 @@
+"""Sign-in and rooms, over the signaling server's HTTP port (protocol reference, section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import attrs
+import httpx
+
+from ..errors import InvalidMessageError, SignalingUnreachableError, UsageError
+from ..protocol.codec import decode_json_object
+from ..protocol.messages import JSONObject
+from .refusals import from_http_status
+
+HTTP_TIMEOUT_SEC: Final = 10.0
+
+
+@attrs.frozen
+class Endpoints:
+    """Where a signaling server listens: its WebSocket and its HTTP address."""
+
+    ws_url: str
+    http_url: str
+
+
+@attrs.frozen
+class Account:
+    """An identity at the server; the token proves it and is a secret."""
+
+    username: str
+    id_token: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Room:
+    """A room and the token that lets peers in; ``expires_at`` is in Unix epoch seconds, where known."""
+
+    room_id: str
+    token: str = attrs.field(repr=False)
+    expires_at: float | None = None
+
+
+class SignalingHTTP:
+    """The HTTP calls of a signaling server. Made by :func:`open_http`.
+
+    Every call raises SignalingUnreachableError where the server doesn't answer, and RefusedError (one of its
+    kinds) where it says no.
+    """
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def sign_in(self) -> Account:
+        """Gets an anonymous identity."""
+        answer = await self._post("/anonymous-signin", {})
+        return Account(_text(answer, "username"), _text(answer, "id_token"))
+
+    async def create_room(self, account: Account) -> Room:
+        """Makes a room that belongs to ``account``."""
+        answer = await self._post("/create-room", {}, account)
+        return Room(_text(answer, "room_id"), _text(answer, "token"), _seconds(answer))
+
+    async def renew_room(self, account: Account, room_id: str) -> float | None:
+        """Lets the account's own room live on from now; returns its new end, in epoch seconds."""
+        return _seconds(await self._post("/renew-room", {"room_id": room_id}, account))
+
+    async def delete_room(self, account: Account, room_id: str) -> None:
+        """Ends the account's own room for everyone in it."""
+        await self._post("/delete-peers-and-room", {"room_id": room_id}, account)
+
+    async def _post(self, path: str, body: JSONObject, account: Account | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {account.id_token}"} if account else {}
+        try:
+            response = await self._client.post(path, json=body, headers=headers)
+        except httpx.TimeoutException as error:
+            raise SignalingUnreachableError(
+                f"The signaling server at {self._client.base_url} doesn't answer."
+            ) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise SignalingUnreachableError(
+                f"The signaling server at {self._client.base_url} can't be reached: "
+                f"{error or type(error).__name__}."
+            ) from error
+        try:
+            answer = decode_json_object(response.content)
+        except Exception as error:
+            raise SignalingUnreachableError(
+                f"What answers at {self._client.base_url} is not a signaling server."
+            ) from error
+        if response.is_error:
+            message = answer.get("message")
+            raise from_http_status(
+                response.status_code,
+                message if isinstance(message, str) else f"HTTP status {response.status_code}.",
+            )
+        return answer
+
+
+def _text(answer: JSONObject, key: str) -> str:
+    value = answer.get(key)
+    if not isinstance(value, str):
+        raise InvalidMessageError(f"The signaling server's answer lacks {key}.")
+    return value
+
+
+def _seconds(answer: JSONObject) -> float | None:
+    value = answer.get("expires_at")
+    return float(value) if isinstance(value, int | float) else None
+
+
+@asynccontextmanager
+async def open_http(http_url: str) -> AsyncIterator[SignalingHTTP]:
+    """Opens a client for the HTTP port at ``http_url``.
+
+    Raises:
+        UsageError: The URL is not an http or https URL.
+    """
+    if not http_url.startswith(("http://", "https://")):
+        raise UsageError(f"{http_url!r} is not an address of the form http://HOST:PORT.")
+    try:
+        client = httpx.AsyncClient(base_url=http_url, timeout=HTTP_TIMEOUT_SEC, trust_env=False)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise UsageError(f"{http_url!r} is not a valid address: {error}.") from error
+    async with client:
+        yield SignalingHTTP(client)

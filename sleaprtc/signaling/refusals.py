@@ -1,0 +1,85 @@
+"""The server's error codes, close codes and HTTP statuses as this package's errors."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import (
+    DeliveryFailedError,
+    ForbiddenError,
+    IdentityMismatchError,
+    InvalidFilterError,
+    InvalidJSONError,
+    InvalidMessageError,
+    InvalidTokenError,
+    NotInRoomError,
+    PeerIdTakenError,
+    PeerUnreachableError,
+    RateLimitedError,
+    RefusedError,
+    RoomExpiredError,
+    RoomNotFoundError,
+    SignalingLostError,
+    SignalingUnreachableError,
+    SleapRTCError,
+    TooLargeError,
+    UnknownMessageTypeError,
+)
+from ..protocol.messages import ErrorMessage
+
+_BY_CODE: Final[dict[str, type[SleapRTCError]]] = {
+    cls.code: cls
+    for cls in (
+        DeliveryFailedError,
+        IdentityMismatchError,
+        InvalidFilterError,
+        InvalidJSONError,
+        InvalidMessageError,
+        InvalidTokenError,
+        NotInRoomError,
+        PeerIdTakenError,
+        PeerUnreachableError,
+        RateLimitedError,
+        RoomExpiredError,
+        RoomNotFoundError,
+        TooLargeError,
+        UnknownMessageTypeError,
+    )
+}
+
+_BY_CLOSE_CODE: Final[dict[int, tuple[type[SleapRTCError], str]]] = {
+    1009: (TooLargeError, "The signaling server refused a message as too large."),
+    4001: (InvalidTokenError, "The signaling server doesn't accept the identity token."),
+    4003: (RoomNotFoundError, "No such room, or the wrong room token."),
+    4004: (RoomExpiredError, "The room has expired or was deleted."),
+    4009: (PeerIdTakenError, "Another peer of the room has this name."),
+    4029: (RateLimitedError, "The signaling server closed the connection: too many messages."),
+}
+
+_BY_HTTP_STATUS: Final[dict[int, type[SleapRTCError]]] = {
+    401: InvalidTokenError,
+    403: ForbiddenError,
+    404: RoomNotFoundError,
+    429: RateLimitedError,
+}
+
+
+def from_error_message(error: ErrorMessage) -> SleapRTCError:
+    """Turns what the server says into an error that can be raised."""
+    return _BY_CODE.get(error.code, RefusedError)(error.message)
+
+
+def from_close_code(code: int, reason: str | None) -> SleapRTCError:
+    """Turns the close code of a WebSocket (protocol reference, section 2) into an error."""
+    if code in _BY_CLOSE_CODE:
+        kind, sentence = _BY_CLOSE_CODE[code]
+        return kind(sentence)
+    detail = f" ({code}{f', {reason}' if reason else ''})"
+    return SignalingLostError(f"The connection to the signaling server was lost{detail}.")
+
+
+def from_http_status(status: int, message: str) -> SleapRTCError:
+    """Turns an HTTP failure into an error; the text is the server's own."""
+    if status >= 500:
+        return SignalingUnreachableError(f"The signaling server can't serve just now: {message}")
+    return _BY_HTTP_STATUS.get(status, RefusedError)(message)

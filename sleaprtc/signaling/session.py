@@ -1,0 +1,259 @@
+"""One registered WebSocket connection to the signaling server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    HandshakeError,
+    WebSocketConnection,
+    connect_websocket_url,
+)
+
+from ..errors import (
+    InvalidFilterError,
+    ProtocolError,
+    RoomExpiredError,
+    SignalingLostError,
+    SignalingUnreachableError,
+    SleapRTCError,
+    UsageError,
+)
+from ..exception_groups import single_error
+from ..protocol.codec import decode_server_message, encode_message
+from ..protocol.limits import MAX_SERVER_FRAME_BYTES
+from ..protocol.messages import (
+    ClientMessage,
+    DiscoverPeers,
+    ErrorMessage,
+    JSONObject,
+    Metadata,
+    MetadataUpdated,
+    PeerInfo,
+    PeerList,
+    Register,
+    RegisteredAuth,
+    RoomClosed,
+    RoutedMessage,
+    ServerMessage,
+    UpdateMetadata,
+)
+from .refusals import from_close_code, from_error_message
+
+CONNECT_TIMEOUT_SEC: Final = 10.0
+DISCONNECT_TIMEOUT_SEC: Final = 2.0
+REQUEST_TIMEOUT_SEC: Final = 10.0
+PING_INTERVAL_SEC: Final = 30.0
+PONG_TIMEOUT_SEC: Final = 60.0
+"""With the interval before it, a server that is gone without a word is noticed after 90 seconds."""
+
+Inbound: TypeAlias = RoutedMessage | ErrorMessage
+"""What a session hands on: messages from other peers, and errors that answer no request of ours."""
+
+
+class Session:
+    """A peer's place in a room. Made by :func:`open_session`.
+
+    Attributes:
+        registration: What the server answered, with the room's end and its ICE servers.
+    """
+
+    def __init__(self, websocket: WebSocketConnection, registration: RegisteredAuth) -> None:
+        self.registration = registration
+        self._websocket = websocket
+        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](math.inf)
+        self._answers_send, self._answers = trio.open_memory_channel[
+            PeerList | MetadataUpdated | ErrorMessage
+        ](math.inf)
+        self._request_lock = trio.Lock()
+        self._request_pending = False
+        self._ending: SleapRTCError | None = None
+
+    @property
+    def peer_id(self) -> str:
+        """The name that this peer has in the room."""
+        return self.registration.peer_id
+
+    async def send(self, message: ClientMessage) -> None:
+        """Sends one message.
+
+        Raises:
+            SignalingLostError: The connection is gone.
+        """
+        try:
+            await self._websocket.send_message(encode_message(message))
+        except ConnectionClosed as error:
+            raise self._lost() from error
+
+    async def receive(self) -> Inbound:
+        """Waits for the next message from another peer, or an error about one of ours.
+
+        Raises:
+            SignalingLostError: The connection is gone.
+            RoomExpiredError: The room ended.
+            RefusedError: The server closed the connection and said why.
+        """
+        try:
+            return await self._inbound.receive()
+        except trio.EndOfChannel:
+            raise self._lost() from None
+
+    async def discover(self, filters: JSONObject) -> tuple[PeerInfo, ...]:
+        """Asks who in the room fits ``filters`` (protocol reference, section 2).
+
+        Raises:
+            InvalidFilterError: The server can't read the filters.
+            SignalingLostError: The connection is gone, or no answer came within ten seconds.
+        """
+        answer = await self._request(DiscoverPeers(self.peer_id, filters))
+        if not isinstance(answer, PeerList):
+            raise ProtocolError("The signaling server answered a discovery with something else.")
+        return answer.peers
+
+    async def update_metadata(self, metadata: Metadata) -> Metadata:
+        """Merges ``metadata`` into this peer's own and returns the result.
+
+        Raises:
+            SignalingLostError: The connection is gone, or no answer came within ten seconds.
+        """
+        answer = await self._request(UpdateMetadata(self.peer_id, metadata))
+        if not isinstance(answer, MetadataUpdated):
+            raise ProtocolError("The signaling server answered an update with something else.")
+        return answer.metadata
+
+    async def _request(self, message: DiscoverPeers | UpdateMetadata) -> PeerList | MetadataUpdated:
+        """Sends what has an answer; the server answers in order, so one request is open at a time."""
+        async with self._request_lock:
+            self._request_pending = True
+            try:
+                with trio.fail_after(REQUEST_TIMEOUT_SEC):
+                    await self.send(message)
+                    answer = await self._answers.receive()
+            except trio.EndOfChannel:
+                raise self._lost() from None
+            except trio.TooSlowError as error:
+                # An answer that came later would be taken for that of the next request.
+                await self._websocket.aclose()
+                raise SignalingLostError("The signaling server doesn't answer.") from error
+            finally:
+                self._request_pending = False
+        if isinstance(answer, ErrorMessage):
+            raise from_error_message(answer)
+        return answer
+
+    def _lost(self) -> SleapRTCError:
+        ending = self._ending or SignalingLostError("The connection to the signaling server was lost.")
+        return type(ending)(str(ending))
+
+    def _dispatch(self, message: ServerMessage) -> None:
+        if isinstance(message, PeerList | MetadataUpdated):
+            if self._request_pending:
+                self._answers_send.send_nowait(message)
+        elif isinstance(message, RoomClosed):
+            self._ending = RoomExpiredError(
+                "The room was deleted." if message.reason == "deleted" else "The room has expired."
+            )
+        elif isinstance(message, ErrorMessage) and self._answers_a_request(message):
+            self._answers_send.send_nowait(message)
+        elif not isinstance(message, RegisteredAuth):
+            self._inbound_send.send_nowait(message)
+
+    def _answers_a_request(self, error: ErrorMessage) -> bool:
+        return self._request_pending and error.code in (InvalidFilterError.code, "TOO_LARGE")
+
+    async def _read(self) -> None:
+        with self._inbound_send, self._answers_send:
+            while True:
+                try:
+                    self._dispatch(decode_server_message(await self._websocket.get_message()))
+                except ProtocolError:
+                    continue  # a newer server may say what this side doesn't know
+                except ConnectionClosed as closed:
+                    if self._ending is None and closed.reason is not None:
+                        self._ending = from_close_code(closed.reason.code, closed.reason.reason)
+                    return
+
+    async def _ping(self) -> None:
+        while True:
+            await trio.sleep(PING_INTERVAL_SEC)
+            try:
+                with trio.fail_after(PONG_TIMEOUT_SEC):
+                    await self._websocket.ping()
+            except (trio.TooSlowError, ConnectionClosed):
+                await self._websocket.aclose(code=1001)
+                return
+
+
+async def _connect(nursery: trio.Nursery, ws_url: str, timeout_sec: float) -> WebSocketConnection:
+    try:
+        address = urlsplit(ws_url)
+        valid = address.scheme in ("ws", "wss") and address.hostname and address.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"{ws_url!r} is not an address of the form ws://HOST:PORT/.")
+    try:
+        with trio.fail_after(timeout_sec):
+            return await connect_websocket_url(nursery, ws_url, max_message_size=MAX_SERVER_FRAME_BYTES)
+    except trio.TooSlowError as error:
+        raise SignalingUnreachableError(f"The signaling server at {ws_url} doesn't answer.") from error
+    except (OSError, HandshakeError) as error:
+        raise SignalingUnreachableError(
+            f"The signaling server at {ws_url} can't be reached: {error or type(error).__name__}."
+        ) from error
+
+
+async def _register(
+    websocket: WebSocketConnection, ws_url: str, register: Register, timeout_sec: float
+) -> RegisteredAuth:
+    try:
+        with trio.fail_after(timeout_sec):
+            await websocket.send_message(encode_message(register))
+            answer = decode_server_message(await websocket.get_message())
+    except trio.TooSlowError as error:
+        raise SignalingUnreachableError(
+            f"The signaling server at {ws_url} doesn't answer a registration."
+        ) from error
+    except ConnectionClosed as error:
+        reason = error.reason
+        raise from_close_code(reason.code if reason else 1006, reason.reason if reason else None) from error
+    if isinstance(answer, ErrorMessage):
+        raise from_error_message(answer)
+    if not isinstance(answer, RegisteredAuth):
+        raise ProtocolError("The signaling server answered a registration with something else.")
+    return answer
+
+
+@asynccontextmanager
+async def open_session(
+    ws_url: str, register: Register, *, connect_timeout_sec: float = CONNECT_TIMEOUT_SEC
+) -> AsyncIterator[Session]:
+    """Connects, registers, and hands out the session; leaving the block leaves the room.
+
+    A connection that is lost later doesn't end the block: the session's calls raise what happened.
+
+    Raises:
+        UsageError: ``ws_url`` is not a WebSocket URL.
+        SignalingUnreachableError: Nothing answers there, or it is no signaling server.
+        RefusedError: The server doesn't let this peer in; its kind says why.
+    """
+    with single_error():
+        async with trio.open_nursery() as nursery:
+            websocket = await _connect(nursery, ws_url, connect_timeout_sec)
+            try:
+                session = Session(
+                    websocket, await _register(websocket, ws_url, register, connect_timeout_sec)
+                )
+                nursery.start_soon(session._read)
+                nursery.start_soon(session._ping)
+                yield session
+            finally:
+                with trio.move_on_after(DISCONNECT_TIMEOUT_SEC, shield=True):
+                    await websocket.aclose()
+                nursery.cancel_scope.cancel()
