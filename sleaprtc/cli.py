@@ -1,0 +1,44 @@
+"""The ``sleap-rtc`` command: one name for the four programs.
+
+A program is imported when it is asked for, so that ``sleap-rtc --help`` stays instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from ._version import __version__
+
+PROGRAMS: Final = {
+    "server": "Run a signaling server: rooms, discovery, routing.",
+    "worker": "Offer this machine for training to the people in a room.",
+    "client": "Make rooms, find workers, train models.",
+    "demo": "Run everything on this machine with a small synthetic recording.",
+}
+"""Subcommand to its line in the help; each is ``main`` in ``sleaprtc.NAME.__main__``."""
+
+
+class _Programs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(PROGRAMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in PROGRAMS:
+            return None
+        program = importlib.import_module(f"{__package__}.{cmd_name}.__main__").main
+        assert isinstance(program, click.Command)
+        return program
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of programs without importing them, which click's own would do."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(PROGRAMS.items()))
+
+
+@click.command(cls=_Programs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sleap-rtc")
+def main() -> None:
+    """Train SLEAP pose-estimation models on a GPU in another room, over WebRTC."""

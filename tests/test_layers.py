@@ -1,0 +1,134 @@
+"""The architecture's import rule, held over every module of the package.
+
+Each module imports only from layers above its own in ``LAYERS``, and from its own group.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sleaprtc
+
+PACKAGE_DIR = Path(sleaprtc.__file__).parent
+MAX_MODULE_LINES = 420
+
+# From top to bottom: layers; in each, groups that don't see each other; in each, the parts of the package.
+LAYERS = [
+    [{"errors", "exception_groups", "_version"}],
+    [{"protocol"}],
+    [{"rooms"}, {"jobs"}, {"transfer.framing"}, {"config"}],
+    [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
+    [{"worker"}, {"client"}],
+    [{"__main__", "cli", "entrypoint", "demo", "__init__"}],
+]
+PURE = ("protocol", "rooms", "jobs", "transfer.framing")
+IMPURE_MODULES = set(
+    "asyncio h5py httpx io pathlib random shutil signal socket sqlite3 subprocess tempfile threading time trio".split()
+)
+WEBRTC_MODULES = {"asyncio", "trio_asyncio", "aiortc", "aioice", "wrtc", "webrtc"}
+NEVER_IMPORTED_BY_SERVER = {"jobs", "rtc", "transfer", "transfer.framing"}
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE_DIR).with_suffix("").parts): path
+    for path in sorted(PACKAGE_DIR.rglob("*.py"))
+}  # such as "rtc.channel", "worker.__init__"
+
+
+def part_of(module: str) -> str:
+    """The entry of ``LAYERS`` that a module falls under."""
+    names = module.split(".")
+    if names[-1] == "__main__":
+        return "__main__"
+    if names[:2] == ["transfer", "framing"]:
+        return "transfer.framing"
+    return names[0]
+
+
+def place_of(part: str) -> tuple[int, int]:
+    """Layer and group, both counted from 0."""
+    for layer, groups in enumerate(LAYERS):
+        for number, group in enumerate(groups):
+            if part in group:
+                return layer, number
+    raise AssertionError(f"sleaprtc.{part} has no place in LAYERS")
+
+
+def absolute(module: str, node: ast.ImportFrom) -> str:
+    """The dotted name that ``from X import`` speaks of."""
+    if not node.level:
+        return node.module or ""
+    package = ["sleaprtc", *module.split(".")][: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yields the dotted names that a module imports, wherever in it the statement stands."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute(module, node)
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".removeprefix("sleaprtc.")
+                is_module = inner in MODULES or f"{inner}.__init__" in MODULES
+                yield f"{base}.{alias.name}" if base.split(".")[0] == "sleaprtc" and is_module else base
+
+
+def internal_imports(module: str) -> Iterator[str]:
+    """Yields the package's own modules that a module imports, without the leading ``sleaprtc.``."""
+    for name in imports(module):
+        if name.split(".")[0] == "sleaprtc":
+            yield name.removeprefix("sleaprtc").lstrip(".") or "__init__"
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert "protocol.codec" in MODULES
+    assert "errors" in set(internal_imports("protocol.codec"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_layers_above(module: str) -> None:
+    layer, group = place_of(part_of(module))
+    for target in internal_imports(module):
+        target_layer, target_group = place_of(part_of(target))
+        allowed = target_layer < layer or (target_layer, target_group) == (layer, group)
+        assert allowed, f"sleaprtc.{module} may not import sleaprtc.{target}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) in PURE])
+def test_decisions_do_no_io_and_read_no_clock(module: str) -> None:
+    reached = {name.split(".")[0] for name in imports(module)} & IMPURE_MODULES
+    assert not reached, f"sleaprtc.{module} is to be pure and imports {reached}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("server.")])
+def test_the_server_knows_nothing_of_what_it_routes(module: str) -> None:
+    reached = {part_of(target) for target in internal_imports(module)} & NEVER_IMPORTED_BY_SERVER
+    assert not reached, f"sleaprtc.{module} imports {reached}"
+
+
+def test_only_the_bridge_knows_asyncio_and_webrtc() -> None:
+    users = {
+        module
+        for module in MODULES
+        for name in imports(module)
+        if name.split(".")[0] in WEBRTC_MODULES
+    }  # fmt: skip
+    beyond = {module for module in users if module != "rtc._bridge" and not module.startswith("rtc.engines.")}
+    assert not beyond
+
+
+def test_only_the_codec_knows_cattrs() -> None:
+    assert {module for module in MODULES if "cattrs" in {n.split(".")[0] for n in imports(module)}} == {
+        "protocol.codec"
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_one_subject(module: str) -> None:
+    line_count = len(MODULES[module].read_text().splitlines())
+    assert line_count <= MAX_MODULE_LINES, f"{line_count} lines are more than one subject needs"
