@@ -26,9 +26,23 @@ LAYERS = [
     [{"__main__", "cli", "entrypoint", "demo", "__init__"}],
 ]
 PURE = ("protocol", "rooms", "jobs", "transfer.framing")
-IMPURE_MODULES = set(
-    "asyncio h5py httpx io pathlib random shutil signal socket sqlite3 subprocess tempfile threading time trio".split()
-)
+IMPURE_MODULES = {
+    "asyncio",
+    "h5py",
+    "httpx",
+    "io",
+    "pathlib",
+    "random",
+    "shutil",
+    "signal",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "trio",
+}
 WEBRTC_MODULES = {"asyncio", "trio_asyncio", "aiortc", "aioice", "wrtc", "webrtc"}
 NEVER_IMPORTED_BY_SERVER = {"jobs", "rtc", "transfer", "transfer.framing"}
 
