@@ -1,0 +1,16 @@
+"""Which versions may work together (protocol reference, section 3)."""
+
+from __future__ import annotations
+
+import re
+
+_LEADING_NUMBERS = re.compile(r"v?(\d+)(?:\.(\d+))?")
+
+
+def is_compatible(worker_version: str | None, client_version: str | None) -> bool:
+    """Same major, and the worker's minor not below the client's; what isn't known is no obstacle."""
+    worker = _LEADING_NUMBERS.match(worker_version or "")
+    client = _LEADING_NUMBERS.match(client_version or "")
+    if worker is None or client is None:
+        return True
+    return int(worker[1]) == int(client[1]) and int(worker[2] or 0) >= int(client[2] or 0)

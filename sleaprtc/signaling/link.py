@@ -1,0 +1,264 @@
+"""A peer's place in a room that survives lost connections."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import attrs
+import trio
+
+from ..errors import (
+    InvalidTokenError,
+    NetworkError,
+    PeerIdTakenError,
+    ProtocolError,
+    RateLimitedError,
+    RefusedError,
+    SignalingLostError,
+    SleapRTCError,
+)
+from ..exception_groups import single_error
+from ..protocol.codec import encode_job_message
+from ..protocol.jobs import JobMessage
+from ..protocol.messages import (
+    ClientMessage,
+    IceServer,
+    JSONObject,
+    Metadata,
+    PeerInfo,
+    PeerMessage,
+    Register,
+)
+from .http import Account, Endpoints, Room, open_http
+from .session import Inbound, Session, open_session
+
+BACKOFF_FIRST_SEC: Final = 0.5
+BACKOFF_MOST_SEC: Final = 30.0
+
+_PASSING: Final = (
+    NetworkError,
+    ProtocolError,
+    RateLimitedError,
+    PeerIdTakenError,
+    InvalidTokenError,
+)
+"""What may be otherwise at the next try; any other refusal is final."""
+
+
+@attrs.frozen
+class Membership:
+    """Which room to be in, and as whom."""
+
+    endpoints: Endpoints
+    room: Room
+    peer_id: str
+    role: str
+    metadata: Metadata
+
+
+def merge_metadata(old: Metadata, new: Metadata) -> Metadata:
+    """Merges as the server does (protocol reference, `update_metadata`): null removes a property."""
+    properties = {**(old.properties or {}), **(new.properties or {})}
+    return Metadata(
+        tags=old.tags if new.tags is None else new.tags,
+        properties={key: value for key, value in properties.items() if value is not None},
+    )
+
+
+def backoff_delays(rng: random.Random | None = None) -> Iterable[float]:
+    """Yields waiting times in seconds: full jitter under a ceiling that doubles up to 30 s.
+
+    Full jitter keeps the peers of a restarted server from all coming back in the same moment.
+    """
+    draw = (rng or random.SystemRandom()).uniform
+    ceiling = BACKOFF_FIRST_SEC
+    while True:
+        yield draw(0, ceiling)
+        ceiling = min(ceiling * 2, BACKOFF_MOST_SEC)
+
+
+class Link:
+    """A membership that comes back by itself. Made by :func:`open_link`."""
+
+    def __init__(self, membership: Membership, account: Account, on_change: Callable[[str], None]) -> None:
+        self._membership = membership
+        self._account = account
+        self._on_change = on_change
+        self._session: Session | None = None
+        self._connected = trio.Event()
+        self._resume_token: str | None = None
+        self._token_is_stale = False
+        self._ending: SleapRTCError | None = None
+        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](math.inf)
+        self.ice_servers: tuple[IceServer, ...] = ()
+
+    @property
+    def peer_id(self) -> str:
+        """The name that this peer has in the room."""
+        return self._membership.peer_id
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server can be reached just now."""
+        return self._session is not None
+
+    async def receive(self) -> Inbound:
+        """Waits for the next message, over as many connections as that takes.
+
+        Raises:
+            RefusedError: The server won't have this peer back: the room is gone.
+        """
+        try:
+            return await self._inbound.receive()
+        except trio.EndOfChannel:
+            raise self._ended() from None
+
+    async def send(self, message: ClientMessage) -> None:
+        """Sends now.
+
+        Raises:
+            SignalingLostError: The server can't be reached just now.
+            RefusedError: The server won't have this peer back.
+        """
+        await self._current().send(message)
+
+    async def send_job_message(self, to_peer_id: str, message: JobMessage) -> None:
+        """Sends a job message now; raises as :meth:`send`."""
+        await self.send(PeerMessage(self.peer_id, to_peer_id, encode_job_message(message)))
+
+    async def deliver_job_message(self, to_peer_id: str, message: JobMessage) -> None:
+        """Sends a job message as soon as the server can be reached.
+
+        Raises:
+            RefusedError: The server won't have this peer back.
+        """
+        while True:
+            await self._connected.wait()
+            try:
+                return await self.send_job_message(to_peer_id, message)
+            except SignalingLostError:
+                await trio.sleep(BACKOFF_FIRST_SEC)
+
+    async def discover(self, filters: JSONObject) -> tuple[PeerInfo, ...]:
+        """Asks who in the room fits.
+
+        Raises:
+            InvalidFilterError: The server can't read the filters.
+            SignalingLostError: The server can't be reached just now.
+        """
+        return await self._current().discover(filters)
+
+    async def update_metadata(self, metadata: Metadata) -> None:
+        """Merges ``metadata`` into this peer's own, now or with the next registration."""
+        self._membership = attrs.evolve(
+            self._membership, metadata=merge_metadata(self._membership.metadata, metadata)
+        )
+        if self._session is not None:
+            try:
+                await self._session.update_metadata(metadata)
+            except SignalingLostError:
+                return  # the registration that follows carries it
+
+    def _current(self) -> Session:
+        if self._ending is not None:
+            raise self._ended()
+        if self._session is None:
+            raise SignalingLostError("The signaling server can't be reached just now.")
+        return self._session
+
+    def _ended(self) -> SleapRTCError:
+        ending = self._ending or SignalingLostError("This peer has left the room.")
+        return type(ending)(str(ending))
+
+    def _register_message(self) -> Register:
+        membership = self._membership
+        return Register(
+            peer_id=membership.peer_id,
+            room_id=membership.room.room_id,
+            token=membership.room.token,
+            id_token=self._account.id_token,
+            role=membership.role,
+            metadata=membership.metadata,
+            resume_token=self._resume_token,
+        )
+
+    async def _stay_once(self, ready: Callable[[], None]) -> None:
+        """Registers and hands on messages until the connection ends, which raises."""
+        await self._refresh_token()
+        async with open_session(self._membership.endpoints.ws_url, self._register_message()) as session:
+            self._session = session
+            self._resume_token = session.registration.resume_token
+            self.ice_servers = session.registration.ice_servers
+            self._connected.set()
+            ready()
+            try:
+                while True:
+                    self._inbound_send.send_nowait(await session.receive())
+            finally:
+                self._session = None
+                self._connected = trio.Event()
+
+    async def _refresh_token(self) -> None:
+        if self._token_is_stale:
+            async with open_http(self._membership.endpoints.http_url) as http:
+                self._account = await http.sign_in()
+            self._token_is_stale = False
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        with self._inbound_send:
+            await self._stay(task_status)
+
+    async def _stay(self, task_status: trio.TaskStatus[None]) -> None:
+        delays = iter(backoff_delays())
+        been_in = False
+
+        def ready() -> None:
+            nonlocal been_in, delays
+            if been_in:
+                self._on_change("Back in the room.")
+            else:
+                task_status.started()
+            been_in, delays = True, iter(backoff_delays())
+
+        while True:
+            try:
+                await self._stay_once(ready)
+            except SleapRTCError as error:
+                if not been_in:
+                    raise
+                if not isinstance(error, _PASSING):
+                    self._ending = error
+                    self._connected.set()
+                    return
+                self._token_is_stale |= isinstance(error, InvalidTokenError)
+                self._on_change(f"{error} Trying again.")
+            await trio.sleep(next(delays))
+
+
+@asynccontextmanager
+async def open_link(
+    membership: Membership,
+    account: Account,
+    *,
+    on_change: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Link]:
+    """Joins the room and stays in it until the block is left.
+
+    The first registration decides whether there is a link at all; connections lost later are made anew with
+    the same name, after waits of up to 30 seconds. ``on_change`` gets a sentence for each loss and return.
+
+    Raises:
+        UsageError: An address isn't one.
+        SignalingUnreachableError: Nothing answers there, or it is no signaling server.
+        RefusedError: The server doesn't let this peer in; its kind says why.
+    """
+    with single_error():
+        async with trio.open_nursery() as nursery:
+            link = Link(membership, account, on_change)
+            await nursery.start(link._run)
+            yield link
+            nursery.cancel_scope.cancel()
