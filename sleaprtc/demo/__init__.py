@@ -1,0 +1,1 @@
+"""The whole workflow on one machine: a recording, a server, two workers, a client, an evaluation."""
