@@ -104,6 +104,10 @@ class Slots:
         """Frees the slots whose time is over."""
         self._reserved = {j: r for j, r in self._reserved.items() if r.expires_at > now}
 
+    def holds(self, job_id: str) -> bool:
+        """Whether a slot is held for a job that hasn't been assigned yet."""
+        return job_id in self._reserved
+
     @property
     def next_expiry(self) -> float | None:
         """When the next reservation ends."""

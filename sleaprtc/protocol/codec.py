@@ -18,7 +18,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
 from . import jobs, messages, transfer
-from .limits import MAX_JSON_DEPTH
+from .limits import MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject
 
 T = TypeVar("T")
@@ -254,7 +254,10 @@ def decode_job_message(payload: JSONObject) -> jobs.JobMessage:
     Raises:
         ProtocolError: As InvalidMessageError or UnknownMessageTypeError.
     """
-    return cast(jobs.JobMessage, _decode_tagged(dict(payload), "app_message_type", _JOB_MESSAGES))
+    message = cast(jobs.JobMessage, _decode_tagged(dict(payload), "app_message_type", _JOB_MESSAGES))
+    if len(message.job_id or "") > MAX_NAME_CHARS:
+        raise InvalidMessageError(f"{message.app_message_type}: job_id is too long.")
+    return message
 
 
 def decode_transfer_frame(text: str) -> transfer.TransferFrame:

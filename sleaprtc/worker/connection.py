@@ -1,0 +1,110 @@
+"""The data channel to the client of a job, as often as that client makes one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import trio
+
+from ..errors import SleapRTCError
+from ..protocol.messages import Answer, Candidate, Offer
+from ..rtc.peer import IceSettings, open_peer
+from ..transfer.stream import Transfers, open_transfers
+
+SIGNALS_WAITING: Final = 256
+"""Offers and candidates not yet taken up; ICE makes a few dozen, a flood beyond that is dropped."""
+
+Signal: TypeAlias = Offer | Answer | Candidate
+
+_log = logging.getLogger(__name__)
+
+
+class ClientConnection:
+    """Answers the client's offers, one after the other; a new offer replaces the connection before it.
+
+    Args:
+        local_id: This worker's name in the room.
+        remote_id: The client's.
+        send: Takes answers and candidates to the client.
+        ice: Called at each offer for the ICE servers as they then are.
+        engine: Which WebRTC engine to use.
+    """
+
+    def __init__(
+        self,
+        *,
+        local_id: str,
+        remote_id: str,
+        send: Callable[[Signal], Awaitable[None]],
+        ice: Callable[[], IceSettings],
+        engine: str,
+    ) -> None:
+        self._local_id = local_id
+        self._remote_id = remote_id
+        self._send = send
+        self._ice = ice
+        self._engine = engine
+        self._signals_send, self._signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
+        self._transfers: Transfers | None = None
+        self._available = trio.Event()
+
+    def take(self, signal: Signal) -> None:
+        """Hands over an offer or a candidate from the client."""
+        try:
+            self._signals_send.send_nowait(signal)
+        except trio.WouldBlock:
+            _log.warning("Dropped a WebRTC signal: too many are waiting.")
+
+    async def transfers(self) -> Transfers:
+        """Waits until there is a connection and returns what carries files over it."""
+        while self._transfers is None:
+            await self._available.wait()
+        return self._transfers
+
+    async def run(self) -> None:
+        """Answers offers until cancelled."""
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+            forward: trio.MemorySendChannel[Signal] | None = None
+            async for signal in self._signals:
+                if isinstance(signal, Offer):
+                    scope.cancel()
+                    scope = trio.CancelScope()
+                    forward, signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
+                    nursery.start_soon(self._connect, signals, scope)
+                if forward is not None:
+                    try:
+                        forward.send_nowait(signal)
+                    except (trio.WouldBlock, trio.BrokenResourceError):
+                        _log.debug("A signal came too late for its connection.")
+
+    async def _connect(self, signals: trio.MemoryReceiveChannel[Signal], scope: trio.CancelScope) -> None:
+        with scope, signals:
+            try:
+                async with (
+                    open_peer(
+                        local_id=self._local_id,
+                        remote_id=self._remote_id,
+                        initiator=False,
+                        send=self._send,
+                        incoming=signals,
+                        ice=self._ice(),
+                        engine=self._engine,
+                    ) as peer,
+                    open_transfers(peer.channel) as transfers,
+                ):
+                    await self._offer_until_closed(transfers)
+            except SleapRTCError as error:
+                _log.info("The connection to %s ended: %s", self._remote_id, error)
+
+    async def _offer_until_closed(self, transfers: Transfers) -> None:
+        self._transfers = transfers
+        self._available.set()
+        try:
+            await transfers.wait_closed()
+        finally:
+            if self._transfers is transfers:
+                self._transfers = None
+                self._available = trio.Event()

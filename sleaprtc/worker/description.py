@@ -1,0 +1,57 @@
+"""What a worker says of itself in the room (protocol reference, "Worker metadata")."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from ..jobs.capacity import AVAILABLE, Capability
+from ..protocol.messages import Metadata
+from .gpu import GpuInfo
+from .trainers.base import TrainerCapabilities
+
+_TAG_OF_JOB_TYPE: Final = {"training": "training-worker", "inference": "inference-worker"}
+
+
+def capability(gpu: GpuInfo, trainer: TrainerCapabilities) -> Capability:
+    """Joins what the machine has and what is installed on it."""
+    return Capability(
+        gpu_memory_mb=gpu.memory_mb,
+        supported_models=trainer.supported_models,
+        supported_job_types=trainer.supported_job_types,
+        sleap_version=trainer.sleap_version,
+    )
+
+
+def worker_metadata(gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int) -> Metadata:
+    """Makes the metadata that a worker registers with."""
+    tags = ("sleap-rtc", *(_TAG_OF_JOB_TYPE[kind] for kind in trainer.supported_job_types))
+    properties = {
+        "gpu_memory_mb": gpu.memory_mb,
+        "gpu_model": gpu.model,
+        "cuda_version": gpu.cuda_version,
+        "sleap_version": trainer.sleap_version,
+        "hostname": socket.gethostname(),
+        "status": AVAILABLE,
+        "max_concurrent_jobs": max_jobs,
+        "supported_models": list(trainer.supported_models),
+        "supported_job_types": list(trainer.supported_job_types),
+    }
+    return Metadata(tags, {key: value for key, value in properties.items() if value is not None})
+
+
+def introduction(name: str, gpu: GpuInfo, trainer: TrainerCapabilities) -> list[str]:
+    """Says in a few lines, for the person who starts the worker, what it has and what it lacks."""
+    if gpu.memory_mb:
+        cuda = f", CUDA {gpu.cuda_version}" if gpu.cuda_version else ""
+        lines = [f"Worker {name} on {gpu.model} ({gpu.memory_mb} MiB{cuda})."]
+    else:
+        lines = [f"Worker {name} without a GPU: {gpu.problem or 'none found'}"]
+    if trainer.problem:
+        lines.append(f"It can't train: {trainer.problem}")
+    else:
+        models = ", ".join(trainer.supported_models)
+        lines.append(f"Trains {models} with sleap-nn {trainer.sleap_version} on {trainer.torch_device}.")
+    if gpu.memory_mb and trainer.torch_device == "cpu":
+        lines.append("The installed torch can't use this GPU: trainings will run on the CPU.")
+    return lines

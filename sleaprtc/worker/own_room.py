@@ -1,0 +1,40 @@
+"""A room of the worker's own, kept open for as long as the worker lives."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+import trio
+
+from ..errors import NetworkError, RateLimitedError
+from ..protocol.limits import ROOM_TTL_SEC
+from ..signaling.http import Account, Endpoints, Room, open_http
+
+RETRY_SEC: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+def seconds_until_renewal(expires_at: float | None, now: float) -> float:
+    """Half of what is left, so that one failed renewal costs nothing."""
+    left = ROOM_TTL_SEC if expires_at is None else expires_at - now
+    return max(left / 2, 1.0)
+
+
+async def keep_room_open(endpoints: Endpoints, account: Account, room: Room) -> None:
+    """Renews the room until cancelled.
+
+    Raises:
+        RefusedError: The server doesn't let the room be renewed: it is gone, or the account is.
+    """
+    expires_at = room.expires_at
+    while True:
+        await trio.sleep(seconds_until_renewal(expires_at, time.time()))
+        try:
+            async with open_http(endpoints.http_url) as http:
+                expires_at = await http.renew_room(account, room.room_id)
+        except (NetworkError, RateLimitedError) as error:
+            _log.warning("The room couldn't be renewed: %s", error)
+            await trio.sleep(RETRY_SEC)
