@@ -146,6 +146,12 @@ class RateLimitedError(RefusedError):
     code = "RATE_LIMITED"
 
 
+class RoomFullError(RefusedError):
+    """The room has as many peers as it may have."""
+
+    code = "TOO_LARGE"
+
+
 class ForbiddenError(RefusedError):
     """The room or peer belongs to somebody else."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import attrs
@@ -289,3 +289,21 @@ def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
 def encode_transfer_frame(frame: transfer.TransferFrame) -> str:
     """Writes a control frame of the data channel."""
     return _encode_json({"type": frame.type, **_converter.unstructure(frame)})
+
+
+def encode_metadata(metadata: messages.Metadata) -> str:
+    """Writes a peer's metadata alone, as it stands inside of messages."""
+    return _encode_json(_converter.unstructure(metadata))
+
+
+def encode_peer_info(peer: messages.PeerInfo) -> str:
+    """Writes one entry of a ``peer_list``, for :func:`encode_peer_list`."""
+    return _encode_json(_converter.unstructure(peer))
+
+
+def encode_peer_list(to_peer_id: str, encoded_peers: Sequence[str]) -> str:
+    """Writes a ``peer_list`` of entries encoded before: rooms are asked more often than they change."""
+    return (
+        f'{{"type":"peer_list","to_peer_id":{_encode_json(to_peer_id)},'
+        f'"count":{len(encoded_peers)},"peers":[{",".join(encoded_peers)}]}}'
+    )

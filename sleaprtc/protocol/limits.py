@@ -49,6 +49,35 @@ MAX_MESSAGES_PER_SEC: Final = 2000
 MESSAGE_BURST: Final = 4000
 """Token bucket for what one connection may send: well above ICE trickling, below a flood."""
 
+MAX_REFUSED_MESSAGES_PER_SEC: Final = 10
+REFUSED_MESSAGE_BURST: Final = 100
+"""Token bucket for messages over the limit above, each answered by RATE_LIMITED; then comes 4029."""
+
+OUTBOX_BYTES: Final = 32 * MIB
+"""The same as `OUTBOX_MESSAGES`, for few but large messages: two of the largest lists of peers."""
+
+WRITE_TIMEOUT_SEC: Final = 30.0
+"""What waits for a peer's socket must be on its way within this time, else the peer is given up."""
+
+CLOSE_GRACE_SEC: Final = 2.0
+"""How long a peer may take to read what precedes the close frame, and to answer it (RFC 6455, 7.1.1)."""
+
+HANDSHAKE_TIMEOUT_SEC: Final = 10.0
+"""From an accepted TCP connection to a WebSocket (RFC 6455, section 4)."""
+
+ENDED_ROOM_MEMORY_SEC: Final = 24 * 60 * 60
+"""How long a room that ended is answered with ROOM_EXPIRED; after that nobody knows it."""
+
+ROOM_ID_CHARS: Final = 8
+ROOM_TOKEN_CHARS: Final = 12
+"""59 bits with the alphabet of 31 characters that is used: out of reach for guessing over a network."""
+
+SIGN_INS_PER_SEC: Final = 20
+SIGN_IN_BURST: Final = 300
+ROOMS_PER_SEC: Final = 5
+ROOM_BURST: Final = 100
+"""Token buckets for one address: a laboratory behind one router, not a flood."""
+
 # --- transfer -------------------------------------------------------------------------------
 
 DATA_CHANNEL_LABEL: Final = "sleap-rtc"

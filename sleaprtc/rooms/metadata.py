@@ -1,0 +1,63 @@
+"""What a peer says of itself: how updates are merged, and how much of it there may be."""
+
+from __future__ import annotations
+
+from ..errors import InvalidMessageError, TooLargeError
+from ..protocol.limits import MAX_METADATA_BYTES, MAX_NAME_CHARS, MAX_PROPERTIES, MAX_TAGS
+from ..protocol.messages import Metadata
+
+
+def merged(current: Metadata, update: Metadata) -> Metadata:
+    """Applies an update: properties key by key, where a null removes the key; tags as a whole."""
+    tags = current.tags if update.tags is None else update.tags
+    if update.properties is None:
+        return Metadata(tags=tags, properties=current.properties)
+    properties = {**(current.properties or {}), **update.properties}
+    return Metadata(
+        tags=tags, properties={name: value for name, value in properties.items() if value is not None}
+    )
+
+
+def check_metadata(metadata: Metadata) -> None:
+    """Holds tags and properties to their numbers and the length of their names.
+
+    Raises:
+        TooLargeError: One of them is exceeded.
+    """
+    tags = metadata.tags or ()
+    properties = metadata.properties or {}
+    if len(tags) > MAX_TAGS:
+        raise TooLargeError(f"A peer may have at most {MAX_TAGS} tags.")
+    if len(properties) > MAX_PROPERTIES:
+        raise TooLargeError(f"A peer may have at most {MAX_PROPERTIES} properties.")
+    if any(len(name) > MAX_NAME_CHARS for name in (*tags, *properties)):
+        raise TooLargeError(f"Tags and property names may have at most {MAX_NAME_CHARS} characters.")
+
+
+def check_encoded_size(encoded: str) -> None:
+    """Holds a peer's encoded description, which is ASCII, to its limit.
+
+    Raises:
+        TooLargeError: It is exceeded.
+    """
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise TooLargeError(f"A peer's metadata may be at most {MAX_METADATA_BYTES} bytes of JSON.")
+
+
+def check_name(name: str, what: str) -> None:
+    """Holds a peer id or role to what can be shown on one line.
+
+    Args:
+        name: The name.
+        what: What it names, for the error's sentence.
+
+    Raises:
+        InvalidMessageError: It is empty or has control characters.
+        TooLargeError: It is too long.
+    """
+    if not name:
+        raise InvalidMessageError(f"The {what} must not be empty.")
+    if len(name) > MAX_NAME_CHARS:
+        raise TooLargeError(f"The {what} may have at most {MAX_NAME_CHARS} characters.")
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in name):
+        raise InvalidMessageError(f"The {what} must not have control characters.")
