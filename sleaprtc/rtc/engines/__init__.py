@@ -1,0 +1,30 @@
+"""WebRTC stacks behind one narrow interface.
+
+With ``sleaprtc.rtc._bridge`` the only modules that import asyncio or a WebRTC stack.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import UsageError
+
+if TYPE_CHECKING:
+    from .base import Engine
+
+ENGINE_NAMES = ("auto", "aiortc", "libwebrtc")
+
+
+def engine_class(name: str) -> type[Engine]:
+    """Finds an engine by name; ``auto`` takes the fastest that is installed.
+
+    The stacks take long to import, so that each is imported only when it's chosen.
+
+    Raises:
+        UsageError: No such engine, or not installed.
+    """
+    if name not in ENGINE_NAMES:
+        raise UsageError(f"There is no WebRTC engine {name!r}; there are {', '.join(ENGINE_NAMES)}.")
+    from .aiortc_engine import AiortcEngine
+
+    return AiortcEngine

@@ -1,0 +1,262 @@
+"""One peer's side of a WebRTC connection: :func:`open_peer`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+import trio
+
+from ..errors import ConnectionFailedError, SleapRTCError
+from ..protocol.messages import Answer, Candidate, Offer
+from . import sdp as sdp_text
+from ._bridge import Bridge, open_bridge
+from ._engine_channel import EngineChannel
+from .background import open_background_nursery
+from .channel import DataChannel
+from .engines import engine_class
+from .engines.base import Engine, IceSettings, Path
+
+__all__ = ["IceSettings", "Path", "Peer", "SignalingMessage", "open_peer"]
+
+SignalingMessage: TypeAlias = Offer | Answer | Candidate
+
+CLOSE_TIMEOUT_SEC: Final = 3.0
+"""For the goodbyes of SCTP and DTLS. They are one datagram each; what takes longer is broken."""
+
+_log = logging.getLogger(__name__)
+
+
+class Peer:
+    """An open connection to another peer.
+
+    Attributes:
+        remote_id: The other peer's name in the room.
+        channel: The data channel, reliable and ordered.
+        path: The network path in use, or None where the engine doesn't tell.
+        local_fingerprint: SHA-256 fingerprint of this side's DTLS certificate, as it was signalled.
+        remote_fingerprint: The other side's; DTLS has checked that its certificate fits.
+        engine: Name of the WebRTC stack.
+    """
+
+    def __init__(self, negotiation: _Negotiation) -> None:
+        self._channel = negotiation.channel
+        self.remote_id = negotiation.remote_id
+        self.channel: DataChannel = negotiation.channel
+        self.path: Path | None = negotiation.engine.selected_path()
+        self.local_fingerprint = sdp_text.fingerprint(negotiation.local_sdp)
+        self.remote_fingerprint = sdp_text.fingerprint(negotiation.remote_sdp)
+        self.engine = negotiation.engine.name
+
+    async def wait_closed(self) -> None:
+        """Returns when the connection has ended, from whichever side."""
+        await self._channel.closed_event.wait()
+
+
+class _Negotiation:
+    """Offer, answer and candidates of one connection, until it's open or known not to be."""
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        engine: Engine,
+        channel: EngineChannel,
+        *,
+        local_id: str,
+        remote_id: str,
+        initiator: bool,
+        send: Callable[[SignalingMessage], Awaitable[None]],
+    ) -> None:
+        self._bridge = bridge
+        self.engine = engine
+        self.channel = channel
+        self._local_id = local_id
+        self.remote_id = remote_id
+        self._initiator = initiator
+        self._send = send
+        self.local_sdp = ""
+        self.remote_sdp = ""
+        self._described = trio.Event()
+        self._early_candidates: list[Candidate] = []
+        self._known_candidates: set[str] = set()
+        self._error: SleapRTCError | None = None
+
+    async def connect(self, timeout_sec: float) -> None:
+        """Waits until the data channel is open.
+
+        Raises:
+            ConnectionFailedError: It isn't after ``timeout_sec``, or can't be.
+            SleapRTCError: As raised by ``send``.
+        """
+        with trio.move_on_after(timeout_sec) as scope:
+            if self._initiator:
+                await self._describe(Offer, await self._bridge.run(self.engine.create_offer))
+            await self.channel.settled.wait()
+        if self._error is not None:
+            raise self._error
+        if self.channel.is_open and not self.channel.closed_event.is_set():
+            return
+        raise ConnectionFailedError(self._why_not(timeout_sec if scope.cancelled_caught else None))
+
+    def _why_not(self, timeout_sec: float | None) -> str:
+        within = "" if timeout_sec is None else f" within {timeout_sec:g} seconds"
+        if not self.remote_sdp:
+            missing = "answer to the connection offer" if self._initiator else "connection offer"
+            return f"No {missing} came from {self.remote_id}{within}."
+        return (
+            f"No network path to {self.remote_id} was found{within}. Where a firewall or NAT lies between "
+            "the two machines, a STUN or TURN server is needed (--ice-server); where both peers are on one "
+            "machine without a network, --ice-loopback."
+        )
+
+    def _fail(self, error: SleapRTCError) -> None:
+        if self._error is None:
+            self._error = error
+        self.channel.settled.set()
+
+    # --- outwards ---------------------------------------------------------------------------
+
+    async def _describe(self, kind: type[Offer] | type[Answer], sdp: str) -> None:
+        self.local_sdp = sdp
+        await self._send(kind(sender=self._local_id, target=self.remote_id, sdp=sdp))
+        self._described.set()
+
+    async def send_candidates(self) -> None:
+        """Sends candidates after the description, as they are found; runs until cancelled."""
+        await self._described.wait()
+        try:
+            async for candidate, mid, index in self.channel.gathered_candidates:
+                await self._send(
+                    Candidate(
+                        sender=self._local_id,
+                        target=self.remote_id,
+                        candidate=candidate,
+                        sdp_mid="0" if mid is None else mid,
+                        sdp_mline_index=index,
+                    )
+                )
+        except SleapRTCError as error:
+            self._fail(error)
+
+    # --- inwards ----------------------------------------------------------------------------
+
+    async def read_signaling(self, incoming: trio.MemoryReceiveChannel[SignalingMessage]) -> None:
+        """Takes in what the other side says; runs until cancelled or until there is no more."""
+        try:
+            async for message in incoming:
+                if message.sender == self.remote_id:
+                    await self._take(message)
+        except SleapRTCError as error:
+            self._fail(error)
+        if not self.remote_sdp:
+            self._fail(ConnectionFailedError(f"Signaling with {self.remote_id} ended too early."))
+
+    async def _take(self, message: SignalingMessage) -> None:
+        if isinstance(message, Candidate):
+            if self.remote_sdp:
+                await self._add_candidate(message)
+            else:
+                self._early_candidates.append(message)
+        elif self.remote_sdp or isinstance(message, Offer) == self._initiator:
+            _log.debug("A second description from %s, or the wrong kind, is ignored.", self.remote_id)
+        else:
+            await self._take_description(message)
+
+    async def _take_description(self, message: Offer | Answer) -> None:
+        self.remote_sdp = message.sdp
+        bare_sdp = sdp_text.without_candidates(message.sdp)
+        if self._initiator:
+            await self._bridge.run(self.engine.take_answer, bare_sdp)
+        else:
+            await self._bridge.run(self.engine.take_offer, bare_sdp)
+            await self._describe(Answer, await self._bridge.run(self.engine.create_answer))
+        for candidate in sdp_text.candidates(message.sdp):
+            await self._add_candidate(Candidate(message.sender, message.target, candidate))
+        for early in self._early_candidates:
+            await self._add_candidate(early)
+        self._early_candidates.clear()
+
+    async def _add_candidate(self, message: Candidate) -> None:
+        if message.candidate in self._known_candidates:
+            return
+        self._known_candidates.add(message.candidate)
+        try:
+            await self._bridge.run(
+                self.engine.add_candidate, message.candidate, message.sdp_mid, message.sdp_mline_index
+            )
+        except SleapRTCError as error:  # others may do: a connection needs one that works
+            _log.debug("A candidate from %s is ignored: %s", self.remote_id, error)
+
+
+@asynccontextmanager
+async def open_peer(
+    *,
+    local_id: str,
+    remote_id: str,
+    initiator: bool,
+    send: Callable[[SignalingMessage], Awaitable[None]],
+    incoming: trio.MemoryReceiveChannel[SignalingMessage],
+    ice: IceSettings,
+    engine: str = "auto",
+    connect_timeout_sec: float = 30,
+) -> AsyncIterator[Peer]:
+    """Connects to another peer of the room, and hands out the connection once it's open.
+
+    Leaving the block ends the connection, which the other side notices at once. The other side's loss
+    closes the channel: at once where it says goodbye, and about 30 seconds after it fell silent
+    (ICE consent, RFC 7675, section 5.1).
+
+    Args:
+        local_id: This peer's name in the room.
+        remote_id: The other peer's. Messages from others in ``incoming`` are ignored.
+        initiator: Whether this side makes the offer and creates the channel.
+        send: Sends a message through signaling; its exceptions, of this package's tree, leave this block.
+        incoming: Messages from signaling. It may end after the connection is made.
+        ice: Where to look for a network path.
+        engine: ``auto``, ``aiortc`` or ``libwebrtc``.
+        connect_timeout_sec: After so many seconds without an open channel the attempt is given up.
+
+    Raises:
+        ConnectionFailedError: No channel came about.
+        UsageError: No such engine.
+    """
+    make_engine = engine_class(engine)
+    async with open_bridge() as bridge, open_background_nursery() as nursery:
+        channel = EngineChannel(bridge)
+
+        async def create() -> Engine:
+            return make_engine(channel, ice)
+
+        stack = await bridge.run(create)
+        channel.attach(stack)
+        negotiation = _Negotiation(
+            bridge,
+            stack,
+            channel,
+            local_id=local_id,
+            remote_id=remote_id,
+            initiator=initiator,
+            send=send,
+        )
+        try:
+            nursery.start_soon(negotiation.send_candidates)
+            nursery.start_soon(negotiation.read_signaling, incoming)
+            await negotiation.connect(connect_timeout_sec)
+            yield Peer(negotiation)
+        finally:
+            nursery.cancel_scope.cancel()
+            await _close(bridge, stack)
+            channel.closed("The connection was closed by this side.")
+
+
+async def _close(bridge: Bridge, engine: Engine) -> None:
+    # Shielded: a connection whose closing is cancelled stays open for the other side.
+    with trio.move_on_after(CLOSE_TIMEOUT_SEC, shield=True) as scope:
+        try:
+            await bridge.run(engine.close)
+        except SleapRTCError as error:
+            _log.debug("Closing the connection: %s", error)
+    if scope.cancelled_caught:
+        _log.debug("Closing the connection took more than %s seconds.", CLOSE_TIMEOUT_SEC)
