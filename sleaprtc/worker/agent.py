@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 import trio
 
-from ..errors import NetworkError, ProtocolError, SignalingLostError, SleapRTCError
+from ..errors import NetworkError, ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import BUSY, MAINTENANCE, Slots, refusal_reason
 from ..jobs.estimate import PastJob, estimated_duration_minutes
 from ..protocol.codec import decode_job_message
@@ -28,7 +28,7 @@ from ..protocol.jobs import (
     JobStop,
     WorkerInfo,
 )
-from ..protocol.messages import ErrorMessage, Metadata, PeerMessage
+from ..protocol.messages import ErrorMessage, IceServer, Metadata, PeerMessage
 from ..rtc.peer import IceSettings
 from ..signaling.link import Link
 from ..signaling.session import Inbound
@@ -57,6 +57,7 @@ class WorkerSettings:
         max_jobs: How many jobs may run at once.
         threads_per_job: CPU threads for one training.
         ice_loopback: Whether 127.0.0.1 takes part in connecting.
+        ice_servers: The owner's own, besides those that the signaling server hands out.
         engine: Which WebRTC engine to use.
     """
 
@@ -64,6 +65,7 @@ class WorkerSettings:
     max_jobs: int
     threads_per_job: int
     ice_loopback: bool
+    ice_servers: tuple[IceServer, ...]
     engine: str
 
 
@@ -107,12 +109,20 @@ class Agent:
         """Serves the room until cancelled.
 
         Raises:
-            RefusedError: The server won't have this worker back: the room is gone.
+            RefusedError: The server won't have this worker back: the room is gone. Jobs end before that is
+                raised; what they still have to say goes over their data channels.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_status_true)
-            while True:
-                self._take(await self._link.receive(), nursery)
+            try:
+                while True:
+                    self._take(await self._link.receive(), nursery)
+            except RefusedError as error:
+                if self._jobs:
+                    _log.warning("%s The jobs that run go on.", error)
+                for job in list(self._jobs.values()):
+                    await job.wait_ended()
+                raise
 
     async def leave(self) -> None:
         """Takes no more jobs, tells the clients of those that run, and ends them."""
@@ -211,7 +221,7 @@ class Agent:
             estimated_duration_minutes=estimated_duration_minutes(
                 request, self._history.jobs, has_gpu=gpu.memory_mb > 0
             ),
-            worker_info=WorkerInfo(gpu.utilization, gpu.available_memory_mb),
+            worker_info=WorkerInfo(gpu.utilization or 0.0, gpu.available_memory_mb),
         )
 
     # --- jobs -------------------------------------------------------------------------------
@@ -230,11 +240,15 @@ class Agent:
             local_id=self._link.peer_id,
             remote_id=client_id,
             send=self._send_signal,
-            ice=lambda: IceSettings(self._link.ice_servers, self._settings.ice_loopback),
+            ice=self._ice_settings,
             engine=self._settings.engine,
         )
         self._connections[client_id] = connection
         nursery.start_soon(self._run_job, client_id, request, connection)
+
+    def _ice_settings(self) -> IceSettings:
+        servers = (*self._settings.ice_servers, *self._link.ice_servers)
+        return IceSettings(servers, self._settings.ice_loopback)
 
     async def _send_signal(self, signal: Signal) -> None:
         await self._link.send(signal)

@@ -11,7 +11,8 @@ import trio
 from ..errors import SleapRTCError
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings, open_peer
-from ..transfer.stream import Transfers, open_transfers
+from ..transfer.resuming import ResumingTransfers
+from ..transfer.stream import open_transfers
 
 SIGNALS_WAITING: Final = 256
 """Offers and candidates not yet taken up; ICE makes a few dozen, a flood beyond that is dropped."""
@@ -30,6 +31,9 @@ class ClientConnection:
         send: Takes answers and candidates to the client.
         ice: Called at each offer for the ICE servers as they then are.
         engine: Which WebRTC engine to use.
+
+    Attributes:
+        transfers: The files that go over these connections.
     """
 
     def __init__(
@@ -47,8 +51,7 @@ class ClientConnection:
         self._ice = ice
         self._engine = engine
         self._signals_send, self._signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
-        self._transfers: Transfers | None = None
-        self._available = trio.Event()
+        self.transfers = ResumingTransfers()
 
     def take(self, signal: Signal) -> None:
         """Hands over an offer or a candidate from the client."""
@@ -56,12 +59,6 @@ class ClientConnection:
             self._signals_send.send_nowait(signal)
         except trio.WouldBlock:
             _log.warning("Dropped a WebRTC signal: too many are waiting.")
-
-    async def transfers(self) -> Transfers:
-        """Waits until there is a connection and returns what carries files over it."""
-        while self._transfers is None:
-            await self._available.wait()
-        return self._transfers
 
     async def run(self) -> None:
         """Answers offers until cancelled."""
@@ -95,16 +92,6 @@ class ClientConnection:
                     ) as peer,
                     open_transfers(peer.channel) as transfers,
                 ):
-                    await self._offer_until_closed(transfers)
+                    await self.transfers.use_until_closed(transfers)
             except SleapRTCError as error:
                 _log.info("The connection to %s ended: %s", self._remote_id, error)
-
-    async def _offer_until_closed(self, transfers: Transfers) -> None:
-        self._transfers = transfers
-        self._available.set()
-        try:
-            await transfers.wait_closed()
-        finally:
-            if self._transfers is transfers:
-                self._transfers = None
-                self._available = trio.Event()

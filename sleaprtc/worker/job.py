@@ -109,6 +109,10 @@ class Job:
         self._scope.cancel()
         await self._ended.wait()
 
+    async def wait_ended(self) -> None:
+        """Waits until nothing of the job is left, but for a result that nobody fetched."""
+        await self._ended.wait()
+
     async def run(self, on_trained: Callable[[TrainingOutcome | None], None]) -> None:
         """Does the job. Everything that goes wrong is told to the client; nothing is raised.
 
@@ -193,23 +197,20 @@ class Job:
             configs[path.name] = path
 
     async def _next_offer(self) -> IncomingFile:
+        transfers = self.connection.transfers
         while True:
-            try:
-                with trio.fail_after(CONNECT_WAIT_SEC):
-                    transfers = await self.connection.transfers()
-            except trio.TooSlowError as error:
+            with trio.move_on_after(CONNECT_WAIT_SEC):
+                await transfers.wait_connected()
+            if not transfers.is_connected:
                 raise JobFailedError(
                     "The client made no data channel to this worker.",
                     error_code="CLIENT_LOST",
                     recoverable=True,
-                ) from error
-            try:
-                with trio.fail_after(INPUT_IDLE_SEC):
-                    return await transfers.next_offer()
-            except trio.TooSlowError as error:
-                raise TransferError("The client is connected but sent no dataset.") from error
-            except ChannelClosedError:
-                await trio.sleep(0.05)  # until the connection has seen it too
+                )
+            with trio.move_on_after(INPUT_IDLE_SEC):
+                return await transfers.next_offer()
+            if transfers.is_connected:
+                raise TransferError("The client is connected but sent no dataset.")
 
     # --- training ---------------------------------------------------------------------------
 
@@ -227,22 +228,19 @@ class Job:
         return await self._trainer.train(job, report=report, stop=self._stop)
 
     async def _send_model(self, archive: Path) -> bool:
+        transfers = self.connection.transfers
         with trio.move_on_after(RESULT_WAIT_SEC):
-            while True:
-                transfers = await self.connection.transfers()
-                try:
-                    await transfers.send_file(archive, purpose="model", job_id=self.job_id)
-                except ChannelClosedError:
-                    await trio.sleep(0.05)
-                except (TransferError, StorageError) as error:
-                    _log.warning("Job %s: the model wasn't taken: %s", self.job_id, error)
-                    return False
-                else:
-                    # The client closes; leaving first could cut off our last acknowledgement.
-                    with trio.move_on_after(CONNECT_WAIT_SEC):
-                        await transfers.wait_closed()
-                    return True
-        _log.warning("Job %s: nobody fetched the model; it is kept in %s.", self.job_id, archive)
+            try:
+                await transfers.send_file(archive, purpose="model", job_id=self.job_id)
+            except (TransferError, StorageError) as error:
+                _log.warning("Job %s: the model wasn't taken: %s", self.job_id, error)
+                return False
+            # The client closes: leaving first could cut off the last messages.
+            with trio.move_on_after(CONNECT_WAIT_SEC):
+                while transfers.is_connected:
+                    await (await transfers.wait_connected()).wait_closed()
+            return True
+        _log.warning("Job %s: nobody fetched the model; it is kept as %s.", self.job_id, archive)
         return False
 
 

@@ -1,0 +1,176 @@
+"""Command-line options that worker and client share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+import click
+
+from .config import load_defaults
+from .errors import SleapRTCError
+from .protocol.messages import IceServer
+from .signaling.http import Endpoints, Room
+
+DEFAULT_WS_URL: Final = "ws://127.0.0.1:8080/"
+DEFAULT_HTTP_URL: Final = "http://127.0.0.1:8001"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@attrs.frozen
+class PeerOptions:
+    """How to reach the server, which room to be in, and how to connect to peers.
+
+    Attributes:
+        endpoints: The signaling server.
+        room: None where neither room nor token was given.
+        ice_loopback: Whether 127.0.0.1 takes part in connecting.
+        ice_servers: Own STUN and TURN servers, besides those the signaling server hands out.
+        engine: Which WebRTC engine to use.
+    """
+
+    endpoints: Endpoints
+    room: Room | None
+    ice_loopback: bool
+    ice_servers: tuple[IceServer, ...]
+    engine: str
+
+
+def config_file_option(section: str, subcommands: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Adds ``--config-file`` and makes the settings files the options' defaults."""
+
+    def use(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+        try:
+            defaults = load_defaults(section, value)
+        except SleapRTCError as error:
+            raise click.UsageError(str(error)) from error
+        context.default_map = {**defaults, **dict.fromkeys(subcommands, defaults)}
+
+    return click.option(
+        "--config-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="SLEAP_RTC_CONFIG_FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=use,
+        help="Settings in TOML, read instead of ./sleap-rtc.toml and the user's own.",
+    )
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--signaling-ws",
+        envvar="SLEAP_RTC_SIGNALING_WS",
+        default=DEFAULT_WS_URL,
+        show_default=True,
+        metavar="URL",
+        help="WebSocket address of the signaling server.",
+    ),
+    click.option(
+        "--signaling-http",
+        envvar="SLEAP_RTC_SIGNALING_HTTP",
+        default=DEFAULT_HTTP_URL,
+        show_default=True,
+        metavar="URL",
+        help="HTTP address of the signaling server.",
+    ),
+)
+_ROOM_OPTIONS: Final = (
+    click.option("--room", envvar="SLEAP_RTC_ROOM_ID", metavar="ID", help="The room's id."),
+    click.option("--token", envvar="SLEAP_RTC_TOKEN", metavar="TOKEN", help="The room's token."),
+)
+_CONNECTION_OPTIONS: Final = (
+    click.option(
+        "--ice-loopback/--no-ice-loopback",
+        envvar="SLEAP_RTC_ICE_LOOPBACK",
+        default=False,
+        help="Connect over 127.0.0.1, for both ends on one machine.",
+    ),
+    click.option(
+        "--ice-server",
+        "ice_servers",
+        envvar="SLEAP_RTC_ICE_SERVER",
+        multiple=True,
+        metavar="URL",
+        help="A STUN or TURN server: stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT. Can be repeated.",
+    ),
+    click.option(
+        "--engine",
+        envvar="SLEAP_RTC_ENGINE",
+        type=click.Choice(["auto", "aiortc", "libwebrtc"]),
+        default="auto",
+        show_default=True,
+        help="Which WebRTC implementation carries the data.",
+    ),
+)
+
+
+def _stack(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def server_options(command: Command) -> Command:
+    """Adds the addresses of the signaling server."""
+    return _stack(command, _OPTIONS)
+
+
+def room_options(command: Command) -> Command:
+    """Adds the addresses of the signaling server and the room."""
+    return _stack(command, (*_ROOM_OPTIONS, *_OPTIONS))
+
+
+def connection_options(command: Command) -> Command:
+    """Adds what decides about WebRTC connections."""
+    return _stack(command, _CONNECTION_OPTIONS)
+
+
+def peer_options(given: Mapping[str, Any]) -> PeerOptions:
+    """Gathers what :func:`room_options` and :func:`connection_options` have collected.
+
+    Raises:
+        click.UsageError: A room without its token, or the other way round, or a malformed ICE server.
+    """
+    return PeerOptions(
+        endpoints=Endpoints(given["signaling_ws"], given["signaling_http"]),
+        room=room_of(given["room"], given["token"]),
+        ice_loopback=given["ice_loopback"],
+        ice_servers=tuple(ice_server_of(url) for url in given["ice_servers"]),
+        engine=given["engine"],
+    )
+
+
+def room_of(room: str | None, token: str | None) -> Room | None:
+    """Joins ``--room`` and ``--token``, of which there must be both or neither.
+
+    Raises:
+        click.UsageError: Only one of the two is there.
+    """
+    if not room and not token:
+        return None
+    if not room or not token:
+        missing = "--token (or SLEAP_RTC_TOKEN)" if room else "--room (or SLEAP_RTC_ROOM_ID)"
+        raise click.UsageError(f"A room needs both its id and its token: {missing} is missing.")
+    return Room(room, token)
+
+
+def ice_server_of(url: str) -> IceServer:
+    """Reads ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT``.
+
+    Raises:
+        click.UsageError: It is neither.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme not in ("stun", "stuns", "turn", "turns") or not rest:
+        raise click.UsageError(f"{url!r} is no STUN or TURN server, such as stun:HOST:3478.")
+    login, at, address = rest.rpartition("@")
+    if not at:
+        return IceServer((url,))
+    username, colon, credential = login.partition(":")
+    if not colon or not username:
+        raise click.UsageError("A TURN server's login has the form USER:PASSWORD@HOST:PORT.")
+    return IceServer((f"{scheme}:{address}",), username, credential)

@@ -1,0 +1,79 @@
+"""File transfers of one job, over as many connections as the job goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ..errors import ChannelClosedError
+from .stream import IncomingFile, TransferProgress, Transfers
+
+SETTLE_SEC: Final = 0.05
+"""How long a closed channel is given to be noticed before the next try."""
+
+
+class ResumingTransfers:
+    """Waits for a connection where there is none, and tries again over the next where one is lost.
+
+    What has arrived stays on the receiver's disk, so that a transfer goes on where that ends. How long to wait is the
+    caller's business: put a deadline around the calls.
+    """
+
+    def __init__(self) -> None:
+        self._current: Transfers | None = None
+        self._available = trio.Event()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection just now."""
+        return self._current is not None
+
+    async def use_until_closed(self, transfers: Transfers) -> None:
+        """Makes ``transfers`` the current ones until their channel is closed."""
+        self._current = transfers
+        self._available.set()
+        try:
+            await transfers.wait_closed()
+        finally:
+            if self._current is transfers:
+                self._current = None
+                self._available = trio.Event()
+
+    async def wait_connected(self) -> Transfers:
+        """Waits until there is a connection."""
+        while self._current is None:
+            await self._available.wait()
+        return self._current
+
+    async def send_file(
+        self,
+        path: Path,
+        *,
+        purpose: str,
+        job_id: str,
+        progress: Callable[[TransferProgress], None] | None = None,
+    ) -> None:
+        """Sends a file; returns when the receiver has it whole.
+
+        Raises:
+            TransferError: The receiver doesn't want the file, or one side gave up.
+            StorageError: The file can't be read.
+        """
+        while True:
+            transfers = await self.wait_connected()
+            try:
+                return await transfers.send_file(path, purpose=purpose, job_id=job_id, progress=progress)
+            except ChannelClosedError:
+                await trio.sleep(SETTLE_SEC)
+
+    async def next_offer(self) -> IncomingFile:
+        """Waits for the other side's next file."""
+        while True:
+            transfers = await self.wait_connected()
+            try:
+                return await transfers.next_offer()
+            except ChannelClosedError:
+                await trio.sleep(SETTLE_SEC)
