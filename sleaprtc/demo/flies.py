@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FRAME_SIZE_PX: Final = 160
 NODES: Final = ("head", "thorax", "abdomen")
 EDGES: Final = (("head", "thorax"), ("thorax", "abdomen"))
-NODE_OFFSETS_PX: Final = {"head": 11.0, "thorax": 0.0, "abdomen": -14.0}
+NODE_OFFSETS_PX: Final = {"head": 9.0, "thorax": 0.0, "abdomen": -18.0}
 """Along the body's axis, from the thorax."""
 
 MARGIN_PX: Final = 28.0
@@ -81,9 +81,10 @@ def draw(fly: Fly, image: Pixels) -> None:
         wing_angle = fly.heading + pi + side * fly.wing_spread
         middle = fly.x + 13.0 * cos(wing_angle), fly.y + 13.0 * sin(wing_angle)
         darken_ellipse(image, middle, (13.0, 5.0), wing_angle, 0.25)
-    darken_ellipse(image, fly.along_axis(-12.0), (10.0, 5.5), fly.heading, 0.6)
-    darken_ellipse(image, fly.along_axis(0.0), (6.5, 5.0), fly.heading, 0.75)
-    darken_ellipse(image, fly.along_axis(9.5), (4.0, 4.5), fly.heading, 0.8)
+    darken_ellipse(image, fly.along_axis(-13.0), (10.0, 5.5), fly.heading, 0.5)
+    darken_ellipse(image, fly.along_axis(-18.0), (4.0, 4.5), fly.heading, 0.6)
+    darken_ellipse(image, fly.along_axis(0.0), (6.0, 5.0), fly.heading, 0.65)
+    darken_ellipse(image, fly.along_axis(9.0), (3.0, 5.5), fly.heading, 0.95)
 
 
 def render(flies: list[Fly], random: np.random.Generator) -> npt.NDArray[np.uint8]:
