@@ -244,6 +244,12 @@ class InvalidArchiveError(TransferError):
     code = "INVALID_ARCHIVE"
 
 
+class AddressInUseError(UsageError):
+    """A server can't listen where it was told to."""
+
+    code = "ADDRESS_IN_USE"
+
+
 class StorageError(SleapRTCError):
     """Local storage failed: disk full, folder not writable, database locked."""
 
@@ -281,6 +287,13 @@ class WorkerLostError(JobFailedError):
     """The worker fell silent while the job was its."""
 
     code = "WORKER_LOST"
+
+
+class JobCancelledError(SleapRTCError):
+    """The person at the terminal ended the job."""
+
+    code = "CANCELLED"
+    exit_status = EXIT_INTERRUPTED
 
 
 class TrainerError(SleapRTCError):

@@ -43,6 +43,7 @@ class Registry(Generic[ConnectionT]):
     max_peers_per_room: int = MAX_PEERS_PER_ROOM
     _rooms: dict[str, Room[ConnectionT]] = attrs.field(factory=dict, init=False)
     _ended_rooms: dict[str, Room[ConnectionT]] = attrs.field(factory=dict, init=False)
+    _room_ids_by_creator: dict[str, set[str]] = attrs.field(factory=dict, init=False)
     _peers: dict[ConnectionT, Peer[ConnectionT]] = attrs.field(factory=dict, init=False)
 
     # --- rooms ------------------------------------------------------------------------------
@@ -58,7 +59,11 @@ class Registry(Generic[ConnectionT]):
 
     def add_room(self, room: Room[ConnectionT]) -> None:
         """Takes up a new room, or one that was kept over a restart."""
-        (self._ended_rooms if room.ended else self._rooms)[room.room_id] = room
+        if room.ended:
+            self._ended_rooms[room.room_id] = room
+            return
+        self._rooms[room.room_id] = room
+        self._room_ids_by_creator.setdefault(room.creator, set()).add(room.room_id)
 
     def owned_room(self, room_id: str, account: str, now: float) -> Room[ConnectionT]:
         """Finds a room for its creator.
@@ -76,7 +81,7 @@ class Registry(Generic[ConnectionT]):
 
     def rooms_of(self, account: str) -> Iterator[Room[ConnectionT]]:
         """Yields the rooms that an account has created."""
-        return (room for room in self._rooms.values() if room.creator == account)
+        return (self._rooms[room_id] for room_id in self._room_ids_by_creator.get(account, ()))
 
     def end_room(self, room_id: str, reason: str) -> list[Effect[ConnectionT]]:
         """Ends a room and tells everyone in it; nothing where it has ended already."""
@@ -85,6 +90,10 @@ class Registry(Generic[ConnectionT]):
             return []
         room.ended = True
         self._ended_rooms[room_id] = room
+        siblings = self._room_ids_by_creator[room.creator]
+        siblings.discard(room_id)
+        if not siblings:
+            del self._room_ids_by_creator[room.creator]
         effects = [effect for peer in room.peers.values() for effect in self._dismiss(peer, reason)]
         room.peers.clear()
         return effects
@@ -100,6 +109,10 @@ class Registry(Generic[ConnectionT]):
     def peers(self) -> Collection[Peer[ConnectionT]]:
         """All registered peers of all rooms."""
         return self._peers.values()
+
+    def is_registered(self, connection: ConnectionT) -> bool:
+        """Says whether a peer is registered on a connection."""
+        return connection in self._peers
 
     def peer_on(self, connection: ConnectionT) -> Peer[ConnectionT]:
         """Finds who is registered on a connection.

@@ -1,0 +1,39 @@
+"""How an error is told to the peer that caused it (protocol reference, section 2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import (
+    InvalidTokenError,
+    PeerIdTakenError,
+    RoomExpiredError,
+    RoomFullError,
+    RoomNotFoundError,
+    SleapRTCError,
+)
+from ..protocol.close_codes import CloseCode
+from ..protocol.codec import encode_message
+from ..protocol.messages import ErrorMessage
+from .effects import Close, ConnectionT, Deliver, Effect
+
+_CLOSE_CODES: Final[dict[type[SleapRTCError], CloseCode]] = {
+    InvalidTokenError: CloseCode.BAD_ID_TOKEN,
+    RoomNotFoundError: CloseCode.BAD_ROOM_OR_TOKEN,
+    RoomExpiredError: CloseCode.ROOM_ENDED,
+    PeerIdTakenError: CloseCode.PEER_ID_TAKEN,
+    RoomFullError: CloseCode.TRY_AGAIN_LATER,
+}
+
+
+def encode_error(error: SleapRTCError) -> str:
+    """Writes the error message for an error."""
+    return encode_message(ErrorMessage(error.code, str(error)))
+
+
+def refuse_registration(connection: ConnectionT, error: SleapRTCError) -> list[Effect[ConnectionT]]:
+    """Tells why a registration didn't succeed, and closes where trying again as it is can't help."""
+    sentence = str(error)
+    told = Deliver(connection, encode_message(ErrorMessage(error.code, sentence, reason=sentence)))
+    close_code = _CLOSE_CODES.get(type(error))
+    return [told] if close_code is None else [told, Close(connection, close_code, sentence)]

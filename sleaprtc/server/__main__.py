@@ -1,0 +1,85 @@
+"""``python -m sleaprtc.server``: the signaling server as a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import platformdirs
+
+from ..entrypoint import run
+from ..protocol.limits import ROOM_TTL_SEC
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--host", default="127.0.0.1", envvar="SLEAP_RTC_HOST", help="Address to listen on.")
+@click.option(
+    "--ws-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    envvar="SLEAP_RTC_WS_PORT",
+    help="WebSocket port; 0 picks a free one.",
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    default=8001,
+    envvar="SLEAP_RTC_HTTP_PORT",
+    help="HTTP port; 0 picks a free one.",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: platformdirs.user_state_path("sleap-rtc") / "server",
+    envvar="SLEAP_RTC_STATE_DIR",
+    show_default="sleap-rtc/server in the user's state folder",
+    help="Folder for the signing key and the rooms.",
+)
+@click.option(
+    "--room-ttl",
+    type=click.FloatRange(0, min_open=True),
+    default=float(ROOM_TTL_SEC),
+    envvar="SLEAP_RTC_ROOM_TTL",
+    metavar="SEC",
+    help="Life of a room from its creation or renewal, in seconds.",
+)
+@click.option(
+    "--ice-server",
+    "ice_servers",
+    multiple=True,
+    envvar="SLEAP_RTC_ICE_SERVER",
+    metavar="URL",
+    help="STUN or TURN server for all peers, as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT."
+    " Can be repeated; several in the environment variable are separated by spaces.",
+)
+def main(
+    host: str, ws_port: int, http_port: int, state_dir: Path, room_ttl: float, ice_servers: tuple[str, ...]
+) -> None:
+    """Run the signaling server: it lets peers find each other and never sees their data.
+
+    Prints one line, `ready ws=… http=…`, once both ports accept. Every option can also be given as an
+    environment variable: SLEAP_RTC_HOST, SLEAP_RTC_WS_PORT, SLEAP_RTC_HTTP_PORT, SLEAP_RTC_STATE_DIR,
+    SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER.
+    """
+
+    async def serve_until_signalled() -> None:
+        # Imported late, so that --help is quick.
+        from .program import serve_until_signalled
+        from .settings import ServerSettings, parse_ice_server
+
+        await serve_until_signalled(
+            ServerSettings(
+                host=host,
+                ws_port=ws_port,
+                http_port=http_port,
+                state_dir=state_dir,
+                room_ttl_sec=room_ttl,
+                ice_servers=tuple(map(parse_ice_server, ice_servers)),
+            )
+        )
+
+    run(serve_until_signalled)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""The server's one owner of rooms and peers."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from ..errors import (
+    DeliveryFailedError,
+    InvalidMessageError,
+    RateLimitedError,
+    RoomNotFoundError,
+    SleapRTCError,
+)
+from ..identity.verifier import TokenVerifier
+from ..protocol.close_codes import CloseCode
+from ..protocol.codec import decode_client_message, decode_json_object
+from ..protocol.limits import ENDED_ROOM_MEMORY_SEC, ROOM_ID_CHARS, ROOM_TOKEN_CHARS
+from ..protocol.messages import Register
+from ..rooms.effects import Deliver, Effect
+from ..rooms.refusals import encode_error, refuse_registration
+from ..rooms.registry import DELETED, EXPIRED, Registry
+from ..rooms.room import Room
+from ..rooms.routing import answer
+from ..storage.base import RoomStorage, StoredRoom
+from .settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+DRAIN_GRACE_SEC: Final = 2.5
+"""How long all peers together may take to read that the server leaves."""
+
+HOUSEKEEPING_INTERVAL_SEC: Final = 60 * 60.0
+
+_UNAMBIGUOUS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+"""No l, o, 0 or 1: ids and tokens are read aloud and typed."""
+
+_DELIVERY_FAILED: Final = encode_error(DeliveryFailedError("The target's connection can't take the message."))
+
+
+class Connection(Hashable, Protocol):
+    """What the hub needs of a WebSocket connection. None of it waits but :meth:`read`."""
+
+    def deliver(self, text: str) -> bool:
+        """Queues a message; False where that isn't possible."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Begins to close, after everything that is queued."""
+
+    async def read(self) -> None:
+        """Hands the peer's messages to the hub until the connection ends; raises nothing."""
+
+
+@attrs.frozen
+class Metrics:
+    """Counts of now, and totals since the server's start."""
+
+    active_rooms: int
+    active_connections: int
+    peers_by_role: dict[str, int]
+    total_connections: int
+    total_messages: int
+    rooms_created: int
+
+
+@attrs.frozen
+class _OpenRoom:
+    """A room as Trio sees it: a nursery with its readers, and the scope that ends them with the room."""
+
+    scope: trio.CancelScope
+    nursery: trio.Nursery
+
+
+class Hub:
+    """Changes the registry and carries out what it decides. Made by :func:`open_hub`.
+
+    Attributes:
+        draining: True once the server is about to leave; nobody new is let in then.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        storage: RoomStorage,
+        verifier: TokenVerifier,
+        settings: ServerSettings,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.draining = False
+        self._nursery = nursery
+        self._storage = storage
+        self._verifier = verifier
+        self._settings = settings
+        self._wall_clock = wall_clock
+        self._registry: Registry[Connection] = Registry(
+            ice_servers=settings.ice_servers, max_peers_per_room=settings.max_peers_per_room
+        )
+        self._open_rooms: dict[str, _OpenRoom] = {}
+        self._connections: set[Connection] = set()
+        self._all_gone = trio.Event()
+        self._connection_count = 0
+        self._message_count = 0
+        self._created_count = 0
+
+    # --- rooms ------------------------------------------------------------------------------
+
+    async def create_room(self, account: str) -> Room[Connection]:
+        """Makes a room that lives for the configured time.
+
+        Raises:
+            RateLimitedError: The account has as many rooms as it may.
+            StorageError: The room couldn't be kept.
+        """
+        if sum(1 for _ in self._registry.rooms_of(account)) >= self._settings.max_rooms_per_account:
+            raise RateLimitedError("This account has as many rooms as it may have.")
+        room: Room[Connection] = Room(
+            room_id=self._new_room_id(),
+            token=_random_text(ROOM_TOKEN_CHARS),
+            creator=account,
+            expires_at=self._wall_clock() + self._settings.room_ttl_sec,
+            deadline=trio.current_time() + self._settings.room_ttl_sec,
+        )
+        await self._storage.add_room(StoredRoom(room.room_id, room.token, room.creator, room.expires_at))
+        await self._open_room(room)
+        self._created_count += 1
+        return room
+
+    async def renew_room(self, account: str, room_id: str) -> float:
+        """Gives a room its full time again, from now on.
+
+        Returns:
+            Its new end, epoch seconds.
+
+        Raises:
+            RoomNotFoundError: There is no such room.
+            ForbiddenError: It's somebody else's.
+            StorageError: The change holds only until the server's next start.
+        """
+        room = self._registry.owned_room(room_id, account, trio.current_time())
+        # In memory first: while the storage is waited for, the room could reach its old end.
+        room.expires_at = self._wall_clock() + self._settings.room_ttl_sec
+        room.deadline = trio.current_time() + self._settings.room_ttl_sec
+        self._open_rooms[room_id].scope.deadline = room.deadline
+        await self._storage.set_expiry(room_id, room.expires_at)
+        return room.expires_at
+
+    async def delete_room(self, account: str, room_id: str) -> None:
+        """Ends a room before its time: everyone in it is told and disconnected.
+
+        Raises:
+            RoomNotFoundError: There is no such room.
+            ForbiddenError: It's somebody else's.
+            StorageError: The room couldn't be deleted.
+        """
+        self._registry.owned_room(room_id, account, trio.current_time())
+        await self._storage.mark_deleted(room_id)
+        self._perform(self._registry.end_room(room_id, DELETED))
+        if room_id in self._open_rooms:
+            self._open_rooms[room_id].scope.cancel()
+
+    async def delete_peer(self, account: str, peer_id: str) -> None:
+        """Ends the room of a peer, for the room's creator; or for the peer itself, only its own stay there.
+
+        Raises:
+            RoomNotFoundError: Nobody of that name is in any room.
+            ForbiddenError: Neither the peer nor its room is the account's.
+            StorageError: The room couldn't be deleted.
+        """
+        peers = self._registry.peers_called(peer_id)
+        if not peers:
+            raise RoomNotFoundError("No room has a peer of this name.")
+        created = [peer.room.room_id for peer in peers if peer.room.creator == account]
+        for room_id in created:
+            await self.delete_room(account, room_id)
+        own = [peer for peer in peers if peer.account == account and not peer.room.ended]
+        for peer in own:
+            self._perform(self._registry.remove(peer))
+        if not created and not own:
+            # Through the room, so that the sentence is the same as for the room itself.
+            self._registry.owned_room(peers[0].room.room_id, account, trio.current_time())
+
+    # --- connections ------------------------------------------------------------------------
+
+    def connected(self, connection: Connection) -> None:
+        """Takes note of a new connection."""
+        self._connections.add(connection)
+        self._connection_count += 1
+
+    def disconnected(self, connection: Connection) -> None:
+        """Forgets a connection and who was registered on it."""
+        self._registry.leave(connection)
+        self._connections.discard(connection)
+        if not self._connections and self.draining:
+            self._all_gone.set()
+
+    def is_registered(self, connection: Connection) -> bool:
+        """Says whether a peer is registered on a connection."""
+        return self._registry.is_registered(connection)
+
+    def receive(self, connection: Connection, text: str) -> None:
+        """Acts on one message. Every refusal is told to its sender; no error leaves."""
+        self._message_count += 1
+        try:
+            message = decode_client_message(text)
+            if isinstance(message, Register) and not self._registry.is_registered(connection):
+                self._register(connection, message)
+                return
+            sender = self._registry.peer_on(connection)
+            effect = answer(sender, message, text, now=trio.current_time())
+        except SleapRTCError as error:
+            self._refuse(connection, error, text)
+        else:
+            self._perform((effect,))
+
+    async def drain(self) -> None:
+        """Tells every peer that the server leaves, and waits a little for them to have read it."""
+        self.draining = True
+        for connection in tuple(self._connections):
+            connection.close(CloseCode.GOING_AWAY, "The server is shutting down.")
+        if self._connections:
+            with trio.move_on_after(DRAIN_GRACE_SEC):
+                await self._all_gone.wait()
+
+    def metrics(self) -> Metrics:
+        """Counts what there is."""
+        return Metrics(
+            active_rooms=len(self._registry.rooms),
+            active_connections=len(self._connections),
+            peers_by_role=dict(Counter(peer.role for peer in self._registry.peers)),
+            total_connections=self._connection_count,
+            total_messages=self._message_count,
+            rooms_created=self._created_count,
+        )
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _register(self, connection: Connection, request: Register) -> None:
+        identity = self._verifier.verify(request.id_token, now=self._wall_clock())
+        effects = self._registry.register(
+            connection,
+            request,
+            account=identity.subject,
+            resume_token=secrets.token_urlsafe(16),
+            now=trio.current_time(),
+            connected_at=self._wall_clock(),
+        )
+        self._perform(effects)
+        self._open_rooms[request.room_id].nursery.start_soon(connection.read)
+
+    def _refuse(self, connection: Connection, error: SleapRTCError, text: str) -> None:
+        if _is_register(text, error):
+            self._perform(refuse_registration(connection, error))
+        else:
+            connection.deliver(encode_error(error))
+
+    def _perform(self, effects: Iterable[Effect[Connection]]) -> None:
+        for effect in effects:
+            if not isinstance(effect, Deliver):
+                effect.connection.close(effect.code, effect.reason)
+            elif not effect.connection.deliver(effect.text) and effect.sender is not None:
+                effect.sender.deliver(_DELIVERY_FAILED)
+
+    def _new_room_id(self) -> str:
+        while self._registry.knows(room_id := _random_text(ROOM_ID_CHARS)):
+            pass
+        return room_id
+
+    async def _open_room(self, room: Room[Connection]) -> None:
+        self._registry.add_room(room)
+        self._open_rooms[room.room_id] = await self._nursery.start(self._run_room, room)
+
+    async def _run_room(self, room: Room[Connection], *, task_status: trio.TaskStatus[_OpenRoom]) -> None:
+        """Is the room: its readers live in the nursery, and none of them outlives the scope."""
+        with trio.CancelScope(deadline=room.deadline) as scope:
+            async with trio.open_nursery() as nursery:
+                task_status.started(_OpenRoom(scope, nursery))
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    if trio.current_time() >= room.deadline:
+                        self._perform(self._registry.end_room(room.room_id, EXPIRED))
+        del self._open_rooms[room.room_id]
+
+    async def _load_rooms(self) -> None:
+        await self._storage.forget_rooms_expired_before(self._wall_clock() - ENDED_ROOM_MEMORY_SEC)
+        for stored in await self._storage.load_rooms():
+            remaining_sec = stored.expires_at - self._wall_clock()
+            room: Room[Connection] = Room(
+                room_id=stored.room_id,
+                token=stored.token,
+                creator=stored.creator,
+                expires_at=stored.expires_at,
+                deadline=trio.current_time() + remaining_sec,
+                ended=stored.deleted or remaining_sec <= 0,
+            )
+            if room.ended:
+                self._registry.add_room(room)
+            else:
+                await self._open_room(room)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await trio.sleep(HOUSEKEEPING_INTERVAL_SEC)
+            self._registry.forget_rooms_ended_before(trio.current_time() - ENDED_ROOM_MEMORY_SEC)
+            try:
+                await self._storage.forget_rooms_expired_before(self._wall_clock() - ENDED_ROOM_MEMORY_SEC)
+            except SleapRTCError as error:
+                logger.warning("Old rooms couldn't be dropped: %s", error)
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(_UNAMBIGUOUS) for _ in range(length))
+
+
+def _is_register(text: str, error: SleapRTCError) -> bool:
+    """Looks whether a refused message was a registration: those that can't be read as one count too."""
+    if error.code == "INVALID_JSON":
+        return False
+    try:
+        return decode_json_object(text).get("type") == Register.type
+    except InvalidMessageError:
+        return False
+
+
+@asynccontextmanager
+async def open_hub(
+    *,
+    storage: RoomStorage,
+    verifier: TokenVerifier,
+    settings: ServerSettings,
+    wall_clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Hub]:
+    """Opens the hub with the rooms that the storage has, and ends them all (unannounced) with the block.
+
+    Args:
+        storage: Keeps the rooms.
+        verifier: Knows whose id tokens count.
+        settings: The server's settings.
+        wall_clock: Epoch seconds, for times on the wire. Rooms end by Trio's clock, whatever this one does.
+
+    Raises:
+        StorageError: On entering: the rooms couldn't be loaded. The block's own exceptions leave in a
+            group, as from any nursery.
+    """
+    async with trio.open_nursery() as nursery:
+        hub = Hub(nursery, storage=storage, verifier=verifier, settings=settings, wall_clock=wall_clock)
+        await hub._load_rooms()
+        nursery.start_soon(hub._keep_house)
+        yield hub
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,179 @@
+"""Both ports over one hub, from binding to leaving."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import hypercorn.trio
+import trio
+from hypercorn.config import Config, Sockets
+from quart_trio import QuartTrio
+
+from ..errors import AddressInUseError, StorageError
+from ..identity.issuer import TokenIssuer
+from ..storage.sqlite import open_sqlite_storage
+from .http import create_app
+from .hub import Hub, open_hub
+from .settings import ServerSettings
+from .websocket import serve_connection
+
+logger = logging.getLogger(__name__)
+
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted: a laboratory's peers come back at once after a restart."""
+
+HTTP_GRACE_SEC: Final = 1.0
+"""How long requests that are being answered may still take once the server leaves."""
+
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 90_000}
+"""A peer whose machine or path is gone is noticed after 90 seconds (tcp(7); the last is milliseconds)."""
+
+
+@attrs.frozen
+class ServerAddresses:
+    """Where a running server really listens.
+
+    Attributes:
+        ws_url: Such as ``ws://127.0.0.1:8080/``.
+        http_url: Such as ``http://127.0.0.1:8001``.
+    """
+
+    ws_url: str
+    http_url: str
+
+
+class _BoundConfig(Config):
+    """Hypercorn's configuration, over a socket that listens already."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.errorlog = logging.getLogger(f"{__name__}.hypercorn")
+        self.errorlog.setLevel(logging.WARNING)
+        self.graceful_timeout = HTTP_GRACE_SEC
+        self.include_server_header = False
+
+    def create_sockets(self) -> Sockets:
+        return Sockets(secure_sockets=[], insecure_sockets=[self._listener], quic_sockets=[])
+
+
+async def serve(
+    settings: ServerSettings,
+    *,
+    stop: trio.Event,
+    task_status: trio.TaskStatus[ServerAddresses] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serves until ``stop`` is set, then tells every peer and returns within five seconds.
+
+    Args:
+        settings: The server's settings.
+        stop: Set by whoever wants the server to leave.
+        task_status: Told the real addresses once both ports accept.
+
+    Raises:
+        AddressInUseError: A port can't be had.
+        StorageError: The state folder can't be used.
+    """
+    make_state_dir(settings.state_dir)
+    issuer = await trio.to_thread.run_sync(TokenIssuer.from_state_dir, settings.state_dir)
+    verifier = issuer.verifier()
+    with (
+        await _listen(settings.host, settings.ws_port) as ws_socket,
+        await _listen(settings.host, settings.http_port) as http_socket,
+    ):
+        async with (
+            open_sqlite_storage(settings.state_dir) as storage,
+            open_hub(storage=storage, verifier=verifier, settings=settings) as hub,
+            trio.open_nursery() as nursery,
+        ):
+            app = create_app(hub=hub, issuer=issuer, verifier=verifier, settings=settings)
+            http_stop = trio.Event()
+            await nursery.start(_serve_http, app, http_socket, http_stop)
+            websockets = await nursery.start(_serve_websockets, ws_socket, hub, settings)
+            task_status.started(
+                ServerAddresses(
+                    ws_url=f"ws://{_authority(ws_socket)}/", http_url=f"http://{_authority(http_socket)}"
+                )
+            )
+            await stop.wait()
+            await hub.drain()
+            websockets.cancel()
+            http_stop.set()
+
+
+def make_state_dir(state_dir: Path) -> None:
+    """Makes the folder, for its owner alone.
+
+    Raises:
+        StorageError: That isn't possible.
+    """
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The state folder {state_dir} can't be made: {error.strerror}.") from error
+
+
+async def _serve_http(
+    app: QuartTrio, listener: socket.socket, stop: trio.Event, *, task_status: trio.TaskStatus[list[str]]
+) -> None:
+    await hypercorn.trio.serve(
+        app,
+        _BoundConfig(listener),
+        shutdown_trigger=stop.wait,
+        task_status=task_status,
+    )
+
+
+async def _serve_websockets(
+    listener: socket.socket,
+    hub: Hub,
+    settings: ServerSettings,
+    *,
+    task_status: trio.TaskStatus[trio.CancelScope],
+) -> None:
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                partial(trio.serve_listeners, handler_nursery=nursery),
+                partial(serve_connection, hub=hub, settings=settings),
+                [trio.SocketListener(trio.socket.from_stdlib_socket(listener))],
+            )
+            task_status.started(scope)
+
+
+async def _listen(host: str, port: int) -> socket.socket:
+    """Binds the first address that the host has; what is accepted inherits the socket's options."""
+    listener: socket.socket | None = None
+    try:
+        (family, kind, protocol, _, address), *_ = await trio.socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listener = socket.socket(family, kind, protocol)
+        _set_options(listener)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise AddressInUseError(f"Can't listen on {host}, port {port}: {error.strerror}.") from error
+    return listener
+
+
+def _set_options(listener: socket.socket) -> None:
+    listener.setblocking(False)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        option = getattr(socket, name, None)  # not every system has them all
+        if option is not None:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _authority(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"

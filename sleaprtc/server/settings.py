@@ -1,0 +1,98 @@
+"""What the server is told by those who run it, and the limits that tests make smaller."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+import attrs
+
+from ..errors import UsageError
+from ..protocol.limits import (
+    MAX_MESSAGES_PER_SEC,
+    MAX_PEERS_PER_ROOM,
+    MAX_REFUSED_MESSAGES_PER_SEC,
+    MAX_ROOMS_PER_ACCOUNT,
+    MESSAGE_BURST,
+    OUTBOX_BYTES,
+    OUTBOX_MESSAGES,
+    REFUSED_MESSAGE_BURST,
+    REGISTRATION_TIMEOUT_SEC,
+    ROOM_BURST,
+    ROOM_TTL_SEC,
+    ROOMS_PER_SEC,
+    SIGN_IN_BURST,
+    SIGN_INS_PER_SEC,
+    WRITE_TIMEOUT_SEC,
+)
+from ..protocol.messages import IceServer
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_WS_PORT: Final = 8080
+DEFAULT_HTTP_PORT: Final = 8001
+
+
+@attrs.frozen(kw_only=True)
+class ServerSettings:
+    """Everything about one server.
+
+    Attributes:
+        host: Address or name to bind both ports to.
+        ws_port: Port of the WebSocket side; 0 picks a free one.
+        http_port: Port of the HTTP side; 0 picks a free one.
+        state_dir: Folder for the signing key and the rooms; made where it doesn't exist.
+        room_ttl_sec: Life of a room from its creation or its last renewal.
+        ice_servers: Handed to every peer that registers.
+
+    The rest are limits, described where their defaults are: in :mod:`sleaprtc.protocol.limits`.
+    """
+
+    state_dir: Path
+    host: str = DEFAULT_HOST
+    ws_port: int = DEFAULT_WS_PORT
+    http_port: int = DEFAULT_HTTP_PORT
+    room_ttl_sec: float = ROOM_TTL_SEC
+    ice_servers: tuple[IceServer, ...] = ()
+
+    registration_timeout_sec: float = REGISTRATION_TIMEOUT_SEC
+    write_timeout_sec: float = WRITE_TIMEOUT_SEC
+    outbox_messages: int = OUTBOX_MESSAGES
+    outbox_bytes: int = OUTBOX_BYTES
+    messages_per_sec: float = MAX_MESSAGES_PER_SEC
+    message_burst: int = MESSAGE_BURST
+    refused_messages_per_sec: float = MAX_REFUSED_MESSAGES_PER_SEC
+    refused_message_burst: int = REFUSED_MESSAGE_BURST
+    max_peers_per_room: int = MAX_PEERS_PER_ROOM
+    max_rooms_per_account: int = MAX_ROOMS_PER_ACCOUNT
+    sign_ins_per_sec: float = SIGN_INS_PER_SEC
+    sign_in_burst: int = SIGN_IN_BURST
+    rooms_per_sec: float = ROOMS_PER_SEC
+    room_burst: int = ROOM_BURST
+
+
+_ICE_SERVER: Final = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:(?P<username>[^:@]*):(?P<credential>[^@]*)@)?(?P<rest>[^@\s]+)"
+)
+
+
+def parse_ice_server(text: str) -> IceServer:
+    """Reads ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT?transport=udp`` (RFC 7064, RFC 7065).
+
+    User and password are an addition to the RFCs' form; what has a special meaning in them is written as in
+    other addresses, such as ``%40`` for ``@``.
+
+    Raises:
+        UsageError: It's neither.
+    """
+    found = _ICE_SERVER.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            "An ICE server is given as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, optionally with"
+            " ?transport=udp or ?transport=tcp."
+        )
+    url = f"{found['scheme']}:{found['rest']}"
+    if found["username"] is None:
+        return IceServer((url,))
+    return IceServer((url,), unquote(found["username"]), unquote(found["credential"]))

@@ -1,0 +1,135 @@
+"""Rooms in an SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from ..errors import StorageError
+from .base import RoomStorage, StoredRoom
+
+DATABASE_FILE_NAME: Final = "rooms.sqlite3"
+BUSY_TIMEOUT_SEC: Final = 5.0
+"""How long to wait where another process, such as a backup, has the file locked."""
+
+_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+    CREATE TABLE IF NOT EXISTS rooms (
+        room_id TEXT PRIMARY KEY,
+        token TEXT NOT NULL,
+        creator TEXT NOT NULL,
+        expires_at REAL NOT NULL,
+        deleted INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID
+"""
+
+T = TypeVar("T")
+
+
+class SqliteRoomStorage(RoomStorage):
+    """Made by :func:`open_sqlite_storage`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._one_at_a_time = trio.CapacityLimiter(1)
+
+    async def load_rooms(self) -> list[StoredRoom]:
+        """Returns all rooms that are kept, those that ended included."""
+
+        def load() -> list[StoredRoom]:
+            rows = self._connection.execute("SELECT room_id, token, creator, expires_at, deleted FROM rooms")
+            return [
+                StoredRoom(room_id, token, creator, expires_at, bool(deleted))
+                for room_id, token, creator, expires_at, deleted in rows
+            ]
+
+        return await self._in_thread(load)
+
+    async def add_room(self, room: StoredRoom) -> None:
+        """Keeps a new room."""
+        await self._write(
+            "INSERT INTO rooms (room_id, token, creator, expires_at, deleted) VALUES (?, ?, ?, ?, ?)",
+            room.room_id,
+            room.token,
+            room.creator,
+            room.expires_at,
+            room.deleted,
+        )
+
+    async def set_expiry(self, room_id: str, expires_at: float) -> None:
+        """Moves a room's end."""
+        await self._write("UPDATE rooms SET expires_at = ? WHERE room_id = ?", expires_at, room_id)
+
+    async def mark_deleted(self, room_id: str) -> None:
+        """Keeps a room as one that its creator ended."""
+        await self._write("UPDATE rooms SET deleted = 1 WHERE room_id = ?", room_id)
+
+    async def forget_rooms_expired_before(self, then: float) -> None:
+        """Drops rooms whose end lies before ``then``."""
+        await self._write("DELETE FROM rooms WHERE expires_at < ?", then)
+
+    async def _write(self, statement: str, *values: str | float) -> None:
+        def write() -> None:
+            with self._connection:
+                self._connection.execute(statement, values)
+
+        await self._in_thread(write)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Runs to its end even where the caller is cancelled: half a transaction helps nobody."""
+        try:
+            return await trio.to_thread.run_sync(work, limiter=self._one_at_a_time)
+        except sqlite3.Error as error:
+            raise StorageError(f"The room database failed: {error}.") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # SQLite gives its files the mode that the main file has.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SEC, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode this survives a killed process; only a power cut can lose the last changes.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+        )
+    elif version != _SCHEMA_VERSION:
+        raise StorageError(
+            f"{path} has schema version {version}; this version of sleap-rtc reads {_SCHEMA_VERSION}."
+        )
+
+
+@asynccontextmanager
+async def open_sqlite_storage(state_dir: Path) -> AsyncIterator[SqliteRoomStorage]:
+    """Opens the room database in a folder, and makes it on the first start.
+
+    Raises:
+        StorageError: On entering: the file can't be used. The block's own exceptions pass unchanged.
+    """
+    path = state_dir / DATABASE_FILE_NAME
+    try:
+        connection = await trio.to_thread.run_sync(_connect, path)
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"The room database {path} can't be used: {error}.") from error
+    try:
+        yield SqliteRoomStorage(connection)
+    finally:
+        # Synchronous, so that it happens under cancellation too: it only checkpoints a small file.
+        connection.close()
