@@ -1,0 +1,173 @@
+"""Reading training configurations that came from a stranger.
+
+A configuration is data. It's parsed safely, bounded in size and depth, and reduced to an allow-list
+of sleap-nn's keys (https://nn.sleap.ai/latest/configuration/) with values of the right kind. What
+isn't on the list is left out, and the worker sets its own value: paths, devices, names, logging.
+What is left out but would have changed the model, such as pretrained weights, is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from ...errors import InvalidTrainingConfigError
+from .allow_list import (
+    ALLOWED_KEYS,
+    NULLABLE_SECTIONS,
+    REQUESTED_VALUES,
+    SUPPORTED_HEADS,
+    UNGRANTABLE,
+    Allowed,
+)
+
+MAX_CONFIG_BYTES: Final = 256 * 1024
+"""SLEAP's own exports are 5 KiB."""
+
+MAX_CONFIG_DEPTH: Final = 16
+MAX_CONFIG_VALUES: Final = 20_000
+"""Counted after YAML aliases are followed, so that none can multiply."""
+
+
+def parse_config(text: bytes, name: str) -> dict[str, Any]:
+    """Parses YAML or JSON into plain values.
+
+    Args:
+        text: The received file.
+        name: How errors call it.
+
+    Raises:
+        InvalidTrainingConfigError: It isn't YAML, isn't a mapping, is too large or too deep, or has
+            an interpolation such as ``${oc.env:HOME}`` in it.
+    """
+    if len(text) > MAX_CONFIG_BYTES:
+        raise InvalidTrainingConfigError(f"{name} is too large for a training configuration.")
+    try:
+        document = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InvalidTrainingConfigError(f"{name} isn't readable as a training configuration.") from error
+    if not isinstance(document, dict):
+        raise InvalidTrainingConfigError(f"{name} isn't a training configuration: it has no sections.")
+    _refuse_unsafe_values(document, name)
+    return document
+
+
+def is_legacy(document: Mapping[str, Any]) -> bool:
+    """True for the JSON profiles of SLEAP up to 1.4."""
+    return "model" in document and "optimization" in document
+
+
+def filter_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a received sleap-nn configuration may decide.
+
+    Args:
+        document: As returned by :func:`parse_config`.
+        name: How errors call it.
+
+    Raises:
+        InvalidTrainingConfigError: A value is of the wrong kind or out of range, or the configuration
+            asks for something that can't be granted and can't be left out without changing the model.
+    """
+    _refuse_ungrantable(document, name)
+    return _keep_allowed(document, ALLOWED_KEYS, name, ())
+
+
+def head_of(config: Mapping[str, Any], name: str) -> str:
+    """The one head that a filtered configuration trains.
+
+    Raises:
+        InvalidTrainingConfigError: There is none, or more than one.
+    """
+    settings: Mapping[str, Any] = section(config, "model_config", "head_configs") or {}
+    heads = [head for head, wanted in settings.items() if wanted is not None]
+    if len(heads) != 1:
+        raise InvalidTrainingConfigError(
+            f"{name} must have exactly one model under model_config.head_configs, and has {len(heads)}."
+        )
+    return heads[0]
+
+
+def section(config: Mapping[str, Any], *path: str) -> Any:
+    """The value at a path of keys, or None where a part of it is missing."""
+    value: Any = config
+    for key in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _refuse_unsafe_values(document: Mapping[str, Any], name: str) -> None:
+    pending: list[tuple[str, Any, int]] = [("", document, 1)]
+    seen = 0
+    while pending:
+        path, value, depth = pending.pop()
+        seen += 1
+        if seen > MAX_CONFIG_VALUES or depth > MAX_CONFIG_DEPTH:
+            raise InvalidTrainingConfigError(f"{name} is too deep or too long for a training configuration.")
+        if isinstance(value, Mapping):
+            pending.extend((f"{path}.{key}", inner, depth + 1) for key, inner in value.items())
+            pending.extend((path, key, depth) for key in value)
+        elif isinstance(value, list):
+            pending.extend((path, inner, depth + 1) for inner in value)
+        elif isinstance(value, str) and ("${" in value or value.strip() == "???"):
+            raise InvalidTrainingConfigError(
+                f"{name} has an interpolation at {path.lstrip('.')[:100]}, which isn't allowed."
+            )
+
+
+def check_requested(requested: Mapping[str, Any]) -> dict[str, Any]:
+    """The usable part of a request's ``config``, without what is null.
+
+    Raises:
+        InvalidTrainingConfigError: A value is of the wrong kind or out of range.
+    """
+    checked: dict[str, Any] = {}
+    for key, is_valid in REQUESTED_VALUES.items():
+        value = requested.get(key)
+        if isinstance(value, float) and value.is_integer() and key != "learning_rate":
+            value = int(value)  # JSON has one kind of number
+        if value is None:
+            continue
+        if not is_valid(value):
+            raise InvalidTrainingConfigError(f"{key} can't be {str(value)[:40]}.")
+        checked[key] = value
+    return checked
+
+
+def _refuse_ungrantable(document: Mapping[str, Any], name: str) -> None:
+    for path, wish in UNGRANTABLE.items():
+        if section(document, *path):
+            raise InvalidTrainingConfigError(
+                f"{name} asks for {wish} ({'.'.join(path)}), which a worker doesn't load from others."
+            )
+    for head, settings in (section(document, "model_config", "head_configs") or {}).items():
+        if settings is not None and head not in SUPPORTED_HEADS:
+            raise InvalidTrainingConfigError(f"{name} asks for a model that isn't supported: {head}.")
+
+
+def _keep_allowed(
+    value: Mapping[str, Any], allowed: Allowed, name: str, path: tuple[str, ...]
+) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, rule in allowed.items():
+        if key not in value:
+            continue
+        inner, inner_path = value[key], (*path, key)
+        if isinstance(rule, Mapping):
+            if inner is None:
+                if key in NULLABLE_SECTIONS:
+                    kept[key] = None
+                continue
+            if not isinstance(inner, Mapping):
+                raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} must be a section.")
+            kept[key] = _keep_allowed(inner, rule, name, inner_path)
+        elif rule(inner):
+            kept[key] = inner
+        elif inner is not None:
+            shown = str(inner)[:40]
+            raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} can't be {shown!r}.")
+    return kept

@@ -1,0 +1,213 @@
+"""Reading SLEAP's training job package.
+
+"Export Training Job Package" writes a flat zip: labels with embedded images, one configuration for
+each model, ``jobs.yaml`` which names them in training order, and two shell scripts. The scripts are
+never unpacked, and so can't be run.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from ...errors import InvalidDatasetError, InvalidTrainingConfigError
+from .configuration import MAX_CONFIG_BYTES, parse_config
+
+JOBS_FILE: Final = "jobs.yaml"
+CONFIG_SUFFIXES: Final = (".yaml", ".yml", ".json")
+LABELS_SUFFIX: Final = ".slp"
+
+MAX_MEMBERS: Final = 64
+"""SLEAP writes six for two models."""
+
+MAX_UNPACKED_BYTES: Final = 256 * 2**30
+MAX_RATIO: Final = 200
+"""Encoded images hardly shrink, and tables of points by 20 at most; a zip bomb shrinks by 1,000."""
+
+RATIO_FREE_BYTES: Final = 2**20
+"""Members below this size can't do harm, however well they shrink."""
+
+COPY_BYTES: Final = 2**20
+
+
+@attrs.frozen
+class PackagedModel:
+    """One model to train.
+
+    Attributes:
+        config_name: How errors call the configuration.
+        config: The configuration's bytes, not yet judged.
+        labels: Labels to train on.
+        val_labels: Labels to validate on, where the package has them.
+    """
+
+    config_name: str
+    config: bytes
+    labels: Path
+    val_labels: Path | None = None
+
+
+def is_package(path: Path) -> bool:
+    """True if the file is a zip, whatever it is called."""
+    return zipfile.is_zipfile(path) and not path.name.endswith(LABELS_SUFFIX)
+
+
+def unpack(path: Path, folder: Path) -> tuple[PackagedModel, ...]:
+    """Unpacks the labels of a training job package and reads its configurations.
+
+    Args:
+        path: The package.
+        folder: Where the labels go; they get the names they have in the package.
+
+    Returns:
+        The models in training order.
+
+    Raises:
+        InvalidDatasetError: It isn't such a package, or has members that may not be unpacked.
+        InvalidTrainingConfigError: Its ``jobs.yaml`` isn't readable.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _check_members(archive.infolist())
+            jobs = _read_jobs(archive, members)
+            _extract_labels(archive, members, jobs, folder)
+            return tuple(
+                PackagedModel(
+                    config_name=job.config,
+                    config=_read_config(archive, members[job.config]),
+                    labels=folder / job.labels,
+                    val_labels=None if job.val_labels is None else folder / job.val_labels,
+                )
+                for job in jobs
+            )
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise InvalidDatasetError(f"{path.name} isn't a readable zip file ({error}).") from error
+
+
+@attrs.frozen
+class _Job:
+    config: str
+    labels: str
+    val_labels: str | None = None
+
+
+def _check_members(infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    if len(infos) > MAX_MEMBERS:
+        raise InvalidDatasetError(f"The package has {len(infos)} files; a training job has a handful.")
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        _check_member(info)
+        if info.filename.lower() in (name.lower() for name in members):
+            raise InvalidDatasetError(f"The package has two files called {_shown(info.filename)}.")
+        members[info.filename] = info
+    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
+        raise InvalidDatasetError("The package is larger unpacked than a worker takes.")
+    return members
+
+
+def _check_member(info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if info.is_dir() or not is_plain_name(name) or kind not in (0, stat.S_IFREG):
+        raise InvalidDatasetError(
+            f"The package has a member that isn't a plain file in its top folder: {_shown(name)}."
+        )
+    if info.flag_bits & 1:
+        raise InvalidDatasetError(f"The package's {_shown(name)} is encrypted.")
+    if info.file_size > RATIO_FREE_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1):
+        raise InvalidDatasetError(f"The package's {_shown(name)} is packed too densely to be a dataset.")
+
+
+def is_plain_name(name: str) -> bool:
+    """True for a single, printable path component that means the same on every system."""
+    return (
+        0 < len(name) <= 200
+        and name.isprintable()
+        and not any(character in name for character in '/\\:*?"<>|')
+        and not name.startswith(".")
+    )
+
+
+def _read_jobs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> tuple[_Job, ...]:
+    if JOBS_FILE in members:
+        jobs = _parse_jobs(_read_config(archive, members[JOBS_FILE]))
+    else:
+        jobs = _guess_jobs(members)
+    for job in jobs:
+        for name in (job.config, job.labels, job.val_labels):
+            if name is not None and name not in members:
+                raise InvalidDatasetError(f"The package's {JOBS_FILE} names a missing file: {_shown(name)}.")
+    return jobs
+
+
+def _parse_jobs(text: bytes) -> tuple[_Job, ...]:
+    entries = parse_config(text, JOBS_FILE).get("training")
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_MEMBERS:
+        raise InvalidTrainingConfigError(f"The package's {JOBS_FILE} lists no model to train.")
+    return tuple(_parse_job(entry) for entry in entries)
+
+
+def _parse_job(entry: Any) -> _Job:
+    try:
+        job = _Job(entry["cfg"], entry["train_labels"], entry.get("val_labels"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidTrainingConfigError(
+            f"The package's {JOBS_FILE} has an entry without configuration or labels."
+        ) from error
+    named = [name for name in (job.config, job.labels, job.val_labels) if name is not None]
+    if not all(isinstance(name, str) and is_plain_name(name) for name in named):
+        raise InvalidTrainingConfigError(f"The package's {JOBS_FILE} names a file outside of the package.")
+    if not job.config.endswith(CONFIG_SUFFIXES) or not job.labels.endswith(LABELS_SUFFIX):
+        raise InvalidTrainingConfigError(f"The package's {JOBS_FILE} names files of the wrong kind.")
+    if job.val_labels is not None and not job.val_labels.endswith(LABELS_SUFFIX):
+        raise InvalidTrainingConfigError(f"The package's {JOBS_FILE} names files of the wrong kind.")
+    return job
+
+
+def _guess_jobs(members: Mapping[str, zipfile.ZipInfo]) -> tuple[_Job, ...]:
+    """A package that somebody put together by hand: one labels file and its configurations."""
+    labels = [name for name in members if name.endswith(LABELS_SUFFIX)]
+    configs = [name for name in members if name.endswith(CONFIG_SUFFIXES)]
+    if len(labels) != 1 or not configs:
+        raise InvalidDatasetError(
+            f"The package has no {JOBS_FILE}, and isn't one labels file with its configurations either."
+        )
+    # where centroids are found first, as "top-down" has it
+    return tuple(_Job(name, labels[0]) for name in sorted(configs, key=lambda n: ("centroid" not in n, n)))
+
+
+def _read_config(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > MAX_CONFIG_BYTES:
+        raise InvalidTrainingConfigError(f"{_shown(info.filename)} is too large for a configuration.")
+    with archive.open(info) as member:
+        return member.read(MAX_CONFIG_BYTES)
+
+
+def _extract_labels(
+    archive: zipfile.ZipFile,
+    members: Mapping[str, zipfile.ZipInfo],
+    jobs: Sequence[_Job],
+    folder: Path,
+) -> None:
+    wanted = {job.labels for job in jobs} | {job.val_labels for job in jobs if job.val_labels}
+    for name in sorted(wanted):
+        _extract(archive, members[name], folder / name)
+
+
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+    left_bytes = info.file_size
+    with archive.open(info) as member, target.open("xb") as file:
+        while block := member.read(COPY_BYTES):
+            left_bytes -= len(block)
+            if left_bytes < 0:
+                raise InvalidDatasetError(f"The package's {_shown(info.filename)} is larger than it says.")
+            file.write(block)
+
+
+def _shown(name: str) -> str:
+    return repr(name[:80])
