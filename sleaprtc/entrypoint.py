@@ -8,37 +8,56 @@ from typing import NoReturn
 
 import trio
 
-from .errors import EXIT_INTERRUPTED, EXIT_JOB_FAILED, SleapRTCError
+from .errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_JOB_FAILED, SleapRTCError
 from .exception_groups import leaves
 
 
-def exit_status_and_sentence(error: BaseException) -> tuple[int, str] | None:
-    """Says how a command ends that raised ``error``.
+class _InterruptedError(SleapRTCError):
+    code = "INTERRUPTED"
+    exit_status = EXIT_INTERRUPTED
+
+
+def ending(error: BaseException) -> SleapRTCError | None:
+    """Says which one error a command ended with that raised ``error``.
 
     Returns:
-        Exit status and sentence, or None where there is a programming error among the leaves, which
-        deserves its traceback.
+        None where there is a programming error among the leaves, which deserves its traceback.
     """
     found = list(leaves(error))
     ours = [leaf for leaf in found if isinstance(leaf, SleapRTCError)]
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in found):
-        return EXIT_INTERRUPTED, "Interrupted."
+        return _InterruptedError("Interrupted.")
     if ours and all(isinstance(leaf, SleapRTCError | trio.Cancelled) for leaf in found):
-        return ours[0].exit_status, str(ours[0])
+        return ours[0]
     return None
 
 
-def run(main: Callable[[], Awaitable[int | None]]) -> NoReturn:
-    """Runs an async command under Trio and leaves the process with its exit status (None is 0)."""
+def run(
+    main: Callable[[], Awaitable[int | None]],
+    *,
+    on_error: Callable[[str, str, int], None] | None = None,
+) -> NoReturn:
+    """Runs an async command under Trio and leaves the process with its exit status (None is 0).
+
+    Args:
+        main: The command.
+        on_error: Told code, sentence and exit status of an error, besides the sentence on standard error.
+    """
     try:
         status = trio.run(main, strict_exception_groups=True)
+    except SystemExit:
+        raise
     except BaseException as error:
-        ending = exit_status_and_sentence(error)
-        if ending is None:
-            if isinstance(error, SystemExit):
-                raise
-            sys.excepthook(type(error), error, error.__traceback__)
-            sys.exit(EXIT_JOB_FAILED)
-        status, sentence = ending
-        print(f"Error: {sentence}", file=sys.stderr)
-    sys.exit(status or 0)
+        status = _report(error, on_error)
+    sys.exit(status or EXIT_DONE)
+
+
+def _report(error: BaseException, on_error: Callable[[str, str, int], None] | None) -> int:
+    ended = ending(error)
+    if ended is None:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return EXIT_JOB_FAILED
+    print(f"Error: {ended}", file=sys.stderr)
+    if on_error is not None:
+        on_error(ended.code, str(ended), ended.exit_status)
+    return ended.exit_status

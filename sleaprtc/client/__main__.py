@@ -1,0 +1,225 @@
+"""``python -m sleaprtc.client``: makes rooms, finds workers, trains models."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import attrs
+import click
+
+from ..config_options import (
+    config_file_option,
+    connection_options,
+    peer_options,
+    room_of,
+    room_options,
+    server_options,
+)
+from ..entrypoint import run
+from ..jobs.negotiation import SelectionRule
+from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
+from ..signaling.http import Endpoints, open_http
+from .filters import worker_filters
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def _filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--tag", "tags", multiple=True, help="A tag the worker must have; repeatable."),
+        click.option(
+            "--property",
+            "conditions",
+            multiple=True,
+            metavar="'KEY>=VALUE'",
+            help="A condition on a worker's property: = != > >= < <=. Can be repeated.",
+        ),
+        click.option("--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory it must have."),
+    ):
+        command = option(command)
+    return command
+
+
+_json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="JSON lines on standard output, all else on standard error.",
+)
+
+
+@click.group(context_settings=_HELP)
+@config_file_option("client", subcommands=("workers", "train"))
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
+def main(verbose: bool) -> None:
+    """Make rooms, find workers, train models."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _run(command: Callable[[], Awaitable[None]], as_json: bool) -> NoReturn:
+    def report(code: str, sentence: str, exit_status: int) -> None:
+        ended = {"event": "error", "code": code, "message": sentence, "exit_status": exit_status}
+        print(json.dumps(ended), flush=True)
+
+    run(command, on_error=report if as_json else None)
+
+
+def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
+    return worker_filters(
+        min_gpu_memory_mb=given["min_gpu_memory_mb"],
+        conditions=given["conditions"],
+        tags=given["tags"],
+    )
+
+
+# --- rooms ----------------------------------------------------------------------------------
+
+
+@main.group(context_settings=_HELP)
+def room() -> None:
+    """Make rooms, in which workers and clients meet."""
+
+
+@room.command("create")
+@server_options
+@_json_option
+def room_create(signaling_ws: str, signaling_http: str, as_json: bool) -> None:
+    """Make a room and print what workers and clients need to join it."""
+
+    async def command() -> None:
+        async with open_http(signaling_http) as http:
+            made = await http.create_room(await http.sign_in())
+        if as_json:
+            print(json.dumps(attrs.asdict(made)))
+            return
+        print(f"export SLEAP_RTC_ROOM_ID={made.room_id} SLEAP_RTC_TOKEN={made.token}")
+        print(f"export SLEAP_RTC_SIGNALING_WS={signaling_ws} SLEAP_RTC_SIGNALING_HTTP={signaling_http}")
+
+    _run(command, as_json)
+
+
+# --- workers --------------------------------------------------------------------------------
+
+
+@main.command(context_settings=_HELP)
+@room_options
+@_filter_options
+@_json_option
+def workers(as_json: bool, **given: Any) -> None:
+    """List the workers in the room that fit."""
+    from .room import open_room
+    from .submit import summarize
+
+    async def command() -> None:
+        filters = _filters(given)
+        endpoints = Endpoints(given["signaling_ws"], given["signaling_http"])
+        room = room_of(given["room"], given["token"])
+        async with open_room(endpoints, room, on_change=_to_stderr) as (link, _):
+            found = tuple(summarize(peer) for peer in await link.discover(filters))
+        if as_json:
+            for worker in found:
+                print(json.dumps(attrs.asdict(worker)))
+        else:
+            from rich.console import Console
+
+            from .display import workers_table
+
+            console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
+            console.print(workers_table(found) if found else "No worker in the room fits.")
+
+    _run(command, as_json)
+
+
+# --- train ----------------------------------------------------------------------------------
+
+
+@main.command(context_settings=_HELP)
+@click.argument("dataset", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    "out_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Where models go.",
+)
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A sleap-nn YAML or SLEAP JSON configuration; one a model, in order.",
+)
+@click.option(
+    "--model-type",
+    type=click.Choice(["base", "centroid", "topdown", "bottomup"]),
+    help="What to train.  [default: what suits the labels]",
+)
+@click.option("--epochs", type=click.IntRange(1, 100_000), help="Most epochs for each model.")
+@click.option("--batch-size", type=click.IntRange(1, 4096), help="Frames, or crops, a step.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Of the optimizer.")
+@click.option("--worker", metavar="NAME", help="Ask only this worker.")
+@click.option(
+    "--select",
+    "rule",
+    type=click.Choice([rule.value for rule in SelectionRule]),
+    default=SelectionRule.FASTEST.value,
+    show_default=True,
+    help="Who of those that accept gets the job.",
+)
+@click.option(
+    "--response-timeout",
+    type=click.FloatRange(min=0.1),
+    default=JOB_RESPONSE_TIMEOUT_SEC,
+    show_default=True,
+    metavar="SEC",
+    help="How long to wait for answers.",
+)
+@room_options
+@connection_options
+@_filter_options
+@_json_option
+def train(as_json: bool, **given: Any) -> None:
+    """Train DATASET on a worker and bring the models home.
+
+    DATASET is a labels file with its images (.pkg.slp), or a training job package exported from SLEAP (.zip).
+    """
+    from .display import open_display
+    from .train import train_on_a_worker
+
+    async def command() -> None:
+        with open_display(as_json=as_json) as emit:
+            await train_on_a_worker(
+                given["dataset"],
+                out_dir=given["out_dir"],
+                options=peer_options(given),
+                configs=given["configs"],
+                settings={
+                    key: given[key]
+                    for key in ("model_type", "epochs", "batch_size", "learning_rate")
+                    if given[key] is not None
+                },
+                filters=_filters(given),
+                min_gpu_memory_mb=given["min_gpu_memory_mb"] or 0,
+                worker=given["worker"],
+                rule=SelectionRule(given["rule"]),
+                response_timeout_sec=given["response_timeout"],
+                emit=emit,
+            )
+
+    _run(command, as_json)
+
+
+if __name__ == "__main__":
+    main()

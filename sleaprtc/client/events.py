@@ -1,0 +1,155 @@
+"""What happens to a job, as the client sees it; the progress display and ``--json`` show these.
+
+Each class's ``event`` names it in JSON. Sizes are in bytes, times in the unit of their name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+import attrs
+
+
+@attrs.frozen
+class WorkerSummary:
+    """A worker as discovery shows it."""
+
+    worker: str
+    gpu_model: str | None
+    gpu_memory_mb: float | None
+    sleap_version: str | None
+    status: str | None
+    supported_models: tuple[str, ...] = ()
+    hostname: str | None = None
+
+
+@attrs.frozen
+class AnswerSummary:
+    """A worker's answer to a job request; ``accepted`` is None where none came in time."""
+
+    worker: str
+    accepted: bool | None
+    reason: str | None = None
+    estimated_start_time_sec: float | None = None
+    estimated_duration_minutes: float | None = None
+    available_memory_mb: float | None = None
+    gpu_utilization: float | None = None
+
+
+@attrs.frozen
+class WorkersFound:
+    """Discovery is over."""
+
+    event: ClassVar[str] = "workers"
+    workers: tuple[WorkerSummary, ...]
+
+
+@attrs.frozen
+class Answered:
+    """Everybody asked has answered, or the time for it is over; ``chosen`` is who gets the job."""
+
+    event: ClassVar[str] = "answers"
+    job_id: str
+    answers: tuple[AnswerSummary, ...]
+    chosen: str | None
+
+
+@attrs.frozen
+class Connected:
+    """There is a data channel to the worker."""
+
+    event: ClassVar[str] = "connected"
+    worker: str
+
+
+@attrs.frozen
+class Transferred:
+    """The receiver has written this much of a file; ``direction`` is ``send`` or ``receive``."""
+
+    event: ClassVar[str] = "transfer"
+    direction: str
+    name: str
+    size_bytes: int
+    received_bytes: int
+    offset_bytes: int
+
+
+@attrs.frozen
+class StatusChanged:
+    """The worker's word on the job; ``progress`` is 0.0 to 1.0."""
+
+    event: ClassVar[str] = "status"
+    worker: str
+    status: str
+    progress: float
+    current_epoch: int | None = None
+    total_epochs: int | None = None
+    current_loss: float | None = None
+    val_loss: float | None = None
+    estimated_remaining_minutes: float | None = None
+    model: str | None = None
+    device: str | None = None
+    message: str | None = None
+
+
+@attrs.frozen
+class WorkerLost:
+    """The chosen worker is gone before it began; another one is sought."""
+
+    event: ClassVar[str] = "worker_lost"
+    worker: str
+    message: str
+
+
+@attrs.frozen
+class Notice:
+    """Something worth a line that changes nothing."""
+
+    event: ClassVar[str] = "notice"
+    message: str
+
+
+@attrs.frozen
+class Completed:
+    """The job is done and its models are in place."""
+
+    event: ClassVar[str] = "completed"
+    job_id: str
+    worker: str
+    model_dirs: tuple[str, ...]
+    final_loss: float | None
+    total_epochs: int | None
+    training_duration_minutes: float | None
+    model_size_mb: float | None
+    device: str | None
+
+
+@attrs.frozen
+class Ended:
+    """The command ends without a model."""
+
+    event: ClassVar[str] = "error"
+    code: str
+    message: str
+    exit_status: int
+
+
+Event: TypeAlias = (
+    WorkersFound
+    | Answered
+    | Connected
+    | Transferred
+    | StatusChanged
+    | WorkerLost
+    | Notice
+    | Completed
+    | Ended
+)
+
+Emit: TypeAlias = Callable[[Event], None]
+
+
+def as_json_object(event: Event) -> dict[str, Any]:
+    """Turns an event into what ``--json`` prints on a line."""
+    return {"event": event.event, **attrs.asdict(event)}

@@ -1,0 +1,340 @@
+"""One job on one worker: connect, send the dataset, watch, bring the model home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ..errors import (
+    ChannelClosedError,
+    JobFailedError,
+    NetworkError,
+    SleapRTCError,
+    TransferAbortedError,
+    TransferError,
+    WorkerLostError,
+)
+from ..exception_groups import single_error
+from ..protocol.jobs import (
+    AppError,
+    JobAssignment,
+    JobCancel,
+    JobCancelled,
+    JobComplete,
+    JobFailed,
+    JobMessage,
+    JobResponse,
+    JobStatus,
+)
+from ..rtc.peer import IceSettings, open_peer
+from ..signaling.link import Link, backoff_delays
+from ..transfer.resuming import ResumingTransfers
+from ..transfer.stream import TransferProgress, open_transfers
+from .events import Connected, Emit, Notice, StatusChanged, Transferred
+from .inbox import Inbox
+
+CHECK_INTERVAL_SEC: Final = 2.0
+SILENCE_SEC: Final = 6.0
+"""Workers report every 5 seconds. After a longer silence, the room is asked whether the worker is there."""
+
+ABSENCES_COUNTED: Final = 2
+"""How often in a row a silent worker must be missing; once can be its coming back from a lost connection."""
+
+CANCEL_WAIT_SEC: Final = 3.0
+LAST_WORD_SEC: Final = 5.0
+"""How long the model may be here before the worker's own word that the job is complete."""
+
+REFUSAL_WAIT_SEC: Final = 2.0
+"""A worker that refuses a file says with `job_failed`, a little later, why the job can't go on."""
+
+MODEL_WAIT_SEC: Final = 120.0
+RECONNECT_SEC: Final = 120.0
+"""How long a lost data channel is sought again before the worker counts as lost."""
+
+
+@attrs.frozen
+class JobFiles:
+    """What goes to the worker, and where what comes back is laid down.
+
+    Attributes:
+        configs: Sent first, in training order.
+        dataset: Sent last; with it training begins.
+        incoming_dir: Where received files appear.
+    """
+
+    configs: tuple[Path, ...]
+    dataset: Path
+    incoming_dir: Path
+
+
+@attrs.frozen
+class JobOutcome:
+    """What came back: the files, and the worker's last word, if it came."""
+
+    files: tuple[Path, ...]
+    complete: JobComplete | None
+
+
+class Follower:
+    """Follows one job on the worker it is assigned to.
+
+    Args:
+        link: The client's place in the room.
+        inbox: What arrives in it.
+        worker_id: Whose job it is now.
+        job_id: The client's name for the job.
+        files: What to send and where to receive.
+        ice: Called at each connection for how to connect.
+        engine: Which WebRTC engine to use.
+        emit: Takes what happens.
+
+    Attributes:
+        has_started: Whether training began; a worker that is lost later isn't replaced.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        inbox: Inbox,
+        worker_id: str,
+        job_id: str,
+        files: JobFiles,
+        ice: Callable[[], IceSettings],
+        engine: str,
+        emit: Emit,
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._worker_id = worker_id
+        self._job_id = job_id
+        self._files = files
+        self._ice = ice
+        self._engine = engine
+        self._emit = emit
+        self._transfers = ResumingTransfers()
+        self._last_activity = trio.current_time()
+        self._received: list[Path] = []
+        self._complete: JobComplete | None = None
+        self._completed = trio.Event()
+        self._is_over = False
+        self.has_started = False
+
+    async def run(self, others: Iterable[str] = ()) -> JobOutcome:
+        """Assigns the job and follows it to its end. Leaving early by any way cancels the job on the worker.
+
+        Args:
+            others: Workers that accepted too and are told that the job went elsewhere.
+
+        Raises:
+            JobFailedError: The worker says that the job failed, with its sentence.
+            WorkerLostError: The worker is gone, or no data channel to it comes about.
+            TransferError: A file was refused, or the model didn't come.
+            StorageError: What comes back can't be written.
+            SignalingLostError: The server can't be reached to assign the job.
+        """
+        await self._link.send_job_message(self._worker_id, JobAssignment(self._job_id))
+        try:
+            for other in others:
+                await self._link.send_job_message(other, JobCancel(self._job_id, "assigned_elsewhere"))
+            with single_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._keep_connected)
+                    nursery.start_soon(self._send_inputs)
+                    nursery.start_soon(self._watch_worker)
+                    nursery.start_soon(self._read_messages)
+                    await self._receive_results()
+                    with trio.move_on_after(LAST_WORD_SEC if self._link.is_connected else 0):
+                        await self._completed.wait()
+                    self._is_over = True
+                    nursery.cancel_scope.cancel()
+        finally:
+            if not self._is_over:
+                with trio.move_on_after(CANCEL_WAIT_SEC, shield=True):
+                    await self._cancel_job()
+        return JobOutcome(tuple(self._received), self._complete)
+
+    async def _cancel_job(self) -> None:
+        """Tells the worker and waits for its word that nothing is left there."""
+        try:
+            await self._link.send_job_message(self._worker_id, JobCancel(self._job_id, "client_left"))
+        except SleapRTCError:
+            return
+        while True:
+            sender, message = await self._inbox.next_job_message()
+            if sender == self._worker_id and isinstance(message, JobCancelled | JobFailed):
+                return
+
+    # --- connection and files ---------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        delays = iter(backoff_delays())
+        lost_at: float | None = None
+        while True:
+            try:
+                await self._connect_once()
+                lost_at = trio.current_time()
+                delays = iter(backoff_delays())
+                self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))
+            except NetworkError as error:
+                if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
+                    raise WorkerLostError(f"No connection to {self._worker_id}: {error}") from error
+            await trio.sleep(next(delays))
+
+    async def _connect_once(self) -> None:
+        """Stays connected until the channel closes; raises only where there was no connection."""
+        connected = False
+        try:
+            with self._inbox.signals_from(self._worker_id) as signals:
+                async with (
+                    open_peer(
+                        local_id=self._link.peer_id,
+                        remote_id=self._worker_id,
+                        initiator=True,
+                        send=self._link.send,
+                        incoming=signals,
+                        ice=self._ice(),
+                        engine=self._engine,
+                    ) as peer,
+                    open_transfers(peer.channel) as transfers,
+                ):
+                    connected = True
+                    self._emit(Connected(self._worker_id))
+                    await self._transfers.use_until_closed(transfers)
+        except NetworkError:
+            if not connected:
+                raise
+
+    async def _send_inputs(self) -> None:
+        try:
+            for config in self._files.configs:
+                await self._send_file(config, "config")
+            await self._send_file(self._files.dataset, "dataset")
+        except TransferError:
+            await trio.sleep(REFUSAL_WAIT_SEC)
+            raise
+
+    async def _send_file(self, path: Path, purpose: str) -> None:
+        await self._transfers.send_file(
+            path, purpose=purpose, job_id=self._job_id, progress=self._reporting("send")
+        )
+
+    def _reporting(self, direction: str) -> Callable[[TransferProgress], None]:
+        def report(progress: TransferProgress) -> None:
+            self._last_activity = trio.current_time()
+            self._emit(
+                Transferred(
+                    direction,
+                    progress.name,
+                    progress.size_bytes,
+                    progress.received_bytes,
+                    progress.offset_bytes,
+                )
+            )
+
+        return report
+
+    async def _receive_results(self) -> None:
+        while len(self._received) < self._expected_files():
+            incoming = await self._transfers.next_offer()
+            if incoming.offer.purpose not in ("model", "predictions"):
+                await incoming.refuse("UNEXPECTED_FILE", "A client takes models and predictions.")
+                continue
+            try:
+                path = await incoming.accept(self._files.incoming_dir, progress=self._reporting("receive"))
+            except (ChannelClosedError, TransferAbortedError) as error:
+                self._emit(Notice(f"{error} Waiting for the worker to try again."))
+                continue
+            self._received.append(path)
+
+    def _expected_files(self) -> int:
+        announced = self._complete.result.file_count if self._complete else None
+        return announced if announced is not None and announced > 0 else 1
+
+    # --- the worker -------------------------------------------------------------------------
+
+    async def _read_messages(self) -> None:
+        while True:
+            sender, message = await self._inbox.next_job_message()
+            if isinstance(message, JobResponse) and message.accepted and sender != self._worker_id:
+                # An acceptance that came too late: the slot is free again at once.
+                await self._link.send_job_message(sender, JobCancel(message.job_id, "assigned_elsewhere"))
+            elif sender == self._worker_id and message.job_id in (None, self._job_id):
+                self._take(message)
+
+    def _take(self, message: JobMessage) -> None:
+        if isinstance(message, JobStatus):
+            self._take_status(message)
+        elif isinstance(message, JobComplete):
+            self._complete = message
+            self._completed.set()
+            if not message.ready_for_download:
+                raise JobFailedError("The worker completed the job but has no model to fetch.")
+        elif isinstance(message, JobFailed):
+            self._is_over = True
+            raise JobFailedError(
+                message.error.message,
+                error_code=message.error.code,
+                recoverable=message.error.recoverable,
+            )
+        elif isinstance(message, JobCancelled):
+            self._is_over = True
+            raise JobFailedError("The worker dropped the job.", error_code="CANCELLED", recoverable=True)
+        elif isinstance(message, AppError):
+            self._emit(Notice(f"{self._worker_id}: {message.message}"))
+
+    def _take_status(self, status: JobStatus) -> None:
+        self.has_started |= status.status in ("running", "sending")
+        details = status.details
+        self._emit(
+            StatusChanged(
+                self._worker_id,
+                status.status,
+                min(max(status.progress, 0.0), 1.0),
+                details.current_epoch,
+                details.total_epochs,
+                details.current_loss,
+                details.val_loss,
+                details.estimated_remaining_minutes,
+                details.model,
+                details.device,
+                status.message,
+            )
+        )
+
+    async def _watch_worker(self) -> None:
+        """Raises once the worker is silent and no longer in the room, or silent after its last word."""
+        absences = 0
+        while True:
+            undelivered = False
+            with trio.move_on_after(CHECK_INTERVAL_SEC):
+                await self._inbox.undeliverable.wait()
+                undelivered = True
+            silence_sec = self._silence_sec()
+            if self._complete is not None and silence_sec > MODEL_WAIT_SEC:
+                raise TransferError(f"{self._worker_id} completed the job but didn't send its model.")
+            if (undelivered or silence_sec > SILENCE_SEC) and await self._is_missing():
+                absences += 1
+            else:
+                absences = 0
+            if absences >= ABSENCES_COUNTED or (absences and undelivered):
+                self._is_over = True
+                raise WorkerLostError(
+                    f"{self._worker_id} has left the room"
+                    + (" during training." if self.has_started else " before training began.")
+                )
+
+    def _silence_sec(self) -> float:
+        heard = self._inbox.last_heard.get(self._worker_id, self._last_activity)
+        return trio.current_time() - max(heard, self._last_activity)
+
+    async def _is_missing(self) -> bool:
+        try:
+            peers = await self._link.discover({})
+        except SleapRTCError:
+            return False  # without the server nobody knows; the data channel tells in its own time
+        return all(peer.peer_id != self._worker_id for peer in peers)

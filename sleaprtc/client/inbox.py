@@ -1,0 +1,77 @@
+"""Sorts what arrives over the signaling link by who waits for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, TypeAlias
+
+import trio
+
+from ..errors import ProtocolError, RefusedError
+from ..protocol.codec import decode_job_message
+from ..protocol.jobs import JobMessage
+from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
+from ..signaling.link import Link
+
+SIGNALS_WAITING: Final = 256
+
+Signal: TypeAlias = Offer | Answer | Candidate
+
+
+class Inbox:
+    """Job messages in one queue, WebRTC signals by the peer they come from.
+
+    Attributes:
+        last_heard: ``trio.current_time()`` of the last message, by peer id.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._job_messages_send, self._job_messages = trio.open_memory_channel[tuple[str, JobMessage]](
+            math.inf
+        )
+        self._signals: dict[str, trio.MemorySendChannel[Signal]] = {}
+        self.last_heard: dict[str, float] = {}
+        self.undeliverable = trio.Event()
+
+    async def next_job_message(self) -> tuple[str, JobMessage]:
+        """Waits for the next job message and says whose it is."""
+        return await self._job_messages.receive()
+
+    def signals_from(self, peer_id: str) -> trio.MemoryReceiveChannel[Signal]:
+        """Opens a new queue of a peer's WebRTC signals; the one before it gets no more."""
+        send, receive = trio.open_memory_channel[Signal](SIGNALS_WAITING)
+        self._signals[peer_id] = send
+        return receive
+
+    async def run(self) -> None:
+        """Sorts until cancelled, or until the room is gone, which a running job outlives."""
+        while True:
+            try:
+                message = await self._link.receive()
+            except RefusedError:
+                return
+            if isinstance(message, ErrorMessage):
+                # It doesn't say which message it is about: whoever waits for a peer looks for it again.
+                self.undeliverable.set()
+                self.undeliverable = trio.Event()
+            elif isinstance(message, PeerMessage):
+                self._sort_job_message(message)
+            else:
+                self._sort_signal(message)
+
+    def _sort_job_message(self, message: PeerMessage) -> None:
+        try:
+            decoded = decode_job_message(message.payload)
+        except ProtocolError:
+            return  # a newer worker may say what this client doesn't know
+        self.last_heard[message.from_peer_id] = trio.current_time()
+        self._job_messages_send.send_nowait((message.from_peer_id, decoded))
+
+    def _sort_signal(self, signal: Signal) -> None:
+        queue = self._signals.get(signal.sender)
+        if queue is not None:
+            try:
+                queue.send_nowait(signal)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                return  # a flood, or a connection that is already over

@@ -1,0 +1,108 @@
+"""A client's presence in a room, for as long as a command needs it."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import platform
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+from ..errors import JobCancelledError, UsageError
+from ..exception_groups import single_error
+from ..protocol.messages import Metadata
+from ..signaling.http import Endpoints, Room, open_http
+from ..signaling.link import Link, Membership, open_link
+from .inbox import Inbox
+
+T = TypeVar("T")
+
+
+def installed_sleap_version() -> str | None:
+    """The version of sleap-nn in this environment; most laptops that only send labels have none."""
+    try:
+        return importlib.metadata.version("sleap-nn")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def client_metadata() -> Metadata:
+    """What a client says of itself in the room (protocol reference, "Client metadata")."""
+    properties = {
+        "sleap_version": installed_sleap_version(),
+        "platform": platform.system().lower(),
+        "user_id": _user_name(),
+    }
+    return Metadata(
+        ("sleap-rtc", "training-client"),
+        {key: value for key, value in properties.items() if value is not None},
+    )
+
+
+def new_client_name() -> str:
+    """A name that no other client has: a person may run several at once."""
+    return f"client-{socket.gethostname()[:64]}-{secrets.token_hex(4)}"
+
+
+@asynccontextmanager
+async def open_room(
+    endpoints: Endpoints, room: Room | None, *, on_change: Callable[[str], None]
+) -> AsyncIterator[tuple[Link, Inbox]]:
+    """Signs in, joins, and sorts what arrives until the block is left.
+
+    Raises:
+        UsageError: No room is given.
+        SignalingUnreachableError: The server doesn't answer.
+        RefusedError: The server doesn't let the client in, or ends its stay.
+    """
+    if room is None:
+        raise UsageError("Which room? Give --room and --token, or set SLEAP_RTC_ROOM_ID and SLEAP_RTC_TOKEN.")
+    async with open_http(endpoints.http_url) as http:
+        account = await http.sign_in()
+    membership = Membership(endpoints, room, new_client_name(), "client", client_metadata())
+    with single_error():
+        async with (
+            open_link(membership, account, on_change=on_change) as link,
+            trio.open_nursery() as nursery,
+        ):
+            inbox = Inbox(link)
+            nursery.start_soon(inbox.run)
+            yield link, inbox
+            nursery.cancel_scope.cancel()
+
+
+async def until_interrupted(work: Callable[[], Awaitable[T]]) -> T:
+    """Runs ``work``, ending it in good order at the first SIGINT or SIGTERM.
+
+    Raises:
+        JobCancelledError: A signal came.
+    """
+    results: list[T] = []
+    with single_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
+            results.append(await work())
+            nursery.cancel_scope.cancel()
+    if not results:
+        raise JobCancelledError("Cancelled.")
+    return results[0]
+
+
+async def _cancel_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return

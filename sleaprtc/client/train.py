@@ -1,0 +1,93 @@
+"""Training on a worker, as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from ..config_options import PeerOptions
+from ..jobs.negotiation import SelectionRule
+from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
+from ..protocol.messages import JSONObject
+from ..rtc.peer import IceSettings
+from .dataset import Dataset, model_type_of_configs, read_config, read_dataset
+from .events import Completed, Emit, Notice
+from .filters import worker_filters
+from .room import installed_sleap_version, open_room, until_interrupted
+from .submit import Connections, Submission, TrainingRequest
+
+
+def _read_inputs(
+    dataset_path: Path, configs: Sequence[Path], settings: Mapping[str, Any]
+) -> tuple[Dataset, dict[str, Any]]:
+    """Reads dataset and configurations; says what they train where that isn't said otherwise."""
+    dataset = read_dataset(dataset_path)
+    parsed = [config for path in configs if (config := read_config(path)) is not None]
+    model_type = settings.get("model_type") or model_type_of_configs(parsed) or dataset.model_type
+    return dataset, {**settings, **({"model_type": model_type} if model_type else {})}
+
+
+async def train_on_a_worker(
+    dataset: Path,
+    *,
+    out_dir: Path,
+    options: PeerOptions,
+    configs: Sequence[Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    filters: JSONObject | None = None,
+    min_gpu_memory_mb: float = 0,
+    worker: str | None = None,
+    rule: SelectionRule = SelectionRule.FASTEST,
+    response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC,
+    emit: Emit = lambda _: None,
+) -> Completed:
+    """Finds a worker in the room, has it train, and lays the models into ``out_dir``.
+
+    SIGINT or SIGTERM cancels the job on the worker.
+
+    Args:
+        dataset: Labels with their images, or a training job package.
+        out_dir: Made where needed; models that are there already are kept.
+        options: Server, room and connection.
+        configs: Model configurations, in training order.
+        settings: ``model_type epochs batch_size learning_rate``, those that aren't to be derived.
+        filters: Which workers fit, as in a discovery; all of them by default.
+        min_gpu_memory_mb: What a worker must have.
+        worker: The only worker to ask.
+        rule: Which of the workers that accept gets the job.
+        response_timeout_sec: How long to wait for answers.
+        emit: Takes what happens, see :mod:`sleaprtc.client.events`.
+
+    Raises:
+        UsageError: A file or an option can't be as it is.
+        NoWorkerError: No worker fits or accepts.
+        JobFailedError: The job failed on the worker, or the worker was lost.
+        TransferError: A file didn't get across.
+        NetworkError: The server can't be reached.
+        RefusedError: The server doesn't let the client in.
+        JobCancelledError: A signal came.
+    """
+    described, chosen_settings = await trio.to_thread.run_sync(_read_inputs, dataset, configs, settings or {})
+    request = TrainingRequest(
+        dataset=described,
+        configs=tuple(configs),
+        settings=chosen_settings,
+        out_dir=out_dir,
+        filters=filters or worker_filters(),
+        min_gpu_memory_mb=min_gpu_memory_mb,
+        worker=worker,
+        rule=rule,
+        response_timeout_sec=response_timeout_sec,
+        sleap_version=installed_sleap_version(),
+    )
+    connections = Connections(IceSettings(options.ice_servers, options.ice_loopback), options.engine)
+
+    def notice(sentence: str) -> None:
+        emit(Notice(sentence))
+
+    async with open_room(options.endpoints, options.room, on_change=notice) as (link, inbox):
+        submission = Submission(link=link, inbox=inbox, request=request, connections=connections, emit=emit)
+        return await until_interrupted(submission.run)
