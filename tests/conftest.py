@@ -1,0 +1,92 @@
+"""Fixtures for all tests. A server here is always a real one, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+EXIT_TIMEOUT_SEC = 10
+
+
+@attrs.frozen
+class RunningServer:
+    """A signaling server that accepts connections.
+
+    Attributes:
+        process: The process that it runs in, where it isn't the test's own.
+        log: Where that process' standard error goes.
+    """
+
+    ws_url: str
+    http_url: str
+    state_dir: Path
+    process: subprocess.Popen[str] | None = None
+    log: Path | None = None
+
+
+StartServer = Callable[..., Awaitable[RunningServer]]
+
+
+@pytest.fixture
+async def start_server(nursery: trio.Nursery, tmp_path: Path) -> StartServer:
+    """Starts a server in the test's nursery: `await start_server(room_ttl_sec=1, …)`."""
+    from sleaprtc.server.serve import serve
+    from sleaprtc.server.settings import ServerSettings
+
+    async def start(*, stop: trio.Event | None = None, **changes: Any) -> RunningServer:
+        defaults: dict[str, Any] = {"state_dir": tmp_path / "server", "ws_port": 0, "http_port": 0}
+        settings = ServerSettings(**{**defaults, **changes})
+        addresses = await nursery.start(partial(serve, settings, stop=stop or trio.Event()))
+        return RunningServer(addresses.ws_url, addresses.http_url, settings.state_dir)
+
+    return start
+
+
+@pytest.fixture
+async def server(start_server: StartServer) -> RunningServer:
+    """A server in the test's nursery, for tests that run under Trio."""
+    return await start_server()
+
+
+@contextmanager
+def running_server(state_dir: Path, *options: str) -> Iterator[RunningServer]:
+    """Runs a server as a process of its own, and ends it."""
+    log = state_dir.with_name(f"{state_dir.name}.log")
+    command = [sys.executable, "-m", "sleaprtc.server", "--ws-port", "0", "--http-port", "0"]
+    with (
+        log.open("a") as stderr,
+        subprocess.Popen(
+            [*command, "--state-dir", str(state_dir), *options],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            ready = process.stdout.readline().split()
+            assert ready[:1] == ["ready"], log.read_text()
+            addresses = dict(word.split("=", 1) for word in ready[1:])
+            yield RunningServer(addresses["ws"], addresses["http"], state_dir, process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(EXIT_TIMEOUT_SEC)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="session")
+def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server process for all tests that don't change its settings nor end it."""
+    with running_server(tmp_path_factory.mktemp("signaling") / "state") as running:
+        yield running
