@@ -60,6 +60,35 @@ def is_legacy(document: Mapping[str, Any]) -> bool:
     return "model" in document and "optimization" in document
 
 
+def legacy_core(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a SLEAP JSON profile says about the model, without its paths, skeletons and outputs.
+
+    Args:
+        document: As returned by :func:`parse_config`.
+        name: How errors call it.
+
+    Raises:
+        InvalidTrainingConfigError: Its backbone is one that sleap-nn doesn't have.
+    """
+    backbones: Any = section(document, "model", "backbone") or {}
+    used = [kind for kind, settings in backbones.items() if settings is not None]
+    if used != ["unet"]:
+        raise InvalidTrainingConfigError(
+            f"{name} has the backbone {' and '.join(map(str, used)) or 'none'}; of SLEAP's old profiles only "
+            "those with unet can be trained."
+        )
+    return {
+        "data": {
+            "preprocessing": section(document, "data", "preprocessing") or {},
+            "instance_cropping": section(document, "data", "instance_cropping") or {},
+            "labels": {"validation_fraction": section(document, "data", "labels", "validation_fraction")},
+        },
+        "model": {key: section(document, "model", key) or {} for key in ("backbone", "heads")},
+        "optimization": section(document, "optimization") or {},
+        "outputs": {},
+    }
+
+
 def filter_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What a received sleap-nn configuration may decide.
 

@@ -42,14 +42,14 @@ class PackagedModel:
     Attributes:
         config_name: How errors call the configuration.
         config: The configuration's bytes, not yet judged.
-        labels: Labels to train on.
-        val_labels: Labels to validate on, where the package has them.
+        labels: Name of the labels to train on, in the folder they were unpacked to.
+        val_labels: Name of the labels to validate on, where the package has them.
     """
 
     config_name: str
     config: bytes
-    labels: Path
-    val_labels: Path | None = None
+    labels: str
+    val_labels: str | None = None
 
 
 def is_package(path: Path) -> bool:
@@ -80,8 +80,8 @@ def unpack(path: Path, folder: Path) -> tuple[PackagedModel, ...]:
                 PackagedModel(
                     config_name=job.config,
                     config=_read_config(archive, members[job.config]),
-                    labels=folder / job.labels,
-                    val_labels=None if job.val_labels is None else folder / job.val_labels,
+                    labels=job.labels,
+                    val_labels=job.val_labels,
                 )
                 for job in jobs
             )

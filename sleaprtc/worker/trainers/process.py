@@ -54,6 +54,7 @@ class Runner:
         self._log = log
         self._received = bytearray()
         self._exited = trio.Event()
+        self._exit_status: int | None = None
         self._reading = trio.CancelScope()
         self._reading_ends = math.inf
 
@@ -64,8 +65,8 @@ class Runner:
 
     @property
     def exit_status(self) -> int | None:
-        """As in :attr:`subprocess.Popen.returncode`: negative for a signal, None while it runs."""
-        return self._process.returncode
+        """As :attr:`subprocess.Popen.returncode`: negative for a signal, None while it runs."""
+        return self._exit_status
 
     async def send_stop(self) -> None:
         """Asks the runner to end training early and keep the best model."""
@@ -77,24 +78,21 @@ class Runner:
             await self._commands.send_all(line)
 
     async def next_event(self) -> dict[str, Any] | None:
-        """What the runner says next, or None once it has ended and nothing more is to come.
+        """What the runner says next, or None once nothing more is to come.
 
-        Raises:
-            TrainerError: What it says makes no sense.
+        A runner that says what isn't an event isn't listened to any longer.
         """
         while b"\n" not in self._received:
             block = await self._receive()
-            if not block:
+            if not block or len(self._received) > MAX_EVENT_BYTES:
                 return None
             self._received += block
-            if len(self._received) > MAX_EVENT_BYTES:
-                raise TrainerError("The training process said something too long to be true.")
         line, _, self._received = self._received.partition(b"\n")
         try:
-            event: dict[str, Any] = json.loads(line)
-        except ValueError as error:
-            raise TrainerError("The training process said something that makes no sense.") from error
-        return event
+            event = json.loads(line)
+        except ValueError:
+            return None
+        return event if isinstance(event, dict) else None
 
     async def _receive(self) -> bytes:
         with trio.CancelScope(deadline=self._reading_ends) as self._reading:
@@ -122,15 +120,18 @@ class Runner:
         def wait() -> None:
             # not reaped yet, so that the group's number stays its own until the group has been killed
             if hasattr(os, "waitid"):
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+                ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+                assert ended is not None
+                status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
             else:
-                self._process.wait()
+                status = self._process.wait()
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._note_exit)
+                token.run_sync_soon(self._note_exit, status)
 
         threading.Thread(target=wait, name=f"waiting for runner {self.pid}", daemon=True).start()
 
-    def _note_exit(self) -> None:
+    def _note_exit(self, status: int) -> None:
+        self._exit_status = status
         self._exited.set()
         self._reading_ends = trio.current_time() + LAST_EVENTS_SEC
         self._reading.deadline = self._reading_ends

@@ -10,6 +10,7 @@ early; its end means that the parent is gone, and ends this process with all its
 import contextlib
 import ctypes
 import errno
+import importlib
 import importlib.metadata
 import json
 import math
@@ -135,11 +136,12 @@ def import_torchvision() -> None:
     aren't there. Training never calls them; that they are declared is enough.
     """
     try:
-        pass
+        importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
         _declare_torchvision_operators()
+        importlib.import_module("torchvision")
 
 
 _declared_operators: list[Any] = []  # the declarations last as long as their library object

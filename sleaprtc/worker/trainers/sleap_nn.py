@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import attrs
 import trio
 
-from ...errors import InvalidDatasetError, InvalidTrainingConfigError, SleapRTCError, StorageError, TrainerError
+from ...errors import SleapRTCError, StorageError, TrainerError
 from .base import (
     EpochEnded,
     StageStarted,
@@ -24,10 +25,11 @@ from .base import (
     TrainingJob,
     TrainingOutcome,
 )
-from .configuration import is_legacy, legacy_core, parse_config
-from .dataset import inspect_dataset
-from .package import PackagedModel, is_package, unpack
-from .plan import ModelPlan, ModelSource, ReceivedConfig, plan_models
+from .configuration import is_legacy, legacy_core
+from .environment import runner_environment
+from .failures import reported_failure, silent_failure
+from .inputs import gather_sources
+from .plan import RUNS_FOLDER, ModelPlan, ModelSource, ReceivedConfig, plan_models
 from .process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
 from .settings import MODEL_HEADS
 
@@ -35,11 +37,9 @@ PROBE_TIMEOUT_SEC: Final = 90.0
 """Importing torch takes 2 seconds from a warm disk, and half a minute from a cold network disk."""
 
 CONVERSION_TIMEOUT_SEC: Final = 180.0
+"""Converting imports sleap-nn's configuration, and torch with it."""
 
 OLDEST_SLEAP_NN: Final = (0, 3)
-
-FULL_DISK_BYTES: Final = 16 * 2**20
-"""A training that ends without a word on a disk with less free space has most likely filled it."""
 
 
 class SleapNNTrainer(Trainer):
@@ -47,9 +47,9 @@ class SleapNNTrainer(Trainer):
 
     Args:
         python: The interpreter in which sleap-nn is installed; this one's own by default.
-        gpu_uuid: The only GPU that training may use, as ``CUDA_VISIBLE_DEVICES`` takes it; by
+        gpu_uuid: The only GPU that training may see, as ``CUDA_VISIBLE_DEVICES`` takes it; by
             default the environment decides.
-        script: The runner; another one stands in for it in tests of what can go wrong.
+        script: The runner; another one can stand in for it to see what happens when it fails.
     """
 
     def __init__(
@@ -58,8 +58,215 @@ class SleapNNTrainer(Trainer):
         self._python = Path(sys.executable) if python is None else python
         self._gpu_uuid = gpu_uuid
         self._script = script
-        self._device: str | None = None
+        self._capabilities: TrainerCapabilities | None = None
 
     async def probe(self) -> TrainerCapabilities:
         """Asks the trainer's Python what is installed, which takes a few seconds."""
-        raise NotImplementedError
+        versions: Mapping[str, str] | None = None
+        device: str | None = None
+        last: Mapping[str, Any] | None = None
+        with TemporaryDirectory(prefix="sleap-rtc-probe-") as folder, trio.move_on_after(PROBE_TIMEOUT_SEC):
+            try:
+                async with self._open_runner({"command": "probe"}, Path(folder), 1) as runner:
+                    while (last := await runner.next_event()) is not None:
+                        versions = last.get("versions", versions)
+                        device = last.get("device", device)
+                        if device is not None or last["event"] == "failed":
+                            break
+            except TrainerError as error:
+                return TrainerCapabilities(problem=str(error))
+        failure = str(last.get("message")) if last is not None and last["event"] == "failed" else None
+        self._capabilities = judge_installation(self._python, versions, device, failure)
+        return self._capabilities
+
+    async def train(
+        self, job: TrainingJob, *, report: Callable[[TrainingEvent], None], stop: trio.Event
+    ) -> TrainingOutcome:
+        """Trains as :meth:`Trainer.train` has it.
+
+        The job's folder afterwards has ``models/<head>``, the log ``trainer.log``, and the labels.
+
+        Raises:
+            StorageError: The job's folder can't be written to.
+        """
+        report(StageStarted("preparing", "Checking the labels and the configuration"))
+        capabilities = self._capabilities or await self.probe()
+        if capabilities.problem is not None:
+            raise TrainerError(capabilities.problem, error_code="NO_TRAINER", recoverable=True)
+        try:
+            sources = await self._modernize(await gather_sources(job), job)
+        except OSError as error:
+            raise StorageError(f"The job's folder can't be used: {error.strerror or error}.") from error
+        plans = plan_models(sources, job.requested, accelerated=capabilities.torch_device != "cpu")
+        return await self._run(job, plans, report, stop)
+
+    async def _run(
+        self,
+        job: TrainingJob,
+        plans: Sequence[ModelPlan],
+        report: Callable[[TrainingEvent], None],
+        stop: trio.Event,
+    ) -> TrainingOutcome:
+        task = {"command": "train", "models": [attrs.asdict(plan) for plan in plans]}
+        heads = [plan.head for plan in plans]
+        last: Mapping[str, Any] | None = None
+        async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
+            # nothing is raised inside the nursery, so that no error comes out wrapped in a group
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_forward_stop, runner, stop)
+                last = await _follow(runner, heads, report)
+                nursery.cancel_scope.cancel()
+            await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
+            failure = _failure(last, runner, job.work_dir)
+        if failure is not None:
+            raise failure
+        assert last is not None
+        return read_outcome(last, job.work_dir)
+
+    async def _modernize(self, sources: tuple[ModelSource, ...], job: TrainingJob) -> tuple[ModelSource, ...]:
+        """Has SLEAP's old JSON profiles converted by sleap-nn itself."""
+        old = [
+            source for source in sources if source.config is not None and is_legacy(source.config.document)
+        ]
+        if not old:
+            return sources
+        profiles = [
+            {"name": config.name, "document": legacy_core(config.document, config.name)}
+            for config in (source.config for source in old)
+            if config is not None
+        ]
+        task = {"command": "convert", "profiles": profiles}
+        event: Mapping[str, Any] | None = None
+        with trio.move_on_after(CONVERSION_TIMEOUT_SEC):
+            async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
+                event = await runner.next_event()
+                if event is None:
+                    await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
+                failure = _failure(event, runner, job.work_dir)
+            if failure is not None:
+                raise failure
+        if event is None:
+            raise TrainerError("Converting the configurations for sleap-nn took too long.")
+        converted = iter(event["configs"])
+        return tuple(
+            attrs.evolve(source, config=ReceivedConfig(source.config.name, next(converted)))
+            if source in old and source.config is not None
+            else source
+            for source in sources
+        )
+
+    def _open_runner(
+        self, task: Mapping[str, Any], work_dir: Path, thread_count: int
+    ) -> AbstractAsyncContextManager[Runner]:
+        environment = runner_environment(
+            os.environ,
+            other_python=self._python != Path(sys.executable),
+            thread_count=thread_count,
+            gpu_uuid=self._gpu_uuid,
+        )
+        return open_runner(
+            self._python, task, work_dir=work_dir, environment=environment, script=self._script
+        )
+
+
+def judge_installation(
+    python: Path, versions: Mapping[str, str] | None, device: str | None, failure: str | None
+) -> TrainerCapabilities:
+    """What an interpreter can train, from what it said of itself.
+
+    Args:
+        python: The interpreter.
+        versions: Its packages' versions, or None if it said nothing.
+        device: What its torch can compute on, or None if torch can't be imported.
+        failure: What it said went wrong.
+    """
+    if versions is None:
+        return TrainerCapabilities(problem=failure or f"{python} didn't say which packages it has.")
+    version = versions.get("sleap-nn")
+    if version is None:
+        return TrainerCapabilities(problem=f"sleap-nn isn't installed for {python}.")
+    if _major_minor(version) < OLDEST_SLEAP_NN:
+        return TrainerCapabilities(
+            sleap_version=version, problem=f"sleap-nn {version} of {python} is too old: 0.3 is needed."
+        )
+    if device is None:
+        return TrainerCapabilities(
+            sleap_version=version, problem=failure or f"torch can't be imported by {python}."
+        )
+    return TrainerCapabilities(
+        supported_models=tuple(MODEL_HEADS),
+        supported_job_types=("training",),
+        sleap_version=version,
+        torch_device=device,
+    )
+
+
+def _major_minor(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+async def _forward_stop(runner: Runner, stop: trio.Event) -> None:
+    await stop.wait()
+    await runner.send_stop()
+
+
+async def _follow(
+    runner: Runner, heads: Sequence[str], report: Callable[[TrainingEvent], None]
+) -> Mapping[str, Any] | None:
+    """Reports what the runner says, up to its last word, which is returned; None if it has none."""
+    while (event := await runner.next_event()) is not None:
+        if event.get("event") in ("done", "failed"):
+            return event
+        if event.get("event") == "stage":
+            report(StageStarted(event["stage"], event["message"], event.get("model")))
+        elif event.get("event") == "epoch":
+            report(_read_epoch(event, heads))
+    return None
+
+
+def _read_epoch(event: Mapping[str, Any], heads: Sequence[str]) -> EpochEnded:
+    done = heads.index(event["model"]) + event["epoch"] / max(event["total_epochs"], 1)
+    return EpochEnded(
+        model=event["model"],
+        epoch=event["epoch"],
+        total_epochs=event["total_epochs"],
+        progress=min(1.0, done / len(heads)),
+        # the runner sends null for what isn't a number
+        train_loss=math.nan if event["train_loss"] is None else event["train_loss"],
+        val_loss=event["val_loss"],
+        device=event["device"],
+        elapsed_sec=event["elapsed_sec"],
+    )
+
+
+def _failure(last: Mapping[str, Any] | None, runner: Runner, work_dir: Path) -> SleapRTCError | None:
+    if last is None:
+        free_bytes = shutil.disk_usage(work_dir).free
+        return silent_failure(runner.exit_status, runner.log_tail(), free_bytes)
+    return reported_failure(last) if last["event"] == "failed" else None
+
+
+def read_outcome(done: Mapping[str, Any], work_dir: Path) -> TrainingOutcome:
+    """Judges a runner's "done": a finite loss, and the files of every model it names.
+
+    Raises:
+        TrainerError: Something of it is missing.
+    """
+    models = done["models"]
+    model_dirs = tuple(work_dir / RUNS_FOLDER / model["head"] for model in models)
+    missing = [
+        folder.name
+        for folder in model_dirs
+        if not all((folder / name).is_file() for name in ("best.ckpt", "training_config.yaml"))
+    ]
+    if missing or not models:
+        raise TrainerError(f"Training left no usable model of {', '.join(missing) or 'any head'}.")
+    if any(model["best_loss"] is None for model in models):
+        raise TrainerError("Training ended without a finite loss.", error_code="LOSS_NOT_FINITE")
+    return TrainingOutcome(
+        model_dirs=model_dirs,
+        final_loss=models[-1]["best_loss"],
+        total_epochs=sum(model["epochs"] for model in models),
+        duration_sec=done["duration_sec"],
+        device=models[-1]["device"],
+    )
