@@ -147,6 +147,8 @@ class EngineChannel(DataChannel, EngineEvents):
         self._writable.set()
         self._bridge.call_soon(self._close_engine)
         try:
+            if not self.is_open:
+                return
             with trio.move_on_after(CLOSE_TIMEOUT_SEC):
                 await self.closed_event.wait()
         finally:

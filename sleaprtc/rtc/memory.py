@@ -57,11 +57,11 @@ class MemoryChannel(DataChannel):
     # --- faults -----------------------------------------------------------------------------
 
     def stall(self) -> None:
-        """This end stops reading, until :meth:`go_on`."""
+        """Stops this end from reading, until :meth:`go_on`."""
         self._flowing = trio.Event()
 
     def go_on(self) -> None:
-        """This end reads again."""
+        """Has this end read again."""
         self._flowing.set()
 
     def cut(self) -> None:

@@ -247,16 +247,17 @@ async def open_peer(
             yield Peer(negotiation)
         finally:
             nursery.cancel_scope.cancel()
-            await _close(bridge, stack)
-            channel.closed("The connection was closed by this side.")
+            await _close(bridge, stack, channel)
 
 
-async def _close(bridge: Bridge, engine: Engine) -> None:
+async def _close(bridge: Bridge, engine: Engine, channel: EngineChannel) -> None:
     # Shielded: a connection whose closing is cancelled stays open for the other side.
-    with trio.move_on_after(CLOSE_TIMEOUT_SEC, shield=True) as scope:
-        try:
-            await bridge.run(engine.close)
-        except SleapRTCError as error:
-            _log.debug("Closing the connection: %s", error)
+    with trio.CancelScope(shield=True):
+        await channel.aclose()  # first, so that what is queued arrives
+        with trio.move_on_after(CLOSE_TIMEOUT_SEC) as scope:
+            try:
+                await bridge.run(engine.close)
+            except SleapRTCError as error:
+                _log.debug("Closing the connection: %s", error)
     if scope.cancelled_caught:
         _log.debug("Closing the connection took more than %s seconds.", CLOSE_TIMEOUT_SEC)

@@ -1,0 +1,1 @@
+"""Files over a data channel: disk to disk, acknowledged, verified, resumable."""

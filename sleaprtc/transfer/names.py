@@ -1,0 +1,59 @@
+"""Text from the other side: what a file may be called, and what may be shown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from ..errors import InvalidFileNameError
+
+MAX_NAME_BYTES: Final = 255
+"""``NAME_MAX`` of the usual file systems, in UTF-8."""
+
+RESERVED_PREFIX: Final = ".sleap-rtc-"
+"""Files under way are called so; a received name must not pass for one."""
+
+MAX_SHOWN_CHARS: Final = 500
+
+_DEVICE = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\..*)?", re.I)
+_SEPARATORS: Final = frozenset("/\\:")
+_JOINERS: Final = frozenset("\u200c\u200d")  # part of ordinary words in Persian and Hindi, and of emoji
+_FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def _fault(name: str) -> str | None:
+    if not name:
+        return "is empty"
+    if _SEPARATORS & set(name):
+        return "has a path separator in it"
+    if any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES and char not in _JOINERS for char in name):
+        return "has a control character in it"
+    if name[-1] in ". ":
+        return "ends with a dot or a space"
+    if _DEVICE.fullmatch(name):
+        return "is the name of a device"
+    if name.startswith(RESERVED_PREFIX):
+        return "is reserved for files under way"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"is longer than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def checked_name(name: str) -> str:
+    """Returns ``name`` in Unicode's composed form (NFC) if it's a single, plain path component.
+
+    Raises:
+        InvalidFileNameError: It has separators, control characters or a device name in it, ends with
+            a dot or space (as ``..`` does), or is empty, reserved or too long.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    fault = _fault(composed)
+    if fault is not None:
+        raise InvalidFileNameError(f"The file name {name[:80]!a} {fault}.")
+    return composed
+
+
+def printable(text: str) -> str:
+    """Makes the other side's text fit to be shown: no control characters, and not too long."""
+    return "".join(char if char.isprintable() else " " for char in text[:MAX_SHOWN_CHARS])

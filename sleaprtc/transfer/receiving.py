@@ -1,0 +1,300 @@
+"""The receiving direction of a channel: channel to disk, acknowledged as it's written."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ..errors import (
+    DigestMismatchError,
+    SleapRTCError,
+    StorageError,
+    TransferAbortedError,
+    TransferRefusedError,
+)
+from ..protocol.limits import ACK_INTERVAL_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
+from ..protocol.transfer import FileOffer, TransferFrame
+from .disk import PartialFile, hash_step, new_hasher, open_existing
+from .framing import Receiver, ReceivingAborted, parse_digest
+from .names import checked_name, printable
+from .progress import TransferProgress
+
+WRITE_BYTES: Final = 256 * 1024
+"""Written in one go, in a thread, at least; less at a file's end. At most an acknowledgement's worth."""
+
+MAX_QUEUED_BYTES: Final = 2 * MAX_UNACKNOWLEDGED_BYTES
+"""Bytes that wait for the disk. Above this the channel isn't read."""
+
+Progress = Callable[[TransferProgress], None]
+
+
+class IncomingFile:
+    """A file that the other side has for us, to be accepted or refused.
+
+    Attributes:
+        offer: What was announced. Its name is the other side's, unchecked.
+    """
+
+    def __init__(self, offer: FileOffer, receiving: Receiving) -> None:
+        self.offer = offer
+        self._receiving = receiving
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it's still on offer and neither accepted nor refused."""
+        return self._receiving.is_pending(self.offer)
+
+    async def accept(
+        self, directory: Path, *, name: str | None = None, progress: Progress | None = None
+    ) -> Path:
+        """Receives the file; returns its path once it's whole, verified and on disk.
+
+        What an earlier attempt has left in ``directory`` is taken up; a file that is there already isn't
+        sent again; another one of that name is replaced. Calls at the same time queue. Cancelling this
+        tells the other side, and keeps what came for another attempt.
+
+        Args:
+            directory: Where the file goes; made if it isn't there.
+            name: What to call it; the other side's name by default.
+            progress: Called with what is written.
+
+        Raises:
+            InvalidFileNameError: Its name isn't one plain path component.
+            TransferRefusedError: It's larger than the limit.
+            TransferAbortedError: The other side gave up.
+            DigestMismatchError: What came isn't what was announced.
+            StorageError: The disk is full, or the folder can't be written.
+            ChannelClosedError: The channel is closed.
+            ProtocolError: The other side broke the protocol; the channel is closed.
+        """
+        return await self._receiving.accept(self.offer, directory, name, progress or _ignore)
+
+    async def refuse(self, code: str, message: str) -> None:
+        """Declines the file.
+
+        Args:
+            code: Why, for programs: upper case.
+            message: Why, in a sentence for a person.
+        """
+        self._receiving.refuse(self.offer, code, message)
+        await trio.lowlevel.checkpoint()
+
+
+class Receiving:
+    """Receives files one after another."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        post: Callable[[TransferFrame], None],
+        check: Callable[[], None],
+        max_size_bytes: int | None,
+    ) -> None:
+        self._receiver = receiver
+        self._post = post
+        self._check = check
+        self._max_size_bytes = max_size_bytes
+        self._turn = trio.Lock()
+        self._chunks: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._aborts: dict[str, ReceivingAborted] = {}
+        self.changed = trio.Event()
+        self._taken = trio.Event()
+
+    # --- told by the channel ----------------------------------------------------------------
+
+    async def bytes_received(self, transfer_id: str, data: bytes) -> None:
+        """Queues bytes of the file under way, waiting first while the disk is far behind."""
+        while self._queued_bytes >= MAX_QUEUED_BYTES:
+            self._taken = trio.Event()
+            await self._taken.wait()
+        if not self._is_current(transfer_id):
+            return  # given up while this waited
+        self._chunks.append(data)
+        self._queued_bytes += len(data)
+        if self._queued_bytes >= WRITE_BYTES or self._is_all_here():
+            self.changed.set()
+
+    def _is_current(self, transfer_id: str) -> bool:
+        current = self._receiver.current
+        return current is not None and current.transfer_id == transfer_id
+
+    def _is_all_here(self) -> bool:
+        current = self._receiver.current
+        return current is not None and self._receiver.received_bytes == current.size_bytes
+
+    def aborted(self, event: ReceivingAborted) -> None:
+        """Wakes the file that the other side gave up on."""
+        self._aborts[event.transfer_id] = event
+        self.changed.set()
+
+    # --- told by the user -------------------------------------------------------------------
+
+    def is_pending(self, offer: FileOffer) -> bool:
+        """See :class:`IncomingFile`."""
+        return self._receiver.is_pending(offer.transfer_id)
+
+    def refuse(self, offer: FileOffer, code: str, message: str) -> None:
+        """See :class:`IncomingFile`."""
+        if self.is_pending(offer):
+            self._post(self._receiver.refuse(offer.transfer_id, code, message))
+
+    async def accept(self, offer: FileOffer, directory: Path, name: str | None, progress: Progress) -> Path:
+        """See :class:`IncomingFile`."""
+        try:
+            async with self._turn:
+                self._check_pending(offer)
+                return await self._receive(offer, directory, name, progress)
+        except SleapRTCError as error:
+            self.refuse(offer, error.code, str(error))
+            raise
+        except BaseException:
+            self.refuse(offer, "CANCELLED", "The receiver cancelled the transfer.")
+            raise
+
+    def _check_pending(self, offer: FileOffer) -> None:
+        self._check()
+        if not self.is_pending(offer):
+            self._raise_if_aborted(offer)
+            raise TransferAbortedError(f"{printable(offer.name)} is not on offer any more.")
+
+    def _raise_if_aborted(self, offer: FileOffer) -> None:
+        abort = self._aborts.pop(offer.transfer_id, None)
+        if abort is not None:
+            raise _SenderGaveUpError(
+                f"The other side gave up on {printable(offer.name)}: {printable(abort.message)}",
+                abort.code,
+            )
+
+    async def _receive(self, offer: FileOffer, directory: Path, name: str | None, progress: Progress) -> Path:
+        final_name = checked_name(offer.name if name is None else name)
+        if self._max_size_bytes is not None and offer.size_bytes > self._max_size_bytes:
+            raise TransferRefusedError(
+                f"{final_name} has {offer.size_bytes / MIB:.1f} MiB, "
+                f"and at most {self._max_size_bytes / MIB:.1f} MiB are taken."
+            )
+        if await _is_there(directory / final_name, offer):
+            self._check_pending(offer)
+            self._post(self._receiver.accept(offer.transfer_id, offer.size_bytes))
+            self._post(self._receiver.finish())
+            progress(TransferProgress(final_name, offer.size_bytes, offer.size_bytes, offer.size_bytes))
+            return directory / final_name
+        partial = await trio.to_thread.run_sync(
+            PartialFile, directory, final_name, offer.size_bytes, parse_digest(offer.digest)
+        )
+        try:
+            await _rehash(partial)
+            await trio.to_thread.run_sync(partial.check_space)
+            self._check_pending(offer)
+            self._take()
+            self._post(self._receiver.accept(offer.transfer_id, partial.written_bytes))
+            await self._receive_accepted(partial, offer, progress)
+        except BaseException:
+            await _in_shielded_thread(partial.keep)
+            raise
+        return partial.path
+
+    async def _receive_accepted(self, partial: PartialFile, offer: FileOffer, progress: Progress) -> None:
+        try:
+            await self._write_all(partial, offer, progress)
+            await trio.to_thread.run_sync(partial.commit)
+        except SleapRTCError as error:
+            self._abort(error.code, str(error))
+            leftovers = self._take()
+            if _is_worth_keeping(error):
+                await _in_shielded_thread(partial.keep, leftovers)
+            else:
+                await _in_shielded_thread(partial.discard)
+            raise
+        except BaseException:
+            self._abort("CANCELLED", "The receiver cancelled the transfer.")
+            await _in_shielded_thread(partial.keep, self._take())
+            raise
+        if self._is_current(offer.transfer_id):  # else it was given up too late to matter
+            self._post(self._receiver.finish())
+
+    async def _write_all(self, partial: PartialFile, offer: FileOffer, progress: Progress) -> None:
+        offset_bytes = partial.written_bytes
+        name = partial.path.name
+        progress(TransferProgress(name, offer.size_bytes, offset_bytes, offset_bytes))
+        while not partial.is_whole:
+            await self._write_some(partial, offer)
+            progress(TransferProgress(name, offer.size_bytes, partial.written_bytes, offset_bytes))
+        if not partial.is_right:
+            raise DigestMismatchError(f"What came as {name} isn't what was announced.")
+
+    def _abort(self, code: str, message: str) -> None:
+        frame = self._receiver.abort(code, message)
+        if frame is not None:
+            self._post(frame)
+
+    async def _write_some(self, partial: PartialFile, offer: FileOffer) -> None:
+        while self._queued_bytes < WRITE_BYTES and not self._is_all_here():
+            self._check()
+            self._raise_if_aborted(offer)
+            self.changed = trio.Event()
+            await self.changed.wait()
+        written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))
+        acknowledgement = self._receiver.bytes_written(written_bytes)
+        if acknowledgement is not None:
+            self._post(acknowledgement)
+
+    def _take(self, max_bytes: float = math.inf) -> list[bytes]:
+        """Takes whole messages off the queue, no more than fit and at least one."""
+        taken: list[bytes] = []
+        while self._chunks and (not taken or len(self._chunks[0]) <= max_bytes):
+            taken.append(self._chunks.popleft())
+            max_bytes -= len(taken[-1])
+            self._queued_bytes -= len(taken[-1])
+        self._taken.set()
+        return taken
+
+
+class _SenderGaveUpError(TransferAbortedError):
+    def __init__(self, message: str, sender_code: str) -> None:
+        super().__init__(message)
+        self.sender_code = sender_code
+
+
+def _is_worth_keeping(error: SleapRTCError) -> bool:
+    """Whether what came may be gone on with after this.
+
+    What is wrong or has changed may not, and a disk that is full needs the space.
+    """
+    if isinstance(error, _SenderGaveUpError):
+        return error.sender_code == "CANCELLED"
+    return not isinstance(error, DigestMismatchError | StorageError)
+
+
+async def _in_shielded_thread(function: Callable[..., None], *args: object) -> None:
+    with trio.CancelScope(shield=True):  # local disk, and at most MAX_QUEUED_BYTES
+        await trio.to_thread.run_sync(function, *args)
+
+
+async def _rehash(partial: PartialFile) -> None:
+    while await trio.to_thread.run_sync(partial.rehash_step):
+        pass
+    if partial.is_whole and not partial.is_right:
+        await trio.to_thread.run_sync(partial.start_over)
+
+
+async def _is_there(path: Path, offer: FileOffer) -> bool:
+    algorithm, hex_digest = parse_digest(offer.digest)
+    file = await trio.to_thread.run_sync(open_existing, path, offer.size_bytes)
+    if file is None:
+        return False
+    with file:
+        hasher = new_hasher(algorithm)
+        while await trio.to_thread.run_sync(hash_step, file, hasher, path.name):
+            pass
+    return hasher.hexdigest() == hex_digest
+
+
+def _ignore(progress: TransferProgress) -> None:
+    pass

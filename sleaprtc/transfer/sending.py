@@ -1,0 +1,173 @@
+"""The sending direction of a channel: disk to channel, within the receiver's acknowledgements."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ..errors import (
+    DigestMismatchError,
+    SleapRTCError,
+    TransferAbortedError,
+    TransferError,
+    TransferRefusedError,
+)
+from ..protocol.limits import CHUNK_BYTES, MIB
+from ..protocol.transfer import FileOffer, TransferFrame
+from .disk import SourceFile, hash_step, new_hasher
+from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
+from .names import checked_name, printable
+from .progress import TransferProgress
+
+READ_BYTES: Final = 1 * MIB
+"""Read from disk in one go, in a thread: a hop there costs about as much as reading 256 KiB."""
+
+STALL_TIMEOUT_SEC: Final = 120.0
+"""How long a receiver may leave bytes unacknowledged, or a whole file unconfirmed, before it's given up."""
+
+DIGEST_ALGORITHM: Final = "sha256"
+"""In hardware on today's processors, and known to everybody."""
+
+
+class Sending:
+    """Sends files one after another."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        post: Callable[[TransferFrame], None],
+        send_bytes: Callable[[bytes], Awaitable[None]],
+        check: Callable[[], None],
+    ) -> None:
+        self._sender = sender
+        self._post = post
+        self._send_bytes = send_bytes
+        self._check = check
+        self._turn = trio.Lock()
+        self._outcome: SenderEvent | None = None
+        self.changed = trio.Event()
+
+    def event_received(self, event: SenderEvent) -> None:
+        """Wakes the file under way."""
+        if isinstance(event, Done | Refused | SendingAborted):
+            self._outcome = event
+        self.changed.set()
+
+    async def send_file(
+        self,
+        path: Path,
+        *,
+        purpose: str,
+        name: str | None,
+        job_id: str | None,
+        progress: Callable[[TransferProgress], None] | None,
+    ) -> None:
+        """See :meth:`sleaprtc.transfer.stream.Transfers.send_file`."""
+        self._check()
+        wire_name = checked_name(path.name if name is None else name)
+        source = await trio.to_thread.run_sync(SourceFile, path)
+        try:
+            offer = FileOffer(
+                transfer_id=uuid.uuid4().hex,
+                name=wire_name,
+                size_bytes=source.size_bytes,
+                digest=await _digest(source),
+                purpose=purpose,
+                job_id=job_id,
+            )
+            async with self._turn:
+                self._check()
+                await self._send(source, offer, progress or _ignore)
+        finally:
+            source.close()
+
+    async def _send(
+        self, source: SourceFile, offer: FileOffer, progress: Callable[[TransferProgress], None]
+    ) -> None:
+        self._outcome = None
+        self._post(self._sender.start(offer))
+        try:
+            await self._send_accepted(source, offer, progress)
+        except SleapRTCError as error:
+            self._abort(error.code, str(error))
+            raise
+        except BaseException:
+            self._abort("CANCELLED", "The sender cancelled the transfer.")
+            raise
+
+    def _abort(self, code: str, message: str) -> None:
+        frame = self._sender.abort(code, message)
+        if frame is not None:
+            self._post(frame)
+
+    async def _send_accepted(
+        self, source: SourceFile, offer: FileOffer, progress: Callable[[TransferProgress], None]
+    ) -> None:
+        reported: TransferProgress | None = None
+        offset_bytes: int | None = None
+        while True:
+            self._check()
+            if self._sender.state is SenderState.SENDING and offset_bytes is None:
+                offset_bytes = self._sender.received_bytes
+            if offset_bytes is not None:
+                now = TransferProgress(
+                    offer.name, offer.size_bytes, self._sender.received_bytes, offset_bytes
+                )
+                if now != reported:
+                    progress(reported := now)
+            if self._outcome is not None:
+                _raise_unless_done(self._outcome, offer.name)
+                return
+            if self._sender.sendable_bytes:
+                await self._send_some(source, offer)
+            else:
+                await self._wait_for_change(offer.name)
+
+    async def _send_some(self, source: SourceFile, offer: FileOffer) -> None:
+        byte_count = min(self._sender.sendable_bytes, READ_BYTES)
+        data = await trio.to_thread.run_sync(source.read, self._sender.sent_bytes, byte_count)
+        for start in range(0, len(data), CHUNK_BYTES):
+            if self._sender.offer is not offer:
+                return  # the other side gave up meanwhile
+            chunk = data[start : start + CHUNK_BYTES]
+            self._sender.bytes_sent(len(chunk))
+            await self._send_bytes(chunk)
+
+    async def _wait_for_change(self, name: str) -> None:
+        # Whether to take a file may be a person's decision; taking its bytes isn't.
+        is_offered = self._sender.state is SenderState.OFFERED
+        with trio.move_on_after(math.inf if is_offered else STALL_TIMEOUT_SEC) as scope:
+            await self.changed.wait()
+        if scope.cancelled_caught:
+            raise TransferAbortedError(
+                f"The other side has taken nothing of {name} for {STALL_TIMEOUT_SEC:g} seconds."
+            )
+        self.changed = trio.Event()
+
+
+async def _digest(source: SourceFile) -> str:
+    hasher = new_hasher(DIGEST_ALGORITHM)
+    while await trio.to_thread.run_sync(hash_step, source.file, hasher, source.name):
+        pass
+    await trio.to_thread.run_sync(source.check_unchanged)
+    return f"{DIGEST_ALGORITHM}:{hasher.hexdigest()}"
+
+
+def _raise_unless_done(outcome: SenderEvent, name: str) -> None:
+    if isinstance(outcome, Refused):
+        raise TransferRefusedError(f"The other side refused {name}: {printable(outcome.message)}")
+    if isinstance(outcome, SendingAborted):
+        kind: type[TransferError] = (
+            DigestMismatchError if outcome.code == DigestMismatchError.code else TransferAbortedError
+        )
+        raise kind(f"The other side gave up on {name}: {printable(outcome.message)}")
+
+
+def _ignore(progress: TransferProgress) -> None:
+    pass

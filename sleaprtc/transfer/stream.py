@@ -1,0 +1,213 @@
+"""Files over a data channel, in both directions at once: :func:`open_transfers`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ..errors import ChannelClosedError, ProtocolError, SleapRTCError
+from ..protocol.codec import encode_transfer_frame
+from ..protocol.transfer import FileAbort, TransferFrame
+from ..rtc.background import open_background_nursery
+from ..rtc.channel import DataChannel
+from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent
+from .names import printable
+from .progress import TransferProgress
+from .receiving import IncomingFile, Receiving
+from .sending import Sending
+
+__all__ = ["IncomingFile", "TransferProgress", "Transfers", "open_transfers"]
+
+FLUSH_TIMEOUT_SEC: Final = 2.0
+"""For the last control frames when the block is left, or the channel is ended over an error."""
+
+
+class Transfers:
+    """The files that go over one channel. Use :func:`open_transfers`."""
+
+    def __init__(self, channel: DataChannel, *, max_size_bytes: int | None) -> None:
+        self._channel = channel
+        self._channel_lock = trio.Lock()
+        self._framing = Framing()
+        self._control_inbox, self._control = trio.open_memory_channel[TransferFrame](math.inf)
+        self._control_written = trio.Event()
+        self._offers_inbox, self._offers = trio.open_memory_channel[IncomingFile](math.inf)
+        self._failure: SleapRTCError | None = None
+        self._farewell: Farewell | None = None
+        self._closed = trio.Event()
+        self._sending = Sending(
+            self._framing.sender, post=self._post, send_bytes=self._send, check=self.check_open
+        )
+        self._receiving = Receiving(
+            self._framing.receiver, post=self._post, check=self.check_open, max_size_bytes=max_size_bytes
+        )
+
+    # --- for the user -----------------------------------------------------------------------
+
+    async def send_file(
+        self,
+        path: Path,
+        *,
+        purpose: str,
+        name: str | None = None,
+        job_id: str | None = None,
+        progress: Callable[[TransferProgress], None] | None = None,
+    ) -> None:
+        """Sends a file; returns when the other side has it whole. Calls at the same time queue.
+
+        Cancelling this tells the other side, which keeps what it has for another attempt.
+
+        Args:
+            path: The file. It must stay as it is until this returns.
+            purpose: ``dataset``, ``config``, ``model`` or ``predictions``.
+            name: What the other side is told to call it; its own name by default.
+            job_id: The job that it belongs to.
+            progress: Called with what the other side has written.
+
+        Raises:
+            TransferRefusedError: The other side doesn't want it.
+            TransferAbortedError: Either side gave up, among others because the file was changed.
+            DigestMismatchError: The other side received something else.
+            InvalidFileNameError: The file can't be sent under that name.
+            StorageError: The file can't be read.
+            ChannelClosedError: The channel is closed.
+            ProtocolError: The other side broke the protocol; the channel is closed.
+        """
+        await self._sending.send_file(path, purpose=purpose, name=name, job_id=job_id, progress=progress)
+
+    async def next_offer(self) -> IncomingFile:
+        """Waits for the next file that the other side has for us.
+
+        Raises:
+            ChannelClosedError: The channel is closed.
+            ProtocolError: The other side broke the protocol; the channel is closed.
+        """
+        while True:
+            try:
+                incoming = await self._offers.receive()
+            except trio.EndOfChannel:
+                self.check_open()
+                raise ChannelClosedError("The connection was closed.") from None
+            if incoming.is_pending:
+                return incoming
+
+    async def wait_closed(self) -> None:
+        """Returns when no more files can go over this channel."""
+        await self._closed.wait()
+
+    def check_open(self) -> None:
+        """Raises what ended the channel, if it has ended.
+
+        Raises:
+            ChannelClosedError: The channel is closed.
+            ProtocolError: The other side broke the protocol.
+        """
+        if self._failure is not None:
+            # A new one each time: several tasks may raise it.
+            raise type(self._failure)(str(self._failure)) from self._failure
+
+    # --- outwards ---------------------------------------------------------------------------
+
+    def _post(self, frame: TransferFrame) -> None:
+        """Queues a control frame, so that cleaning up after a cancellation needs no await."""
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+            self._control_inbox.send_nowait(frame)
+
+    async def _send(self, message: str | bytes) -> None:
+        async with self._channel_lock:  # a channel has one sender at a time
+            await self._channel.send(message)
+
+    async def write_control(self) -> None:
+        """Sends queued control frames; runs until :meth:`flush`."""
+        try:
+            async for frame in self._control:
+                await self._send(encode_transfer_frame(frame))
+        except ChannelClosedError as error:
+            self._fail(error)
+        finally:
+            self._control_written.set()
+
+    async def flush(self) -> None:
+        """Sends the last control frames, if it doesn't take long."""
+        self._control_inbox.close()
+        with trio.move_on_after(FLUSH_TIMEOUT_SEC, shield=True):
+            await self._control_written.wait()
+
+    # --- inwards ----------------------------------------------------------------------------
+
+    async def read_channel(self) -> None:
+        """Takes in what comes; runs until the channel is closed or the other side breaks the protocol."""
+        try:
+            while True:
+                message = await self._channel.receive()
+                if isinstance(message, str):
+                    self._handle(self._framing.text_received(message))
+                elif transfer_id := self._framing.receiver.bytes_received(len(message)):
+                    await self._receiving.bytes_received(transfer_id, message)
+        except ChannelClosedError as error:
+            self._fail(error)
+        except ProtocolError as error:
+            await self._end(error)
+
+    def _handle(self, event: TransferEvent | None) -> None:
+        if event is None:
+            return
+        if isinstance(event, Offered):
+            self._offers_inbox.send_nowait(IncomingFile(event.offer, self._receiving))
+        elif isinstance(event, ReceivingAborted):
+            self._receiving.aborted(event)
+        elif isinstance(event, Farewell):
+            self._farewell = event
+        else:
+            self._sending.event_received(event)
+
+    def _fail(self, error: SleapRTCError) -> None:
+        if self._failure is not None:
+            return
+        if self._farewell is not None and isinstance(error, ChannelClosedError):
+            error = ChannelClosedError(
+                f"The other side ended the connection: {printable(self._farewell.message)}"
+            )
+        self._failure = error
+        self._closed.set()
+        self._sending.changed.set()
+        self._receiving.changed.set()
+        self._offers_inbox.close()
+
+    async def _end(self, error: ProtocolError) -> None:
+        """Ends the channel over an error of the other side's, and tells it why."""
+        self._fail(error)
+        code, message = error.code, str(error)
+        aborts = (self._framing.sender.abort(code, message), self._framing.receiver.abort(code, message))
+        for abort in [abort for abort in aborts if abort] or [FileAbort("", code, message)]:
+            self._post(abort)
+        await self.flush()
+        await self._channel.aclose()
+
+
+@asynccontextmanager
+async def open_transfers(
+    channel: DataChannel, *, max_size_bytes: int | None = None
+) -> AsyncIterator[Transfers]:
+    """Sends and receives files over a channel for as long as the block runs.
+
+    The channel is this block's own from now on, and stays open after it, unless the other side broke the
+    protocol. The block's body gets errors from the calls that it makes; none comes from the background.
+
+    Args:
+        channel: An open channel.
+        max_size_bytes: Larger files than this are refused.
+    """
+    transfers = Transfers(channel, max_size_bytes=max_size_bytes)
+    async with open_background_nursery() as nursery:
+        nursery.start_soon(transfers.read_channel)
+        nursery.start_soon(transfers.write_control)
+        try:
+            yield transfers
+        finally:
+            await transfers.flush()

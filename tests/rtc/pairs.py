@@ -1,0 +1,75 @@
+"""Two connected peers in one process, with Trio channels in the signaling server's place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from sleaprtc.protocol.messages import Answer, Candidate, Offer
+from sleaprtc.rtc.peer import IceSettings, Peer, open_peer
+
+Message = Offer | Answer | Candidate
+LOOPBACK = IceSettings(loopback=True)
+
+
+class Signaling:
+    """What the two sides send to each other; ``on_message`` may change, drop or multiply messages."""
+
+    def __init__(self, on_message: Callable[[Message], list[Message]] | None = None) -> None:
+        self.messages: list[Message] = []
+        self._on_message = on_message or (lambda message: [message])
+        self._inboxes = {}
+        self.incoming = {}
+        for name in ("a", "b"):
+            self._inboxes[name], self.incoming[name] = trio.open_memory_channel[Message](math.inf)
+
+    async def send(self, message: Message) -> None:
+        await trio.lowlevel.checkpoint()
+        self.messages.append(message)
+        for passed in self._on_message(message):
+            self._inboxes[passed.target].send_nowait(passed)
+
+    def close(self) -> None:
+        for inbox in self._inboxes.values():
+            inbox.close()
+
+
+@asynccontextmanager
+async def open_side(
+    name: str, signaling: Signaling, *, ice: IceSettings = LOOPBACK, **options: object
+) -> AsyncIterator[Peer]:
+    """Peer ``a``, which offers, or ``b``."""
+    async with open_peer(
+        local_id=name,
+        remote_id="b" if name == "a" else "a",
+        initiator=name == "a",
+        send=signaling.send,
+        incoming=signaling.incoming[name],
+        ice=ice,
+        **options,
+    ) as peer:
+        yield peer
+
+
+async def run_pair(
+    a: Callable[[Peer], Awaitable[None]],
+    b: Callable[[Peer], Awaitable[None]],
+    signaling: Signaling | None = None,
+    *,
+    timeout_sec: float = 30,
+    **options: object,
+) -> None:
+    """Runs a body on either side, each in its own task and connection."""
+    signaling = signaling or Signaling()
+
+    async def side(name: str, body: Callable[[Peer], Awaitable[None]]) -> None:
+        async with open_side(name, signaling, **options) as peer:
+            await body(peer)
+
+    with trio.fail_after(timeout_sec):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(side, "a", a)
+            nursery.start_soon(side, "b", b)
