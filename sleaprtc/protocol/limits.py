@@ -74,8 +74,8 @@ ROOM_TOKEN_CHARS: Final = 12
 
 SIGN_INS_PER_SEC: Final = 20
 SIGN_IN_BURST: Final = 300
-ROOMS_PER_SEC: Final = 5
-ROOM_BURST: Final = 100
+ROOMS_PER_SEC: Final = 10
+ROOM_BURST: Final = 300
 """Token buckets for one address: a laboratory behind one router, not a flood."""
 
 # --- transfer -------------------------------------------------------------------------------

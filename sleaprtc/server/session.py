@@ -33,9 +33,9 @@ class Session:
         "_hub",
         "_outbox",
         "_refused_bucket",
-        "_registration_scope",
         "_scope",
         "_settings",
+        "_waiting_scope",
         "_websocket",
     )
 
@@ -47,7 +47,7 @@ class Session:
         self._bucket = TokenBucket(settings.messages_per_sec, settings.message_burst)
         self._refused_bucket = TokenBucket(settings.refused_messages_per_sec, settings.refused_message_burst)
         self._scope = trio.CancelScope()
-        self._registration_scope = trio.CancelScope()
+        self._waiting_scope: trio.CancelScope | None = None
 
     # --- for the hub ------------------------------------------------------------------------
 
@@ -64,7 +64,8 @@ class Session:
             return
         self._outbox.close(code, reason)
         self._scope.deadline = trio.current_time() + CLOSE_GRACE_SEC
-        self._registration_scope.cancel()
+        if self._waiting_scope is not None:
+            self._waiting_scope.cancel()
 
     async def read(self) -> None:
         """Hands messages to the hub until the connection or the room ends."""
@@ -73,6 +74,7 @@ class Session:
                 self._receive(await self._websocket.get_message())
         except ConnectionClosed:
             self._outbox.close(None)
+            self._scope.deadline = trio.current_time() + CLOSE_GRACE_SEC
 
     # --- the connection's task --------------------------------------------------------------
 
@@ -90,28 +92,32 @@ class Session:
             self._hub.disconnected(self)
 
     async def _wait_for_registration(self) -> None:
-        self._registration_scope.deadline = trio.current_time() + self._settings.registration_timeout_sec
-        with self._registration_scope:
-            while not self._outbox.closed:
-                self._receive(await self._websocket.get_message())
-                if self._hub.is_registered(self):
-                    return
-                for text in self._outbox.take_now():
-                    await self._websocket.send_message(text)
-        if self._registration_scope.cancelled_caught:
-            self.close(CloseCode.NO_REGISTRATION, "No registration in time.")
+        deadline = trio.current_time() + self._settings.registration_timeout_sec
+        while not self._outbox.closed:
+            # Around the waiting alone: a message that is being sent isn't to be cut.
+            with trio.CancelScope(deadline=deadline) as self._waiting_scope:
+                frame = await self._websocket.get_message()
+            if self._waiting_scope.cancelled_caught:
+                self.close(CloseCode.NO_REGISTRATION, "No registration in time.")
+                return
+            self._receive(frame)
+            if self._hub.is_registered(self):
+                return
+            await self._send(self._outbox.take_now())
 
     async def _write(self) -> None:
-        outbox = self._outbox
-        while texts := await outbox.take():
-            self._set_deadline(trio.current_time() + self._settings.write_timeout_sec)
-            for text in texts:
-                if outbox.overflowed:
-                    break
-                await self._websocket.send_message(text)
-            self._set_deadline(math.inf)
-        if outbox.close_code is not None:
-            await self._websocket.aclose(outbox.close_code, outbox.close_reason)
+        while texts := await self._outbox.take():
+            await self._send(texts)
+        if self._outbox.close_code is not None:
+            await self._websocket.aclose(self._outbox.close_code, self._outbox.close_reason)
+
+    async def _send(self, texts: list[str]) -> None:
+        self._set_deadline(trio.current_time() + self._settings.write_timeout_sec)
+        for text in texts:
+            if self._outbox.overflowed:
+                break
+            await self._websocket.send_message(text)
+        self._set_deadline(math.inf)
 
     def _set_deadline(self, deadline: float) -> None:
         """Bounds the writing at hand, unless the connection is closing and has a deadline already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import attrs
@@ -53,12 +53,12 @@ class RawPeer:
 
     def close_code(self) -> int:
         """Reads until the server closes."""
-        try:
+        with suppress(ConnectionClosed):
             while True:
                 self.connection.recv(timeout=RECEIVE_TIMEOUT_SEC)
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None, "the connection was lost without a close frame"
-            return closed.rcvd.code
+        code = self.connection.close_code
+        assert code is not None
+        return code
 
 
 @attrs.define
