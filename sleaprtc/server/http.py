@@ -44,6 +44,8 @@ _STATUS_BY_ERROR: Final[tuple[tuple[type[SleapRTCError], int], ...]] = (
     (RoomNotFoundError, 404),
     (RateLimitedError, 429),
 )
+_PROMETHEUS_TYPES: Final = {"text/plain", "application/openmetrics-text"}
+_JSON_TYPES: Final = {"application/json", "application/*", "*/*"}
 _CODE_BY_STATUS: Final = {
     400: "INVALID_MESSAGE",
     404: "NOT_FOUND",
@@ -119,10 +121,9 @@ class HttpApi:
     async def metrics(self) -> Response:
         """Counts, as JSON or, for scrapers, as Prometheus text."""
         counts = self.hub.metrics()
-        offered = ["application/json", "text/plain", "application/openmetrics-text"]
-        if request.accept_mimetypes.best_match(offered, default=offered[0]) == offered[0]:
-            return jsonify({"timestamp": self.wall_clock(), **attrs.asdict(counts)})
-        return Response(exposition(counts), content_type=CONTENT_TYPE)
+        if _asks_for_prometheus_text():
+            return Response(exposition(counts), content_type=CONTENT_TYPE)
+        return jsonify({"timestamp": self.wall_clock(), **attrs.asdict(counts)})
 
     async def jwks(self) -> Response:
         """Shows the public keys of the server's id tokens."""
@@ -184,6 +185,15 @@ def create_app(
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_fault)
     return app
+
+
+def _asks_for_prometheus_text() -> bool:
+    """Takes what the caller likes best of the two formats; scrapers add versions, which don't matter here."""
+    for media_range, quality in request.accept_mimetypes:
+        kind = media_range.partition(";")[0].strip().lower()
+        if quality > 0 and kind in _PROMETHEUS_TYPES | _JSON_TYPES:
+            return kind in _PROMETHEUS_TYPES
+    return False
 
 
 async def _body() -> dict[str, Any]:
