@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -315,7 +316,7 @@ async def test_acknowledgements_come_as_often_as_promised(tmp_path: Path) -> Non
         await send_one(sending, receiving, tmp_path / "x.bin", tmp_path / "in")
         frames = [decode_transfer_frame(message) for message in b.sent]
     written = [0, *(frame.received_bytes for frame in frames if isinstance(frame, FileAck)), 9 * MIB]
-    assert max(after - before for before, after in zip(written, written[1:], strict=False)) <= 4 * MIB
+    assert max(after - before for before, after in itertools.pairwise(written)) <= 4 * MIB
 
 
 async def test_a_file_that_changes_while_it_s_sent_is_given_up(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection, RTCSessionDescription
@@ -115,12 +114,20 @@ class AiortcEngine(Engine):
         channel.on("open", self._events.opened)
         channel.on("message", self._events.received)
         channel.on("bufferedamountlow", self._events.buffer_low)
-        channel.on("close", partial(self._events.closed, "The other side closed the connection."))
+        channel.on("close", self._channel_closed)
 
     def _channel_offered(self, channel: RTCDataChannel) -> None:
         if self._channel is None and channel.label == DATA_CHANNEL_LABEL:
             self._attach(channel)
             self._events.opened()
+
+    def _channel_closed(self) -> None:
+        # A goodbye comes over a transport that is still up; a lost path takes the transport first.
+        sctp = self._connection.sctp
+        if sctp is not None and sctp.transport.state == "connected":
+            self._events.closed("The other side closed the connection.")
+        else:
+            self._events.closed("The connection to the other side was lost.")
 
     def _state_changed(self) -> None:
         if self._connection.connectionState in ("failed", "closed"):
