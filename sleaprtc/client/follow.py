@@ -48,6 +48,9 @@ CANCEL_WAIT_SEC: Final = 3.0
 LAST_WORD_SEC: Final = 5.0
 """How long the model may be here before the worker's own word that the job is complete."""
 
+LINGER_SEC: Final = 1.0
+"""Closing may cut off our word that the model is here: the worker, when it has it, may close first."""
+
 REFUSAL_WAIT_SEC: Final = 2.0
 """A worker that refuses a file says with `job_failed`, a little later, why the job can't go on."""
 
@@ -121,7 +124,7 @@ class Follower:
         self._received: list[Path] = []
         self._complete: JobComplete | None = None
         self._completed = trio.Event()
-        self._is_over = False
+        self._is_over = False  # nothing is left to be done or undone on the worker
         self.has_started = False
 
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
@@ -151,6 +154,8 @@ class Follower:
                     with trio.move_on_after(LAST_WORD_SEC if self._link.is_connected else 0):
                         await self._completed.wait()
                     self._is_over = True
+                    with trio.move_on_after(LINGER_SEC):
+                        await self._transfers.wait_disconnected()
                     nursery.cancel_scope.cancel()
         finally:
             if not self._is_over:
@@ -177,6 +182,8 @@ class Follower:
         while True:
             try:
                 await self._connect_once()
+                if self._is_over:
+                    return
                 lost_at = trio.current_time()
                 delays = iter(backoff_delays())
                 self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))

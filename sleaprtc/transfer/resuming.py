@@ -18,8 +18,8 @@ SETTLE_SEC: Final = 0.05
 class ResumingTransfers:
     """Waits for a connection where there is none, and tries again over the next where one is lost.
 
-    What has arrived stays on the receiver's disk, so that a transfer goes on where that ends. How long to wait is the
-    caller's business: put a deadline around the calls.
+    What has arrived stays on the receiver's disk, so that a transfer goes on where that ends. How long to
+    wait is the caller's business: put a deadline around the calls.
     """
 
     def __init__(self) -> None:
@@ -47,6 +47,11 @@ class ResumingTransfers:
         while self._current is None:
             await self._available.wait()
         return self._current
+
+    async def wait_disconnected(self) -> None:
+        """Waits until there is no connection."""
+        while self._current is not None:
+            await self._current.wait_closed()
 
     async def send_file(
         self,
