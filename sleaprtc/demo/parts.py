@@ -21,6 +21,9 @@ Narrate: TypeAlias = Callable[[str, str], None]
 TERMINATION_GRACE_SEC: Final = 10.0
 """A worker gets this long to end its trainer after SIGTERM."""
 
+LAST_GRACE_SEC: Final = 2.0
+"""For those whose turn didn't come because another one used that up."""
+
 GUARD: Final = Path(__file__).with_name("guard.py")
 LAST_LINES: Final = 15
 MAX_LINE_BYTES: Final = 64 * 1024
@@ -176,7 +179,7 @@ class Parts:
             await self._end([part])
 
     async def aclose(self) -> None:
-        """Ends whatever still runs, last started first asked."""
+        """Ends whatever still runs, one after the other, last started first."""
         await self._end(self._running[::-1])
 
     async def _watch(self, part: Part) -> None:
@@ -188,11 +191,11 @@ class Parts:
         for part in parts:
             self._running.remove(part)
         with trio.CancelScope(shield=True):
-            for part in parts:
-                _signal_group(part, signal.SIGTERM)
             with trio.move_on_after(TERMINATION_GRACE_SEC):
                 for part in parts:
-                    await part.process.wait()
+                    await _ask_to_end([part])
+            with trio.move_on_after(LAST_GRACE_SEC):
+                await _ask_to_end(parts)
             for part in parts:
                 _signal_group(part, signal.SIGKILL)
                 await part.process.wait()
@@ -204,15 +207,23 @@ class Parts:
             await self._guard.stdin.send_all(f"{line}\n".encode())
 
 
+async def _ask_to_end(parts: list[Part]) -> None:
+    for part in parts:
+        if part.process.returncode is None:
+            _signal_group(part, signal.SIGTERM)
+    for part in parts:
+        await part.process.wait()
+
+
 def _signal_group(part: Part, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(part.process.pid, number)
 
 
 def _clean_environment() -> dict[str, str]:
-    """Returns this process's environment without a user's own sleap-rtc settings."""
+    """Returns this process's environment without a user's own sleap-rtc settings, and without their files."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
-    return inherited | {"PYTHONUNBUFFERED": "1"}
+    return inherited | {"SLEAP_RTC_CONFIG_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ EVALUATION_SCRIPT: Final = Path(__file__).with_name("evaluation.py")
 
 WORKER_NAMES: Final = ("worker-1", "worker-2")
 WORKERS_POLL_SEC: Final = 0.5
-DEFAULT_EPOCHS: Final = {"base": 15, "centroid": 8, "topdown": 10, "bottomup": 20}
+DEFAULT_EPOCHS: Final = {"base": 20, "centroid": 10, "topdown": 12, "bottomup": 20}
 """Enough for the recording that the demo makes, on one CPU core."""
 
 MAX_ERROR_PX: Final = 3.0

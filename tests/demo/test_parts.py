@@ -90,7 +90,8 @@ async def test_the_block_ends_when_a_part_that_must_stay_leaves() -> None:
 
 @pytest.mark.trio
 async def test_parts_and_their_children_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sleaprtc.demo.parts.TERMINATION_GRACE_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.demo.parts.TERMINATION_GRACE_SEC", 0.3)
+    monkeypatch.setattr("sleaprtc.demo.parts.LAST_GRACE_SEC", 0.3)
     async with open_parts(ignore) as parts:
         stubborn = await parts.start("stubborn", [PYTHON, "-c", STUBBORN], must_stay=True)
         parent = await parts.start("parent", [PYTHON, "-c", PARENT])
