@@ -240,7 +240,9 @@ class Receiving:
             self._raise_if_aborted(offer)
             self.changed = trio.Event()
             await self.changed.wait()
-        written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.CancelScope(shield=True):  # what is taken off the queue is written, or there is a hole
+            written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))
         acknowledgement = self._receiver.bytes_written(written_bytes)
         if acknowledgement is not None:
             self._post(acknowledgement)

@@ -236,10 +236,11 @@ async def test_a_silent_path_is_noticed_by_consent(monkeypatch: pytest.MonkeyPat
     """Fails when aioice stops checking consent, or under other names (RFC 7675)."""
     assert aioice.ice.CONSENT_FAILURES * aioice.ice.CONSENT_INTERVAL == 30
     monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
-    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
 
     async def fall_silent(peer: Peer) -> None:
         await say_hello(peer)
+        await say_hello(peer)  # so that neither falls silent before the other has heard it
+        monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
         monkeypatch.setattr(aioice.ice.StunProtocol, "datagram_received", lambda *args: None)
         with trio.fail_after(10), pytest.raises(ChannelClosedError, match="lost"):
             await peer.channel.receive()
