@@ -17,7 +17,6 @@ from ..errors import (
     PeerIdTakenError,
     ProtocolError,
     RateLimitedError,
-    RefusedError,
     SignalingLostError,
     SleapRTCError,
 )
