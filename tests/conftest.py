@@ -45,7 +45,7 @@ async def start_server(nursery: trio.Nursery, tmp_path: Path) -> StartServer:
     async def start(*, stop: trio.Event | None = None, **changes: Any) -> RunningServer:
         defaults: dict[str, Any] = {"state_dir": tmp_path / "server", "ws_port": 0, "http_port": 0}
         settings = ServerSettings(**{**defaults, **changes})
-        addresses = await nursery.start(partial(serve, settings, stop=stop or trio.Event()))
+        addresses = await nursery.start(partial(serve, settings, stop=trio.Event() if stop is None else stop))
         return RunningServer(addresses.ws_url, addresses.http_url, settings.state_dir)
 
     return start

@@ -6,14 +6,11 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit
 
 import trio
 from trio_websocket import (
     ConnectionClosed,
-    HandshakeError,
     WebSocketConnection,
-    connect_websocket_url,
 )
 
 from ..errors import (
@@ -23,11 +20,9 @@ from ..errors import (
     SignalingLostError,
     SignalingUnreachableError,
     SleapRTCError,
-    UsageError,
 )
 from ..exception_groups import single_error
 from ..protocol.codec import decode_server_message, encode_message
-from ..protocol.limits import MAX_SERVER_FRAME_BYTES
 from ..protocol.messages import (
     ClientMessage,
     DiscoverPeers,
@@ -45,9 +40,9 @@ from ..protocol.messages import (
     UpdateMetadata,
 )
 from .refusals import from_close_code, from_error_message
+from .websocket import open_websocket
 
 CONNECT_TIMEOUT_SEC: Final = 10.0
-DISCONNECT_TIMEOUT_SEC: Final = 2.0
 REQUEST_TIMEOUT_SEC: Final = 10.0
 PING_INTERVAL_SEC: Final = 30.0
 PONG_TIMEOUT_SEC: Final = 60.0
@@ -190,25 +185,6 @@ class Session:
                 return
 
 
-async def _connect(nursery: trio.Nursery, ws_url: str, timeout_sec: float) -> WebSocketConnection:
-    try:
-        address = urlsplit(ws_url)
-        valid = address.scheme in ("ws", "wss") and address.hostname and address.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise UsageError(f"{ws_url!r} is not an address of the form ws://HOST:PORT/.")
-    try:
-        with trio.fail_after(timeout_sec):
-            return await connect_websocket_url(nursery, ws_url, max_message_size=MAX_SERVER_FRAME_BYTES)
-    except trio.TooSlowError as error:
-        raise SignalingUnreachableError(f"The signaling server at {ws_url} doesn't answer.") from error
-    except (OSError, HandshakeError) as error:
-        raise SignalingUnreachableError(
-            f"The signaling server at {ws_url} can't be reached: {error or type(error).__name__}."
-        ) from error
-
-
 async def _register(
     websocket: WebSocketConnection, ws_url: str, register: Register, timeout_sec: float
 ) -> RegisteredAuth:
@@ -244,16 +220,12 @@ async def open_session(
         RefusedError: The server doesn't let this peer in; its kind says why.
     """
     with single_error():
-        async with trio.open_nursery() as nursery:
-            websocket = await _connect(nursery, ws_url, connect_timeout_sec)
-            try:
-                session = Session(
-                    websocket, await _register(websocket, ws_url, register, connect_timeout_sec)
-                )
-                nursery.start_soon(session._read)
-                nursery.start_soon(session._ping)
-                yield session
-            finally:
-                with trio.move_on_after(DISCONNECT_TIMEOUT_SEC, shield=True):
-                    await websocket.aclose()
-                nursery.cancel_scope.cancel()
+        async with (
+            open_websocket(ws_url, connect_timeout_sec=connect_timeout_sec) as websocket,
+            trio.open_nursery() as nursery,
+        ):
+            session = Session(websocket, await _register(websocket, ws_url, register, connect_timeout_sec))
+            nursery.start_soon(session._read)
+            nursery.start_soon(session._ping)
+            yield session
+            nursery.cancel_scope.cancel()

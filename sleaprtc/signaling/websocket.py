@@ -1,0 +1,111 @@
+"""A WebSocket to the signaling server, with every way in which that can fail as one of our errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import h11
+import trio
+import wsproto.utilities
+from trio_websocket import WebSocketConnection, wrap_client_stream
+
+from ..errors import SignalingUnreachableError, UsageError
+from ..exception_groups import leaves, single_error
+from ..protocol.limits import MAX_SERVER_FRAME_BYTES
+
+DISCONNECT_TIMEOUT_SEC: Final = 2.0
+DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+
+
+def _parse(ws_url: str) -> SplitResult:
+    try:
+        address = urlsplit(ws_url)
+        valid = address.scheme in DEFAULT_PORTS and address.hostname and address.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"{ws_url!r} is not an address of the form ws://HOST:PORT/.")
+    return address
+
+
+async def _open_stream(
+    address: SplitResult, ws_url: str
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    host = address.hostname or ""
+    port = address.port or DEFAULT_PORTS[address.scheme]
+    try:
+        if address.scheme == "wss":
+            stream = await trio.open_ssl_over_tcp_stream(host, port)
+            await stream.do_handshake()
+            return stream
+        return await trio.open_tcp_stream(host, port)
+    except (OSError, trio.BrokenResourceError) as error:
+        raise SignalingUnreachableError(
+            f"The signaling server at {ws_url} can't be reached: {error.__cause__ or error}."
+        ) from error
+
+
+def _host_header(address: SplitResult) -> str:
+    return address.netloc.rpartition("@")[2]
+
+
+def _is_no_websocket(error: BaseException) -> bool:
+    return isinstance(error, h11.ProtocolError | wsproto.utilities.ProtocolError | trio.Cancelled)
+
+
+@asynccontextmanager
+async def open_websocket(ws_url: str, *, connect_timeout_sec: float) -> AsyncIterator[WebSocketConnection]:
+    """Connects, and closes in good order, within two seconds, when the block is left.
+
+    Raises:
+        UsageError: ``ws_url`` is not a WebSocket URL.
+        SignalingUnreachableError: Nothing answers there in time, or something that is no WebSocket server.
+    """
+    address = _parse(ws_url)
+    try:
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                async with _connect(nursery, address, ws_url, connect_timeout_sec) as websocket:
+                    yield websocket
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if any(not _is_no_websocket(leaf) for leaf in leaves(group)):
+            raise
+        raise _no_server(ws_url) from group
+
+
+def _no_server(ws_url: str) -> SignalingUnreachableError:
+    return SignalingUnreachableError(f"What answers at {ws_url} is not a signaling server.")
+
+
+@asynccontextmanager
+async def _connect(
+    nursery: trio.Nursery, address: SplitResult, ws_url: str, timeout_sec: float
+) -> AsyncIterator[WebSocketConnection]:
+    with trio.move_on_after(timeout_sec) as connecting:
+        stream = await _open_stream(address, ws_url)
+        try:
+            websocket = await wrap_client_stream(
+                nursery,
+                stream,
+                _host_header(address),
+                address.path or "/",
+                max_message_size=MAX_SERVER_FRAME_BYTES,
+            )
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+    if connecting.cancelled_caught:
+        raise SignalingUnreachableError(f"The signaling server at {ws_url} doesn't answer.")
+    try:
+        if websocket.closed:
+            raise _no_server(ws_url)
+        yield websocket
+    finally:
+        with trio.move_on_after(DISCONNECT_TIMEOUT_SEC, shield=True):
+            await websocket.aclose()
+        # trio-websocket leaves the stream of a connection that the server closed to the garbage collector.
+        await trio.aclose_forcefully(stream)
