@@ -70,7 +70,7 @@ class IncomingFile:
             DigestMismatchError: What came isn't what was announced.
             StorageError: The disk is full, or the folder can't be written.
             ChannelClosedError: The channel is closed.
-            ProtocolError: The other side broke the protocol; the channel is closed.
+            ProtocolError: One side broke the protocol; the channel is closed.
         """
         return await self._receiving.accept(self.offer, directory, name, progress or _ignore)
 

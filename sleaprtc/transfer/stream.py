@@ -76,7 +76,7 @@ class Transfers:
             InvalidFileNameError: The file can't be sent under that name.
             StorageError: The file can't be read.
             ChannelClosedError: The channel is closed.
-            ProtocolError: The other side broke the protocol; the channel is closed.
+            ProtocolError: One side broke the protocol; the channel is closed.
         """
         await self._sending.send_file(path, purpose=purpose, name=name, job_id=job_id, progress=progress)
 
@@ -85,7 +85,7 @@ class Transfers:
 
         Raises:
             ChannelClosedError: The channel is closed.
-            ProtocolError: The other side broke the protocol; the channel is closed.
+            ProtocolError: One side broke the protocol; the channel is closed.
         """
         while True:
             try:
@@ -105,7 +105,7 @@ class Transfers:
 
         Raises:
             ChannelClosedError: The channel is closed.
-            ProtocolError: The other side broke the protocol.
+            ProtocolError: One side broke the protocol.
         """
         if self._failure is not None:
             # A new one each time: several tasks may raise it.
@@ -183,9 +183,13 @@ class Transfers:
         """Ends the channel over an error of the other side's, and tells it why."""
         self._fail(error)
         code, message = error.code, str(error)
-        aborts = (self._framing.sender.abort(code, message), self._framing.receiver.abort(code, message))
-        for abort in [abort for abort in aborts if abort] or [FileAbort("", code, message)]:
-            self._post(abort)
+        for abort in (
+            self._framing.sender.abort(code, message),
+            self._framing.receiver.abort(code, message),
+            FileAbort("", code, message),  # of no transfer: for an end that has none under way
+        ):
+            if abort is not None:
+                self._post(abort)
         await self.flush()
         await self._channel.aclose()
 
