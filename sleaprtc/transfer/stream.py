@@ -170,9 +170,7 @@ class Transfers:
         if self._failure is not None:
             return
         if self._farewell is not None and isinstance(error, ChannelClosedError):
-            error = ChannelClosedError(
-                f"The other side ended the connection: {printable(self._farewell.message)}"
-            )
+            error = ProtocolError(f"The other side ended the connection: {printable(self._farewell.message)}")
         self._failure = error
         self._closed.set()
         self._sending.changed.set()

@@ -154,7 +154,7 @@ async def test_our_own_side_hears_why_the_other_ended_the_channel(tmp_path: Path
         async with open_both(a, b) as (sending, receiving), trio.open_nursery() as nursery:
 
             async def send() -> None:
-                with pytest.raises(ProtocolError, match="ended the connection: .* belong to no file"):
+                with pytest.raises(ProtocolError, match=r"ended the connection: .* belong to no file"):
                     await sending.send_file(tmp_path / "x.bin", purpose="dataset")
 
             nursery.start_soon(send)
