@@ -151,8 +151,8 @@ _INTENSITY: Final[Allowed] = {
     **{f"{kind}_{end}": _number(0, 10) for kind in ("contrast", "brightness") for end in ("min", "max")},
     "uniform_noise_min": _FRACTION,
     "uniform_noise_max": _FRACTION,
-    "gaussian_noise_mean": _number(-1, 1),
-    "gaussian_noise_std": _FRACTION,
+    "gaussian_noise_mean": _number(-255, 255),
+    "gaussian_noise_std": _number(0, 255),
 }
 _GEOMETRIC: Final[Allowed] = {
     **{f"{kind}_p": _PROBABILITY for kind in ("rotation", "scale", "translate")},

@@ -70,7 +70,7 @@ def legacy_core(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises:
         InvalidTrainingConfigError: Its backbone is one that sleap-nn doesn't have.
     """
-    backbones: Any = section(document, "model", "backbone") or {}
+    backbones = subsection(document, "model", "backbone")
     used = [kind for kind, settings in backbones.items() if settings is not None]
     if used != ["unet"]:
         raise InvalidTrainingConfigError(
@@ -79,12 +79,12 @@ def legacy_core(document: Mapping[str, Any], name: str) -> dict[str, Any]:
         )
     return {
         "data": {
-            "preprocessing": section(document, "data", "preprocessing") or {},
-            "instance_cropping": section(document, "data", "instance_cropping") or {},
+            "preprocessing": subsection(document, "data", "preprocessing"),
+            "instance_cropping": subsection(document, "data", "instance_cropping"),
             "labels": {"validation_fraction": section(document, "data", "labels", "validation_fraction")},
         },
-        "model": {key: section(document, "model", key) or {} for key in ("backbone", "heads")},
-        "optimization": section(document, "optimization") or {},
+        "model": {key: subsection(document, "model", key) for key in ("backbone", "heads")},
+        "optimization": subsection(document, "optimization"),
         "outputs": {},
     }
 
@@ -110,8 +110,8 @@ def head_of(config: Mapping[str, Any], name: str) -> str:
     Raises:
         InvalidTrainingConfigError: There is none, or more than one.
     """
-    settings: Mapping[str, Any] = section(config, "model_config", "head_configs") or {}
-    heads = [head for head, wanted in settings.items() if wanted is not None]
+    wanted = subsection(config, "model_config", "head_configs")
+    heads = [head for head, settings in wanted.items() if settings is not None]
     if len(heads) != 1:
         raise InvalidTrainingConfigError(
             f"{name} must have exactly one model under model_config.head_configs, and has {len(heads)}."
@@ -127,6 +127,12 @@ def section(config: Mapping[str, Any], *path: str) -> Any:
             return None
         value = value.get(key)
     return value
+
+
+def subsection(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """The section at a path of keys; empty where there's none."""
+    value = section(config, *path)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _refuse_unsafe_values(document: Mapping[str, Any], name: str) -> None:
@@ -173,7 +179,7 @@ def _refuse_ungrantable(document: Mapping[str, Any], name: str) -> None:
             raise InvalidTrainingConfigError(
                 f"{name} asks for {wish} ({'.'.join(path)}), which a worker doesn't load from others."
             )
-    for head, settings in (section(document, "model_config", "head_configs") or {}).items():
+    for head, settings in subsection(document, "model_config", "head_configs").items():
         if settings is not None and head not in SUPPORTED_HEADS:
             raise InvalidTrainingConfigError(f"{name} asks for a model that isn't supported: {head}.")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from ...errors import InvalidTrainingConfigError
-from .configuration import check_requested, filter_config, head_of, section
+from .configuration import check_requested, filter_config, head_of, subsection
 from .dataset import DatasetSummary
 from .settings import choose_min_steps, choose_model_type, derive_settings, heads_for
 
@@ -149,7 +149,7 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _drop_unused_alternatives(config: dict[str, Any], received: Mapping[str, Any]) -> None:
     """Leaves one backbone: the received one, if it's another kind than the derived one."""
-    asked: Mapping[str, Any] = section(received, "model_config", "backbone_config") or {}
+    asked = subsection(received, "model_config", "backbone_config")
     kinds = [kind for kind, settings in asked.items() if settings is not None]
     if len(kinds) > 1:
         raise InvalidTrainingConfigError(f"A model has one backbone, not {' and '.join(kinds)}.")
@@ -231,7 +231,7 @@ def _check_against_labels(head: str, config: Mapping[str, Any], dataset: Dataset
             "use topdown."
         )
     known = list(dataset.node_names)
-    for part, settings in section(config, "model_config", "head_configs", head).items():
+    for part, settings in subsection(config, "model_config", "head_configs", head).items():
         _check_nodes(f"{head}.{part}", settings or {}, known)
 
 

@@ -284,11 +284,12 @@ def load_labels(path: str) -> Any:
 
     try:
         labels = sleap_io.load_slp(path, open_videos=False)
+        for video in labels.videos:
+            video.source_video = None
+            video.open_backend = True
+            video.open()
     except Exception as error:
         raise RunnerError(INVALID_DATASET, f"{path} can't be read as a SLEAP dataset ({error}).") from error
-    for video in labels.videos:
-        video.source_video = None
-        video.open_backend = True
     return labels
 
 
