@@ -170,9 +170,7 @@ async def test_an_idle_side_hears_it_too() -> None:
     with trio.fail_after(10):
         async with open_both(a, b) as (sending, receiving):
             await a.send("{garbage")
-            with pytest.raises(
-                ChannelClosedError, match="ended the connection: The message is not valid JSON"
-            ):
+            with pytest.raises(ProtocolError, match="ended the connection: The message is not valid JSON"):
                 await sending.next_offer()
             with pytest.raises(InvalidJSONError):
                 await receiving.next_offer()
