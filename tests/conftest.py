@@ -90,3 +90,11 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     """One server process for all tests that don't change its settings nor end it."""
     with running_server(tmp_path_factory.mktemp("signaling") / "state") as running:
         yield running
+
+
+@pytest.fixture
+async def lab(server: RunningServer, tmp_path: Path) -> Any:
+    """A room on a running server, to put workers and clients into."""
+    from .lab import open_lab
+
+    return await open_lab(server, tmp_path)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Final
 
 import click
 import platformdirs
 
 from ..entrypoint import run
 from ..protocol.limits import ROOM_TTL_SEC
+
+MAX_ROOM_TTL_SEC: Final = 366 * 24 * 60 * 60.0
+
+
+def _number(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """Refuses "nan", which is in no range and yet beyond none."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number of seconds.")
+    return value
 
 
 @click.command(context_settings={"show_default": True})
@@ -37,7 +48,8 @@ from ..protocol.limits import ROOM_TTL_SEC
 )
 @click.option(
     "--room-ttl",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, MAX_ROOM_TTL_SEC, min_open=True),
+    callback=_number,
     default=float(ROOM_TTL_SEC),
     envvar="SLEAP_RTC_ROOM_TTL",
     metavar="SEC",
