@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import hypothesis
 import pytest
 import trio
 
 EXIT_TIMEOUT_SEC = 10
+
+# How long an example takes, or its making, says something of the machine's other work alone.
+hypothesis.settings.register_profile(
+    "sleap-rtc", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("sleap-rtc")
 
 
 @attrs.frozen
