@@ -26,17 +26,9 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-INVALID_DATASET = "INVALID_DATASET"
-INVALID_CONFIG = "INVALID_CONFIG"
-LOSS_NOT_FINITE = "LOSS_NOT_FINITE"
-OUT_OF_MEMORY = "OUT_OF_MEMORY"
-DISK_FULL = "DISK_FULL"
-TRAINING_FAILED = "TRAINING_FAILED"
-NO_TRAINER = "NO_TRAINER"
-
 
 class RunnerError(Exception):
-    """What ends a task, with its code for the parent."""
+    """What ends a task, with the code that the parent knows it by (see ``failures.py``)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -48,16 +40,14 @@ class Parent:
 
     def __init__(self, events_fd: int) -> None:
         self._events = os.fdopen(events_fd, "w", encoding="utf-8")
-        self._lock = threading.Lock()
         self._received = b""
         self.stop_requested = threading.Event()
 
     def tell(self, event: str, **fields: Any) -> None:
         """Sends one event; numbers that JSON lacks become null."""
         line = json.dumps({"event": event, **{key: _finite(value) for key, value in fields.items()}})
-        with self._lock:
-            self._events.write(line + "\n")
-            self._events.flush()
+        self._events.write(line + "\n")
+        self._events.flush()
 
     def read_task(self) -> dict[str, Any]:
         """The first line of standard input."""
@@ -84,9 +74,6 @@ class Parent:
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-# --- dying with the parent ------------------------------------------------------------------
 
 
 def end_group() -> None:
@@ -158,9 +145,6 @@ def _declare_torchvision_operators() -> None:
     _declared_operators.append(library)
 
 
-# --- old configurations ---------------------------------------------------------------------
-
-
 def convert(task: Mapping[str, Any], parent: Parent) -> None:
     """Turns SLEAP's JSON profiles (up to 1.4) into sleap-nn configurations."""
     from omegaconf import OmegaConf
@@ -172,7 +156,9 @@ def convert(task: Mapping[str, Any], parent: Parent) -> None:
             config = TrainingJobConfig.load_sleap_config_from_json(profile["document"])
         except Exception as error:
             name = profile["name"]
-            raise RunnerError(INVALID_CONFIG, f"{name} can't be converted for sleap-nn ({error}).") from error
+            raise RunnerError(
+                "INVALID_CONFIG", f"{name} can't be converted for sleap-nn ({error})."
+            ) from error
         converted.append(OmegaConf.to_container(config, resolve=False))
     parent.tell("converted", configs=converted)
 
@@ -180,20 +166,17 @@ def convert(task: Mapping[str, Any], parent: Parent) -> None:
 # --- training -------------------------------------------------------------------------------
 
 
-class Clock:
-    """Time since the first model's training started."""
+class Stopwatch:
+    """Runs from when it's first read, which is when the first model's training starts."""
 
     def __init__(self) -> None:
         self._started: float | None = None
 
-    def start(self) -> None:
-        """Starts once; later calls change nothing."""
-        if self._started is None:
-            self._started = time.monotonic()
-
     def elapsed_sec(self) -> float:
-        """Seconds since the start, or 0."""
-        return 0.0 if self._started is None else time.monotonic() - self._started
+        """Seconds since the first call."""
+        now = time.monotonic()
+        self._started = now if self._started is None else self._started
+        return now - self._started
 
 
 class Progress:
@@ -222,19 +205,19 @@ class Progress:
         if not math.isfinite(self.best_loss):
             when = "" if self.diverged_in is None else f" in epoch {self.diverged_in}"
             raise RunnerError(
-                LOSS_NOT_FINITE,
+                "LOSS_NOT_FINITE",
                 f"The loss of the {self.head} model stopped being a finite number{when}: "
                 "the learning rate is probably too high.",
             )
         if not (self.directory / "best.ckpt").is_file():
-            raise RunnerError(TRAINING_FAILED, f"sleap-nn left no checkpoint of the {self.head} model.")
+            raise RunnerError("TRAINING_FAILED", f"sleap-nn left no checkpoint of the {self.head} model.")
 
 
 def train(task: Mapping[str, Any], parent: Parent) -> None:
     """Trains every model of the task in order, and says "done" when all of it has succeeded."""
     parent.tell("stage", stage="preparing", message="Loading sleap-nn")
     import_torchvision()
-    clock = Clock()
+    stopwatch = Stopwatch()
     finished: list[dict[str, Any]] = []
     for model in task["models"]:
         if finished and parent.stop_requested.is_set():
@@ -242,7 +225,7 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
         trainer_config = model["config"]["trainer_config"]
         directory = pathlib.Path(trainer_config["ckpt_dir"], trainer_config["run_name"])
         progress = Progress(model["head"], directory)
-        train_model(model, progress, clock, parent)
+        train_model(model, progress, stopwatch, parent)
         finished.append(
             {
                 "head": progress.head,
@@ -252,10 +235,10 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
                 "device": progress.device,
             }
         )
-    parent.tell("done", models=finished, duration_sec=clock.elapsed_sec())
+    parent.tell("done", models=finished, duration_sec=stopwatch.elapsed_sec())
 
 
-def train_model(model: Mapping[str, Any], progress: Progress, clock: Clock, parent: Parent) -> None:
+def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwatch, parent: Parent) -> None:
     """Trains and evaluates one model."""
     from omegaconf import OmegaConf
     from sleap_nn.train import run_training
@@ -265,7 +248,7 @@ def train_model(model: Mapping[str, Any], progress: Progress, clock: Clock, pare
     val_labels = None if model["val_labels"] is None else load_labels(model["val_labels"])
     config = verify_config(OmegaConf.create(model["config"]))
     try:
-        with reporting_to(make_reporter(progress, clock, parent)):
+        with reporting_to(make_reporter(progress, stopwatch, parent)):
             run_training(config, [labels], None if val_labels is None else [val_labels])
     except Exception:
         if not progress.fitted:
@@ -289,7 +272,7 @@ def load_labels(path: str) -> Any:
             video.open_backend = True
             video.open()
     except Exception as error:
-        raise RunnerError(INVALID_DATASET, f"{path} can't be read as a SLEAP dataset ({error}).") from error
+        raise RunnerError("INVALID_DATASET", f"{path} can't be read as a SLEAP dataset ({error}).") from error
     return labels
 
 
@@ -300,7 +283,7 @@ def verify_config(config: Any) -> Any:
     try:
         return verify_training_cfg(config)
     except Exception as error:
-        raise RunnerError(INVALID_CONFIG, f"sleap-nn doesn't take the configuration: {error}") from error
+        raise RunnerError("INVALID_CONFIG", f"sleap-nn doesn't take the configuration: {error}") from error
 
 
 @contextlib.contextmanager
@@ -324,7 +307,7 @@ def reporting_to(reporter: Any) -> Iterator[None]:
         lightning.Trainer = original
 
 
-def make_reporter(progress: Progress, clock: Clock, parent: Parent) -> Any:
+def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> Any:
     """A Lightning callback that reports epochs and ends training when asked to, or when it diverges."""
     import lightning
 
@@ -334,7 +317,7 @@ def make_reporter(progress: Progress, clock: Clock, parent: Parent) -> Any:
             self.batch_count = 0
 
         def on_fit_start(self, trainer: Any, module: Any) -> None:
-            clock.start()
+            stopwatch.elapsed_sec()
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             progress.device = str(next(module.parameters()).device)
@@ -369,7 +352,7 @@ def make_reporter(progress: Progress, clock: Clock, parent: Parent) -> Any:
                 train_loss=train_loss,
                 val_loss=val_loss,
                 device=progress.device,
-                elapsed_sec=clock.elapsed_sec(),
+                elapsed_sec=stopwatch.elapsed_sec(),
             )
             trainer.should_stop |= progress.diverged_in is not None or parent.stop_requested.is_set()
 
@@ -394,14 +377,13 @@ def explain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, RunnerError):
         return error.code, text
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
-        return OUT_OF_MEMORY, (
-            "Training ran out of memory: a smaller batch size, or a lower scale of the images, needs less."
-        )
+        remedy = "a smaller batch size, or a lower scale of the images, needs less"
+        return "OUT_OF_MEMORY", f"Training ran out of memory: {remedy}."
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-        return DISK_FULL, "The worker's disk is full."
+        return "DISK_FULL", "The worker's disk is full."
     if isinstance(error, ImportError):
-        return NO_TRAINER, f"sleap-nn can't be imported on the worker: {first_line}"
-    return TRAINING_FAILED, f"sleap-nn couldn't train: {first_line}"
+        return "NO_TRAINER", f"sleap-nn can't be imported on the worker: {first_line}"
+    return "TRAINING_FAILED", f"sleap-nn couldn't train: {first_line}"
 
 
 COMMANDS: dict[str, Callable[[Mapping[str, Any], Parent], None]] = {
