@@ -16,6 +16,7 @@ import trio
 
 from ..errors import JobCancelledError, UsageError
 from ..exception_groups import single_error
+from ..nurseries import open_outliving_nursery
 from ..protocol.messages import Metadata
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
@@ -76,12 +77,11 @@ async def open_room(
     with single_error():
         async with (
             open_link(membership, account, on_change=on_change) as link,
-            trio.open_nursery() as nursery,
+            open_outliving_nursery() as nursery,
         ):
             inbox = Inbox(link)
             nursery.start_soon(inbox.run)
             yield link, inbox
-            nursery.cancel_scope.cancel()
 
 
 async def until_interrupted(work: Callable[[], Awaitable[T]]) -> T:

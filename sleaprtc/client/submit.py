@@ -163,9 +163,9 @@ class Submission:
         return completed
 
     async def _train_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
-        lost: list[str] = []
+        lost: dict[str, str] = {}
         for _ in range(DISCOVERY_ROUNDS):
-            workers = await self._discover()
+            workers = await self._discover(lost)
             negotiation = await self._ask([worker.worker for worker in workers])
             chosen: str | None = self._choose(negotiation)
             others = negotiation.ranked(self._request.rule)[1:]
@@ -176,11 +176,11 @@ class Submission:
                 except JobFailedError as error:
                     if follower.has_started or not _is_worth_another(error):
                         raise
-                    lost.append(f"{chosen}: {error}")
+                    lost[chosen] = str(error)
                     self._emit(WorkerLost(chosen, str(error)))
                     negotiation.withdraw(chosen)
                 chosen, others = await self._next_that_accepts(negotiation), []
-        raise NoWorkerError(f"No worker began the job. {' '.join(lost)}")
+        raise NoWorkerError(f"No worker began the job. {' '.join(lost.values())}")
 
     def _follower(self, worker_id: str, incoming_dir: Path) -> Follower:
         return Follower(
@@ -200,15 +200,19 @@ class Submission:
 
     # --- who --------------------------------------------------------------------------------
 
-    async def _discover(self) -> list[WorkerSummary]:
+    async def _discover(self, lost: Mapping[str, str]) -> list[WorkerSummary]:
+        """Finds the workers that fit, without those that had their chance."""
         peers = await self._link.discover(self._request.filters)
-        workers = [summarize(peer) for peer in peers]
+        workers = [summarize(peer) for peer in peers if peer.peer_id not in lost]
         if self._request.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._request.worker]
         self._emit(WorkersFound(tuple(workers)))
         if not workers:
+            kind = "other worker" if lost else "worker"
             wanted = f" named {self._request.worker}" if self._request.worker else ""
-            raise NoWorkerError(f"There is no worker{wanted} in the room that fits the job.")
+            raise NoWorkerError(
+                " ".join([*lost.values(), f"There is no {kind}{wanted} in the room that fits the job."])
+            )
         return workers
 
     def _job_request(self) -> JobRequest:

@@ -21,6 +21,7 @@ from ..errors import (
     SleapRTCError,
 )
 from ..exception_groups import single_error
+from ..nurseries import open_outliving_nursery
 from ..protocol.codec import encode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import (
@@ -248,7 +249,9 @@ async def open_link(
     """Joins the room and stays in it until the block is left.
 
     The first registration decides whether there is a link at all; connections lost later are made anew with
-    the same name, after waits of up to 30 seconds. ``on_change`` gets a sentence for each loss and return.
+    the same name, after waits of up to 30 seconds. The link still
+    works while a cancelled block cleans up.
+    ``on_change`` gets a sentence for each loss and return.
 
     Raises:
         UsageError: An address isn't one.
@@ -256,8 +259,7 @@ async def open_link(
         RefusedError: The server doesn't let this peer in; its kind says why.
     """
     with single_error():
-        async with trio.open_nursery() as nursery:
+        async with open_outliving_nursery() as nursery:
             link = Link(membership, account, on_change)
             await nursery.start(link._run)
             yield link
-            nursery.cancel_scope.cancel()

@@ -14,9 +14,11 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from ..errors import SignalingUnreachableError, UsageError
 from ..exception_groups import leaves, single_error
+from ..nurseries import open_outliving_nursery
 from ..protocol.limits import MAX_SERVER_FRAME_BYTES
 
 DISCONNECT_TIMEOUT_SEC: Final = 2.0
+_NO_WEBSOCKET: Final = (h11.ProtocolError, wsproto.utilities.ProtocolError)
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
@@ -52,10 +54,6 @@ def _host_header(address: SplitResult) -> str:
     return address.netloc.rpartition("@")[2]
 
 
-def _is_no_websocket(error: BaseException) -> bool:
-    return isinstance(error, h11.ProtocolError | wsproto.utilities.ProtocolError | trio.Cancelled)
-
-
 @asynccontextmanager
 async def open_websocket(ws_url: str, *, connect_timeout_sec: float) -> AsyncIterator[WebSocketConnection]:
     """Connects, and closes in good order, within two seconds, when the block is left.
@@ -67,12 +65,14 @@ async def open_websocket(ws_url: str, *, connect_timeout_sec: float) -> AsyncIte
     address = _parse(ws_url)
     try:
         with single_error():
-            async with trio.open_nursery() as nursery:
-                async with _connect(nursery, address, ws_url, connect_timeout_sec) as websocket:
-                    yield websocket
-                nursery.cancel_scope.cancel()
+            async with (
+                open_outliving_nursery() as nursery,
+                _connect(nursery, address, ws_url, connect_timeout_sec) as websocket,
+            ):
+                yield websocket
     except BaseExceptionGroup as group:
-        if any(not _is_no_websocket(leaf) for leaf in leaves(group)):
+        errors = [leaf for leaf in leaves(group) if not isinstance(leaf, trio.Cancelled)]
+        if not errors or not all(isinstance(error, _NO_WEBSOCKET) for error in errors):
             raise
         raise _no_server(ws_url) from group
 

@@ -33,7 +33,6 @@ from .description import introduction, worker_metadata
 from .gpu import read_gpu
 from .history import History
 from .own_room import keep_room_open
-from .trainers.base import Trainer, TrainerCapabilities
 from .trainers.sleap_nn import SleapNNTrainer
 
 MAX_THREADS_BY_DEFAULT: Final = 8
@@ -118,10 +117,10 @@ async def _serve(
 
 async def _work(options: WorkerOptions) -> int:
     jobs_dir = _prepare_folders(options)
-    trainer: Trainer = SleapNNTrainer(options.trainer_python)
     gpu_reader = functools.partial(read_gpu, options.gpu_index)
     gpu = await trio.to_thread.run_sync(gpu_reader)
-    capabilities: TrainerCapabilities = await trainer.probe()
+    trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid)
+    capabilities = await trainer.probe()
     for line in introduction(options.name, gpu, capabilities):
         _say(line)
     history = History(options.work_dir / "history.jsonl")

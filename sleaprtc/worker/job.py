@@ -162,16 +162,27 @@ class Job:
             on_trained(outcome)
 
     async def _train_and_report(self) -> tuple[TrainingOutcome, Path]:
+        """Works with statuses going out beside it; how it ends is known only when the last one is sent."""
         reporter = StatusReporter(self.job_id, self._try_send)
+        failure: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reporter.run)
-            reporter.report("starting", message="Waiting for the client's connection.")
-            dataset, configs = await self._receive_inputs(reporter)
-            outcome = await self._train(dataset, configs, reporter)
-            reporter.report("sending", 1.0, message="Packing the model.")
-            archive = self._job_dir / f"{dataset.name.partition('.')[0]}.models.zip"
-            await trio.to_thread.run_sync(pack_folders, outcome.model_dirs, archive)
+            try:
+                outcome, archive = await self._produce_model(reporter)
+            except Exception as error:
+                failure = error
             reporter.finish()
+        if failure is not None:
+            raise failure
+        return outcome, archive
+
+    async def _produce_model(self, reporter: StatusReporter) -> tuple[TrainingOutcome, Path]:
+        reporter.report("starting", message="Waiting for the client's connection.")
+        dataset, configs = await self._receive_inputs(reporter)
+        outcome = await self._train(dataset, configs, reporter)
+        reporter.report("sending", 1.0, message="Packing the model.")
+        archive = self._job_dir / f"{dataset.name.partition('.')[0]}.models.zip"
+        await trio.to_thread.run_sync(pack_folders, outcome.model_dirs, archive)
         return outcome, archive
 
     # --- the client's files -----------------------------------------------------------------

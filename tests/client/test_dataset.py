@@ -1,0 +1,86 @@
+"""What the client finds in a dataset before it sends it."""
+
+import zipfile
+
+import pytest
+
+from sleaprtc.client.dataset import model_type_of_configs, read_config, read_dataset
+from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError
+
+from ..lab import make_labels, make_package
+
+
+def test_labels(tmp_path):
+    dataset = read_dataset(make_labels(tmp_path / "fly.pkg.slp", frames=7))
+    assert dataset.info.format == "slp"
+    assert dataset.info.frame_count == 7
+    assert dataset.info.skeleton_type == "fly"
+    assert dataset.info.estimated_size_mb > 0
+    assert dataset.model_type is None
+
+
+@pytest.mark.parametrize(
+    ("heads", "model_type"),
+    [
+        (["centroid", "centered_instance"], "topdown"),
+        (["single_instance"], "base"),
+        (["centroid"], "centroid"),
+        (["bottomup"], "bottomup"),
+    ],
+)
+def test_a_training_job_package(tmp_path, heads, model_type):
+    labels = make_labels(tmp_path / "fly.pkg.slp")
+    dataset = read_dataset(make_package(tmp_path / "job.zip", labels, heads))
+    assert (dataset.info.format, dataset.info.frame_count) == ("zip", 5)
+    assert dataset.model_type == model_type
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InvalidDatasetError, match="no file"):
+        read_dataset(tmp_path / "nothing.slp")
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
+def test_what_is_no_labels_file(tmp_path, content):
+    path = tmp_path / "broken.slp"
+    path.write_bytes(content)
+    with pytest.raises(InvalidDatasetError, match=r"broken\.slp is not readable as SLEAP labels"):
+        read_dataset(path)
+
+
+def test_no_frames(tmp_path):
+    with pytest.raises(InvalidDatasetError, match="no labelled frames"):
+        read_dataset(make_labels(tmp_path / "empty.slp", frames=0))
+
+
+def test_videos_that_are_elsewhere(tmp_path):
+    with pytest.raises(InvalidDatasetError, match="embed"):
+        read_dataset(make_labels(tmp_path / "fly.slp", embedded=False))
+
+
+@pytest.mark.parametrize("member", ["notes.txt", "centroid.yaml"])
+def test_a_zip_file_without_labels(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / "job.zip", "w") as package:
+        package.writestr(member, "a: 1")
+    with pytest.raises(InvalidDatasetError, match="no labels"):
+        read_dataset(tmp_path / "job.zip")
+
+
+def test_a_zip_file_that_is_none(tmp_path):
+    (tmp_path / "job.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(InvalidDatasetError, match="zip"):
+        read_dataset(tmp_path / "job.zip")
+
+
+def test_a_config(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("model_config:\n  head_configs:\n    bottomup: {a: 1}\n    centroid: null\n")
+    assert model_type_of_configs([read_config(path)]) == "bottomup"
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a", "", "a: !!python/object/apply:os.system ['true']"])
+def test_what_is_no_config(tmp_path, text):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidTrainingConfigError, match=r"a\.yaml"):
+        read_config(path)

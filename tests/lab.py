@@ -1,0 +1,185 @@
+"""A lab for tests: a real server, workers with real agents, and a trainer that does what the test says.
+
+Everything but the training is real: sockets, data channels, files.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import h5py
+import numpy as np
+import trio
+
+from sleaprtc.client.train import train_on_a_worker
+from sleaprtc.config_options import PeerOptions
+from sleaprtc.errors import TrainerError
+from sleaprtc.protocol.messages import Metadata
+from sleaprtc.signaling.http import Endpoints, open_http
+from sleaprtc.signaling.link import Membership, open_link
+from sleaprtc.worker.agent import Agent, WorkerSettings
+from sleaprtc.worker.description import worker_metadata
+from sleaprtc.worker.gpu import GpuInfo
+from sleaprtc.worker.history import History
+from sleaprtc.worker.trainers.base import (
+    EpochEnded,
+    StageStarted,
+    Trainer,
+    TrainerCapabilities,
+    TrainingOutcome,
+)
+
+GPU = GpuInfo(
+    model="Test GPU", memory_mb=16384, cuda_version="12.4", utilization=0.1, available_memory_mb=14000
+)
+MODELS = ("base", "centroid", "topdown", "bottomup")
+
+
+class ScriptedTrainer(Trainer):
+    """Trains nothing; its script decides how long that takes and how it ends.
+
+    Attributes:
+        started: Set when a training begins.
+        go_on: Training waits for it after its first epoch.
+        failure: Raised after the first epoch.
+        jobs: What it was given.
+        running: Trainings that run; back to 0 when they end in any way.
+    """
+
+    def __init__(self, *, epochs=3, failure=None, hold=False):
+        self.epochs = epochs
+        self.failure = failure
+        self.started = trio.Event()
+        self.go_on = trio.Event()
+        if not hold:
+            self.go_on.set()
+        self.jobs = []
+        self.running = 0
+        self.stopped_early = False
+
+    async def probe(self):
+        return TrainerCapabilities(MODELS, ("training",), "1.3.0", "cuda")
+
+    async def train(self, job, *, report, stop):
+        self.jobs.append(job)
+        self.running += 1
+        self.started.set()
+        try:
+            report(StageStarted("training", "Training the centroid model on cuda:0", "centroid"))
+            for epoch in range(1, self.epochs + 1):
+                loss = 1 / epoch
+                report(
+                    EpochEnded(
+                        "centroid", epoch, self.epochs, epoch / self.epochs, loss, loss, "cuda:0", epoch
+                    )
+                )
+                if self.failure is not None:
+                    raise self.failure
+                await self._wait(stop)
+                if stop.is_set():
+                    self.stopped_early = True
+                    break
+        finally:
+            self.running -= 1
+        folder = job.work_dir / "models" / "centroid"
+        folder.mkdir(parents=True)
+        (folder / "best.ckpt").write_bytes(b"weights" * 1000)
+        (folder / "training_config.yaml").write_text("a: 1\n")
+        return TrainingOutcome((folder,), 1 / epoch, epoch, 12.0, "cuda:0")
+
+    async def _wait(self, stop):
+        async with trio.open_nursery() as nursery:
+
+            async def leave_when(event):
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(leave_when, stop)
+            nursery.start_soon(leave_when, self.go_on)
+
+
+NOT_FINITE = TrainerError("The loss isn't finite any more.", error_code="LOSS_NOT_FINITE")
+
+
+def make_labels(path: Path, *, frames=5, embedded=True, padding_bytes=0) -> Path:
+    """Writes what the client reads of a labels file, and nothing more."""
+    with h5py.File(path, "w") as file:
+        file["frames"] = np.zeros(frames, dtype=[("frame_id", "u8")])
+        metadata = file.create_group("metadata")
+        metadata.attrs["json"] = json.dumps({"skeletons": [{"graph": {"name": "fly"}}], "nodes": []})
+        filename = "." if embedded else "/videos/fly.mp4"
+        video = json.dumps({"backend": {"filename": filename, "dataset": "video0/video"}})
+        file["videos_json"] = np.array([video.encode()])
+        file["padding"] = np.random.default_rng(0).integers(0, 255, padding_bytes, dtype="u1")
+    return path
+
+
+def make_package(path: Path, labels: Path, heads=("centroid", "centered_instance")) -> Path:
+    """Zips labels with one configuration a head, as SLEAP's export does."""
+    with zipfile.ZipFile(path, "w") as package:
+        package.write(labels, labels.name)
+        for head in heads:
+            package.writestr(f"{head}.yaml", f"model_config:\n  head_configs:\n    {head}: {{sigma: 2}}\n")
+        package.writestr("jobs.yaml", "training: []\n")
+    return path
+
+
+@attrs.frozen
+class Lab:
+    """A room on a running server."""
+
+    endpoints: Endpoints
+    account: object
+    room: object
+    tmp_path: Path
+
+    @property
+    def options(self):
+        return PeerOptions(self.endpoints, self.room, True, (), "auto")
+
+    @asynccontextmanager
+    async def worker(self, name, trainer=None, *, gpu=GPU, max_jobs=1, read_gpu=None):
+        """Runs a worker's agent in the room."""
+        trainer = trainer or ScriptedTrainer()
+        capabilities = await trainer.probe()
+        metadata = worker_metadata(gpu, capabilities, max_jobs)
+        membership = Membership(self.endpoints, self.room, name, "worker", metadata)
+        jobs_dir = self.tmp_path / name
+        jobs_dir.mkdir(exist_ok=True)
+        async with open_link(membership, self.account) as link, trio.open_nursery() as nursery:
+            agent = Agent(
+                link=link,
+                trainer=trainer,
+                trainer_capabilities=capabilities,
+                read_gpu=read_gpu or (lambda: gpu),
+                history=History(self.tmp_path / f"{name}.jsonl"),
+                settings=WorkerSettings(jobs_dir, max_jobs, 1, True, (), "auto"),
+            )
+            nursery.start_soon(agent.run)
+            agent.jobs_dir = jobs_dir
+            yield agent
+            nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def peer(self, name, role="client", **properties):
+        """A peer that speaks the protocol and does nothing by itself."""
+        metadata = Metadata(("sleap-rtc", "training-worker"), properties)
+        membership = Membership(self.endpoints, self.room, name, role, metadata)
+        async with open_link(membership, self.account) as link:
+            yield link
+
+    async def train(self, dataset, emit=lambda _: None, **changes):
+        """Does what the `train` command does."""
+        out_dir = changes.pop("out_dir", self.tmp_path / "models")
+        return await train_on_a_worker(dataset, out_dir=out_dir, options=self.options, emit=emit, **changes)
+
+
+async def open_lab(server, tmp_path) -> Lab:
+    async with open_http(server.http_url) as http:
+        account = await http.sign_in()
+        room = await http.create_room(account)
+    return Lab(Endpoints(server.ws_url, server.http_url), account, room, tmp_path)
