@@ -75,12 +75,15 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
         InvalidMessageError: JSON, but not an object.
     """
     try:
-        value = _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
+        document = text if isinstance(text, str) else text.decode("utf-8")
+        value = _decoder.decode(document)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(f"The message is not valid JSON: {error}.") from error
     if not isinstance(value, dict):
         raise InvalidMessageError("A message must be a JSON object.")
-    if _depth_exceeds(value, MAX_JSON_DEPTH):
+    # Most documents have too few brackets to be deep, which is quick to see.
+    brackets = document.count("{") + document.count("[")
+    if brackets > MAX_JSON_DEPTH and _depth_exceeds(value, MAX_JSON_DEPTH):
         raise InvalidJSONError(f"The message is nested more than {MAX_JSON_DEPTH} levels deep.")
     return value
 
