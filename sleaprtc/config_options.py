@@ -10,7 +10,7 @@ import attrs
 import click
 
 from .config import load_defaults
-from .errors import SleapRTCError
+from .errors import SleapRTCError, UsageError
 from .protocol.messages import IceServer
 from .signaling.http import Endpoints, Room
 
@@ -133,7 +133,7 @@ def peer_options(given: Mapping[str, Any]) -> PeerOptions:
     """Gathers what :func:`room_options` and :func:`connection_options` have collected.
 
     Raises:
-        click.UsageError: A room without its token, or the other way round, or a malformed ICE server.
+        UsageError: A room without its token, or the other way round, or a malformed ICE server.
     """
     return PeerOptions(
         endpoints=Endpoints(given["signaling_ws"], given["signaling_http"]),
@@ -148,13 +148,13 @@ def room_of(room: str | None, token: str | None) -> Room | None:
     """Joins ``--room`` and ``--token``, of which there must be both or neither.
 
     Raises:
-        click.UsageError: Only one of the two is there.
+        UsageError: Only one of the two is there.
     """
     if not room and not token:
         return None
     if not room or not token:
         missing = "--token (or SLEAP_RTC_TOKEN)" if room else "--room (or SLEAP_RTC_ROOM_ID)"
-        raise click.UsageError(f"A room needs both its id and its token: {missing} is missing.")
+        raise UsageError(f"A room needs both its id and its token: {missing} is missing.")
     return Room(room, token)
 
 
@@ -162,15 +162,15 @@ def ice_server_of(url: str) -> IceServer:
     """Reads ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT``.
 
     Raises:
-        click.UsageError: It is neither.
+        UsageError: It is neither.
     """
     scheme, _, rest = url.partition(":")
     if scheme not in ("stun", "stuns", "turn", "turns") or not rest:
-        raise click.UsageError(f"{url!r} is no STUN or TURN server, such as stun:HOST:3478.")
+        raise UsageError(f"{url!r} is no STUN or TURN server, such as stun:HOST:3478.")
     login, at, address = rest.rpartition("@")
     if not at:
         return IceServer((url,))
     username, colon, credential = login.partition(":")
     if not colon or not username:
-        raise click.UsageError("A TURN server's login has the form USER:PASSWORD@HOST:PORT.")
+        raise UsageError("A TURN server's login has the form USER:PASSWORD@HOST:PORT.")
     return IceServer((f"{scheme}:{address}",), username, credential)

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,7 +150,7 @@ async def _work(options: WorkerOptions) -> int:
                 return 0
 
 
-def checked_name(name: str) -> str:
+def _checked_name(name: str) -> str:
     """Makes sure that a worker's name can be a peer id.
 
     Raises:
@@ -197,26 +198,29 @@ def main(**given: Any) -> None:
     )
     for noisy in ("aioice", "aiortc", "httpx", "httpcore", "trio-websocket"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    async def command() -> int:
+        return await _work(_options(given))
+
+    run(command)
+
+
+def _default_work_dir(name: str) -> Path:
+    return platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(r"[^\w-]", "_", name)
+
+
+def _options(given: Mapping[str, Any]) -> WorkerOptions:
     max_jobs = given["max_jobs"]
-    name = given["name"] or socket.gethostname()
-    work_dir = given["work_dir"] or platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(
-        r"[^\w.-]", "_", name
-    )
-    options = WorkerOptions(
+    name = _checked_name(given["name"] or socket.gethostname())
+    return WorkerOptions(
         peer=peer_options(given),
         name=name,
-        work_dir=work_dir,
+        work_dir=given["work_dir"] or _default_work_dir(name),
         max_jobs=max_jobs,
         threads=given["threads"] or default_threads(os.cpu_count() or 1, max_jobs),
         gpu_index=given["gpu_index"],
         trainer_python=given["trainer_python"],
     )
-
-    async def command() -> int:
-        checked_name(options.name)
-        return await _work(options)
-
-    run(command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,227 @@
+"""The programs from outside: what they print, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from ..lab import make_labels
+
+TIMEOUT_SEC = 30
+
+
+def environment(server, room=None, **more):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
+    addresses = {"SLEAP_RTC_SIGNALING_WS": server.ws_url, "SLEAP_RTC_SIGNALING_HTTP": server.http_url}
+    credentials = {"SLEAP_RTC_ROOM_ID": room["room_id"], "SLEAP_RTC_TOKEN": room["token"]} if room else {}
+    return {**kept, **addresses, **credentials, "SLEAP_RTC_ICE_LOOPBACK": "1", **more}
+
+
+def client(server, *arguments, room=None, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "sleaprtc.client", *map(str, arguments)],
+        env=environment(server, room, **more),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SEC,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def room(server_process):
+    made = client(server_process, "room", "create", "--json")
+    assert made.returncode == 0, made.stderr
+    return json.loads(made.stdout)
+
+
+@contextmanager
+def running_worker(server, work_dir, *options, room=None):
+    """A worker process; its first lines are read until it waits for jobs."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "sleaprtc.worker", "--work-dir", str(work_dir), *options],
+        env=environment(server, room),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            said = []
+            while not said or "waits for jobs" not in said[-1]:
+                line = process.stdout.readline()
+                assert line, "".join(said)
+                said.append(line)
+            yield process, "".join(said)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def test_a_room_is_printed_ready_to_paste(server_process):
+    made = client(server_process, "room", "create")
+    assert made.returncode == 0
+    assert "export SLEAP_RTC_ROOM_ID=" in made.stdout
+    assert f"SLEAP_RTC_SIGNALING_WS={server_process.ws_url}" in made.stdout
+
+
+def test_no_worker_is_exit_4(server_process, room, tmp_path):
+    labels = make_labels(tmp_path / "a.slp")
+    ended = client(server_process, "train", labels, "--out", tmp_path / "out", room=room)
+    assert ended.returncode == 4
+    assert ended.stderr == "Error: There is no worker in the room that fits the job.\n"
+
+
+def test_errors_are_json_too(server_process, room, tmp_path):
+    labels = make_labels(tmp_path / "a.slp")
+    ended = client(server_process, "train", labels, "--json", "--out", tmp_path / "out", room=room)
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["workers", "error"]
+    assert (events[-1]["code"], events[-1]["exit_status"]) == ("NO_WORKER", 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "missing.slp"], "does not exist"),
+        (["train", __file__, "--epochs", "0"], "0 is not in the range"),
+        (["train", __file__, "--model-type", "basic"], "'basic' is not one of"),
+        (["train", __file__], "is not readable as SLEAP labels"),
+        (["workers", "--property", "gpu"], "no condition"),
+        (["workrs"], "No such command"),
+    ],
+)
+def test_wrong_input_is_exit_2(server_process, room, arguments, sentence):
+    ended = client(server_process, *arguments, room=room)
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_no_room_is_exit_2(server_process, tmp_path):
+    ended = client(server_process, "workers")
+    assert ended.returncode == 2
+    assert "--room" in ended.stderr
+    ended = client(server_process, "workers", "--room", "abc")
+    assert ended.returncode == 2
+    assert "--token" in ended.stderr
+
+
+def test_a_wrong_token_is_exit_3(server_process, room):
+    ended = client(server_process, "workers", room={**room, "token": "wrong!"})
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_no_server_is_exit_5(server_process, room):
+    ended = client(server_process, "workers", room=room, SLEAP_RTC_SIGNALING_HTTP="http://127.0.0.1:9")
+    assert ended.returncode == 5
+    assert "127.0.0.1:9" in ended.stderr
+
+
+def test_a_worker_without_sleap_nn_says_so_and_refuses(server_process, room, tmp_path):
+    pytest.importorskip("h5py")
+    if _has_sleap_nn():
+        pytest.skip("this environment can train")
+    labels = make_labels(tmp_path / "a.slp")
+    with running_worker(server_process, tmp_path / "w", "--name", "bare", room=room) as (_, said):
+        assert "can't train" in said
+        listed = client(server_process, "workers", "--json", room=room)
+        (worker,) = [json.loads(line) for line in listed.stdout.splitlines()]
+        assert (worker["worker"], worker["supported_models"]) == ("bare", [])
+        ended = client(server_process, "train", labels, "--out", tmp_path / "out", room=room)
+        assert ended.returncode == 4
+        assert "bare said unsupported_" in ended.stderr
+
+
+def _has_sleap_nn():
+    from importlib.util import find_spec
+
+    return find_spec("sleap_nn") is not None
+
+
+def test_a_worker_makes_a_room_and_leaves_on_a_signal(server_process, tmp_path):
+    with running_worker(server_process, tmp_path / "w", "--name", "own") as (process, said):
+        line = next(line for line in said.splitlines() if "SLEAP_RTC_ROOM_ID=" in line)
+        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        room = {"room_id": words["SLEAP_RTC_ROOM_ID"], "token": words["SLEAP_RTC_TOKEN"]}
+        listed = client(server_process, "workers", "--tag", "sleap-rtc", room=room)
+        assert "own" in listed.stdout
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    gone = client(server_process, "workers", "--json", room=room)
+    assert gone.stdout == ""
+
+
+def test_a_name_twice_is_exit_3(server_process, room, tmp_path):
+    with running_worker(server_process, tmp_path / "w", "--name", "twin", room=room):
+        second = subprocess.run(
+            [sys.executable, "-m", "sleaprtc.worker", "--name", "twin", "--work-dir", str(tmp_path / "v")],
+            env=environment(server_process, room),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SEC,
+            check=False,
+        )
+    assert second.returncode == 3
+    assert second.stderr.startswith("Error: ")
+
+
+def test_settings_come_from_a_file(server_process, room, tmp_path):
+    (tmp_path / "lab.toml").write_text(
+        f'room = "{room["room_id"]}"\ntoken = "{room["token"]}"\n[worker]\nname = "from-file"\n'
+    )
+    with running_worker(server_process, tmp_path / "w", "--config-file", str(tmp_path / "lab.toml")) as (
+        _,
+        said,
+    ):
+        assert "from-file is in room" in said
+
+
+def test_a_misspelt_setting_is_exit_2(server_process, tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text('[worker]\nnmae = "a"\n')
+    ended = subprocess.run(
+        [sys.executable, "-m", "sleaprtc.worker", "--config-file", str(path)],
+        env=environment(server_process),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SEC,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "did you mean name?" in ended.stderr
+
+
+def test_ctrl_c_while_waiting_for_answers_is_130(server_process, room, tmp_path):
+    """A worker that never answers keeps the client waiting; here, nobody answers a long discovery."""
+    labels = make_labels(tmp_path / "a.slp")
+    with running_worker(server_process, tmp_path / "w", "--name", "stopped", room=room) as (worker, _):
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            with subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "sleaprtc.client", "train", str(labels), "--worker", "stopped"),
+                    *("--response-timeout", "60", "--out", str(tmp_path / "out")),
+                ],
+                env=environment(server_process, room),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert "1 worker" in process.stdout.readline()
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                _, stderr = process.communicate(timeout=10)
+        finally:
+            worker.send_signal(signal.SIGCONT)
+    assert process.returncode == 130
+    assert stderr == "Error: Cancelled.\n"
