@@ -109,14 +109,14 @@ def _plan_from_configs(
         plans[head] = _plan(head, source, received, wishes, accelerated)
     if "model_type" not in wishes:
         return tuple(plans.values())
-    wanted = heads_for(wishes["model_type"])
-    missing = [head for head in wanted if head not in plans]
-    if missing:
+    # a top-down job may come with one of its two models only: the other one exists already
+    chosen = tuple(plans[head] for head in heads_for(wishes["model_type"]) if head in plans)
+    if not chosen:
         raise InvalidTrainingConfigError(
-            f"The model type {wishes['model_type']} needs a configuration for {' and '.join(missing)}; "
-            f"those sent train {' and '.join(plans)}."
+            f"The model type {wishes['model_type']} isn't what the configurations train, which is "
+            f"{' and '.join(plans)}."
         )
-    return tuple(plans[head] for head in wanted)
+    return chosen
 
 
 def _plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import sys
@@ -219,7 +218,8 @@ async def _follow(
             return event
         if event.get("event") == "stage":
             report(StageStarted(event["stage"], event["message"], event.get("model")))
-        elif event.get("event") == "epoch":
+        elif event.get("event") == "epoch" and event["train_loss"] is not None:
+            # null is a loss that is no number, after which the runner's last word says so
             report(_read_epoch(event, heads))
     return None
 
@@ -231,8 +231,7 @@ def _read_epoch(event: Mapping[str, Any], heads: Sequence[str]) -> EpochEnded:
         epoch=event["epoch"],
         total_epochs=event["total_epochs"],
         progress=min(1.0, done / len(heads)),
-        # the runner sends null for what isn't a number
-        train_loss=math.nan if event["train_loss"] is None else event["train_loss"],
+        train_loss=event["train_loss"],
         val_loss=event["val_loss"],
         device=event["device"],
         elapsed_sec=event["elapsed_sec"],

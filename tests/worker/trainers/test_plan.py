@@ -185,6 +185,7 @@ def test_a_model_type_picks_among_configurations() -> None:
     assert heads(plan({}, TWO_FLIES, *both)) == ["centered_instance", "centroid"]
     assert heads(plan({"model_type": "topdown"}, TWO_FLIES, *both)) == ["centroid", "centered_instance"]
     assert heads(plan({"model_type": "centroid"}, TWO_FLIES, *both)) == ["centroid"]
+    assert heads(plan({"model_type": "topdown"}, TWO_FLIES, both[0])) == ["centered_instance"]
 
 
 def with_head(head: str, **confmaps: Any) -> dict[str, Any]:
