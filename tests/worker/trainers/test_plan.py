@@ -200,10 +200,10 @@ def with_head(head: str, **confmaps: Any) -> dict[str, Any]:
         ({"model_type": "bottomup"}, attrs.evolve(TWO_FLIES, edge_count=0), [], "no edges"),
         ({"epochs": 0}, ONE_FLY, [], "epochs can't be 0"),
         (
-            {"model_type": "topdown"},
+            {"model_type": "bottomup"},
             TWO_FLIES,
             [config_for("centroid")],
-            "needs a configuration for centered",
+            "which is centroid",
         ),
         ({}, TWO_FLIES, [config_for("centroid"), config_for("centroid")], "same model: centroid"),
         ({}, TWO_FLIES, [with_head("centroid", anchor_part="nose")], "anchor_part is 'nose'"),
