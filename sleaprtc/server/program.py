@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 from functools import partial
+from typing import Final
 
 import trio
 
 from .serve import serve
 from .settings import ServerSettings
+
+EXIT_SEC: Final = 4.0
+"""From a signal to the process' end, whatever peers do; normally it takes a fraction of a second."""
 
 
 async def serve_until_signalled(settings: ServerSettings) -> None:
@@ -30,4 +36,16 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
             print(f"ready ws={addresses.ws_url} http={addresses.http_url}", flush=True)
             await anext(aiter(signals))
             logging.getLogger(__name__).info("Leaving: every peer is told.")
+            _be_gone_in_time()
             stop.set()
+
+
+def _be_gone_in_time() -> None:
+    """Ends the process in any case.
+
+    Hypercorn sends under a shield, so that one client that doesn't read could hold the process for ever.
+    Nothing is lost by going without it: every change is on disk before it's answered.
+    """
+    last_resort = threading.Timer(EXIT_SEC, os._exit, (0,))
+    last_resort.daemon = True
+    last_resort.start()

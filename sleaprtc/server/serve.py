@@ -30,8 +30,13 @@ BACKLOG: Final = 1024
 HTTP_GRACE_SEC: Final = 1.0
 """How long requests that are being answered may still take once the server leaves."""
 
-_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 90_000}
-"""A peer whose machine or path is gone is noticed after 90 seconds (tcp(7); the last is milliseconds)."""
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""A peer whose machine or path is gone is noticed after 90 seconds (tcp(7))."""
+
+WS_UNACKNOWLEDGED_SEC: Final = 90
+HTTP_UNACKNOWLEDGED_SEC: Final = 10
+"""How long sent bytes may lie unread before the system gives the connection up. Hypercorn itself would wait
+for ever."""
 
 
 @attrs.frozen
@@ -82,8 +87,8 @@ async def serve(
     issuer = await trio.to_thread.run_sync(TokenIssuer.from_state_dir, settings.state_dir)
     verifier = issuer.verifier()
     with (
-        await _listen(settings.host, settings.ws_port) as ws_socket,
-        await _listen(settings.host, settings.http_port) as http_socket,
+        await _listen(settings.host, settings.ws_port, WS_UNACKNOWLEDGED_SEC) as ws_socket,
+        await _listen(settings.host, settings.http_port, HTTP_UNACKNOWLEDGED_SEC) as http_socket,
     ):
         async with (
             open_sqlite_storage(settings.state_dir) as storage,
@@ -145,7 +150,7 @@ async def _serve_websockets(
             task_status.started(scope)
 
 
-async def _listen(host: str, port: int) -> socket.socket:
+async def _listen(host: str, port: int, unacknowledged_sec: int) -> socket.socket:
     """Binds the first address that the host has; what is accepted inherits the socket's options."""
     listener: socket.socket | None = None
     try:
@@ -153,7 +158,7 @@ async def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         listener = socket.socket(family, kind, protocol)
-        _set_options(listener)
+        _set_options(listener, unacknowledged_sec)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
@@ -163,12 +168,13 @@ async def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _set_options(listener: socket.socket) -> None:
+def _set_options(listener: socket.socket, unacknowledged_sec: int) -> None:
     listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
+    timeouts = {**_KEEP_ALIVE, "TCP_USER_TIMEOUT": unacknowledged_sec * 1000}
+    for name, value in timeouts.items():
         option = getattr(socket, name, None)  # not every system has them all
         if option is not None:
             listener.setsockopt(socket.IPPROTO_TCP, option, value)

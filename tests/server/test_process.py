@@ -40,6 +40,15 @@ def api_of(server: Any) -> Iterator[Api]:
         yield Api(http)
 
 
+def mute_connection(url: str) -> socket.socket:
+    """Connects with a small buffer, to send and never read."""
+    address = urlsplit(url)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect((address.hostname, address.port))
+    return connection
+
+
 def fails(*options: str, environment: dict[str, str] | None = None) -> str:
     """Runs a server that can't start and returns what it says."""
     ended = subprocess.run(
@@ -66,8 +75,7 @@ def test_a_signal_tells_every_peer_and_ends_it(
         registered = connect_peer(server.ws_url, room, id_token)
         registered.register("me")
         unregistered = connect_peer(server.ws_url, room, id_token)
-        address = urlsplit(server.ws_url)
-        with socket.create_connection((address.hostname, address.port)) as mute:  # never reads, never answers
+        with mute_connection(server.ws_url) as mute:
             mute.sendall(
                 b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -82,6 +90,16 @@ def test_a_signal_tells_every_peer_and_ends_it(
         assert server.process.stdout.read() == ""  # the ready line was all
         assert "Traceback" not in server.log.read_text()
         assert room["token"] not in server.log.read_text()
+
+
+def test_an_http_client_that_never_reads_does_not_hold_the_server(
+    run_server: RunServer, tmp_path: Path
+) -> None:
+    with run_server(tmp_path / "state") as server, mute_connection(server.http_url) as mute:
+        mute.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000)
+        time.sleep(0.5)
+        server.process.terminate()
+        assert server.process.wait(2 * EXIT_SEC) == 0
 
 
 def test_rooms_and_accounts_outlive_a_killed_server(
