@@ -1,4 +1,4 @@
-"""The recording that the demo makes: flies that stay in the picture and apart, labelled where they are drawn."""
+"""The demo's recording: flies that stay in the picture and apart, labelled where they are drawn."""
 
 from __future__ import annotations
 

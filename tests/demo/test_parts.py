@@ -49,7 +49,7 @@ def is_running(pid: int) -> bool:
 
 async def until_gone(pid: int) -> None:
     with trio.fail_after(20):
-        while is_running(pid):  # noqa: ASYNC110 - another process's end can only be asked for
+        while is_running(pid):
             await trio.sleep(0.02)
 
 
