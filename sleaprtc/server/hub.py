@@ -130,7 +130,7 @@ class Hub:
             deadline=trio.current_time() + self._settings.room_ttl_sec,
         )
         await self._storage.add_room(StoredRoom(room.room_id, room.token, room.creator, room.expires_at))
-        await self._open_room(room)
+        await self._nursery.start(self._run_room, room)
         self._created_count += 1
         return room
 
@@ -274,15 +274,13 @@ class Hub:
             pass
         return room_id
 
-    async def _open_room(self, room: Room[Connection]) -> None:
-        self._registry.add_room(room)
-        self._open_rooms[room.room_id] = await self._nursery.start(self._run_room, room)
-
-    async def _run_room(self, room: Room[Connection], *, task_status: trio.TaskStatus[_OpenRoom]) -> None:
+    async def _run_room(self, room: Room[Connection], *, task_status: trio.TaskStatus[None]) -> None:
         """Is the room: its readers live in the nursery, and none of them outlives the scope."""
         with trio.CancelScope(deadline=room.deadline) as scope:
             async with trio.open_nursery() as nursery:
-                task_status.started(_OpenRoom(scope, nursery))
+                self._registry.add_room(room)
+                self._open_rooms[room.room_id] = _OpenRoom(scope, nursery)
+                task_status.started()
                 try:
                     await trio.sleep_forever()
                 finally:
@@ -305,7 +303,7 @@ class Hub:
             if room.ended:
                 self._registry.add_room(room)
             else:
-                await self._open_room(room)
+                await self._nursery.start(self._run_room, room)
 
     async def _keep_house(self) -> None:
         while True:

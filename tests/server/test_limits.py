@@ -191,3 +191,11 @@ async def test_a_short_room_ends_for_real(start_server: StartServer) -> None:
         assert (await late.attempt("late"))["code"] == "ROOM_EXPIRED"
         assert await late.close_code() == 4004
         assert (await lab.post("/renew-room", room_id=lab.room["room_id"])).status_code == 404
+
+
+async def test_a_room_that_ends_at_once(start_server: StartServer) -> None:
+    server = await start_server(room_ttl_sec=1e-9)
+    async with open_lab(server.ws_url, server.http_url) as lab, lab.peer() as late:
+        assert (await late.attempt("late"))["code"] == "ROOM_EXPIRED"
+        assert (await lab.post("/renew-room", room_id=lab.room["room_id"])).status_code == 404
+        assert (await lab.http.get("/health")).status_code == 200
