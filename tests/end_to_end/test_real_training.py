@@ -1,0 +1,242 @@
+"""Jobs with real sleap-nn, over separate server, worker and client processes, and what goes wrong with them.
+
+They run with the Python that ``SLEAP_RTC_TRAINER_PYTHON`` names, else with this one, and are skipped
+where that has no sleap-nn.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import sleaprtc.demo.flies
+
+from ..lab import make_labels
+from .test_commands import client, environment, running_worker
+
+PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+
+pytestmark = [pytest.mark.train, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trainer_python():
+    code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
+    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=60, check=False).returncode:
+        pytest.skip(f"{PYTHON} has no sleap-nn")
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """A package of 16 frames with one fly."""
+    made = subprocess.run(
+        [
+            *(PYTHON, sleaprtc.demo.flies.__file__, tmp_path_factory.mktemp("flies")),
+            *("--flies", "1", "--frames", "16", "--held-out", "2"),
+        ],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    return Path(json.loads(made.stdout)["training"])
+
+
+@pytest.fixture(scope="module")
+def room(server_process):
+    return json.loads(client(server_process, "room", "create", "--json").stdout)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Small enough for a smoke test."""
+    path = tmp_path_factory.mktemp("config") / "single_instance.yaml"
+    path.write_text(
+        "model_config:\n"
+        "  backbone_config: {unet: {filters: 4, filters_rate: 1.5}}\n"
+        "  head_configs: {single_instance: {confmaps: {sigma: 2.5, output_stride: 2}}}\n"
+        "trainer_config: {min_train_steps_per_epoch: 5, train_steps_per_epoch: 5}\n"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def workers(server_process, room, tmp_path_factory):
+    """Two workers that stay for the whole module."""
+    with ExitStack() as stack:
+        for name in ("gpu-1", "gpu-2"):
+            work_dir = tmp_path_factory.mktemp(name)
+            options = ["--name", name, "--trainer-python", str(PYTHON)]
+            stack.enter_context(running_worker(server_process, work_dir, *options, room=room))
+        yield
+
+
+class Training:
+    """A `train` command under way, whose events can be waited for."""
+
+    def __init__(self, server, room, *arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sleaprtc.client", "train", "--json", *map(str, arguments)],
+            env=environment(server, room),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.events = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def wait_for(self, condition):
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+            if condition(self.events[-1]):
+                return self.events[-1]
+        pytest.fail(f"ended before: {self.events[-3:]} {self.process.stderr.read()}")
+        return None
+
+    def finish(self):
+        stdout, stderr = self.process.communicate(timeout=300)
+        self.events += [json.loads(line) for line in stdout.splitlines()]
+        return self.process.returncode, stderr
+
+
+def is_epoch(event):
+    return event["event"] == "status" and event["current_epoch"] is not None
+
+
+def runners_below(pid):
+    """Process ids of trainings that a worker has started."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            arguments = (process / "cmdline").read_text().split("\0")
+            parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue  # not a process, or one that is gone already
+        if parent == pid and any(argument.endswith("runner.py") for argument in arguments):
+            found.append(int(process.name))
+    return found
+
+
+def assert_ends(pid):
+    """Waits until a process is gone, or only waits to be reaped."""
+    for _ in range(100):
+        status = Path(f"/proc/{pid}/stat")
+        if not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {pid} still runs")
+
+
+def test_a_real_model_comes_back(server_process, room, workers, labels, config, tmp_path):
+    with Training(
+        server_process, room, labels, "--config", config, "--epochs", 2, "--out", tmp_path
+    ) as training:
+        status, stderr = training.finish()
+    assert (status, stderr) == (0, "")
+    kinds = [event["event"] for event in training.events]
+    assert kinds[0] == "workers"
+    assert kinds[-1] == "completed"
+    epochs = [event["current_epoch"] for event in training.events if is_epoch(event)]
+    assert list(dict.fromkeys(epochs)) == [1, 2]
+    (folder,) = training.events[-1]["model_dirs"]
+    assert {path.name for path in Path(folder).iterdir()} >= {"best.ckpt", "training_config.yaml"}
+    assert training.events[-1]["device"].startswith(("cpu", "cuda", "mps"))
+
+
+def test_a_loss_that_is_not_finite(server_process, room, workers, labels, config, tmp_path):
+    arguments = ["--config", config, "--learning-rate", "1e30", "--epochs", 2, "--out", tmp_path]
+    with Training(server_process, room, labels, *arguments) as training:
+        status, stderr = training.finish()
+    assert status == 1
+    assert "loss" in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_labels_that_only_look_like_some(server_process, room, workers, tmp_path):
+    broken = make_labels(tmp_path / "broken.pkg.slp")
+    with Training(
+        server_process, room, broken, "--model-type", "base", "--out", tmp_path / "out"
+    ) as training:
+        status, stderr = training.finish()
+    assert status == 1
+    assert "broken.pkg.slp" in stderr
+    assert stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("trainer_config: {ckpt_dir: '${oc.env:HOME}'}", "interpolation at trainer_config.ckpt_dir"),
+        ("model_config: {pretrained_backbone_weights: /etc/passwd}", "pretrained_backbone_weights"),
+    ],
+)
+def test_a_config_that_smuggles_something(server_process, room, workers, labels, tmp_path, line, sentence):
+    config = tmp_path / "evil.yaml"
+    config.write_text(line + "\n")
+    arguments = ["--config", config, "--model-type", "base", "--epochs", 1, "--out", tmp_path / "out"]
+    with Training(server_process, room, labels, *arguments) as training:
+        status, stderr = training.finish()
+    assert status == 1
+    assert sentence in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_ctrl_c_cancels_on_the_worker(server_process, room, labels, config, tmp_path):
+    options = ["--name", "alone", "--trainer-python", str(PYTHON)]
+    with running_worker(server_process, tmp_path / "w", *options, room=room) as (worker, _):
+        arguments = ["--config", config, "--epochs", 500, "--worker", "alone", "--out", tmp_path / "out"]
+        with Training(server_process, room, labels, *arguments) as training:
+            training.wait_for(is_epoch)
+            (runner,) = runners_below(worker.pid)
+            training.process.send_signal(signal.SIGINT)
+            status, stderr = training.finish()
+            assert (status, stderr) == (130, "Error: Cancelled.\n")
+        assert_ends(runner)
+        assert list((tmp_path / "w" / "jobs").glob("job-*")) == []
+
+
+def test_the_worker_is_killed_during_training(server_process, room, labels, config, tmp_path):
+    options = ["--name", "doomed", "--trainer-python", str(PYTHON)]
+    with running_worker(server_process, tmp_path / "w", *options, room=room) as (worker, _):
+        arguments = ["--config", config, "--epochs", 500, "--worker", "doomed", "--out", tmp_path / "out"]
+        with Training(server_process, room, labels, *arguments) as training:
+            training.wait_for(is_epoch)
+            (runner,) = runners_below(worker.pid)
+            worker.kill()
+            killed_at = time.monotonic()
+            status, stderr = training.finish()
+            assert time.monotonic() - killed_at < 15
+        assert status == 1
+        assert stderr == "Error: doomed has left the room during training.\n"
+        assert_ends(runner)
+
+
+def test_the_chosen_one_is_killed_before_it_trains(server_process, room, workers, labels, config, tmp_path):
+    options = ["--name", "aaa-doomed", "--trainer-python", str(PYTHON)]
+    work_dir = tmp_path / "w"
+    work_dir.mkdir()
+    past = {"model_type": "base", "frame_count": 10**6, "epochs": 2, "duration_sec": 1.0}
+    (work_dir / "history.jsonl").write_text(json.dumps(past) + "\n")
+    with running_worker(server_process, work_dir, *options, room=room) as (worker, _):
+        arguments = ["--config", config, "--epochs", 2, "--select", "fastest", "--out", tmp_path / "out"]
+        with Training(server_process, room, labels, *arguments) as training:
+            chosen = training.wait_for(lambda event: event["event"] == "answers")["chosen"]
+            assert chosen == "aaa-doomed"
+            worker.kill()
+            status, stderr = training.finish()
+    assert (status, stderr) == (0, "")
+    (lost,) = [event for event in training.events if event["event"] == "worker_lost"]
+    assert lost["worker"] == "aaa-doomed"
+    assert training.events[-1]["worker"] in ("gpu-1", "gpu-2")
