@@ -1,5 +1,158 @@
-"""Train SLEAP pose-estimation models on a GPU in another room, over WebRTC."""
+"""Train SLEAP pose-estimation models on a GPU in another room, over WebRTC.
+
+The public Python API. From a script or a notebook::
+
+    import sleaprtc
+
+    models = sleaprtc.train("labels.pkg.slp", room="a7f3d2e1", token="f9g2h5", epochs=50)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from .client.events import Completed, Event, WorkerSummary
+    from .config_options import PeerOptions
+
+__all__ = ["__version__", "train", "workers"]
+
+
+def _peer_options(
+    room: str | None,
+    token: str | None,
+    signaling_ws: str | None,
+    signaling_http: str | None,
+    ice_loopback: bool | None,
+) -> PeerOptions:
+    """Fills what isn't given from the environment, as the command does."""
+    from .config_options import DEFAULT_HTTP_URL, DEFAULT_WS_URL, peer_options
+
+    environ = os.environ
+    if ice_loopback is None:
+        ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
+    return peer_options(
+        {
+            "room": room or environ.get("SLEAP_RTC_ROOM_ID"),
+            "token": token or environ.get("SLEAP_RTC_TOKEN"),
+            "signaling_ws": signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS", DEFAULT_WS_URL),
+            "signaling_http": signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP", DEFAULT_HTTP_URL),
+            "ice_loopback": ice_loopback,
+            "ice_servers": (),
+            "engine": environ.get("SLEAP_RTC_ENGINE", "auto"),
+        }
+    )
+
+
+def train(
+    dataset: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] = "models",
+    room: str | None = None,
+    token: str | None = None,
+    signaling_ws: str | None = None,
+    signaling_http: str | None = None,
+    ice_loopback: bool | None = None,
+    configs: Sequence[str | os.PathLike[str]] = (),
+    model_type: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    worker: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Completed:
+    """Trains on a worker of the room and brings the models home; blocks until they are there.
+
+    What isn't given is looked up in the environment, under the names that the command line uses. An
+    interrupt (Ctrl-C, a notebook's stop button) cancels the job on the worker.
+
+    Args:
+        dataset: Labels with their images (``.pkg.slp``) or a training job package (``.zip``).
+        out: Folder for the models; made where needed.
+        room: The room's id.
+        token: The room's token.
+        signaling_ws: WebSocket address of the signaling server.
+        signaling_http: HTTP address of the signaling server.
+        ice_loopback: Whether to connect over 127.0.0.1, for both ends on one machine.
+        configs: Model configurations, in training order.
+        model_type: ``base``, ``centroid``, ``topdown`` or ``bottomup``.
+        epochs: Most epochs for each model.
+        batch_size: Frames, or crops, a step.
+        learning_rate: Of the optimizer.
+        worker: The only worker to ask.
+        filters: Which workers fit, as in a discovery (protocol reference, section 2).
+        on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
+
+    Returns:
+        Where the models are, and what the worker said of them.
+
+    Raises:
+        SleapRTCError: One of its kinds, with a sentence that says what happened.
+    """
+    from .client.blocking import run_blocking
+    from .client.display import open_display
+    from .client.train import train_on_a_worker
+
+    options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback)
+    given = {
+        "model_type": model_type,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+
+    with open_display(as_json=False) as show:
+
+        async def work() -> Completed:
+            return await train_on_a_worker(
+                Path(dataset),
+                out_dir=Path(out),
+                options=options,
+                configs=[Path(config) for config in configs],
+                settings={key: value for key, value in given.items() if value is not None},
+                filters=filters,
+                worker=worker,
+                emit=on_event or show,
+            )
+
+        return run_blocking(work)
+
+
+def workers(
+    *,
+    room: str | None = None,
+    token: str | None = None,
+    signaling_ws: str | None = None,
+    signaling_http: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+) -> tuple[WorkerSummary, ...]:
+    """Lists the workers of a room that fit.
+
+    Args:
+        room: The room's id.
+        token: The room's token.
+        signaling_ws: WebSocket address of the signaling server.
+        signaling_http: HTTP address of the signaling server.
+        filters: Which workers fit, as in a discovery; all of them by default.
+
+    Raises:
+        SleapRTCError: One of its kinds, with a sentence that says what happened.
+    """
+    from .client.blocking import run_blocking
+    from .client.filters import worker_filters
+    from .client.room import open_room
+    from .client.submit import summarize
+
+    options = _peer_options(room, token, signaling_ws, signaling_http, None)
+
+    async def work() -> tuple[WorkerSummary, ...]:
+        async with open_room(options.endpoints, options.room, on_change=lambda _: None) as (link, _):
+            return tuple(summarize(peer) for peer in await link.discover(filters or worker_filters()))
+
+    return run_blocking(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -196,20 +197,20 @@ def train(as_json: bool, **given: Any) -> None:
     DATASET is a labels file with its images (.pkg.slp), or a training job package exported from SLEAP (.zip).
     """
     from .display import open_display
+    from .room import until_interrupted
     from .train import train_on_a_worker
 
     async def command() -> None:
+        given_settings = ("model_type", "epochs", "batch_size", "learning_rate")
+        settings = {key: given[key] for key in given_settings if given[key] is not None}
         with open_display(as_json=as_json) as emit:
-            await train_on_a_worker(
+            train_it = functools.partial(
+                train_on_a_worker,
                 given["dataset"],
                 out_dir=given["out_dir"],
                 options=peer_options(given),
                 configs=given["configs"],
-                settings={
-                    key: given[key]
-                    for key in ("model_type", "epochs", "batch_size", "learning_rate")
-                    if given[key] is not None
-                },
+                settings=settings,
                 filters=_filters(given),
                 min_gpu_memory_mb=given["min_gpu_memory_mb"] or 0,
                 worker=given["worker"],
@@ -217,6 +218,7 @@ def train(as_json: bool, **given: Any) -> None:
                 response_timeout_sec=given["response_timeout"],
                 emit=emit,
             )
+            await until_interrupted(train_it)
 
     _run(command, as_json)
 

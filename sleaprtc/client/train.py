@@ -16,7 +16,7 @@ from ..rtc.peer import IceSettings
 from .dataset import Dataset, model_type_of_configs, read_config, read_dataset
 from .events import Completed, Emit, Notice
 from .filters import worker_filters
-from .room import installed_sleap_version, open_room, until_interrupted
+from .room import installed_sleap_version, open_room
 from .submit import Connections, Submission, TrainingRequest
 
 
@@ -46,7 +46,7 @@ async def train_on_a_worker(
 ) -> Completed:
     """Finds a worker in the room, has it train, and lays the models into ``out_dir``.
 
-    SIGINT or SIGTERM cancels the job on the worker.
+    Cancelling this call cancels the job on the worker.
 
     Args:
         dataset: Labels with their images, or a training job package.
@@ -68,7 +68,6 @@ async def train_on_a_worker(
         TransferError: A file didn't get across.
         NetworkError: The server can't be reached.
         RefusedError: The server doesn't let the client in.
-        JobCancelledError: A signal came.
     """
     described, chosen_settings = await trio.to_thread.run_sync(_read_inputs, dataset, configs, settings or {})
     request = TrainingRequest(
@@ -90,4 +89,4 @@ async def train_on_a_worker(
 
     async with open_room(options.endpoints, options.room, on_change=notice) as (link, inbox):
         submission = Submission(link=link, inbox=inbox, request=request, connections=connections, emit=emit)
-        return await until_interrupted(submission.run)
+        return await submission.run()

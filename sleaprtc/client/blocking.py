@@ -1,0 +1,64 @@
+"""Async calls as blocking ones, for scripts and notebooks.
+
+A notebook's own asyncio loop runs in the main thread and mustn't meet ours: the call gets a thread, and an
+interrupt is carried over to it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar, cast
+
+import outcome
+import trio
+
+from ..exception_groups import single_error
+
+T = TypeVar("T")
+
+
+class _Call(Generic[T]):
+    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        self._work = work
+        self._scope = trio.CancelScope()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self.result: outcome.Outcome[T | None] | None = None
+
+    async def _main(self) -> T | None:
+        self._token = trio.lowlevel.current_trio_token()
+        with self._scope, single_error():
+            return await self._work()
+        return None
+
+    def run(self) -> None:
+        self.result = outcome.capture(self._run_trio)
+
+    def _run_trio(self) -> T | None:
+        return trio.run(self._main)
+
+    def cancel(self) -> None:
+        if self._token is not None:
+            try:
+                self._token.run_sync_soon(self._scope.cancel)
+            except trio.RunFinishedError:
+                return
+
+
+def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
+    """Runs ``work`` to its end and returns or raises what it does.
+
+    A KeyboardInterrupt, such as a notebook's stop button, cancels ``work``, waits for it to clean up, and
+    is raised then.
+    """
+    call = _Call(work)
+    thread = threading.Thread(target=call.run, name="sleap-rtc")
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        call.cancel()
+        thread.join()
+        raise
+    assert call.result is not None
+    return cast(T, call.result.unwrap())

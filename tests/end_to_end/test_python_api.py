@@ -1,0 +1,61 @@
+"""The Python API, as a script or a notebook uses it."""
+
+import asyncio
+
+import pytest
+import trio
+
+import sleaprtc
+from sleaprtc.errors import NoWorkerError, UsageError
+
+from ..lab import ScriptedTrainer, make_labels
+
+
+@pytest.mark.trio
+async def test_train_and_workers(lab, tmp_path):
+    labels, events = make_labels(tmp_path / "a.pkg.slp"), []
+    addresses = {"signaling_ws": lab.endpoints.ws_url, "signaling_http": lab.endpoints.http_url}
+    credentials = {"room": lab.room.room_id, "token": lab.room.token}
+
+    def notebook_cell():
+        async def in_its_own_loop():  # as a notebook's kernel has one
+            (worker,) = sleaprtc.workers(**credentials, **addresses)
+            return worker, sleaprtc.train(
+                labels,
+                **credentials,
+                **addresses,
+                ice_loopback=True,
+                epochs=3,
+                out=tmp_path / "out",
+                on_event=events.append,
+            )
+
+        return asyncio.run(in_its_own_loop())
+
+    async with lab.worker("gpu-1", ScriptedTrainer()):
+        worker, completed = await trio.to_thread.run_sync(notebook_cell)
+    assert worker.worker == completed.worker == "gpu-1"
+    assert completed.model_dirs == (str(tmp_path / "out" / "centroid"),)
+    assert events[-1] == completed
+
+
+@pytest.mark.trio
+async def test_errors_are_raised_as_they_are(lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLEAP_RTC_ROOM_ID", lab.room.room_id)
+    monkeypatch.setenv("SLEAP_RTC_TOKEN", lab.room.token)
+    monkeypatch.setenv("SLEAP_RTC_SIGNALING_WS", lab.endpoints.ws_url)
+    monkeypatch.setenv("SLEAP_RTC_SIGNALING_HTTP", lab.endpoints.http_url)
+    labels = make_labels(tmp_path / "a.pkg.slp")
+
+    def train():
+        with pytest.raises(NoWorkerError):
+            sleaprtc.train(labels, out=tmp_path / "out")
+
+    await trio.to_thread.run_sync(train)
+
+
+def test_a_room_is_needed(monkeypatch, tmp_path):
+    monkeypatch.delenv("SLEAP_RTC_ROOM_ID", raising=False)
+    monkeypatch.delenv("SLEAP_RTC_TOKEN", raising=False)
+    with pytest.raises(UsageError, match="Which room"):
+        sleaprtc.train(make_labels(tmp_path / "a.pkg.slp"), out=tmp_path / "out")
