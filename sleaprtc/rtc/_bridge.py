@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import trio
@@ -140,6 +141,9 @@ class Bridge:
         self._transports: set[DatagramTransport] = set()
         self._create_stock_endpoint = loop.create_datagram_endpoint
         loop.create_datagram_endpoint = self._create_datagram_endpoint
+        # Stacks with threads of their own call from outside of any context; without one, nothing that
+        # is called so finds the running loop.
+        loop.call_soon_threadsafe = partial(loop.call_soon_threadsafe, context=self._context)
         loop.set_exception_handler(_log_loop_error)
 
     async def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:

@@ -10,13 +10,10 @@ from typing import Final
 import trio
 
 from ..errors import ChannelClosedError
-from ..protocol.limits import MIB
+from ..protocol.limits import CHUNK_BYTES, MIB
 from ._bridge import Bridge
 from .channel import DataChannel
 from .engines.base import Engine, EngineEvents
-
-HIGH_WATER_BYTES: Final = 256 * 1024
-"""Sending waits above this. More buffered adds delay for control frames and no throughput."""
 
 MAX_INBOUND_BYTES: Final = 64 * MIB
 """Messages received and not read. A sender that keeps to acknowledgements stays far below; SCTP in
@@ -98,13 +95,19 @@ class EngineChannel(DataChannel, EngineEvents):
     def _closed_error(self) -> ChannelClosedError:
         return ChannelClosedError(self.reason or "The connection was closed by this side.")
 
-    def _pending_bytes(self) -> int:
-        return self._outbox_bytes + (0 if self._engine is None else self._engine.buffered_bytes)
+    @property
+    def message_bytes(self) -> int:
+        """See :class:`DataChannel`."""
+        return CHUNK_BYTES if self._engine is None else self._engine.message_bytes
+
+    def _is_full(self) -> bool:
+        engine = self._engine
+        return engine is None or self._outbox_bytes + engine.buffered_bytes >= engine.high_water_bytes
 
     async def send(self, message: str | bytes) -> None:
         """See :class:`DataChannel`."""
         await trio.lowlevel.checkpoint()
-        while not self._is_closed() and self._pending_bytes() >= HIGH_WATER_BYTES:
+        while not self._is_closed() and self._is_full():
             self._writable = trio.Event()
             await self._writable.wait()
         if self._is_closed():

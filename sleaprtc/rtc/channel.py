@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from ..protocol.limits import CHUNK_BYTES
+
 
 class DataChannel(ABC):
     """A reliable, ordered channel of messages (RFC 8831) between two peers.
 
     One task may send while another receives; two tasks may not send, nor two receive, at once.
     """
+
+    @property
+    def message_bytes(self) -> int:
+        """The size of binary message that suits this channel; any up to it is taken."""
+        return CHUNK_BYTES
 
     @abstractmethod
     async def send(self, message: str | bytes) -> None:

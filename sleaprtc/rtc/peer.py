@@ -41,11 +41,11 @@ class Peer:
         engine: Name of the WebRTC stack.
     """
 
-    def __init__(self, negotiation: _Negotiation) -> None:
+    def __init__(self, negotiation: _Negotiation, path: Path | None) -> None:
         self._channel = negotiation.channel
         self.remote_id = negotiation.remote_id
         self.channel: DataChannel = negotiation.channel
-        self.path: Path | None = negotiation.engine.selected_path()
+        self.path = path
         self.local_fingerprint = sdp_text.fingerprint(negotiation.local_sdp)
         self.remote_fingerprint = sdp_text.fingerprint(negotiation.remote_sdp)
         self.engine = negotiation.engine.name
@@ -96,7 +96,7 @@ class _Negotiation:
             await self.channel.settled.wait()
         if self._error is not None:
             raise self._error
-        if self.channel.is_open and not self.channel.closed_event.is_set():
+        if self.channel.is_open:  # and perhaps closed by now, with messages to be read
             return
         raise ConnectionFailedError(self._why_not(timeout_sec if scope.cancelled_caught else None))
 
@@ -244,7 +244,7 @@ async def open_peer(
             nursery.start_soon(negotiation.send_candidates)
             nursery.start_soon(negotiation.read_signaling, incoming)
             await negotiation.connect(connect_timeout_sec)
-            yield Peer(negotiation)
+            yield Peer(negotiation, await bridge.run(stack.selected_path))
         finally:
             nursery.cancel_scope.cancel()
             await _close(bridge, stack, channel)

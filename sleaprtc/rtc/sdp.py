@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _CANDIDATE = "a=candidate:"
 _END_OF_CANDIDATES = "a=end-of-candidates"
+_MAX_MESSAGE_SIZE = "a=max-message-size:"
+_ADDRESS_FIELD = 4
 _FINGERPRINT = "a=fingerprint:sha-256 "
 
 
@@ -31,4 +33,19 @@ def fingerprint(sdp: str) -> str | None:
     for line in sdp.splitlines():
         if line.lower().startswith(_FINGERPRINT):
             return line[len(_FINGERPRINT) :].strip().upper()
+    return None
+
+
+def is_loopback(candidate: str) -> bool:
+    """Whether a candidate is on this machine only: 127.0.0.0/8 or ::1."""
+    fields = candidate.split()
+    return len(fields) > _ADDRESS_FIELD and fields[_ADDRESS_FIELD].startswith(("127.", "::1"))
+
+
+def max_message_bytes(sdp: str) -> int | None:
+    """Returns the largest message that the sender takes (RFC 8841), or None where it doesn't say."""
+    for line in sdp.splitlines():
+        if line.startswith(_MAX_MESSAGE_SIZE):
+            size = line[len(_MAX_MESSAGE_SIZE) :].strip()
+            return int(size) if size.isascii() and size.isdigit() else None
     return None

@@ -17,7 +17,7 @@ from ..errors import (
     TransferError,
     TransferRefusedError,
 )
-from ..protocol.limits import CHUNK_BYTES, MIB
+from ..protocol.limits import MIB
 from ..protocol.transfer import FileOffer, TransferFrame
 from .disk import SourceFile, hash_step, new_hasher
 from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
@@ -43,9 +43,11 @@ class Sending:
         *,
         post: Callable[[TransferFrame], None],
         send_bytes: Callable[[bytes], Awaitable[None]],
+        message_bytes: Callable[[], int],
         check: Callable[[], None],
     ) -> None:
         self._sender = sender
+        self._message_bytes = message_bytes
         self._post = post
         self._send_bytes = send_bytes
         self._check = check
@@ -112,7 +114,6 @@ class Sending:
         reported: TransferProgress | None = None
         offset_bytes: int | None = None
         while True:
-            self._check()
             if self._sender.state is SenderState.SENDING and offset_bytes is None:
                 offset_bytes = self._sender.received_bytes
             if offset_bytes is not None:
@@ -124,6 +125,7 @@ class Sending:
             if self._outcome is not None:
                 _raise_unless_done(self._outcome, offer.name)
                 return
+            self._check()  # after the outcome: the other side may close right after its last word
             if self._sender.sendable_bytes:
                 await self._send_some(source, offer)
             else:
@@ -132,10 +134,11 @@ class Sending:
     async def _send_some(self, source: SourceFile, offer: FileOffer) -> None:
         byte_count = min(self._sender.sendable_bytes, READ_BYTES)
         data = await trio.to_thread.run_sync(source.read, self._sender.sent_bytes, byte_count)
-        for start in range(0, len(data), CHUNK_BYTES):
+        message_bytes = self._message_bytes()
+        for start in range(0, len(data), message_bytes):
             if self._sender.offer is not offer:
                 return  # the other side gave up meanwhile
-            chunk = data[start : start + CHUNK_BYTES]
+            chunk = data[start : start + message_bytes]
             self._sender.bytes_sent(len(chunk))
             await self._send_bytes(chunk)
 

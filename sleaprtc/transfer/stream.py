@@ -41,7 +41,11 @@ class Transfers:
         self._farewell: Farewell | None = None
         self._closed = trio.Event()
         self._sending = Sending(
-            self._framing.sender, post=self._post, send_bytes=self._send, check=self.check_open
+            self._framing.sender,
+            post=self._post,
+            send_bytes=self._send,
+            message_bytes=lambda: channel.message_bytes,
+            check=self.check_open,
         )
         self._receiving = Receiving(
             self._framing.receiver, post=self._post, check=self.check_open, max_size_bytes=max_size_bytes

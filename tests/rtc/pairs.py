@@ -39,7 +39,12 @@ class Signaling:
 
 @asynccontextmanager
 async def open_side(
-    name: str, signaling: Signaling, *, ice: IceSettings = LOOPBACK, **options: object
+    name: str,
+    signaling: Signaling,
+    *,
+    ice: IceSettings = LOOPBACK,
+    engine: str = "aiortc",
+    **options: object,
 ) -> AsyncIterator[Peer]:
     """Peer ``a``, which offers, or ``b``."""
     async with open_peer(
@@ -49,6 +54,7 @@ async def open_side(
         send=signaling.send,
         incoming=signaling.incoming[name],
         ice=ice,
+        engine=engine,
         **options,
     ) as peer:
         yield peer
@@ -59,17 +65,18 @@ async def run_pair(
     b: Callable[[Peer], Awaitable[None]],
     signaling: Signaling | None = None,
     *,
+    engines: tuple[str, str] = ("aiortc", "aiortc"),
     timeout_sec: float = 30,
     **options: object,
 ) -> None:
     """Runs a body on either side, each in its own task and connection."""
     signaling = signaling or Signaling()
 
-    async def side(name: str, body: Callable[[Peer], Awaitable[None]]) -> None:
-        async with open_side(name, signaling, **options) as peer:
+    async def side(name: str, body: Callable[[Peer], Awaitable[None]], engine: str) -> None:
+        async with open_side(name, signaling, engine=engine, **options) as peer:
             await body(peer)
 
     with trio.fail_after(timeout_sec):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(side, "a", a)
-            nursery.start_soon(side, "b", b)
+            nursery.start_soon(side, "a", a, engines[0])
+            nursery.start_soon(side, "b", b, engines[1])

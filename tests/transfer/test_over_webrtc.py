@@ -12,7 +12,6 @@ from pathlib import Path
 import aioice.ice
 import pytest
 import trio
-from rtc.pairs import Message, Signaling, open_side, run_pair
 
 from sleaprtc.errors import ChannelClosedError
 from sleaprtc.protocol.codec import encode_message
@@ -20,6 +19,7 @@ from sleaprtc.protocol.limits import MIB
 from sleaprtc.rtc.peer import Peer
 from sleaprtc.transfer.stream import TransferProgress, Transfers, open_transfers
 
+from ..rtc.pairs import Message, Signaling, open_side, run_pair
 from .child import read_lines
 
 pytestmark = pytest.mark.trio
@@ -49,10 +49,12 @@ async def test_files_go_both_ways_and_the_last_word_isn_t_lost(tmp_path: Path) -
 
 
 @asynccontextmanager
-async def peer_with_child(role: str, path: Path) -> AsyncIterator[tuple[Transfers, trio.Process]]:
+async def peer_with_child(
+    role: str, path: Path, *, engine: str = "aiortc", child_engine: str = "aiortc"
+) -> AsyncIterator[tuple[Transfers, trio.Process]]:
     """Our side of a connection to a child process; the child ends with the block."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, str(Path(__file__).with_name("child.py")), role, str(path)],
+        [sys.executable, str(Path(__file__).with_name("child.py")), role, str(path), "1", child_engine],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -68,7 +70,10 @@ async def peer_with_child(role: str, path: Path) -> AsyncIterator[tuple[Transfer
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_lines, process.stdout, signaling._inboxes["a"])
-            async with open_side("a", signaling) as peer, open_transfers(peer.channel) as transfers:
+            async with (
+                open_side("a", signaling, engine=engine) as peer,
+                open_transfers(peer.channel) as transfers,
+            ):
                 yield transfers, process
             with trio.fail_after(10):
                 await process.wait()

@@ -25,6 +25,17 @@ def engine_class(name: str) -> type[Engine]:
     """
     if name not in ENGINE_NAMES:
         raise UsageError(f"There is no WebRTC engine {name!r}; there are {', '.join(ENGINE_NAMES)}.")
+    if name != "aiortc":
+        try:
+            from .libwebrtc_engine import LibwebrtcEngine
+        except ImportError as error:
+            if name == "libwebrtc":
+                raise UsageError(
+                    f"The WebRTC engine libwebrtc can't be loaded ({error}); "
+                    "pip install 'sleap-rtc[fast]' installs it."
+                ) from error
+        else:
+            return LibwebrtcEngine
     from .aiortc_engine import AiortcEngine
 
     return AiortcEngine

@@ -14,7 +14,6 @@ from .. import sdp as sdp_text
 from .base import Engine, EngineEvents, IceSettings, Path
 
 LOOPBACK_ADDRESS = "127.0.0.1"
-LOW_WATER_BYTES = 64 * 1024
 
 
 class AiortcEngine(Engine):
@@ -110,7 +109,7 @@ class AiortcEngine(Engine):
 
     def _attach(self, channel: RTCDataChannel) -> None:
         self._channel = channel
-        channel.bufferedAmountLowThreshold = LOW_WATER_BYTES
+        channel.bufferedAmountLowThreshold = self.high_water_bytes // 4
         channel.on("open", self._events.opened)
         channel.on("message", self._events.received)
         channel.on("bufferedamountlow", self._events.buffer_low)
@@ -152,7 +151,7 @@ class AiortcEngine(Engine):
         else:
             self._channel.close()
 
-    def selected_path(self) -> Path | None:
+    async def selected_path(self) -> Path | None:
         """See :class:`Engine`. aiortc has no public way to the pair that ICE nominated."""
         pair = getattr(self._ice_connection(), "_nominated", {}).get(1)
         if pair is None:

@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 import attrs
 
+from ...protocol.limits import CHUNK_BYTES
 from ...protocol.messages import IceServer
 
 
@@ -71,9 +72,14 @@ class Engine(ABC):
 
     Attributes:
         name: What ``open_peer(engine=…)`` calls it.
+        high_water_bytes: Above this many ``buffered_bytes`` sending waits. Low where more adds delay for
+            control frames and no throughput.
+        message_bytes: The size of message that it carries best.
     """
 
     name: ClassVar[str]
+    high_water_bytes: ClassVar[int] = 256 * 1024
+    message_bytes: int = CHUNK_BYTES
 
     @abstractmethod
     def __init__(self, events: EngineEvents, ice: IceSettings) -> None: ...
@@ -116,7 +122,7 @@ class Engine(ABC):
         """Closes the data channel after what is queued; ``closed`` tells when it's done."""
 
     @abstractmethod
-    def selected_path(self) -> Path | None:
+    async def selected_path(self) -> Path | None:
         """The path in use, or None where the stack doesn't tell."""
 
     @abstractmethod
