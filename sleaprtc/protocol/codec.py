@@ -79,12 +79,12 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
         value = _decoder.decode(document)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(f"The message is not valid JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise InvalidMessageError("A message must be a JSON object.")
     # Most documents have too few brackets to be deep, which is quick to see.
     brackets = document.count("{") + document.count("[")
     if brackets > MAX_JSON_DEPTH and _depth_exceeds(value, MAX_JSON_DEPTH):
         raise InvalidJSONError(f"The message is nested more than {MAX_JSON_DEPTH} levels deep.")
+    if not isinstance(value, dict):
+        raise InvalidMessageError("A message must be a JSON object.")
     return value
 
 

@@ -80,6 +80,7 @@ def test_others_don_t(name: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.filterwarnings("ignore:pathlib.PurePath.is_reserved:DeprecationWarning")  # Python 3.13
 @given(st.text())
 def test_what_passes_is_one_plain_component_everywhere(name: str) -> None:
     try:
