@@ -12,6 +12,15 @@ from hypothesis import strategies as st
 from sleaprtc.errors import InvalidFileNameError
 from sleaprtc.transfer.names import checked_name, printable
 
+DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789"),
+}
+"""Of Windows. ``PurePath.is_reserved`` isn't asked: what it says differs from one Python to the next."""
+
 
 @pytest.mark.parametrize(
     "name",
