@@ -26,6 +26,9 @@ SignalingMessage: TypeAlias = Offer | Answer | Candidate
 CLOSE_TIMEOUT_SEC: Final = 3.0
 """For the goodbyes of SCTP and DTLS. They are one datagram each; what takes longer is broken."""
 
+MAX_REMOTE_CANDIDATES: Final = 100
+"""More are ignored: as many pairs as ICE would check (RFC 8445, section 6.1.2.5)."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -157,7 +160,7 @@ class _Negotiation:
         if isinstance(message, Candidate):
             if self.remote_sdp:
                 await self._add_candidate(message)
-            else:
+            elif len(self._early_candidates) < MAX_REMOTE_CANDIDATES:
                 self._early_candidates.append(message)
         elif self.remote_sdp or isinstance(message, Offer) == self._initiator:
             _log.debug("A second description from %s, or the wrong kind, is ignored.", self.remote_id)
@@ -179,7 +182,8 @@ class _Negotiation:
         self._early_candidates.clear()
 
     async def _add_candidate(self, message: Candidate) -> None:
-        if message.candidate in self._known_candidates:
+        known = self._known_candidates
+        if message.candidate in known or (message.candidate and len(known) >= MAX_REMOTE_CANDIDATES):
             return
         self._known_candidates.add(message.candidate)
         try:

@@ -123,6 +123,16 @@ async def test_candidates_that_overtake_the_description_count() -> None:
     await run_pair(say_hello, say_hello, Signaling(description_last))
 
 
+async def test_a_flood_of_candidates_does_no_harm() -> None:
+    def flood(message: Message) -> list[Message]:
+        if not isinstance(message, Candidate):
+            return [message]
+        others = [f"candidate:{n} 1 udp {n} 127.0.0.1 {1024 + n} typ host" for n in range(300)]
+        return [message, *(attrs.evolve(message, candidate=text) for text in others)]
+
+    await run_pair(say_hello, say_hello, Signaling(flood))
+
+
 async def test_no_server_is_asked_and_no_name_resolved_that_wasn_t_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
