@@ -1,0 +1,239 @@
+"""A load generator that costs as little as Python lets it: raw sockets, and frames made beforehand.
+
+It shares two cores with the server that it measures, so it parses nothing: it knows how long every answer is.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+
+HOST = "127.0.0.1"
+PATIENCE_SEC = 60
+MASK = b"\x37\xfa\x21\x3d"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+AT_ONCE = 64
+"""Connections that are being opened at the same time."""
+
+
+def _header(length: int, *, masked: bool) -> bytes:
+    bit = 0x80 if masked else 0
+    if length < 126:
+        return struct.pack("!BB", 0x81, bit | length)
+    if length < 2**16:
+        return struct.pack("!BBH", 0x81, bit | 126, length)
+    return struct.pack("!BBQ", 0x81, bit | 127, length)
+
+
+def client_frame(text: str) -> bytes:
+    """A whole text message as a client sends it (RFC 6455, section 5.2)."""
+    payload = text.encode()
+    key = int.from_bytes((MASK * (len(payload) // 4 + 1))[: len(payload)], "big")
+    masked = (int.from_bytes(payload, "big") ^ key).to_bytes(len(payload), "big")
+    return _header(len(payload), masked=True) + MASK + masked
+
+
+def server_frame_size(text: str) -> int:
+    """How many bytes the same message has when a server sends it."""
+    length = len(text.encode())
+    return len(_header(length, masked=False)) + length
+
+
+@attrs.define
+class Peer:
+    """One connection: a blocking socket whose buffered start of the next frame is kept."""
+
+    sock: socket.socket
+    rest: bytearray = attrs.field(factory=bytearray)
+
+    def send(self, frame: bytes) -> None:
+        """Sends all of it."""
+        self.sock.sendall(frame)
+
+    def receive(self) -> bytes:
+        """Reads one message."""
+        while (end := self._end_of_frame()) is None:
+            data = self.sock.recv(2**20)
+            if not data:
+                raise ConnectionError("The server closed the connection.")
+            self.rest += data
+        start, stop = end
+        payload = bytes(self.rest[start:stop])
+        del self.rest[:stop]
+        return payload
+
+    def _end_of_frame(self) -> tuple[int, int] | None:
+        if len(self.rest) < 2:
+            return None
+        size, start = self.rest[1], 2
+        if size >= 126:
+            start = 4 if size == 126 else 10
+            if len(self.rest) < start:
+                return None
+            size = int.from_bytes(self.rest[2:start], "big")
+        return (start, start + size) if len(self.rest) >= start + size else None
+
+
+def open_peers(port: int, first_messages: Sequence[bytes]) -> list[Peer]:
+    """Opens connections, sends each its first message and waits for its answer."""
+    peers = []
+    for start in range(0, len(first_messages), AT_ONCE):
+        batch = [_connect(port) for _ in first_messages[start : start + AT_ONCE]]
+        for peer in batch:
+            peer.send(UPGRADE)
+        for peer, message in zip(batch, first_messages[start:], strict=False):
+            _finish_upgrade(peer)
+            peer.send(message)
+        for peer in batch:
+            answer = peer.receive()
+            if b'"error"' in answer:
+                raise RuntimeError(answer.decode())
+        peers += batch
+    return peers
+
+
+def close_peers(peers: Iterable[Peer]) -> None:
+    """Drops all connections."""
+    for peer in peers:
+        peer.sock.close()
+
+
+def _connect(port: int) -> Peer:
+    sock = socket.create_connection((HOST, port), timeout=PATIENCE_SEC)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Peer(sock)
+
+
+def _finish_upgrade(peer: Peer) -> None:
+    while b"\r\n\r\n" not in peer.rest:
+        data = peer.sock.recv(4096)
+        if not data:
+            raise ConnectionError("The server refused the connection.")
+        peer.rest += data
+    if b" 101 " not in peer.rest[:16]:
+        raise ConnectionError(bytes(peer.rest[:60]).decode())
+    del peer.rest[: peer.rest.index(b"\r\n\r\n") + 4]
+
+
+# --- routing --------------------------------------------------------------------------------
+
+
+def exchange(
+    peers: Sequence[Peer], frames: Sequence[bytes], answer_size: int, *, window: int, messages: int
+) -> float:
+    """Lets every peer answer each message by one of its own, until so many have arrived.
+
+    Args:
+        peers: Registered connections; each sends to its partner, whoever that is.
+        frames: What each of them sends.
+        answer_size: Bytes of every frame that arrives.
+        window: Messages of each peer on their way at the same time.
+        messages: Messages that must have arrived in the end.
+
+    Returns:
+        Seconds.
+    """
+    epoll = select.epoll()
+    socks = {peer.sock.fileno(): peer.sock for peer in peers}
+    frame_by_fd = {peer.sock.fileno(): frame for peer, frame in zip(peers, frames, strict=True)}
+    surplus = dict.fromkeys(socks, 0)
+    for fd in socks:
+        epoll.register(fd, select.EPOLLIN)
+    started_at = time.perf_counter()
+    to_send, to_receive = messages, messages
+    for fd, sock in socks.items():
+        sock.sendall(frame_by_fd[fd] * window)
+        to_send -= window
+    while to_receive > 0:
+        ready = epoll.poll(PATIENCE_SEC)
+        if not ready:
+            raise TimeoutError(f"{to_receive} messages didn't arrive.")
+        for fd, _ in ready:
+            data = socks[fd].recv(65536)
+            if not data:
+                raise ConnectionError("The server closed a connection.")
+            count, surplus[fd] = divmod(surplus[fd] + len(data), answer_size)
+            to_receive -= count
+            if (again := min(count, to_send)) > 0:
+                socks[fd].sendall(frame_by_fd[fd] * again)
+                to_send -= again
+    seconds = time.perf_counter() - started_at
+    epoll.close()
+    return seconds
+
+
+def latencies(
+    pairs: Sequence[tuple[Peer, bytes, Peer]],
+    answer_size: int,
+    *,
+    per_sec: float,
+    seconds: float,
+    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile_per_sec: float = 0,
+    ignored: Sequence[Peer] = (),
+) -> list[float]:
+    """Sends messages at a steady pace and measures how long each is on its way.
+
+    Args:
+        pairs: Sender, its frame, and who receives it; a pair has one message on its way at most.
+        answer_size: Bytes of every frame that arrives.
+        per_sec: Messages a second, over all pairs.
+        seconds: How long.
+        meanwhile: Something else to do, ``meanwhile_per_sec`` times a second.
+        meanwhile_per_sec: See ``meanwhile``.
+        ignored: Peers whose arriving bytes are read and dropped.
+
+    Returns:
+        Seconds of each message.
+    """
+    epoll = select.epoll()
+    dropped = {peer.sock.fileno(): peer.sock for peer in ignored}
+    receiving = {receiver.sock.fileno(): (number, receiver.sock) for number, (_, _, receiver) in enumerate(pairs)}
+    for fd in (*dropped, *receiving):
+        epoll.register(fd, select.EPOLLIN)
+    sent_at = [0.0] * len(pairs)
+    arrived = [0] * len(pairs)
+    measured: list[float] = []
+    started_at = time.perf_counter()
+    due = [(started_at + number / per_sec, number) for number in range(len(pairs))]
+    if meanwhile_per_sec:
+        due.append((started_at, -1))
+    heapq.heapify(due)
+    period = len(pairs) / per_sec
+    while (now := time.perf_counter()) < started_at + seconds:
+        while due[0][0] <= now:
+            at, number = due[0]
+            if number < 0:
+                heapq.heapreplace(due, (at + 1 / meanwhile_per_sec, number))
+                meanwhile()
+                continue
+            heapq.heapreplace(due, (at + period, number))
+            if not sent_at[number]:
+                sent_at[number] = time.perf_counter()
+                pairs[number][0].sock.sendall(pairs[number][1])
+        for fd, _ in epoll.poll(max(0.0, due[0][0] - time.perf_counter())):
+            if fd in dropped:
+                dropped[fd].recv(2**20)
+                continue
+            number, sock = receiving[fd]
+            arrived[number] += len(sock.recv(65536))
+            if arrived[number] >= answer_size:
+                measured.append(time.perf_counter() - sent_at[number])
+                arrived[number] -= answer_size
+                sent_at[number] = 0.0
+    epoll.close()
+    return measured
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` of them are at or below."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]

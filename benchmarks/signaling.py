@@ -1,0 +1,462 @@
+"""``python -m benchmarks.signaling``: what the signaling server carries, beside bare relays."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from sleaprtc.identity.issuer import TokenIssuer
+
+from .load import (
+    HOST,
+    Peer,
+    client_frame,
+    close_peers,
+    exchange,
+    latencies,
+    open_peers,
+    percentile,
+    server_frame_size,
+)
+from .processes import Running, raise_file_limit, running
+from .report import Report, alternate, median_of
+
+RELAYS = ("trio-websocket", "websockets")
+MESSAGE_CHARS = 300
+ROUTING_PEERS = 64
+MAX_SOCKETS = 12_000
+METADATA = {
+    "tags": ["sleap-rtc", "training-worker", "inference-worker"],
+    "properties": {
+        "gpu_memory_mb": 16384,
+        "gpu_model": "NVIDIA RTX 4090",
+        "sleap_version": "1.3.0",
+        "cuda_version": "11.8",
+        "hostname": "gpu-server-01.lab.edu",
+        "status": "available",
+        "max_concurrent_jobs": 1,
+        "supported_models": ["base", "centroid", "topdown"],
+    },
+}
+
+
+@attrs.frozen
+class Size:
+    """How much is done; ``--quick`` does less.
+
+    Attributes:
+        runs: Alternating runs of each measurement.
+        messages: Messages of one run of routing.
+        seconds: Length of one run of latencies.
+        peers: The most peers.
+    """
+
+    runs: int = 3
+    messages: int = 40_000
+    seconds: float = 4
+    peers: int = 5000
+
+
+QUICK = Size(runs=1, messages=5000, seconds=1, peers=400)
+
+
+@attrs.frozen
+class Measured:
+    """One run.
+
+    Attributes:
+        per_sec: Operations a second.
+        cpu_us: The server's processor time for one operation, µs.
+        kib: Resident memory for one peer, where that was measured.
+    """
+
+    per_sec: float
+    cpu_us: float
+    kib: float = 0.0
+
+
+def message(sender: str, target: str) -> str:
+    """A peer message like those of a negotiation, ``MESSAGE_CHARS`` long."""
+    payload = {
+        "app_message_type": "job_status",
+        "job_id": "job-uuid-789",
+        "status": "running",
+        "progress": 0.25,
+        "details": {"current_epoch": 25, "total_epochs": 100, "current_loss": 0.0456},
+        "message": "",
+    }
+    whole: dict[str, Any] = {
+        "type": "peer_message",
+        "from_peer_id": sender,
+        "to_peer_id": target,
+        "payload": payload,
+    }
+    payload["message"] = "x" * (MESSAGE_CHARS - len(json.dumps(whole)))
+    return json.dumps(whole)
+
+
+# --- our server -----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class OurServer:
+    """A server of ours that runs, and an account on it."""
+
+    process: Running
+    issuer: TokenIssuer
+
+    def registrations(self, count: int, rooms: int = 1) -> list[bytes]:
+        """Makes rooms, and the frames with which so many accounts would join them."""
+        per_room = -(-count // rooms)
+        made = [self._create_room() for _ in range(rooms)]
+        return [
+            client_frame(
+                json.dumps(
+                    {
+                        "type": "register",
+                        "peer_id": f"peer-{number:05}",
+                        "room_id": made[number // per_room]["room_id"],
+                        "token": made[number // per_room]["token"],
+                        "id_token": self._id_token(),
+                        "role": "worker",
+                        "metadata": METADATA,
+                    }
+                )
+            )
+            for number in range(count)
+        ]
+
+    def open_peers(self, count: int, rooms: int = 1) -> list[Peer]:
+        """Registers so many peers."""
+        return open_peers(self.process.ports[0], self.registrations(count, rooms))
+
+    def _id_token(self) -> str:
+        return self.issuer.issue(now=time.time())[0]
+
+    def _create_room(self) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"http://{HOST}:{self.process.ports[1]}/create-room",
+            b"{}",
+            {"Authorization": f"Bearer {self._id_token()}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            made: dict[str, Any] = json.load(answer)
+            return made
+
+
+@contextmanager
+def our_server() -> Iterator[OurServer]:
+    """Runs our server over an empty state folder."""
+    with (
+        tempfile.TemporaryDirectory() as state_dir,
+        running("benchmarks.relays", "ours", state_dir) as process,
+    ):
+        yield OurServer(process, TokenIssuer.from_state_dir(Path(state_dir)))
+
+
+# --- routing --------------------------------------------------------------------------------
+
+
+def partner(number: int) -> int:
+    """Peers 0 and 1 write to each other, 2 and 3, and so on."""
+    return number ^ 1
+
+
+def routing_frames(count: int) -> list[bytes]:
+    """What each of so many peers writes to its partner."""
+    return [client_frame(message(f"peer-{n:05}", f"peer-{partner(n):05}")) for n in range(count)]
+
+
+def measure_routing(process: Running, peers: Sequence[Peer], messages: int, window: int) -> Measured:
+    """Lets all peers write to their partners."""
+    answer_size = server_frame_size(message("peer-00000", "peer-00001"))
+    frames = routing_frames(len(peers))
+    exchange(peers, frames, answer_size, window=1, messages=2 * len(peers))  # warms up
+    cpu_sec = process.cpu_sec()
+    seconds = exchange(peers, frames, answer_size, window=window, messages=messages)
+    return Measured(messages / seconds, (process.cpu_sec() - cpu_sec) / messages * 1e6)
+
+
+def route_ours(size: Size, window: int, count: int = ROUTING_PEERS) -> Measured:
+    """Routing with every check."""
+    with our_server() as server:
+        peers = server.open_peers(count)
+        try:
+            return measure_routing(server.process, peers, size.messages, window)
+        finally:
+            close_peers(peers)
+
+
+def route_bare(relay: str, size: Size, window: int) -> Measured:
+    """Routing with none."""
+    with running("benchmarks.relays", relay) as process:
+        names = [client_frame(f"peer-{number:05}") for number in range(ROUTING_PEERS)]
+        peers = open_peers(process.ports[0], names)
+        try:
+            return measure_routing(process, peers, size.messages, window)
+        finally:
+            close_peers(peers)
+
+
+def report_routing(report: Report, size: Size, window: int) -> None:
+    """Ours against the bare relays."""
+    results = alternate(
+        size.runs,
+        {
+            "ours": lambda: route_ours(size, window),
+            **{relay: lambda relay=relay: route_bare(relay, size, window) for relay in RELAYS},  # type: ignore[misc]
+        },
+    )
+    what = f"routing, {ROUTING_PEERS} peers, {window} on the way each"
+    for name, measured in results.items():
+        report.add(f"{what}: {name}", median_of(measured, "per_sec"), "messages/s")
+        report.add(f"{what}: {name}, server's CPU", median_of(measured, "cpu_us"), "µs/message")
+    ours = results["ours"]
+    for relay, at_least in zip(RELAYS, (0.9, 1.0), strict=True):
+        speed = median_of(ours, "per_sec") / median_of(results[relay], "per_sec")
+        cpu = median_of(results[relay], "cpu_us") / median_of(ours, "cpu_us")
+        report.add(f"{what}: ours over {relay}", speed, "×", at_least=at_least)
+        report.add(f"{what}: ours over {relay}, by CPU", cpu, "×", at_least=at_least)
+
+
+# --- joining --------------------------------------------------------------------------------
+
+
+def join_ours(count: int) -> Measured:
+    """Registers so many peers, each with an id token of its own, in rooms of a thousand."""
+    with our_server() as server:
+        close_peers(server.open_peers(8))
+        frames = server.registrations(count, rooms=max(1, count // 1000))
+        empty_kib, cpu_sec, started_at = server.process.resident_kib(), server.process.cpu_sec(), time.perf_counter()
+        peers = open_peers(server.process.ports[0], frames)
+        seconds = time.perf_counter() - started_at
+        cpu_sec = server.process.cpu_sec() - cpu_sec
+        time.sleep(0.5)
+        kib = (server.process.resident_kib() - empty_kib) / count
+        close_peers(peers)
+    return Measured(count / seconds, cpu_sec / count * 1e6, kib)
+
+
+def connect_bare(relay: str, count: int) -> Measured:
+    """What merely connected peers of a bare relay take."""
+    with running("benchmarks.relays", relay) as process:
+        names = [client_frame(f"peer-{number:05}") for number in range(count)]
+        close_peers(open_peers(process.ports[0], names[:8]))
+        empty_kib, cpu_sec, started_at = process.resident_kib(), process.cpu_sec(), time.perf_counter()
+        peers = open_peers(process.ports[0], names)
+        seconds = time.perf_counter() - started_at
+        cpu_sec = process.cpu_sec() - cpu_sec
+        time.sleep(0.5)
+        kib = (process.resident_kib() - empty_kib) / count
+        close_peers(peers)
+    return Measured(count / seconds, cpu_sec / count * 1e6, kib)
+
+
+def report_joining(report: Report, size: Size) -> None:
+    """Rate and memory of joining, beside the bare relays that only connect."""
+    results = alternate(
+        size.runs,
+        {
+            "ours": lambda: join_ours(size.peers),
+            **{relay: lambda relay=relay: connect_bare(relay, size.peers) for relay in RELAYS},  # type: ignore[misc]
+        },
+    )
+    what = f"{size.peers:,} idle peers"
+    for name, measured in results.items():
+        ours = name == "ours"
+        verb = "joining" if ours else "connecting"
+        report.add(f"{what}: {name}, {verb}", median_of(measured, "per_sec"), "/s", at_least=500 if ours else None)
+        report.add(f"{what}: {name}, {verb}, server's CPU", median_of(measured, "cpu_us"), "µs")
+        report.add(f"{what}: {name}, memory", median_of(measured, "kib"), "KiB/peer", at_most=40 if ours else None)
+
+
+# --- one room, and those who don't behave ---------------------------------------------------
+
+
+def discovery_frame(asker: str) -> bytes:
+    """Asks for workers by role, tags and properties, all of which fit."""
+    filters = {
+        "role": "worker",
+        "tags": ["sleap-rtc", "training-worker"],
+        "properties": {"gpu_memory_mb": {"$gte": 8192}, "sleap_version": "1.3.0", "status": "available"},
+    }
+    return client_frame(json.dumps({"type": "discover_peers", "from_peer_id": asker, "filters": filters}))
+
+
+def measure_discovery(server: OurServer, peers: Sequence[Peer], times: int) -> Measured:
+    """Asks a room of all these peers for all of them."""
+    asker, frame = peers[0], discovery_frame("peer-00000")
+    cpu_sec, started_at = server.process.cpu_sec(), time.perf_counter()
+    for _ in range(times):
+        asker.send(frame)
+        answer = asker.receive()
+    seconds = time.perf_counter() - started_at
+    if json.loads(answer)["count"] != len(peers) - 1:
+        raise RuntimeError("The answer isn't the whole room in one message.")
+    return Measured(times / seconds, (server.process.cpu_sec() - cpu_sec) / times * 1e6)
+
+
+def discover_ours(count: int) -> Measured:
+    """Discovery in a room of so many."""
+    with our_server() as server:
+        peers = server.open_peers(count)
+        measure_discovery(server, peers, 2)
+        measured = measure_discovery(server, peers, 20)
+        close_peers(peers)
+    return measured
+
+
+@attrs.frozen
+class Latency:
+    """Milliseconds that messages of the others were on their way, without and with a disturbance."""
+
+    p50_before_ms: float
+    p99_before_ms: float
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+
+def _latency(before: Sequence[float], disturbed: Sequence[float]) -> Latency:
+    return Latency(
+        percentile(before, 0.5) * 1e3,
+        percentile(before, 0.99) * 1e3,
+        percentile(disturbed, 0.5) * 1e3,
+        percentile(disturbed, 0.99) * 1e3,
+        max(disturbed) * 1e3,
+    )
+
+
+def _pairs(peers: Sequence[Peer], start: int, count: int) -> list[tuple[Peer, bytes, Peer]]:
+    return [
+        (peers[n], client_frame(message(f"peer-{n:05}", f"peer-{partner(n):05}")), peers[partner(n)])
+        for n in range(start, start + 2 * count, 2)
+    ]
+
+
+def disturb_by_discovery(size: Size) -> Latency:
+    """Routing in a room of a thousand, one of whom asks for all others ten times a second."""
+    count = min(1000, size.peers)
+    with our_server() as server:
+        peers = server.open_peers(count)
+        pairs, answer_size = _pairs(peers, 2, 32), server_frame_size(message("peer-00002", "peer-00003"))
+        frame = discovery_frame("peer-00000")
+
+        def load(per_sec: float) -> list[float]:
+            return latencies(
+                pairs,
+                answer_size,
+                per_sec=1000,
+                seconds=size.seconds,
+                meanwhile=lambda: peers[0].send(frame),
+                meanwhile_per_sec=per_sec,
+                ignored=peers[:1],
+            )
+
+        load(1)
+        measured = _latency(load(0), load(10))
+        close_peers(peers)
+    return measured
+
+
+def disturb_by_stalling(size: Size) -> Latency:
+    """Routing while somebody is sent 16 KiB a hundred times a second: first reading it, then no more."""
+    with our_server() as server:
+        peers = server.open_peers(ROUTING_PEERS + 2)
+        pairs, answer_size = _pairs(peers, 2, 32), server_frame_size(message("peer-00002", "peer-00003"))
+        text = json.dumps(
+            {
+                "type": "peer_message",
+                "from_peer_id": "peer-00000",
+                "to_peer_id": "peer-00001",
+                "payload": {"x": "x" * 16384},
+            }
+        )
+        frame = client_frame(text)
+
+        def load(ignored: Sequence[Peer]) -> list[float]:
+            return latencies(
+                pairs,
+                answer_size,
+                per_sec=1000,
+                seconds=size.seconds,
+                meanwhile=lambda: peers[0].send(frame),
+                meanwhile_per_sec=100,
+                ignored=[peers[0], *ignored],
+            )
+
+        load(peers[1:2])
+        measured = _latency(load(peers[1:2]), load(()))
+        close_peers(peers)
+    return measured
+
+
+def report_disturbances(report: Report, size: Size) -> None:
+    """What the others notice."""
+    for what, disturb, claim in (
+        ("discovery of 1,000 ten times a second", disturb_by_discovery, None),
+        ("a reader that stopped", disturb_by_stalling, 1.5),
+    ):
+        runs = [disturb(size) for _ in range(size.runs)]
+        before, after = median_of(runs, "p99_before_ms"), median_of(runs, "p99_ms")
+        report.add(f"{what}: the others' median before", median_of(runs, "p50_before_ms"), "ms")
+        report.add(f"{what}: the others' median", median_of(runs, "p50_ms"), "ms")
+        report.add(f"{what}: the others' p99 before", before, "ms")
+        report.add(f"{what}: the others' p99", after, "ms")
+        report.add(f"{what}: the others' p99 over before", after / before, "×", at_most=claim)
+        report.add(f"{what}: the others' worst", median_of(runs, "worst_ms"), "ms")
+
+
+# --- growth ---------------------------------------------------------------------------------
+
+
+def report_growth(report: Report, size: Size) -> None:
+    """Twice the peers: by the server's CPU for all of them together."""
+    counts = (size.peers // 4, size.peers // 2, size.peers)
+    for what, per_peer, measure in (
+        ("joining", True, join_ours),
+        ("discovery", False, discover_ours),
+        ("routing", True, lambda count: route_ours(attrs.evolve(size, messages=4 * count), 1, count)),
+    ):
+        results = alternate(size.runs, {str(count): lambda c=count, m=measure: m(c) for count in counts})  # type: ignore[misc]
+        totals = [
+            median_of(results[str(count)], "cpu_us") * (count if per_peer else 1) / 1000 for count in counts
+        ]
+        for count, total_ms in zip(counts, totals, strict=True):
+            report.add(f"{what}, {count:,} peers: server's CPU", total_ms, "ms")
+        for count, small, large in zip(counts[1:], totals, totals[1:], strict=False):
+            report.add(f"{what}, {count:,} peers over half of them", large / small, "×", at_most=2.2)
+
+
+PARTS = {
+    "routing": lambda report, size: (report_routing(report, size, 1), report_routing(report, size, 8)),
+    "joining": report_joining,
+    "disturbances": report_disturbances,
+    "growth": report_growth,
+}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--quick", is_flag=True, help="One small run of everything: shows that it works, and no more.")
+@click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="Measure only this part.")
+def main(as_json: bool, quick: bool, only: tuple[str, ...]) -> None:
+    """Measure the signaling server beside bare relays on trio-websocket and asyncio's websockets."""
+    raise_file_limit(MAX_SOCKETS)
+    report = Report("Signaling")
+    for part in only or PARTS:
+        PARTS[part](report, QUICK if quick else Size())
+    report.show(as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()
