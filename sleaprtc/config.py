@@ -33,6 +33,7 @@ _SECTIONS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
         "work-dir": (str,),
         "max-jobs": (int,),
         "threads": (int,),
+        "keep-results": (int, float),
         "gpu": (int,),
         "trainer-python": (str,),
     },

@@ -21,10 +21,13 @@ from sleaprtc.errors import TrainerError
 from sleaprtc.protocol.messages import Metadata
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import Membership, open_link
-from sleaprtc.worker.agent import Agent, WorkerSettings
+from sleaprtc.worker.agent import Agent
 from sleaprtc.worker.description import worker_metadata
 from sleaprtc.worker.gpu import GpuInfo
 from sleaprtc.worker.history import History
+from sleaprtc.worker.journal import Journal
+from sleaprtc.worker.keeping import fail_interrupted
+from sleaprtc.worker.roster import Roster, WorkerSettings
 from sleaprtc.worker.trainers.base import (
     EpochEnded,
     StageStarted,
@@ -151,18 +154,37 @@ class Lab:
         jobs_dir = self.tmp_path / name
         jobs_dir.mkdir(exist_ok=True)
         async with open_link(membership, self.account) as link, trio.open_nursery() as nursery:
-            agent = Agent(
+            history = History(self.tmp_path / f"{name}.jsonl")
+            journal = Journal(self.tmp_path / f"{name}.sqlite3")
+            roster = Roster(
                 link=link,
                 trainer=trainer,
+                history=history,
+                journal=journal,
+                interrupted=fail_interrupted(journal),
+                settings=WorkerSettings(
+                    jobs_dir=jobs_dir,
+                    keep_results_sec=3600,
+                    threads_per_job=1,
+                    ice_loopback=True,
+                    ice_servers=(),
+                    engine="auto",
+                ),
+            )
+            agent = Agent(
+                link=link,
+                roster=roster,
                 trainer_capabilities=capabilities,
                 read_gpu=read_gpu or (lambda: gpu),
-                history=History(self.tmp_path / f"{name}.jsonl"),
-                settings=WorkerSettings(jobs_dir, max_jobs, 1, True, (), "auto"),
+                history=history,
+                max_jobs=max_jobs,
             )
             nursery.start_soon(agent.run)
             agent.jobs_dir = jobs_dir
-            yield agent
-            nursery.cancel_scope.cancel()
+            try:
+                yield agent
+            finally:
+                nursery.cancel_scope.cancel()
 
     @asynccontextmanager
     async def peer(self, name, role="client", **properties):

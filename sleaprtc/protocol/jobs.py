@@ -42,7 +42,11 @@ class WorkerInfo:
 
 @attrs.frozen
 class JobRequest:
-    """Asks a worker whether it would run a job."""
+    """Asks a worker whether it would run a job.
+
+    ``attach_digest`` is the SHA-256, in hexadecimal, of the key by which a later process may attach to
+    the job (:class:`JobAttach`); an addition that other implementations ignore.
+    """
 
     app_message_type: ClassVar[str] = "job_request"
     job_id: str
@@ -52,6 +56,7 @@ class JobRequest:
     requirements: Requirements = Requirements()
     timeout_ms: float = JOB_RESPONSE_TIMEOUT_SEC * 1000
     model_info: JSONObject | None = None
+    attach_digest: str | None = None
 
 
 @attrs.frozen
@@ -210,6 +215,34 @@ class AppError:
     job_id: str | None = None
 
 
+@attrs.frozen
+class JobAttach:
+    """A later process of the job's client takes the job over; an addition of this implementation.
+
+    ``attach_key`` is the preimage of the request's ``attach_digest``. With ``follow`` the worker sends
+    everything from now on to this peer, and first the statuses after ``after_seq``; without it, the
+    worker only answers.
+    """
+
+    app_message_type: ClassVar[str] = "job_attach"
+    job_id: str
+    attach_key: str = attrs.field(repr=False)
+    after_seq: int = 0
+    follow: bool = True
+
+
+@attrs.frozen
+class JobAttached:
+    """The answer to :class:`JobAttach`.
+
+    ``state`` is ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``.
+    """
+
+    app_message_type: ClassVar[str] = "job_attached"
+    job_id: str
+    state: str
+
+
 JobMessage: TypeAlias = (
     JobRequest
     | JobResponse
@@ -222,4 +255,6 @@ JobMessage: TypeAlias = (
     | JobStop
     | WorkerHeartbeat
     | AppError
+    | JobAttach
+    | JobAttached
 )

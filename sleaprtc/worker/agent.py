@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-import attrs
 import trio
 
-from ..errors import NetworkError, ProtocolError, RefusedError, SignalingLostError, SleapRTCError
+from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import BUSY, MAINTENANCE, Slots, refusal_reason
-from ..jobs.estimate import PastJob, estimated_duration_minutes
+from ..jobs.estimate import estimated_duration_minutes
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
     AppError,
     JobAssignment,
+    JobAttach,
     JobCancel,
-    JobCancelled,
     JobError,
     JobFailed,
-    JobMessage,
     JobRequest,
     JobResponse,
     JobStop,
     WorkerInfo,
 )
-from ..protocol.messages import ErrorMessage, IceServer, Metadata, PeerMessage
-from ..rtc.peer import IceSettings
+from ..protocol.messages import ErrorMessage, Metadata, PeerMessage
 from ..signaling.link import Link
 from ..signaling.session import Inbound
-from .connection import ClientConnection, Signal
 from .description import capability
 from .gpu import GpuInfo
 from .history import History
-from .job import Job
-from .trainers.base import Trainer, TrainerCapabilities, TrainingOutcome
+from .roster import Roster
+from .trainers.base import TrainerCapabilities
 
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
@@ -48,59 +42,35 @@ MAX_PENDING_REQUESTS: Final = 64
 _log = logging.getLogger(__name__)
 
 
-@attrs.frozen
-class WorkerSettings:
-    """What the worker's owner decides.
-
-    Attributes:
-        jobs_dir: Where jobs keep their files while they run.
-        max_jobs: How many jobs may run at once.
-        threads_per_job: CPU threads for one training.
-        ice_loopback: Whether 127.0.0.1 takes part in connecting.
-        ice_servers: The owner's own, besides those that the signaling server hands out.
-        engine: Which WebRTC engine to use.
-    """
-
-    jobs_dir: Path
-    max_jobs: int
-    threads_per_job: int
-    ice_loopback: bool
-    ice_servers: tuple[IceServer, ...]
-    engine: str
-
-
 class Agent:
     """A worker's conduct in its room.
 
     Args:
         link: The worker's place in the room.
-        trainer: What trains.
+        roster: The worker's jobs.
         trainer_capabilities: What the trainer said of itself.
         read_gpu: Reads the GPU's state; called in a thread.
         history: Past trainings, for estimates.
-        settings: What the owner decided.
+        max_jobs: How many jobs may run at once.
     """
 
     def __init__(
         self,
         *,
         link: Link,
-        trainer: Trainer,
+        roster: Roster,
         trainer_capabilities: TrainerCapabilities,
         read_gpu: Callable[[], GpuInfo],
         history: History,
-        settings: WorkerSettings,
+        max_jobs: int,
     ) -> None:
         self._link = link
-        self._trainer = trainer
+        self._roster = roster
         self._trainer_capabilities = trainer_capabilities
         self._read_gpu = read_gpu
         self._history = history
-        self._settings = settings
-        self._slots = Slots(settings.max_jobs)
-        self._requests: dict[str, tuple[str, JobRequest]] = {}
-        self._jobs: dict[str, Job] = {}
-        self._connections: dict[str, ClientConnection] = {}
+        self._slots = Slots(max_jobs)
+        self._requests: dict[str, JobRequest] = {}
         self._slots_changed = trio.Event()
         self._pending_requests = 0
         self._is_leaving = False
@@ -114,13 +84,14 @@ class Agent:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_status_true)
+            nursery.start_soon(self._roster.serve)
             try:
                 while True:
                     self._take(await self._link.receive(), nursery)
             except RefusedError as error:
-                if self._jobs:
+                if self._roster.running():
                     _log.warning("%s The jobs that run go on.", error)
-                for job in list(self._jobs.values()):
+                for job in self._roster.running():
                     await job.wait_ended()
                 raise
 
@@ -128,9 +99,9 @@ class Agent:
         """Takes no more jobs, tells the clients of those that run, and ends them."""
         self._is_leaving = True
         with trio.move_on_after(FAREWELL_SEC):
-            for job in list(self._jobs.values()):
+            for job in self._roster.running():
                 failure = JobError("WORKER_STOPPED", "The worker was stopped by its owner.", True)
-                await self._try_send(job.client_id, JobFailed(job.job_id, failure))
+                await self._roster.try_send(job.client_id, JobFailed(job.job_id, failure))
             await self._link.update_metadata(Metadata(properties={"status": MAINTENANCE}))
 
     # --- messages ---------------------------------------------------------------------------
@@ -141,8 +112,8 @@ class Agent:
             _log.info("The signaling server says: %s", message.message)
         elif isinstance(message, PeerMessage):
             self._take_job_message(message, nursery)
-        elif (connection := self._connections.get(message.sender)) is not None:
-            connection.take(message)
+        else:
+            self._roster.take_signal(message)
 
     def _take_job_message(self, message: PeerMessage, nursery: trio.Nursery) -> None:
         client_id = message.from_peer_id
@@ -151,7 +122,7 @@ class Agent:
         except ProtocolError as error:
             if message.payload.get("app_message_type") != AppError.app_message_type:
                 reply = AppError(error.code, str(error))
-                nursery.start_soon(self._try_send, client_id, reply)
+                nursery.start_soon(self._roster.try_send, client_id, reply)
             return
         if isinstance(payload, JobRequest):
             if self._pending_requests < MAX_PENDING_REQUESTS:
@@ -163,20 +134,10 @@ class Agent:
             nursery.start_soon(self._cancel, client_id, payload.job_id)
         elif isinstance(payload, JobStop):
             self._stop(client_id, payload.job_id)
+        elif isinstance(payload, JobAttach):
+            nursery.start_soon(self._roster.attach, client_id, payload, nursery)
         elif isinstance(payload, AppError):
             _log.info("%s says: %s", client_id, payload.message)
-
-    async def _try_send(self, client_id: str, message: JobMessage) -> None:
-        try:
-            await self._link.send_job_message(client_id, message)
-        except (NetworkError, SleapRTCError) as error:
-            _log.debug("A message to %s was dropped: %s", client_id, error)
-
-    async def _deliver(self, client_id: str, message: JobMessage) -> None:
-        try:
-            await self._link.deliver_job_message(client_id, message)
-        except SleapRTCError as error:
-            _log.warning("%s can't be told: %s", client_id, error)
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -185,7 +146,7 @@ class Agent:
             version = request.requirements.sleap_version or await self._version_of(client_id)
             gpu = await trio.to_thread.run_sync(self._read_gpu)
             response = self._judge(client_id, request, version, gpu)
-            await self._try_send(client_id, response)
+            await self._roster.try_send(client_id, response)
         finally:
             self._pending_requests -= 1
 
@@ -212,7 +173,7 @@ class Agent:
             return JobResponse(job_id, accepted=False, reason=reason)
         if not self._slots.reserve(job_id, client_id, trio.current_time()):
             return JobResponse(job_id, accepted=False, reason=BUSY)
-        self._requests[job_id] = (client_id, request)
+        self._requests[job_id] = request
         self._slots_changed.set()
         return JobResponse(
             job_id,
@@ -224,92 +185,31 @@ class Agent:
             worker_info=WorkerInfo(gpu.utilization or 0.0, gpu.available_memory_mb),
         )
 
-    # --- jobs -------------------------------------------------------------------------------
-
     def _assign(self, client_id: str, job_id: str, nursery: trio.Nursery) -> None:
-        running = self._jobs.get(job_id)
-        if running is not None and running.client_id == client_id:
+        if self._roster.of_client(job_id, client_id) is not None:
             return  # said twice
         if not self._slots.assign(job_id, client_id, trio.current_time()):
             failure = JobError("NOT_RESERVED", "This worker holds no slot for the job.", True)
-            nursery.start_soon(self._try_send, client_id, JobFailed(job_id, failure))
+            nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
             return
         self._slots_changed.set()
-        _, request = self._requests.pop(job_id)
-        connection = ClientConnection(
-            local_id=self._link.peer_id,
-            remote_id=client_id,
-            send=self._send_signal,
-            ice=self._ice_settings,
-            engine=self._settings.engine,
-        )
-        self._connections[client_id] = connection
-        nursery.start_soon(self._run_job, client_id, request, connection)
+        request = self._requests.pop(job_id)
 
-    def _ice_settings(self) -> IceSettings:
-        servers = (*self._settings.ice_servers, *self._link.ice_servers)
-        return IceSettings(servers, self._settings.ice_loopback)
-
-    async def _send_signal(self, signal: Signal) -> None:
-        await self._link.send(signal)
-
-    async def _run_job(self, client_id: str, request: JobRequest, connection: ClientConnection) -> None:
-        async def deliver(message: JobMessage) -> None:
-            await self._deliver(client_id, message)
-
-        async def try_send(message: JobMessage) -> None:
-            await self._try_send(client_id, message)
-
-        def on_trained(outcome: TrainingOutcome | None) -> None:
-            self._slots.finish(request.job_id)
+        def free_slot() -> None:
+            self._slots.finish(job_id)
             self._slots_changed.set()
-            if outcome is not None:
-                self._history.add(_past_job(request, outcome))
 
-        _log.info("Job %s of %s begins.", request.job_id, client_id)
-        try:
-            job_dir = Path(tempfile.mkdtemp(prefix="job-", dir=self._settings.jobs_dir))
-        except OSError as error:
-            on_trained(None)
-            failure = JobError("STORAGE", f"The worker can't store the job: {error.strerror}.", True)
-            await deliver(JobFailed(request.job_id, failure))
-            return
-        job = Job(
-            request=request,
-            client_id=client_id,
-            job_dir=job_dir,
-            connection=connection,
-            trainer=self._trainer,
-            thread_count=self._settings.threads_per_job,
-            deliver=deliver,
-            try_send=try_send,
-        )
-        self._jobs[request.job_id] = job
-        try:
-            await job.run(on_trained)
-        finally:
-            del self._jobs[request.job_id]
-            if self._connections.get(client_id) is connection:
-                del self._connections[client_id]
-            _log.info("Job %s of %s has ended.", request.job_id, client_id)
+        nursery.start_soon(self._roster.run_new, client_id, request, free_slot)
 
     def _stop(self, client_id: str, job_id: str) -> None:
-        job = self._jobs.get(job_id)
-        if job is not None and job.client_id == client_id:
+        job = self._roster.of_client(job_id, client_id)
+        if job is not None:
             job.stop()
 
     async def _cancel(self, client_id: str, job_id: str) -> None:
-        job = self._jobs.get(job_id)
-        if job is not None:
-            if job.client_id != client_id:
-                await self._try_send(
-                    client_id, AppError("UNKNOWN_JOB", "This worker has no such job of yours.")
-                )
-                return
-            await job.cancel()
-        elif self._slots.release(job_id, client_id):
+        if self._slots.release(job_id, client_id):
             self._slots_changed.set()
-        await self._try_send(client_id, JobCancelled(job_id))
+        await self._roster.cancel(client_id, job_id)
 
     # --- status -----------------------------------------------------------------------------
 
@@ -323,7 +223,7 @@ class Agent:
             self._slots_changed = trio.Event()
             self._slots.expire(trio.current_time())
             self._requests = {
-                job_id: asked for job_id, asked in self._requests.items() if self._slots.holds(job_id)
+                job_id: request for job_id, request in self._requests.items() if self._slots.holds(job_id)
             }
             if self._slots.status != published and not self._is_leaving:
                 published = self._slots.status
@@ -331,13 +231,3 @@ class Agent:
                     await self._link.update_metadata(Metadata(properties={"status": published}))
                 except SignalingLostError as error:
                     _log.debug("The status will be told with the next registration: %s", error)
-
-
-def _past_job(request: JobRequest, outcome: TrainingOutcome) -> PastJob:
-    frames = request.dataset_info.frame_count
-    return PastJob(
-        model_type=str(request.config.get("model_type") or "other"),
-        frame_count=frames if frames and frames > 0 else 1,
-        epochs=max(outcome.total_epochs // max(len(outcome.model_dirs), 1), 1),
-        duration_sec=outcome.duration_sec,
-    )

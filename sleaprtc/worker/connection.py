@@ -33,6 +33,7 @@ class ClientConnection:
         engine: Which WebRTC engine to use.
 
     Attributes:
+        remote_id: Whose offers are answered; a later process of the same client has another name.
         transfers: The files that go over these connections.
     """
 
@@ -46,7 +47,7 @@ class ClientConnection:
         engine: str,
     ) -> None:
         self._local_id = local_id
-        self._remote_id = remote_id
+        self.remote_id = remote_id
         self._send = send
         self._ice = ice
         self._engine = engine
@@ -83,7 +84,7 @@ class ClientConnection:
                 async with (
                     open_peer(
                         local_id=self._local_id,
-                        remote_id=self._remote_id,
+                        remote_id=self.remote_id,
                         initiator=False,
                         send=self._send,
                         incoming=signals,
@@ -94,4 +95,4 @@ class ClientConnection:
                 ):
                     await self.transfers.use_until_closed(transfers)
             except SleapRTCError as error:
-                _log.info("The connection to %s ended: %s", self._remote_id, error)
+                _log.info("The connection to %s ended: %s", self.remote_id, error)

@@ -1,0 +1,22 @@
+"""Who may take over a job: whoever has the key whose digest came with the request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from ..protocol.jobs import JobAttach, JobRequest
+
+
+def attach_digest(attach_key: str) -> str:
+    """The SHA-256, in hexadecimal, under which a worker remembers a key without knowing it."""
+    return hashlib.sha256(attach_key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def may_attach(request: JobRequest, attach: JobAttach) -> bool:
+    """Whether the key fits the job; a job that came without a digest can't be attached to."""
+    if request.attach_digest is None:
+        return False
+    return hmac.compare_digest(
+        request.attach_digest.encode("utf-8", "surrogatepass"), attach_digest(attach.attach_key).encode()
+    )

@@ -1,0 +1,51 @@
+"""What a job writes into the worker's journal, without the journal's troubles becoming the job's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from ..errors import StorageError
+from ..protocol.jobs import JobComplete, JobFailed, JobStatus
+from .journal import Journal
+
+_log = logging.getLogger(__name__)
+
+
+class JobNotes:
+    """The journal's page of one job. A disk that is full costs the page, never the training.
+
+    Args:
+        journal: Where the page is.
+        job_id: Whose page it is.
+    """
+
+    def __init__(self, journal: Journal, job_id: str) -> None:
+        self._journal = journal
+        self._job_id = job_id
+
+    async def add_status(self, status: JobStatus) -> None:
+        """Keeps a status."""
+        await self._write(partial(self._journal.add_status, status))
+
+    async def change(
+        self,
+        state: str,
+        *,
+        last_word: JobComplete | JobFailed | None = None,
+        archive: Path | None = None,
+    ) -> None:
+        """Moves the job on to another state."""
+        await self._write(
+            partial(self._journal.change, self._job_id, state, last_word=last_word, archive=archive)
+        )
+
+    async def _write(self, write: Callable[[], None]) -> None:
+        try:
+            await trio.to_thread.run_sync(write)
+        except StorageError as error:
+            _log.warning("Job %s: %s", self._job_id, error)

@@ -1,0 +1,169 @@
+"""A worker from its start to its leaving: folders, GPU, trainer, room, agent."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from pathlib import Path
+
+import attrs
+import click
+import trio
+
+from ..config_options import PeerOptions
+from ..errors import NetworkError, RoomExpiredError, RoomNotFoundError
+from ..exception_groups import single_error
+from ..signaling.http import Account, Room, open_http
+from ..signaling.link import Link, Membership, backoff_delays, open_link
+from .agent import Agent
+from .description import introduction, worker_metadata
+from .gpu import read_gpu
+from .history import History
+from .journal import Journal, JournalEntry
+from .keeping import fail_interrupted, lock_work_dir, remove_orphans
+from .own_room import keep_room_open
+from .roster import Roster, WorkerSettings
+from .trainers.sleap_nn import SleapNNTrainer
+
+
+@attrs.frozen
+class WorkerOptions:
+    """What the command line says.
+
+    Attributes:
+        keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
+    """
+
+    peer: PeerOptions
+    name: str
+    work_dir: Path
+    max_jobs: int
+    threads: int
+    gpu_index: int | None
+    trainer_python: Path | None
+    keep_results_sec: float
+
+
+async def work(options: WorkerOptions) -> int:
+    """Runs a worker until SIGINT or SIGTERM; returns its exit status.
+
+    Raises:
+        StorageError: The work folder can't be used.
+        NetworkError: The server can't be reached at the start.
+        RefusedError: The server doesn't let the worker in, or a room that isn't its own has ended.
+    """
+    with lock_work_dir(options.work_dir):
+        jobs_dir = options.work_dir / "jobs"
+        jobs_dir.mkdir(exist_ok=True)
+        journal = Journal(options.work_dir / "journal.sqlite3")
+        interrupted = fail_interrupted(journal)
+        remove_orphans(journal, jobs_dir)
+        try:
+            return await _work(options, jobs_dir, journal, interrupted)
+        finally:
+            journal.close()
+
+
+async def _work(
+    options: WorkerOptions, jobs_dir: Path, journal: Journal, interrupted: list[JournalEntry]
+) -> int:
+    read_own_gpu = functools.partial(read_gpu, options.gpu_index)
+    gpu = await trio.to_thread.run_sync(read_own_gpu)
+    trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid)
+    capabilities = await trainer.probe()
+    for line in introduction(options.name, gpu, capabilities):
+        _say(line)
+    history = History(options.work_dir / "history.jsonl")
+    account, room = await _enter_room(options)
+    while True:
+        metadata = worker_metadata(gpu, capabilities, options.max_jobs)
+        membership = Membership(options.peer.endpoints, room, options.name, "worker", metadata)
+        async with open_link(membership, account, on_change=_say) as link:
+            roster = Roster(
+                link=link,
+                trainer=trainer,
+                history=history,
+                journal=journal,
+                interrupted=interrupted,
+                settings=_settings(options, jobs_dir),
+            )
+            agent = Agent(
+                link=link,
+                roster=roster,
+                trainer_capabilities=capabilities,
+                read_gpu=read_own_gpu,
+                history=history,
+                max_jobs=options.max_jobs,
+            )
+            if await _serve(agent, link, account, room, options):
+                return 0
+        interrupted = []
+        account, room = await _enter_room_in_time(options)
+
+
+def _settings(options: WorkerOptions, jobs_dir: Path) -> WorkerSettings:
+    return WorkerSettings(
+        jobs_dir=jobs_dir,
+        keep_results_sec=options.keep_results_sec,
+        threads_per_job=options.threads,
+        ice_loopback=options.peer.ice_loopback,
+        ice_servers=options.peer.ice_servers,
+        engine=options.peer.engine,
+    )
+
+
+async def _enter_room(options: WorkerOptions) -> tuple[Account, Room]:
+    """Signs in, and makes a room where none is given."""
+    async with open_http(options.peer.endpoints.http_url) as http:
+        account = await http.sign_in()
+        if options.peer.room is not None:
+            return account, options.peer.room
+        room = await http.create_room(account)
+    endpoints = options.peer.endpoints
+    _say(f"Made room {room.room_id}. Hand these to whoever trains here, and to further workers:")
+    _say(f"  export SLEAP_RTC_ROOM_ID={room.room_id} SLEAP_RTC_TOKEN={room.token}")
+    _say(f"  export SLEAP_RTC_SIGNALING_WS={endpoints.ws_url} SLEAP_RTC_SIGNALING_HTTP={endpoints.http_url}")
+    return account, room
+
+
+async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room]:
+    """Enters a new room, however long the server takes to come back."""
+    delays = iter(backoff_delays())
+    while True:
+        try:
+            return await _enter_room(options)
+        except NetworkError as error:
+            _say(f"{error} Trying again.")
+            await trio.sleep(next(delays))
+
+
+async def _serve(agent: Agent, link: Link, account: Account, room: Room, options: WorkerOptions) -> bool:
+    """Works in one room until told to leave (True) or until a room of the worker's own has ended (False)."""
+    is_own = options.peer.room is None
+    try:
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_leave_on_signal, agent, nursery.cancel_scope)
+                if is_own:
+                    nursery.start_soon(keep_room_open, options.peer.endpoints, account, room)
+                _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
+                await agent.run()
+    except (RoomExpiredError, RoomNotFoundError) as error:
+        if not is_own:
+            raise
+        _say(f"{error} Making a new room.")
+        return False
+    return True
+
+
+async def _leave_on_signal(agent: Agent, leave_scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            _say("Leaving.")
+            await agent.leave()
+            leave_scope.cancel()
+            return
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence)

@@ -1,0 +1,64 @@
+"""What a job says to its client, made from what its trainer says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import SleapRTCError
+from ..protocol.jobs import JobComplete, JobError, JobFailed, JobResult, StatusDetails
+from ..protocol.limits import MIB
+from .reporter import StatusReporter
+from .trainers.base import EpochEnded, StageStarted, TrainingEvent, TrainingOutcome
+
+
+def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
+    """Turns a trainer's event into a status."""
+    if isinstance(event, StageStarted):
+        reporter.report(
+            "running",
+            reporter.progress if event.stage != "preparing" else 0.0,
+            details=StatusDetails(model=event.model),
+            message=event.message,
+        )
+    else:
+        reporter.report("running", event.progress, details=_epoch_details(event))
+
+
+def _epoch_details(event: EpochEnded) -> StatusDetails:
+    remaining_sec = event.elapsed_sec * (1 / event.progress - 1) if event.progress > 0 else None
+    return StatusDetails(
+        current_epoch=event.epoch,
+        total_epochs=event.total_epochs,
+        current_loss=event.train_loss,
+        val_loss=event.val_loss,
+        estimated_remaining_minutes=None if remaining_sec is None else round(remaining_sec / 60, 2),
+        model=event.model,
+        device=event.device,
+    )
+
+
+def failure(job_id: str, error: SleapRTCError) -> JobFailed:
+    """Makes the message for a job that ended with one of this package's errors."""
+    return JobFailed(
+        job_id,
+        JobError(
+            getattr(error, "error_code", error.code),
+            str(error),
+            bool(getattr(error, "recoverable", False)),
+        ),
+    )
+
+
+def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobComplete:
+    """Makes the message for a job whose model lies in ``archive``."""
+    return JobComplete(
+        job_id,
+        result=JobResult(
+            model_size_mb=round(archive.stat().st_size / MIB, 3),
+            final_loss=outcome.final_loss,
+            training_duration_minutes=round(outcome.duration_sec / 60, 3),
+            total_epochs=outcome.total_epochs,
+            file_count=1,
+            device=outcome.device,
+        ),
+    )

@@ -1,0 +1,286 @@
+"""The jobs that a worker has: begins them, finds them, hands them to later processes of their clients."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ..errors import SleapRTCError, StorageError
+from ..jobs.attaching import may_attach
+from ..jobs.estimate import PastJob
+from ..protocol.jobs import (
+    AppError,
+    JobAttach,
+    JobAttached,
+    JobCancelled,
+    JobComplete,
+    JobMessage,
+    JobRequest,
+)
+from ..protocol.messages import Answer, Candidate, IceServer, Offer
+from ..rtc.peer import IceSettings
+from ..signaling.link import Link
+from .connection import ClientConnection
+from .history import History
+from .job import Job
+from .journal import COMPLETED, Journal, JournalEntry
+from .keeping import JOB_DIR_PREFIX, forget_old
+from .notes import JobNotes
+from .reports import failure
+from .trainers.base import Trainer, TrainingOutcome
+
+FORGET_INTERVAL_SEC: Final = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class WorkerSettings:
+    """What the worker's owner decides.
+
+    Attributes:
+        jobs_dir: Where jobs keep their files while they run.
+        keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
+        threads_per_job: CPU threads for one training.
+        ice_loopback: Whether 127.0.0.1 takes part in connecting.
+        ice_servers: The owner's own, besides those that the signaling server hands out.
+        engine: Which WebRTC engine to use.
+    """
+
+    jobs_dir: Path
+    keep_results_sec: float
+    threads_per_job: int
+    ice_loopback: bool
+    ice_servers: tuple[IceServer, ...]
+    engine: str
+
+
+class Roster:
+    """The jobs of one worker, by their ids, and the connections to their clients, by theirs.
+
+    Args:
+        link: The worker's place in the room.
+        trainer: What trains.
+        history: Past trainings, for estimates.
+        journal: What is known of all jobs.
+        interrupted: Jobs that the last end of this worker cost, from the journal.
+        settings: What the owner decided.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        trainer: Trainer,
+        history: History,
+        journal: Journal,
+        interrupted: Sequence[JournalEntry],
+        settings: WorkerSettings,
+    ) -> None:
+        self._link = link
+        self._trainer = trainer
+        self._history = history
+        self._journal = journal
+        self._interrupted = interrupted
+        self._settings = settings
+        self._jobs: dict[str, Job] = {}
+        self._connections: dict[str, ClientConnection] = {}
+
+    def running(self) -> list[Job]:
+        """Lists the jobs that aren't over, those included that wait for their model to be fetched."""
+        return list(self._jobs.values())
+
+    def of_client(self, job_id: str, client_id: str) -> Job | None:
+        """Finds a client's own job."""
+        job = self._jobs.get(job_id)
+        return job if job is not None and job.client_id == client_id else None
+
+    def take_signal(self, signal: Offer | Answer | Candidate) -> None:
+        """Hands a WebRTC signal to the connection that it is for."""
+        connection = self._connections.get(signal.sender)
+        if connection is not None:
+            connection.take(signal)
+
+    async def serve(self) -> None:
+        """Looks after the jobs of earlier lives until cancelled."""
+        await self._tell_interrupted()
+        await self._forget_old_jobs()
+
+    # --- messages ---------------------------------------------------------------------------
+
+    async def try_send(self, client_id: str, message: JobMessage) -> None:
+        """Sends a job message, or drops it where the client can't be reached just now."""
+        try:
+            await self._link.send_job_message(client_id, message)
+        except SleapRTCError as error:
+            _log.debug("A message to %s was dropped: %s", client_id, error)
+
+    async def deliver(self, client_id: str, message: JobMessage) -> None:
+        """Sends a job message as soon as the server can be reached."""
+        try:
+            await self._link.deliver_job_message(client_id, message)
+        except SleapRTCError as error:
+            _log.warning("%s can't be told: %s", client_id, error)
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    def _new_connection(self, client_id: str) -> ClientConnection:
+        connection = ClientConnection(
+            local_id=self._link.peer_id,
+            remote_id=client_id,
+            send=self._link.send,
+            ice=self._ice_settings,
+            engine=self._settings.engine,
+        )
+        self._connections[client_id] = connection
+        return connection
+
+    def _ice_settings(self) -> IceSettings:
+        servers = (*self._settings.ice_servers, *self._link.ice_servers)
+        return IceSettings(servers, self._settings.ice_loopback)
+
+    def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection) -> Job:
+        async def deliver(message: JobMessage) -> None:
+            await self.deliver(connection.remote_id, message)
+
+        async def try_send(message: JobMessage) -> None:
+            await self.try_send(connection.remote_id, message)
+
+        return Job(
+            request=request,
+            job_dir=job_dir,
+            connection=connection,
+            notes=JobNotes(self._journal, request.job_id),
+            deliver=deliver,
+            try_send=try_send,
+        )
+
+    async def run_new(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
+        """Does a job that was assigned; ``free_slot`` is called when it no longer needs its slot."""
+
+        def on_trained(outcome: TrainingOutcome | None) -> None:
+            free_slot()
+            if outcome is not None:
+                self._history.add(_past_job(request, outcome))
+
+        connection = self._new_connection(client_id)
+        try:
+            job_dir = await trio.to_thread.run_sync(self._begin, client_id, request)
+        except StorageError as error:
+            on_trained(None)
+            self._drop_connection(connection)
+            await self.deliver(client_id, failure(request.job_id, error))
+            return
+        job = self._new_job(request, job_dir, connection)
+        await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, on_trained))
+
+    def _begin(self, client_id: str, request: JobRequest) -> Path:
+        """Gives the job its folder and its page in the journal."""
+        earlier = self._journal.find(request.job_id)
+        if earlier is not None and earlier.request.attach_digest != request.attach_digest:
+            raise StorageError("This worker has another job of the same job_id.")
+        try:
+            job_dir = Path(tempfile.mkdtemp(prefix=JOB_DIR_PREFIX, dir=self._settings.jobs_dir))
+        except OSError as error:
+            raise StorageError(f"The worker can't store the job: {error.strerror}.") from error
+        self._journal.begin(request.job_id, client_id, request, job_dir)
+        if earlier is not None:
+            shutil.rmtree(earlier.directory, ignore_errors=True)
+        return job_dir
+
+    async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        _log.info("Job %s of %s begins.", job.job_id, job.client_id)
+        self._jobs[job.job_id] = job
+        try:
+            await work()
+        finally:
+            del self._jobs[job.job_id]
+            self._drop_connection(job.connection)
+            _log.info("Job %s of %s has ended.", job.job_id, job.client_id)
+
+    def _drop_connection(self, connection: ClientConnection) -> None:
+        if self._connections.get(connection.remote_id) is connection:
+            del self._connections[connection.remote_id]
+
+    async def cancel(self, client_id: str, job_id: str) -> None:
+        """Ends a client's own job and says so; what isn't there is as good as cancelled."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            if job.client_id != client_id:
+                await self.try_send(client_id, _unknown_job(job_id))
+                return
+            await job.cancel()
+            await trio.to_thread.run_sync(self._journal.forget, job_id)
+        await self.try_send(client_id, JobCancelled(job_id))
+
+    # --- attaching --------------------------------------------------------------------------
+
+    async def attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
+        """Hands a job over to a later process of its client, with what that has missed."""
+        entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
+        if entry is None or not may_attach(entry.request, request):
+            await self.try_send(client_id, _unknown_job(request.job_id))
+            return
+        await self.try_send(client_id, JobAttached(entry.job_id, entry.state))
+        if not request.follow:
+            return
+        self._bind(client_id, entry, nursery)
+        statuses = await trio.to_thread.run_sync(
+            self._journal.statuses_after, entry.job_id, request.after_seq
+        )
+        for status in statuses:
+            await self.try_send(client_id, status)
+        if entry.last_word is not None and (entry.state != COMPLETED):
+            await self.try_send(client_id, entry.last_word)
+
+    def _bind(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
+        """Makes ``client_id`` the one that a job's connection, statuses and last word are for."""
+        job = self._jobs.get(entry.job_id)
+        if job is not None:
+            self._drop_connection(job.connection)
+            job.connection.remote_id = client_id
+            self._connections[client_id] = job.connection
+            if isinstance(entry.last_word, JobComplete):
+                nursery.start_soon(self.deliver, client_id, entry.last_word)
+        elif entry.state == COMPLETED:
+            job = self._new_job(entry.request, entry.directory, self._new_connection(client_id))
+            nursery.start_soon(self._run, job, partial(job.run_delivery, entry))
+
+    async def _tell_interrupted(self) -> None:
+        """Says once, to the clients that are still there, which jobs the last end of this worker cost."""
+        for entry in self._interrupted:
+            if entry.last_word is not None:
+                await self.try_send(entry.client_id, entry.last_word)
+
+    async def _forget_old_jobs(self) -> None:
+        while True:
+            try:
+                await trio.to_thread.run_sync(
+                    forget_old, self._journal, time.time(), self._settings.keep_results_sec
+                )
+            except StorageError as error:
+                _log.warning("%s", error)
+            await trio.sleep(FORGET_INTERVAL_SEC)
+
+
+def _unknown_job(job_id: str) -> AppError:
+    return AppError("UNKNOWN_JOB", "This worker has no such job of yours.", job_id=job_id)
+
+
+def _past_job(request: JobRequest, outcome: TrainingOutcome) -> PastJob:
+    frames = request.dataset_info.frame_count
+    return PastJob(
+        model_type=str(request.config.get("model_type") or "other"),
+        frame_count=frames if frames and frames > 0 else 1,
+        epochs=max(outcome.total_epochs // max(len(outcome.model_dirs), 1), 1),
+        duration_sec=outcome.duration_sec,
+    )
