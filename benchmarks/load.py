@@ -197,7 +197,9 @@ def latencies(
     """
     epoll = select.epoll()
     dropped = {peer.sock.fileno(): peer.sock for peer in ignored}
-    receiving = {receiver.sock.fileno(): (number, receiver.sock) for number, (_, _, receiver) in enumerate(pairs)}
+    receiving = {
+        receiver.sock.fileno(): (number, receiver.sock) for number, (_, _, receiver) in enumerate(pairs)
+    }
     for fd in (*dropped, *receiving):
         epoll.register(fd, select.EPOLLIN)
     sent_at = [0.0] * len(pairs)

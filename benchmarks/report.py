@@ -24,7 +24,7 @@ class Row:
     Attributes:
         name: What was measured.
         value: The figure.
-        unit: Its unit; "×" for a ratio.
+        unit: Its unit; "x" for a ratio.
         bound: ``AT_LEAST`` or ``AT_MOST``, with ``target``.
         target: What the figure is held to.
     """
@@ -51,7 +51,13 @@ class Report:
     rows: list[Row] = attrs.field(factory=list)
 
     def add(
-        self, name: str, value: float, unit: str, *, at_least: float | None = None, at_most: float | None = None
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        at_least: float | None = None,
+        at_most: float | None = None,
     ) -> None:
         """Adds a figure, with the claim that is made of it."""
         bound = AT_LEAST if at_least is not None else AT_MOST if at_most is not None else None
@@ -64,7 +70,14 @@ class Report:
 
     def as_table(self) -> str:
         """Writes the report as a Markdown table."""
-        lines = [f"## {self.title}", "", machine(), "", "| what | measured | claim | holds |", "|---|---:|---:|---|"]
+        lines = [
+            f"## {self.title}",
+            "",
+            machine(),
+            "",
+            "| what | measured | claim | holds |",
+            "|---|---:|---:|---|",
+        ]
         for row in self.rows:
             claim = "" if row.target is None else f"{row.bound} {_figure(row.target)} {row.unit}"
             holds = {True: "yes", False: "NO", None: ""}[row.holds]

@@ -224,8 +224,8 @@ def report_routing(report: Report, size: Size, window: int) -> None:
     for relay, at_least in zip(RELAYS, (0.9, 1.0), strict=True):
         speed = median_of(ours, "per_sec") / median_of(results[relay], "per_sec")
         cpu = median_of(results[relay], "cpu_us") / median_of(ours, "cpu_us")
-        report.add(f"{what}: ours over {relay}", speed, "×", at_least=at_least)
-        report.add(f"{what}: ours over {relay}, by CPU", cpu, "×", at_least=at_least)
+        report.add(f"{what}: ours over {relay}", speed, "x", at_least=at_least)
+        report.add(f"{what}: ours over {relay}, by CPU", cpu, "x", at_least=at_least)
 
 
 # --- joining --------------------------------------------------------------------------------
@@ -236,7 +236,11 @@ def join_ours(count: int) -> Measured:
     with our_server() as server:
         close_peers(server.open_peers(8))
         frames = server.registrations(count, rooms=max(1, count // 1000))
-        empty_kib, cpu_sec, started_at = server.process.resident_kib(), server.process.cpu_sec(), time.perf_counter()
+        empty_kib, cpu_sec, started_at = (
+            server.process.resident_kib(),
+            server.process.cpu_sec(),
+            time.perf_counter(),
+        )
         peers = open_peers(server.process.ports[0], frames)
         seconds = time.perf_counter() - started_at
         cpu_sec = server.process.cpu_sec() - cpu_sec
@@ -274,9 +278,13 @@ def report_joining(report: Report, size: Size) -> None:
     for name, measured in results.items():
         ours = name == "ours"
         verb = "joining" if ours else "connecting"
-        report.add(f"{what}: {name}, {verb}", median_of(measured, "per_sec"), "/s", at_least=500 if ours else None)
+        report.add(
+            f"{what}: {name}, {verb}", median_of(measured, "per_sec"), "/s", at_least=500 if ours else None
+        )
         report.add(f"{what}: {name}, {verb}, server's CPU", median_of(measured, "cpu_us"), "µs")
-        report.add(f"{what}: {name}, memory", median_of(measured, "kib"), "KiB/peer", at_most=40 if ours else None)
+        report.add(
+            f"{what}: {name}, memory", median_of(measured, "kib"), "KiB/peer", at_most=40 if ours else None
+        )
 
 
 # --- one room, and those who don't behave ---------------------------------------------------
@@ -412,7 +420,7 @@ def report_disturbances(report: Report, size: Size) -> None:
         report.add(f"{what}: the others' median", median_of(runs, "p50_ms"), "ms")
         report.add(f"{what}: the others' p99 before", before, "ms")
         report.add(f"{what}: the others' p99", after, "ms")
-        report.add(f"{what}: the others' p99 over before", after / before, "×", at_most=claim)
+        report.add(f"{what}: the others' p99 over before", after / before, "x", at_most=claim)
         report.add(f"{what}: the others' worst", median_of(runs, "worst_ms"), "ms")
 
 
@@ -434,7 +442,7 @@ def report_growth(report: Report, size: Size) -> None:
         for count, total_ms in zip(counts, totals, strict=True):
             report.add(f"{what}, {count:,} peers: server's CPU", total_ms, "ms")
         for count, small, large in zip(counts[1:], totals, totals[1:], strict=False):
-            report.add(f"{what}, {count:,} peers over half of them", large / small, "×", at_most=2.2)
+            report.add(f"{what}, {count:,} peers over half of them", large / small, "x", at_most=2.2)
 
 
 PARTS = {

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import trio
 
-from ..protocol.close_codes import CloseCode
-
 
 class Outbox:
-    """A bounded queue that anybody can put into without waiting, and one task empties.
+    """A bounded queue of frames that anybody can put into without waiting, and one task empties.
 
     Once it's closed it takes nothing more, but still hands out what was queued before. Where it overflows,
     that is given up: the peer doesn't read, and only the close frame may still reach it in time.
 
     Args:
         max_messages: Messages that may wait.
-        max_bytes: Their size together; texts are almost all ASCII, so characters are counted.
+        max_bytes: Their size together.
     """
 
     __slots__ = (
         "_arrival",
         "_bytes",
+        "_frames",
         "_max_bytes",
         "_max_messages",
-        "_texts",
-        "close_code",
-        "close_reason",
+        "_rest",
+        "close_frame",
         "closed",
         "overflowed",
     )
@@ -33,49 +31,60 @@ class Outbox:
     def __init__(self, *, max_messages: int, max_bytes: int) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._texts: list[str] = []
+        self._frames: list[bytes] = []
+        self._rest = b""
         self._bytes = 0
         self._arrival: trio.Event | None = None
         self.closed = False
         self.overflowed = False
-        self.close_code: CloseCode | None = None
-        self.close_reason = ""
+        self.close_frame: bytes | None = None
 
-    def put(self, text: str) -> bool:
-        """Queues a message, or returns False where it's closed or full; what waits is then given up."""
+    def put(self, frame: bytes) -> bool:
+        """Queues a frame, or returns False where it's closed or full; what waits is then given up."""
         if self.closed:
             return False
-        if len(self._texts) >= self._max_messages or self._bytes >= self._max_bytes:
+        if len(self._frames) >= self._max_messages or self._bytes >= self._max_bytes:
             self.overflowed = True
-            self._texts.clear()
+            self._frames.clear()
             return False
-        self._texts.append(text)
-        self._bytes += len(text)
+        self._frames.append(frame)
+        self._bytes += len(frame)
         self._wake()
         return True
 
-    def close(self, code: CloseCode | None, reason: str = "") -> None:
+    def put_rest(self, rest: bytes) -> None:
+        """Queues the rest of a frame whose beginning is written already, before everything else.
+
+        It stays even where the outbox overflows: half a frame would make whatever follows unreadable.
+        """
+        self._rest = rest
+        self._wake()
+
+    def close(self, close_frame: bytes | None) -> None:
         """Takes nothing more. The first close counts.
 
         Args:
-            code: What to close the connection with; None where it's gone already.
-            reason: Words for the close frame.
+            close_frame: What to close the connection with; None where it's gone already.
         """
         if self.closed:
             return
         self.closed = True
-        self.close_code = code
-        self.close_reason = reason
+        self.close_frame = close_frame
         self._wake()
 
-    def take_now(self) -> list[str]:
-        """Takes everything that waits, which may be nothing."""
-        texts, self._texts, self._bytes = self._texts, [], 0
-        return texts
+    def is_empty(self) -> bool:
+        """Says whether nothing waits."""
+        return not self._frames and not self._rest
 
-    async def take(self) -> list[str]:
+    def take_now(self) -> list[bytes]:
+        """Takes everything that waits, which may be nothing."""
+        frames = [self._rest, *self._frames] if self._rest else self._frames
+        self._frames, self._rest, self._bytes = [], b"", 0
+        return frames
+
+    async def take(self) -> list[bytes]:
         """Waits until there is something, and takes it all; nothing means that the outbox is closed."""
-        if not self._texts and not self.closed:
+        if self.is_empty() and not self.closed:
             self._arrival = trio.Event()
             await self._arrival.wait()
         return self.take_now()

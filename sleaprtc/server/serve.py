@@ -20,6 +20,7 @@ from ..storage.sqlite import open_sqlite_storage
 from .http import create_app
 from .hub import Hub, open_hub
 from .settings import ServerSettings
+from .sockets import PeerSocket
 from .websocket import serve_connection
 
 logger = logging.getLogger(__name__)
@@ -140,11 +141,14 @@ async def _serve_websockets(
     *,
     task_status: trio.TaskStatus[trio.CancelScope],
 ) -> None:
+    async def serve_accepted(stream: trio.SocketStream) -> None:
+        await serve_connection(PeerSocket(stream), hub=hub, settings=settings)
+
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             await nursery.start(
                 partial(trio.serve_listeners, handler_nursery=nursery),
-                partial(serve_connection, hub=hub, settings=settings),
+                serve_accepted,
                 [trio.SocketListener(trio.socket.from_stdlib_socket(listener))],
             )
             task_status.started(scope)

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from ..errors import InvalidMessageError, RateLimitedError
 from ..protocol.close_codes import CloseCode
-from ..protocol.limits import CLOSE_GRACE_SEC, MAX_FRAME_BYTES
+from ..protocol.limits import CLOSE_GRACE_SEC
 from ..rooms.refusals import encode_error
+from .frames import (
+    CloseReceived,
+    FrameError,
+    FrameEvent,
+    FrameReader,
+    PingReceived,
+    encode_close,
+    encode_pong,
+    encode_text,
+)
 from .hub import Hub
 from .outbox import Outbox
 from .rate import TokenBucket
 from .settings import ServerSettings
+from .sockets import PeerStream
 
 logger = logging.getLogger(__name__)
 
+WRITE_BYTES: Final = 64 * 1024
+"""Frames that have waited are written together, until they are this much."""
+
+MESSAGES_AT_ONCE: Final = 32
+"""So many messages of one peer are acted on before everybody else has their turn."""
+
+_LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+
 
 class Session:
-    """A reader and a writer over a bounded outbox.
+    """A reader, and a writer for what the socket doesn't take at once.
 
     Until the peer registers, :meth:`run` does both by turns. From then on :meth:`read` runs in the room's
     nursery, and ends with the room; :meth:`run` stays the writer. Nobody's reader ever waits for somebody
@@ -30,51 +50,54 @@ class Session:
 
     __slots__ = (
         "_bucket",
+        "_frames",
         "_hub",
         "_outbox",
+        "_peer_left",
+        "_reader_left",
+        "_reading_scope",
         "_refused_bucket",
         "_scope",
         "_settings",
-        "_waiting_scope",
-        "_websocket",
+        "_stream",
+        "_unreadable",
+        "_writing",
     )
 
-    def __init__(self, websocket: WebSocketConnection, hub: Hub, settings: ServerSettings) -> None:
-        self._websocket = websocket
+    def __init__(self, stream: PeerStream, hub: Hub, settings: ServerSettings) -> None:
+        self._stream = stream
         self._hub = hub
         self._settings = settings
+        self._frames = FrameReader()
         self._outbox = Outbox(max_messages=settings.outbox_messages, max_bytes=settings.outbox_bytes)
         self._bucket = TokenBucket(settings.messages_per_sec, settings.message_burst)
         self._refused_bucket = TokenBucket(settings.refused_messages_per_sec, settings.refused_message_burst)
         self._scope = trio.CancelScope()
-        self._waiting_scope: trio.CancelScope | None = None
+        self._reading_scope: trio.CancelScope | None = None
+        self._reader_left: trio.Event | None = None
+        self._writing = False
+        self._peer_left = False
+        self._unreadable = False
 
     # --- for the hub ------------------------------------------------------------------------
 
     def deliver(self, text: str) -> bool:
-        """Queues a message. A peer that has let too many pile up is closed with 1013."""
-        if self._outbox.put(text):
-            return True
-        self.close(CloseCode.TRY_AGAIN_LATER, "The peer reads too slowly.")
-        return False
+        """Writes or queues a message. A peer that has let too many pile up is closed with 1013."""
+        return self._put(encode_text(text))
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Closes after everything that is queued, or after a moment's grace without it."""
-        if self._outbox.closed:
-            return
-        self._outbox.close(code, reason)
-        self._scope.deadline = trio.current_time() + CLOSE_GRACE_SEC
-        if self._waiting_scope is not None:
-            self._waiting_scope.cancel()
+        self._end(encode_close(code, reason))
 
     async def read(self) -> None:
         """Hands messages to the hub until the connection or the room ends."""
+        self._reader_left = trio.Event()
         try:
-            while not self._outbox.closed:
-                self._receive(await self._websocket.get_message())
-        except ConnectionClosed:
-            self._outbox.close(None)
-            self._scope.deadline = trio.current_time() + CLOSE_GRACE_SEC
+            with trio.CancelScope() as self._reading_scope:
+                while not self._outbox.closed:
+                    await self._read_once()
+        finally:
+            self._reader_left.set()
 
     # --- the connection's task --------------------------------------------------------------
 
@@ -84,39 +107,72 @@ class Session:
         try:
             with self._scope:
                 await self._wait_for_registration()
-                await self._write()
-        except ConnectionClosed:
+                while frames := await self._outbox.take():
+                    await self._write(frames)
+                await self._take_leave()
+        except _LOST:
             pass
         finally:
-            self._outbox.close(None)
+            self._end(None)
             self._hub.disconnected(self)
 
     async def _wait_for_registration(self) -> None:
         deadline = trio.current_time() + self._settings.registration_timeout_sec
-        while not self._outbox.closed:
-            # Around the waiting alone: a message that is being sent isn't to be cut.
-            with trio.CancelScope(deadline=deadline) as self._waiting_scope:
-                frame = await self._websocket.get_message()
-            if self._waiting_scope.cancelled_caught:
+        while not self._outbox.closed and not self._hub.is_registered(self):
+            # Around the reading alone: a message that is being written isn't to be cut.
+            with trio.CancelScope(deadline=deadline) as self._reading_scope:
+                await self._read_once()
+            if trio.current_time() >= deadline and not self._hub.is_registered(self):
                 self.close(CloseCode.NO_REGISTRATION, "No registration in time.")
-                return
-            self._receive(frame)
-            if self._hub.is_registered(self):
-                return
-            await self._send(self._outbox.take_now())
+            await self._write(self._outbox.take_now())
 
-    async def _write(self) -> None:
-        while texts := await self._outbox.take():
-            await self._send(texts)
-        if self._outbox.close_code is not None:
-            await self._websocket.aclose(self._outbox.close_code, self._outbox.close_reason)
+    async def _take_leave(self) -> None:
+        """Closes, and reads on until the peer has closed too.
 
-    async def _send(self, texts: list[str]) -> None:
+        It may be sending still, and closing a socket with unread bytes in it resets the connection (RFC 1122,
+        section 4.2.2.13): the peer would never see the close frame.
+        """
+        if self._outbox.close_frame is None:
+            return
+        await self._stream.send_all(self._outbox.close_frame)
+        if self._unreadable:
+            await self._stream.send_eof()
+        if self._reader_left is not None:
+            await self._reader_left.wait()
+        while not self._peer_left:
+            await self._read_once()
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _put(self, frame: bytes) -> bool:
+        """Most frames are written at once, which saves them the way through the writer's task."""
+        if self._outbox.closed:
+            return False
+        if not self._writing and self._outbox.is_empty():
+            return self._write_now(frame)
+        if self._outbox.put(frame):
+            return True
+        self.close(CloseCode.TRY_AGAIN_LATER, "The peer reads too slowly.")
+        return False
+
+    def _write_now(self, frame: bytes) -> bool:
+        try:
+            written = self._stream.send_now(frame)
+        except _LOST:
+            self._end(None)
+            return False
+        if written < len(frame):
+            self._outbox.put_rest(frame[written:])
+        return True
+
+    async def _write(self, frames: list[bytes]) -> None:
         self._set_deadline(trio.current_time() + self._settings.write_timeout_sec)
-        for text in texts:
+        self._writing = True
+        for data in _joined(frames):
+            await self._stream.send_all(data)
             if self._outbox.overflowed:
                 break
-            await self._websocket.send_message(text)
+        self._writing = False
         self._set_deadline(math.inf)
 
     def _set_deadline(self, deadline: float) -> None:
@@ -124,17 +180,59 @@ class Session:
         if not self._outbox.closed:
             self._scope.deadline = deadline
 
-    def _receive(self, frame: str | bytes) -> None:
+    def _end(self, close_frame: bytes | None) -> None:
+        """Stops reading, and lets the writer come to its end."""
+        if self._outbox.closed:
+            return
+        self._outbox.close(close_frame)
+        self._scope.deadline = trio.current_time() + CLOSE_GRACE_SEC
+        if self._reading_scope is not None:
+            self._reading_scope.cancel()
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def _read_once(self) -> None:
+        """Waits until something arrives, and acts on all of it."""
+        try:
+            data = await self._stream.receive_some()
+        except _LOST:
+            data = b""
+        if not data:
+            self._peer_left = True
+            self._end(None)
+        elif not self._unreadable:
+            await self._act_on_all(self._frames.feed(data))
+
+    async def _act_on_all(self, events: Iterator[FrameEvent]) -> None:
+        try:
+            for number, event in enumerate(events, start=1):
+                self._act_on(event)
+                if number % MESSAGES_AT_ONCE == 0:
+                    # Shielded, so that no bytes are left between two frames.
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+        except FrameError as error:
+            self._unreadable = True
+            self._end(encode_close(error.code, error.reason))
+
+    def _act_on(self, event: FrameEvent) -> None:
+        if isinstance(event, CloseReceived):
+            self._peer_left = True
+            self._end(encode_close(event.code))
+        elif self._outbox.closed:
+            pass  # what comes between a close frame and its answer is nobody's any more
+        elif isinstance(event, PingReceived):
+            self._put(encode_pong(event.payload))
+        else:
+            self._receive(event)
+
+    def _receive(self, message: str | bytes) -> None:
         try:
             if self._bucket.take(now := trio.current_time()) > 0:
                 self._refuse_flood(now)
-            elif isinstance(frame, bytes):
+            elif isinstance(message, bytes):
                 self.deliver(encode_error(InvalidMessageError("Messages are JSON in text frames.")))
-            elif len(frame) * 4 > MAX_FRAME_BYTES and len(frame.encode()) > MAX_FRAME_BYTES:
-                # The WebSocket layer counts characters, of which each can be four bytes.
-                self.close(CloseCode.FRAME_TOO_LARGE, f"A frame may have at most {MAX_FRAME_BYTES} bytes.")
             else:
-                self._hub.receive(self, frame)
+                self._hub.receive(self, message)
         except Exception:
             # A fault of this program: it costs this peer its connection, and nobody else anything.
             logger.exception("A message couldn't be handled.")
@@ -144,3 +242,17 @@ class Session:
         self.deliver(encode_error(RateLimitedError("Too many messages in too short a time.")))
         if self._refused_bucket.take(now) > 0:
             self.close(CloseCode.RATE, "Too many messages.")
+
+
+def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Joins frames to pieces of about ``WRITE_BYTES``."""
+    piece: list[bytes] = []
+    size = 0
+    for frame in frames:
+        piece.append(frame)
+        size += len(frame)
+        if size >= WRITE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)

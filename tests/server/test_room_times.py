@@ -17,6 +17,7 @@ from trio_websocket import wrap_client_stream
 from sleaprtc.identity.issuer import TokenIssuer
 from sleaprtc.server.hub import Hub, open_hub
 from sleaprtc.server.settings import ServerSettings
+from sleaprtc.server.sockets import PeerStream
 from sleaprtc.server.websocket import serve_connection
 from sleaprtc.storage.sqlite import open_sqlite_storage
 
@@ -25,6 +26,35 @@ from .trio_peer import TrioPeer, to
 pytestmark = pytest.mark.trio
 
 HOUR_SEC = 3600
+
+
+class MemoryStream(PeerStream):
+    """A connection in memory, whose every write waits."""
+
+    def __init__(self, pair):
+        self._pair = pair
+
+    def send_now(self, data):
+        return 0
+
+    def close(self):
+        self._pair.send_stream.close()
+        self._pair.receive_stream.close()
+
+    async def send_all(self, data):
+        await self._pair.send_all(data)
+
+    async def wait_send_all_might_not_block(self):
+        await self._pair.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes=None):
+        return bytes(await self._pair.receive_some(max_bytes))
+
+    async def send_eof(self):
+        await self._pair.send_eof()
+
+    async def aclose(self):
+        await self._pair.aclose()
 
 
 @attrs.define
@@ -49,7 +79,7 @@ class World:
         ours, theirs = trio.testing.memory_stream_pair()
 
         async def serve() -> None:
-            await serve_connection(theirs, hub=self.hub, settings=self.settings)  # type: ignore[arg-type]
+            await serve_connection(MemoryStream(theirs), hub=self.hub, settings=self.settings)
 
         self.nursery.start_soon(serve)
         websocket = await wrap_client_stream(self.nursery, ours, "localhost", "/")
