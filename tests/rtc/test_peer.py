@@ -271,7 +271,7 @@ async def test_leaving_frees_every_socket_and_task() -> None:
         warnings.simplefilter("error")
         for _ in range(3):
             await run_pair(say_hello, say_hello)
-    assert open_files() == before_files
+    assert open_files() <= before_files  # fewer where an earlier test's were still open before
     assert trio.lowlevel.current_statistics().tasks_living == before_tasks
 
 

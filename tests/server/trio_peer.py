@@ -54,8 +54,10 @@ class TrioPeer:
         return answer
 
     async def finds(self, own_id: str, other_id: str) -> bool:
-        """Says whether a peer is in the room."""
+        """Says whether a peer is in the room, whatever else comes before the answer."""
         found = await self.ask({"type": "discover_peers", "from_peer_id": own_id, "filters": {}})
+        while found["type"] != "peer_list":
+            found = await self.receive()
         return any(peer["peer_id"] == other_id for peer in found["peers"])
 
     async def close_code(self) -> int:
