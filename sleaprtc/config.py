@@ -38,7 +38,6 @@ _SECTIONS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
         "trainer-python": (str,),
     },
     "client": {
-        "name": (str,),
         "out": (str,),
         "config": (str, list),
         "model-type": (str,),
@@ -46,6 +45,8 @@ _SECTIONS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
         "batch-size": (int,),
         "learning-rate": (int, float),
         "min-gpu-memory-mb": (int, float),
+        "tag": (str, list),
+        "property": (str, list),
         "worker": (str,),
         "select": (str,),
         "response-timeout": (int, float),
@@ -59,6 +60,18 @@ _SECTIONS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
         "ice-server": (str, list),
     },
 }
+
+
+_PARAMETERS: Final = {
+    "config": "configs",
+    "gpu": "gpu_index",
+    "ice-server": "ice_servers",
+    "out": "out_dir",
+    "property": "conditions",
+    "select": "rule",
+    "tag": "tags",
+}
+"""Keys whose option has a parameter of another name."""
 
 
 def default_files() -> list[Path]:
@@ -89,7 +102,7 @@ def load_defaults(section: str, explicit_file: Path | None = None) -> dict[str, 
         if section != "server":
             merged |= {key: content[key] for key in _SHARED if key in content}
         merged |= content.get(section, {})
-    return {key.replace("-", "_"): value for key, value in merged.items()}
+    return {_PARAMETERS.get(key, key.replace("-", "_")): value for key, value in merged.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

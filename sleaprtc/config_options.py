@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import click
@@ -17,7 +17,31 @@ from .signaling.http import Endpoints, Room
 DEFAULT_WS_URL: Final = "ws://127.0.0.1:8080/"
 DEFAULT_HTTP_URL: Final = "http://127.0.0.1:8001"
 
+if TYPE_CHECKING:
+    from .rtc.engines.base import IceSettings
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@attrs.frozen
+class ConnectionOptions:
+    """How data channels are made.
+
+    Attributes:
+        ice_loopback: Whether 127.0.0.1 takes part in connecting.
+        ice_servers: Own STUN and TURN servers, besides those the signaling server hands out.
+        engine: Which WebRTC engine to use.
+    """
+
+    ice_loopback: bool = False
+    ice_servers: tuple[IceServer, ...] = ()
+    engine: str = "auto"
+
+    def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
+        """Joins these settings with the ICE servers that the signaling server hands out."""
+        from .rtc.engines.base import IceSettings  # commands that make no connection start without it
+
+        return IceSettings((*self.ice_servers, *handed_out), self.ice_loopback)
 
 
 @attrs.frozen
@@ -27,27 +51,29 @@ class PeerOptions:
     Attributes:
         endpoints: The signaling server.
         room: None where neither room nor token was given.
-        ice_loopback: Whether 127.0.0.1 takes part in connecting.
-        ice_servers: Own STUN and TURN servers, besides those the signaling server hands out.
-        engine: Which WebRTC engine to use.
     """
 
     endpoints: Endpoints
     room: Room | None
-    ice_loopback: bool
-    ice_servers: tuple[IceServer, ...]
-    engine: str
+    connection: ConnectionOptions = ConnectionOptions()
 
 
-def config_file_option(section: str, subcommands: Sequence[str] = ()) -> Callable[[Command], Command]:
-    """Adds ``--config-file`` and makes the settings files the options' defaults."""
+def config_file_option(
+    section: str, subcommands: Sequence[tuple[str, ...]] = ()
+) -> Callable[[Command], Command]:
+    """Adds ``--config-file`` and makes the settings files the options' defaults.
+
+    Args:
+        section: Which part of the files holds here.
+        subcommands: Of a group, the paths of its commands, such as ``("room", "create")``.
+    """
 
     def use(context: click.Context, _: click.Parameter, value: Path | None) -> None:
         try:
             defaults = load_defaults(section, value)
         except SleapRTCError as error:
             raise click.UsageError(str(error)) from error
-        context.default_map = {**defaults, **dict.fromkeys(subcommands, defaults)}
+        context.default_map = _default_map(defaults, subcommands)
 
     return click.option(
         "--config-file",
@@ -58,6 +84,19 @@ def config_file_option(section: str, subcommands: Sequence[str] = ()) -> Callabl
         callback=use,
         help="Settings in TOML, read instead of ./sleap-rtc.toml and the user's own.",
     )
+
+
+def _default_map(defaults: dict[str, Any], subcommands: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """Arranges defaults as click looks them up: for a group, below the names of its commands alone."""
+    if not subcommands:
+        return defaults
+    tree: dict[str, Any] = {}
+    for *groups, command in subcommands:
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[command] = defaults
+    return tree
 
 
 _OPTIONS: Final = (
@@ -138,6 +177,17 @@ def peer_options(given: Mapping[str, Any]) -> PeerOptions:
     return PeerOptions(
         endpoints=Endpoints(given["signaling_ws"], given["signaling_http"]),
         room=room_of(given["room"], given["token"]),
+        connection=connection_of(given),
+    )
+
+
+def connection_of(given: Mapping[str, Any]) -> ConnectionOptions:
+    """Gathers what :func:`connection_options` has collected.
+
+    Raises:
+        UsageError: A malformed ICE server.
+    """
+    return ConnectionOptions(
         ice_loopback=given["ice_loopback"],
         ice_servers=tuple(ice_server_of(url) for url in given["ice_servers"]),
         engine=given["engine"],

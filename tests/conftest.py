@@ -105,3 +105,11 @@ async def lab(server: RunningServer, tmp_path: Path) -> Any:
     from .lab import open_lab
 
     return await open_lab(server, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def own_state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keeps what clients remember of their jobs out of the user's own folder."""
+    path = tmp_path_factory.mktemp("client-state")
+    monkeypatch.setenv("SLEAP_RTC_STATE_DIR", str(path))
+    return path

@@ -16,7 +16,7 @@ import numpy as np
 import trio
 
 from sleaprtc.client.train import train_on_a_worker
-from sleaprtc.config_options import PeerOptions
+from sleaprtc.config_options import ConnectionOptions, PeerOptions
 from sleaprtc.errors import TrainerError
 from sleaprtc.protocol.messages import Metadata
 from sleaprtc.signaling.http import Endpoints, open_http
@@ -39,6 +39,7 @@ from sleaprtc.worker.trainers.base import (
 GPU = GpuInfo(
     model="Test GPU", memory_mb=16384, cuda_version="12.4", utilization=0.1, available_memory_mb=14000
 )
+LOOPBACK = ConnectionOptions(ice_loopback=True)
 MODELS = ("base", "centroid", "topdown", "bottomup")
 
 
@@ -142,7 +143,7 @@ class Lab:
 
     @property
     def options(self):
-        return PeerOptions(self.endpoints, self.room, True, (), "auto")
+        return PeerOptions(self.endpoints, self.room, LOOPBACK)
 
     @asynccontextmanager
     async def worker(self, name, trainer=None, *, gpu=GPU, max_jobs=1, read_gpu=None):
@@ -166,9 +167,7 @@ class Lab:
                     jobs_dir=jobs_dir,
                     keep_results_sec=3600,
                     threads_per_job=1,
-                    ice_loopback=True,
-                    ice_servers=(),
-                    engine="auto",
+                    connection=LOOPBACK,
                 ),
             )
             agent = Agent(

@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import attrs
 import click
 
 from ..config_options import (
     config_file_option,
+    connection_of,
     connection_options,
     peer_options,
     room_of,
@@ -27,6 +28,7 @@ from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..signaling.http import Endpoints, open_http
 from .filters import worker_filters
 
+COMMANDS: Final = (("room", "create"), ("workers",), ("train",), ("attach",), ("jobs",))
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -55,7 +57,7 @@ _json_option = click.option(
 
 
 @click.group(context_settings=_HELP)
-@config_file_option("client", subcommands=("workers", "train"))
+@config_file_option("client", subcommands=COMMANDS)
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
 def main(verbose: bool) -> None:
     """Make rooms, find workers, train models."""
@@ -132,12 +134,12 @@ def workers(as_json: bool, **given: Any) -> None:
             for worker in found:
                 print(json.dumps(attrs.asdict(worker)))
         else:
-            from rich.console import Console
+            from .display import print_table, workers_table
 
-            from .display import workers_table
-
-            console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
-            console.print(workers_table(found) if found else "No worker in the room fits.")
+            if found:
+                print_table(workers_table(found))
+            else:
+                print("No worker in the room fits.")
 
     _run(command, as_json)
 
@@ -219,6 +221,53 @@ def train(as_json: bool, **given: Any) -> None:
                 emit=emit,
             )
             await until_interrupted(train_it)
+
+    _run(command, as_json)
+
+
+# --- jobs of before -------------------------------------------------------------------------
+
+
+@main.command(context_settings=_HELP)
+@click.argument("job", metavar="JOB")
+@connection_options
+@_json_option
+def attach(job: str, as_json: bool, **given: Any) -> None:
+    """Take up JOB again: what was missed, how it goes on, and its model.
+
+    JOB is a job's id, or how it begins; `jobs` lists them. Ctrl-C leaves the job running.
+    """
+    from .attach import attach_to_job
+    from .display import open_display
+    from .records import find
+    from .room import until_interrupted
+
+    async def command() -> None:
+        connection = connection_of(given)
+        with open_display(as_json=as_json) as emit:
+            await until_interrupted(
+                functools.partial(attach_to_job, find(job), connection=connection, emit=emit)
+            )
+
+    _run(command, as_json)
+
+
+@main.command(context_settings=_HELP)
+@_json_option
+def jobs(as_json: bool) -> None:
+    """List the jobs that were begun here, the newest first."""
+    from .display import jobs_table, print_table
+    from .records import load_all, public_fields
+
+    async def command() -> None:
+        records = load_all()
+        if as_json:
+            for record in records:
+                print(json.dumps(public_fields(record)))
+        elif records:
+            print_table(jobs_table(records))
+        else:
+            print("No jobs yet.")
 
     _run(command, as_json)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
@@ -42,6 +43,7 @@ from .events import (
     WorkerSummary,
     as_json_object,
 )
+from .records import JobRecord
 
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
 
@@ -89,6 +91,23 @@ def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
             )
         )
     return table
+
+
+def jobs_table(records: list[JobRecord]) -> Table:
+    """Lays out the jobs that were begun here."""
+    table = Table("job", "begun", "dataset", "worker", "state", "models")
+    for record in records:
+        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started_at))
+        dataset = record.dataset.rpartition("/")[2]
+        cells = (record.job_id[:8], begun, dataset, record.worker, record.state, record.out_dir)
+        table.add_row(*(printable(cell) for cell in cells))
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Prints a table on standard output, without wrapping its cells where nobody looks at a terminal."""
+    width = None if sys.stdout.isatty() else 160
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _answers_table(event: Answered) -> Table:
@@ -214,9 +233,8 @@ def show_common(console: Console, event: Event) -> None:
     if isinstance(event, WorkersFound):
         count = len(event.workers)
         names = ", ".join(printable(worker.worker) for worker in event.workers)
-        console.print(
-            f"{count} worker{'' if count == 1 else 's'} in the room: {names or 'none'}.", soft_wrap=True
-        )
+        if count:
+            console.print(f"{count} worker{'s fit' if count > 1 else ' fits'}: {names}.", soft_wrap=True)
     elif isinstance(event, Answered):
         console.print(_answers_table(event))
     elif isinstance(event, Connected):

@@ -91,6 +91,7 @@ class StatusChanged:
     model: str | None = None
     device: str | None = None
     message: str | None = None
+    seq: int | None = None
 
 
 @attrs.frozen

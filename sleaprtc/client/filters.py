@@ -9,7 +9,12 @@ from typing import Any, Final
 
 from ..errors import UsageError
 
-_CONDITION: Final = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*", re.DOTALL)
+_CONDITION: Final = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<)\s*([^<>=!\s].*?)\s*", re.DOTALL)
+_TEXT_PROPERTIES: Final = frozenset(
+    {"cuda_version", "gpu_model", "hostname", "platform", "sleap_version", "status", "user_id"}
+)
+"""Strings in every worker's metadata, even where they look like numbers, as 11.8 does."""
+
 _OPERATORS: Final = {
     ">=": "$gte",
     "<=": "$lte",
@@ -32,11 +37,15 @@ def parse_condition(text: str) -> tuple[str, str, Any]:
     match = _CONDITION.fullmatch(text)
     if match is None or not match[3]:
         raise UsageError(f"{text!r} is no condition; write key=value, or >=, <=, >, <, != in place of =.")
+    return match[1], _OPERATORS[match[2]], _operand(match[1], match[3])
+
+
+def _operand(name: str, text: str) -> Any:
     try:
-        operand = json.loads(match[3])
+        value = json.loads(text)
     except ValueError:
-        operand = match[3]
-    return match[1], _OPERATORS[match[2]], operand
+        return text
+    return text if name in _TEXT_PROPERTIES and not isinstance(value, str) else value
 
 
 def worker_filters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import attrs
 import trio
 
+from ..config_options import ConnectionOptions
 from ..errors import (
     ChannelClosedError,
     JobFailedError,
@@ -30,10 +32,10 @@ from ..protocol.jobs import (
     JobResponse,
     JobStatus,
 )
-from ..rtc.peer import IceSettings, open_peer
+from ..rtc.peer import open_peer
 from ..signaling.link import Link, backoff_delays
 from ..transfer.resuming import ResumingTransfers
-from ..transfer.stream import TransferProgress, open_transfers
+from ..transfer.stream import IncomingFile, TransferProgress, open_transfers
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
 
@@ -43,6 +45,9 @@ SILENCE_SEC: Final = 6.0
 
 ABSENCES_COUNTED: Final = 2
 """How often in a row a silent worker must be missing; once can be its coming back from a lost connection."""
+
+FURTHER_FILE_SEC: Final = 2.0
+"""How soon the next of several files is offered by a worker that doesn't say how many there are."""
 
 CANCEL_WAIT_SEC: Final = 3.0
 LAST_WORD_SEC: Final = 5.0
@@ -91,8 +96,7 @@ class Follower:
         worker_id: Whose job it is now.
         job_id: The client's name for the job.
         files: What to send and where to receive.
-        ice: Called at each connection for how to connect.
-        engine: Which WebRTC engine to use.
+        connection: How to connect.
         emit: Takes what happens.
 
     Attributes:
@@ -107,8 +111,7 @@ class Follower:
         worker_id: str,
         job_id: str,
         files: JobFiles,
-        ice: Callable[[], IceSettings],
-        engine: str,
+        connection: ConnectionOptions,
         emit: Emit,
     ) -> None:
         self._link = link
@@ -116,14 +119,15 @@ class Follower:
         self._worker_id = worker_id
         self._job_id = job_id
         self._files = files
-        self._ice = ice
-        self._engine = engine
+        self._connection = connection
         self._emit = emit
         self._transfers = ResumingTransfers()
         self._last_activity = trio.current_time()
         self._received: list[Path] = []
         self._complete: JobComplete | None = None
         self._completed = trio.Event()
+        self._last_seq = 0
+        self._cancel_on_leave = True
         self._is_over = False  # nothing is left to be done or undone on the worker
         self.has_started = False
 
@@ -141,13 +145,31 @@ class Follower:
             SignalingLostError: The server can't be reached to assign the job.
         """
         await self._link.send_job_message(self._worker_id, JobAssignment(self._job_id))
+        return await self._follow(send_inputs=True, others=others)
+
+    async def run_attached(self, *, after_seq: int, send_inputs: bool) -> JobOutcome:
+        """Follows a job that another process began. Leaving early leaves the job alone.
+
+        Args:
+            after_seq: Statuses up to this one have been seen before.
+            send_inputs: Whether the worker still waits for the dataset.
+
+        Raises:
+            The same as :meth:`run`.
+        """
+        self._last_seq = after_seq
+        self._cancel_on_leave = False
+        return await self._follow(send_inputs=send_inputs, others=())
+
+    async def _follow(self, *, send_inputs: bool, others: Iterable[str]) -> JobOutcome:
         try:
             for other in others:
                 await self._link.send_job_message(other, JobCancel(self._job_id, "assigned_elsewhere"))
             with single_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_connected)
-                    nursery.start_soon(self._send_inputs)
+                    if send_inputs:
+                        nursery.start_soon(self._send_inputs)
                     nursery.start_soon(self._watch_worker)
                     nursery.start_soon(self._read_messages)
                     await self._receive_results()
@@ -158,7 +180,7 @@ class Follower:
                         await self._transfers.wait_disconnected()
                     nursery.cancel_scope.cancel()
         finally:
-            if not self._is_over:
+            if self._cancel_on_leave and not self._is_over:
                 with trio.move_on_after(CANCEL_WAIT_SEC, shield=True):
                     await self._cancel_job()
         return JobOutcome(tuple(self._received), self._complete)
@@ -204,8 +226,8 @@ class Follower:
                         initiator=True,
                         send=self._link.send,
                         incoming=signals,
-                        ice=self._ice(),
-                        engine=self._engine,
+                        ice=self._connection.ice_settings(self._link.ice_servers),
+                        engine=self._connection.engine,
                     ) as peer,
                     open_transfers(peer.channel) as transfers,
                 ):
@@ -246,8 +268,7 @@ class Follower:
         return report
 
     async def _receive_results(self) -> None:
-        while len(self._received) < self._expected_files():
-            incoming = await self._transfers.next_offer()
+        while (incoming := await self._next_result()) is not None:
             if incoming.offer.purpose not in ("model", "predictions"):
                 await incoming.refuse("UNEXPECTED_FILE", "A client takes models and predictions.")
                 continue
@@ -258,9 +279,14 @@ class Follower:
                 continue
             self._received.append(path)
 
-    def _expected_files(self) -> int:
+    async def _next_result(self) -> IncomingFile | None:
+        """Waits for a file; where nobody said how many there are, the last is followed by silence."""
         announced = self._complete.result.file_count if self._complete else None
-        return announced if announced is not None and announced > 0 else 1
+        if announced is not None and len(self._received) >= announced:
+            return None
+        with trio.move_on_after(FURTHER_FILE_SEC if self._received else math.inf):
+            return await self._transfers.next_offer()
+        return None
 
     # --- the worker -------------------------------------------------------------------------
 
@@ -295,6 +321,10 @@ class Follower:
             self._emit(Notice(f"{self._worker_id}: {message.message}"))
 
     def _take_status(self, status: JobStatus) -> None:
+        if status.seq is not None:
+            if status.seq <= self._last_seq:
+                return  # told again to a process that attached
+            self._last_seq = status.seq
         self.has_started |= status.status in ("running", "sending")
         details = status.details
         self._emit(
@@ -310,6 +340,7 @@ class Follower:
                 details.model,
                 details.device,
                 status.message,
+                status.seq,
             )
         )
 

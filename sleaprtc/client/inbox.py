@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import trio
 
 from ..errors import ProtocolError, RefusedError
+from ..jobs.salvage import last_word
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
@@ -62,8 +63,10 @@ class Inbox:
 
     def _sort_job_message(self, message: PeerMessage) -> None:
         try:
-            decoded = decode_job_message(message.payload)
+            decoded: JobMessage | None = decode_job_message(message.payload)
         except ProtocolError:
+            decoded = last_word(message.payload)
+        if decoded is None:
             return  # a newer worker may say what this client doesn't know
         self.last_heard[message.from_peer_id] = trio.current_time()
         self._job_messages_send.send_nowait((message.from_peer_id, decoded))

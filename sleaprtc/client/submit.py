@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
+import time
 import uuid
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,13 +13,13 @@ from typing import Any, Final
 import attrs
 import trio
 
+from ..config_options import ConnectionOptions
 from ..errors import (
     JobFailedError,
     NoWorkerError,
-    StorageError,
-    UsageError,
     WorkerLostError,
 )
+from ..jobs.attaching import attach_digest
 from ..jobs.negotiation import Negotiation, SelectionRule
 from ..protocol.jobs import (
     JobRequest,
@@ -28,21 +28,26 @@ from ..protocol.jobs import (
 )
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..protocol.messages import JSONObject, PeerInfo
-from ..rtc.peer import IceSettings
 from ..signaling.link import Link
-from ..transfer.archive import unpack
 from .dataset import Dataset
 from .events import (
     Answered,
     AnswerSummary,
     Completed,
     Emit,
+    Event,
     WorkerLost,
     WorkersFound,
     WorkerSummary,
 )
 from .follow import Follower, JobFiles, JobOutcome
 from .inbox import Inbox
+from .logbook import Logbook
+from .outcome import finish, make_incoming_dir
+from .records import JobRecord
+
+ATTACH_KEY_BYTES: Final = 16
+"""128 bits: nobody guesses a job's key."""
 
 DISCOVERY_ROUNDS: Final = 3
 """How often workers are sought anew when those chosen vanish before they begin."""
@@ -77,14 +82,6 @@ class TrainingRequest:
     sleap_version: str | None = None
 
 
-@attrs.frozen
-class Connections:
-    """How data channels are made: 127.0.0.1 or not, own ICE servers, engine."""
-
-    ice: IceSettings
-    engine: str
-
-
 def summarize(peer: PeerInfo) -> WorkerSummary:
     """Takes from a worker's metadata what a person wants to see; what has the wrong type is left out."""
     properties = peer.metadata.properties or {}
@@ -113,7 +110,7 @@ class Submission:
         link: The client's place in the room.
         inbox: What arrives in it; its ``run`` is the caller's.
         request: What to train.
-        connections: How to connect.
+        connection: How to connect.
         emit: Takes what happens.
     """
 
@@ -123,15 +120,17 @@ class Submission:
         link: Link,
         inbox: Inbox,
         request: TrainingRequest,
-        connections: Connections,
+        connection: ConnectionOptions,
         emit: Emit,
     ) -> None:
         self._link = link
         self._inbox = inbox
         self._request = request
-        self._connections = connections
+        self._connection = connection
         self._emit = emit
         self.job_id = str(uuid.uuid4())
+        self._logbook: Logbook | None = None
+        self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
 
     async def run(self) -> Completed:
         """Finds a worker, trains, and lays the models into ``out_dir``.
@@ -142,25 +141,41 @@ class Submission:
             TransferError: The dataset or the model didn't get across.
             StorageError: The models can't be written.
         """
-        incoming_dir = _make_incoming_dir(self._request.out_dir)
+        incoming_dir = make_incoming_dir(self._request.out_dir, self.job_id)
         try:
             worker_id, outcome = await self._train_somewhere(incoming_dir)
-            model_dirs = await trio.to_thread.run_sync(_lay_down_models, outcome.files, self._request.out_dir)
+            completed = await finish(self.job_id, worker_id, outcome, self._request.out_dir)
+        except BaseException as error:
+            if self._logbook is not None:
+                self._logbook.fail(error)
+            raise
         finally:
             shutil.rmtree(incoming_dir, ignore_errors=True)
-        result = outcome.complete.result if outcome.complete else None
-        completed = Completed(
-            job_id=self.job_id,
-            worker=worker_id,
-            model_dirs=tuple(str(path) for path in model_dirs),
-            final_loss=result.final_loss if result else None,
-            total_epochs=result.total_epochs if result else None,
-            training_duration_minutes=result.training_duration_minutes if result else None,
-            model_size_mb=result.model_size_mb if result else None,
-            device=result.device if result else None,
-        )
-        self._emit(completed)
+        self._note(completed)
         return completed
+
+    def _note(self, event: Event) -> None:
+        if self._logbook is not None:
+            self._logbook.see(event)
+        self._emit(event)
+
+    def _open_logbook(self, worker_id: str) -> None:
+        request, membership = self._request, self._link.membership
+        self._logbook = Logbook(
+            JobRecord(
+                job_id=self.job_id,
+                attach_key=self._attach_key,
+                worker=worker_id,
+                ws_url=membership.endpoints.ws_url,
+                http_url=membership.endpoints.http_url,
+                room_id=membership.room.room_id,
+                token=membership.room.token,
+                dataset=str(request.dataset.path.absolute()),
+                configs=tuple(str(path.absolute()) for path in request.configs),
+                out_dir=str(request.out_dir.absolute()),
+                started_at=time.time(),
+            )
+        )
 
     async def _train_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
         lost: dict[str, str] = {}
@@ -171,6 +186,7 @@ class Submission:
             others = negotiation.ranked(self._request.rule)[1:]
             while chosen is not None:
                 follower = self._follower(chosen, incoming_dir)
+                self._open_logbook(chosen)
                 try:
                     return chosen, await follower.run(others)
                 except JobFailedError as error:
@@ -189,14 +205,9 @@ class Submission:
             worker_id=worker_id,
             job_id=self.job_id,
             files=JobFiles(self._request.configs, self._request.dataset.path, incoming_dir),
-            ice=self._ice_settings,
-            engine=self._connections.engine,
-            emit=self._emit,
+            connection=self._connection,
+            emit=self._note,
         )
-
-    def _ice_settings(self) -> IceSettings:
-        own = self._connections.ice
-        return IceSettings((*own.servers, *self._link.ice_servers), own.loopback)
 
     # --- who --------------------------------------------------------------------------------
 
@@ -208,12 +219,19 @@ class Submission:
             workers = [worker for worker in workers if worker.worker == self._request.worker]
         self._emit(WorkersFound(tuple(workers)))
         if not workers:
-            kind = "other worker" if lost else "worker"
-            wanted = f" named {self._request.worker}" if self._request.worker else ""
-            raise NoWorkerError(
-                " ".join([*lost.values(), f"There is no {kind}{wanted} in the room that fits the job."])
-            )
+            raise NoWorkerError(" ".join([*lost.values(), await self._why_none(lost)]))
         return workers
+
+    async def _why_none(self, lost: Mapping[str, str]) -> str:
+        """Says who is there, for a person who expected somebody to fit."""
+        peers = await self._link.discover({"role": "worker"})
+        others = [summarize(peer) for peer in peers if peer.peer_id not in lost]
+        if not others:
+            return "There is no other worker in the room." if lost else "There is no worker in the room."
+        present = "; ".join(_in_short(worker) for worker in others)
+        if self._request.worker is not None and all(w.worker != self._request.worker for w in others):
+            return f"There is no worker named {self._request.worker} in the room, but {present}."
+        return f"No worker in the room fits the job. There is {present}."
 
     def _job_request(self) -> JobRequest:
         request = self._request
@@ -226,6 +244,7 @@ class Submission:
                 min_gpu_memory_mb=request.min_gpu_memory_mb, sleap_version=request.sleap_version
             ),
             timeout_ms=round(request.response_timeout_sec * 1000),
+            attach_digest=attach_digest(self._attach_key),
         )
 
     async def _ask(self, worker_ids: list[str]) -> Negotiation:
@@ -277,40 +296,13 @@ def _summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSum
     )
 
 
+def _in_short(worker: WorkerSummary) -> str:
+    memory_mb = worker.gpu_memory_mb
+    parts = [worker.gpu_model, None if memory_mb is None else f"{memory_mb:.0f} MiB", worker.status]
+    return f"{worker.worker} ({', '.join(part for part in parts if part)})"
+
+
 def _in_words(answer: AnswerSummary) -> str:
     if answer.accepted is None:
         return f"{answer.worker} didn't answer"
     return f"{answer.worker} said {answer.reason or 'no'}"
-
-
-def _make_incoming_dir(out_dir: Path) -> Path:
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".incoming-", dir=out_dir))
-    except OSError as error:
-        raise UsageError(f"The models can't be written to {out_dir}: {error.strerror}.") from error
-
-
-def _free_path(wanted: Path) -> Path:
-    """An earlier training's models stay: the next ones get a number."""
-    number, path = 0, wanted
-    while path.exists():
-        number += 1
-        path = wanted.with_name(f"{wanted.name}-{number}")
-    return path
-
-
-def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> list[Path]:
-    laid_down = []
-    for file in files:
-        entries = [file]
-        if zipfile.is_zipfile(file):
-            entries = unpack(file, file.with_name(f"{file.name}.unpacked"))
-        for entry in entries:
-            target = _free_path(out_dir / entry.name)
-            try:
-                entry.rename(target)
-            except OSError as error:
-                raise StorageError(f"{target} can't be written: {error.strerror}.") from error
-            laid_down.append(target)
-    return laid_down

@@ -12,12 +12,11 @@ from ..config_options import PeerOptions
 from ..jobs.negotiation import SelectionRule
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..protocol.messages import JSONObject
-from ..rtc.peer import IceSettings
 from .dataset import Dataset, model_type_of_configs, read_config, read_dataset
 from .events import Completed, Emit, Notice
 from .filters import worker_filters
 from .room import installed_sleap_version, open_room
-from .submit import Connections, Submission, TrainingRequest
+from .submit import Submission, TrainingRequest
 
 
 def _read_inputs(
@@ -82,11 +81,12 @@ async def train_on_a_worker(
         response_timeout_sec=response_timeout_sec,
         sleap_version=installed_sleap_version(),
     )
-    connections = Connections(IceSettings(options.ice_servers, options.ice_loopback), options.engine)
 
     def notice(sentence: str) -> None:
         emit(Notice(sentence))
 
     async with open_room(options.endpoints, options.room, on_change=notice) as (link, inbox):
-        submission = Submission(link=link, inbox=inbox, request=request, connections=connections, emit=emit)
+        submission = Submission(
+            link=link, inbox=inbox, request=request, connection=options.connection, emit=emit
+        )
         return await submission.run()

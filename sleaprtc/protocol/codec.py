@@ -104,6 +104,15 @@ def _strict(kind: type[T], name: str) -> Callable[[Any, Any], T]:
     return structure
 
 
+def _integer(value: Any, _: Any) -> int:
+    """JSON has one kind of number: 25.0 is an integer (RFC 8259, section 6)."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    raise _WrongTypeError("must be an integer")
+
+
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise _WrongTypeError("must be a number")
@@ -118,7 +127,7 @@ def _object(value: Any, _: Any) -> JSONObject:
 
 _converter = cattrs.Converter()
 _converter.register_structure_hook(str, _strict(str, "a string"))
-_converter.register_structure_hook(int, _strict(int, "an integer"))
+_converter.register_structure_hook(int, _integer)
 _converter.register_structure_hook(bool, _strict(bool, "true or false"))
 _converter.register_structure_hook(float, _number)
 
@@ -149,9 +158,24 @@ def _structure_tuple(kind: Any) -> Callable[[Any, Any], tuple[Any, ...]]:
 @_converter.register_structure_hook_factory(attrs.has)
 def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
     structure_fields = make_dict_structure_fn(cls, _converter, **_renames(cls))
+    if cls.__module__ == jobs.__name__:
+        return _without_nulls(cls, structure_fields)
 
     def structure(value: Any, kind: Any) -> Any:
         return structure_fields(_object(value, kind), kind)
+
+    return structure
+
+
+def _without_nulls(cls: type[Any], structure_fields: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Between workers and clients, null in a field that may be left out is the same as leaving it out."""
+    optional = {field.name for field in attrs.fields(cls) if field.default is not attrs.NOTHING}
+
+    def structure(value: Any, kind: Any) -> Any:
+        present = {
+            key: part for key, part in _object(value, kind).items() if part is not None or key not in optional
+        }
+        return structure_fields(present, kind)
 
     return structure
 

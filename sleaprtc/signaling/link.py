@@ -97,6 +97,11 @@ class Link:
         self.ice_servers: tuple[IceServer, ...] = ()
 
     @property
+    def membership(self) -> Membership:
+        """Which room this is, and who this peer is in it."""
+        return self._membership
+
+    @property
     def peer_id(self) -> str:
         """The name that this peer has in the room."""
         return self._membership.peer_id

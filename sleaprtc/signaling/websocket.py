@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import h11
 import trio
 import wsproto.utilities
-from trio_websocket import WebSocketConnection, wrap_client_stream
+from trio_websocket import HandshakeError, WebSocketConnection, wrap_client_stream
 
 from ..errors import SignalingUnreachableError, UsageError
 from ..exception_groups import leaves, single_error
@@ -18,7 +18,7 @@ from ..nurseries import open_outliving_nursery
 from ..protocol.limits import MAX_SERVER_FRAME_BYTES
 
 DISCONNECT_TIMEOUT_SEC: Final = 2.0
-_NO_WEBSOCKET: Final = (h11.ProtocolError, wsproto.utilities.ProtocolError)
+_NO_WEBSOCKET: Final = (HandshakeError, h11.ProtocolError, wsproto.utilities.ProtocolError)
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 

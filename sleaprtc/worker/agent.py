@@ -24,6 +24,7 @@ from ..protocol.jobs import (
     JobStop,
     WorkerInfo,
 )
+from ..protocol.limits import MAX_NAME_CHARS
 from ..protocol.messages import ErrorMessage, Metadata, PeerMessage
 from ..signaling.link import Link
 from ..signaling.session import Inbound
@@ -109,7 +110,7 @@ class Agent:
     def _take(self, message: Inbound, nursery: trio.Nursery) -> None:
         """Acts on one message; whatever waits runs in a task of its own, so that nobody blocks the rest."""
         if isinstance(message, ErrorMessage):
-            _log.info("The signaling server says: %s", message.message)
+            _log.debug("The signaling server says: %s", message.message)
         elif isinstance(message, PeerMessage):
             self._take_job_message(message, nursery)
         else:
@@ -121,7 +122,9 @@ class Agent:
             payload = decode_job_message(message.payload)
         except ProtocolError as error:
             if message.payload.get("app_message_type") != AppError.app_message_type:
-                reply = AppError(error.code, str(error))
+                job_id = message.payload.get("job_id")
+                known = job_id if isinstance(job_id, str) and len(job_id) <= MAX_NAME_CHARS else None
+                reply = AppError(error.code, str(error), job_id=known)
                 nursery.start_soon(self._roster.try_send, client_id, reply)
             return
         if isinstance(payload, JobRequest):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from ..jobs.capacity import AVAILABLE, Capability
+from ..jobs.capacity import AVAILABLE, MAINTENANCE, Capability
 from ..protocol.messages import Metadata
 from .gpu import GpuInfo
 from .trainers.base import TrainerCapabilities
@@ -32,7 +32,7 @@ def worker_metadata(gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int) -
         "cuda_version": gpu.cuda_version,
         "sleap_version": trainer.sleap_version,
         "hostname": socket.gethostname(),
-        "status": AVAILABLE,
+        "status": AVAILABLE if trainer.problem is None else MAINTENANCE,
         "max_concurrent_jobs": max_jobs,
         "supported_models": list(trainer.supported_models),
         "supported_job_types": list(trainer.supported_job_types),
@@ -49,6 +49,7 @@ def introduction(name: str, gpu: GpuInfo, trainer: TrainerCapabilities) -> list[
         lines = [f"Worker {name} without a GPU: {gpu.problem or 'none found'}"]
     if trainer.problem:
         lines.append(f"It can't train: {trainer.problem}")
+        lines.append("Jobs are refused until that is mended, which takes a restart.")
     else:
         models = ", ".join(trainer.supported_models)
         lines.append(f"Trains {models} with sleap-nn {trainer.sleap_version} on {trainer.torch_device}.")

@@ -11,7 +11,7 @@ import click
 import trio
 
 from ..config_options import PeerOptions
-from ..errors import NetworkError, RoomExpiredError, RoomNotFoundError
+from ..errors import NetworkError, RoomExpiredError, RoomNotFoundError, UsageError
 from ..exception_groups import single_error
 from ..signaling.http import Account, Room, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
@@ -69,6 +69,8 @@ async def _work(
 ) -> int:
     read_own_gpu = functools.partial(read_gpu, options.gpu_index)
     gpu = await trio.to_thread.run_sync(read_own_gpu)
+    if options.gpu_index is not None and not gpu.memory_mb:
+        raise UsageError(f"There is no GPU {options.gpu_index}: {gpu.problem or 'none was found.'}")
     trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid)
     capabilities = await trainer.probe()
     for line in introduction(options.name, gpu, capabilities):
@@ -106,9 +108,7 @@ def _settings(options: WorkerOptions, jobs_dir: Path) -> WorkerSettings:
         jobs_dir=jobs_dir,
         keep_results_sec=options.keep_results_sec,
         threads_per_job=options.threads,
-        ice_loopback=options.peer.ice_loopback,
-        ice_servers=options.peer.ice_servers,
-        engine=options.peer.engine,
+        connection=options.peer.connection,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 import trio
 
+from ..config_options import ConnectionOptions
 from ..errors import SleapRTCError, StorageError
 from ..jobs.attaching import may_attach
 from ..jobs.estimate import PastJob
@@ -26,7 +27,7 @@ from ..protocol.jobs import (
     JobMessage,
     JobRequest,
 )
-from ..protocol.messages import Answer, Candidate, IceServer, Offer
+from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
 from ..signaling.link import Link
 from .connection import ClientConnection
@@ -51,17 +52,13 @@ class WorkerSettings:
         jobs_dir: Where jobs keep their files while they run.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         threads_per_job: CPU threads for one training.
-        ice_loopback: Whether 127.0.0.1 takes part in connecting.
-        ice_servers: The owner's own, besides those that the signaling server hands out.
-        engine: Which WebRTC engine to use.
+        connection: How to connect to clients.
     """
 
     jobs_dir: Path
     keep_results_sec: float
     threads_per_job: int
-    ice_loopback: bool
-    ice_servers: tuple[IceServer, ...]
-    engine: str
+    connection: ConnectionOptions
 
 
 class Roster:
@@ -139,14 +136,13 @@ class Roster:
             remote_id=client_id,
             send=self._link.send,
             ice=self._ice_settings,
-            engine=self._settings.engine,
+            engine=self._settings.connection.engine,
         )
         self._connections[client_id] = connection
         return connection
 
     def _ice_settings(self) -> IceSettings:
-        servers = (*self._settings.ice_servers, *self._link.ice_servers)
-        return IceSettings(servers, self._settings.ice_loopback)
+        return self._settings.connection.ice_settings(self._link.ice_servers)
 
     def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection) -> Job:
         async def deliver(message: JobMessage) -> None:

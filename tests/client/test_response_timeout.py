@@ -8,12 +8,12 @@ import trio.testing
 
 from sleaprtc.client.dataset import Dataset
 from sleaprtc.client.events import Answered
-from sleaprtc.client.submit import Connections, Submission, TrainingRequest
+from sleaprtc.client.submit import Submission, TrainingRequest
+from sleaprtc.config_options import ConnectionOptions
 from sleaprtc.errors import NoWorkerError
 from sleaprtc.protocol.jobs import DatasetInfo, JobResponse
 from sleaprtc.protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from sleaprtc.protocol.messages import Metadata, PeerInfo
-from sleaprtc.rtc.peer import IceSettings
 
 
 class Room:
@@ -48,7 +48,7 @@ async def ask(answers, tmp_path):
         link=room,
         inbox=room,
         request=request,
-        connections=Connections(IceSettings(), "auto"),
+        connection=ConnectionOptions(),
         emit=events.append,
     )
     start = trio.current_time()

@@ -1,0 +1,122 @@
+"""Taking up a job that another process of the same client began."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ..config_options import ConnectionOptions
+from ..errors import JobFailedError, WorkerLostError
+from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
+from ..signaling.link import Link
+from .events import Completed, Emit, Event, Notice
+from .follow import Follower, JobFiles
+from .inbox import Inbox
+from .logbook import Logbook
+from .outcome import finish, make_incoming_dir
+from .records import JobRecord
+from .room import open_room
+
+ATTACH_TIMEOUT_SEC: Final = 15.0
+ASK_AGAIN_SEC: Final = 2.0
+"""A worker that has just been restarted may still be on its way back into the room."""
+
+
+async def attach_to_job(
+    record: JobRecord, *, connection: ConnectionOptions, emit: Emit = lambda _: None
+) -> Completed:
+    """Gets what was missed of a job, follows it on, and fetches its model.
+
+    Cancelling this call leaves the job alone.
+
+    Args:
+        record: The job, as :func:`sleaprtc.client.records.find` has it.
+        connection: How to connect; server and room are the record's.
+        emit: Takes what happens.
+
+    Raises:
+        JobFailedError: The job failed, or the worker doesn't know it any more.
+        WorkerLostError: The worker isn't in the room.
+        NetworkError: The server can't be reached.
+        RefusedError: The room is gone.
+        TransferError: The model didn't get across.
+        StorageError: The model can't be written.
+    """
+
+    def notice(sentence: str) -> None:
+        emit(Notice(sentence))
+
+    logbook = Logbook(record)
+
+    def note(event: Event) -> None:
+        logbook.see(event)
+        emit(event)
+
+    async with open_room(record.endpoints, record.room, on_change=notice) as (link, inbox):
+        try:
+            return await _attach(record, link, inbox, connection, note)
+        except JobFailedError as error:
+            logbook.fail(error)
+            raise
+        finally:
+            logbook.detach()
+
+
+async def _attach(
+    record: JobRecord, link: Link, inbox: Inbox, connection: ConnectionOptions, emit: Emit
+) -> Completed:
+    state = await ask_for_state(record, link, inbox, follow=True)
+    if state == "delivered":
+        raise JobFailedError(f"The model was fetched before, into {record.out_dir}.")
+    out_dir = Path(record.out_dir)
+    incoming_dir = make_incoming_dir(out_dir, record.job_id)
+
+    follower = Follower(
+        link=link,
+        inbox=inbox,
+        worker_id=record.worker,
+        job_id=record.job_id,
+        files=JobFiles(tuple(Path(path) for path in record.configs), Path(record.dataset), incoming_dir),
+        connection=connection,
+        emit=emit,
+    )
+    outcome = await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
+    completed = await finish(record.job_id, record.worker, outcome, out_dir)
+    shutil.rmtree(incoming_dir, ignore_errors=True)
+    emit(completed)
+    return completed
+
+
+async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:
+    """Asks the worker for a job's state, taking the job over with ``follow``.
+
+    Returns:
+        ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``.
+
+    Raises:
+        JobFailedError: The job failed, or the worker doesn't know it any more.
+        WorkerLostError: The worker isn't in the room, or doesn't answer.
+    """
+    request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow)
+    with trio.move_on_after(ATTACH_TIMEOUT_SEC):
+        while True:
+            await link.send_job_message(record.worker, request)
+            with trio.move_on_after(ASK_AGAIN_SEC):
+                return await _answer(record, inbox)
+    raise WorkerLostError(f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back.")
+
+
+async def _answer(record: JobRecord, inbox: Inbox) -> str:
+    while True:
+        sender, message = await inbox.next_job_message()
+        if sender != record.worker or message.job_id != record.job_id:
+            continue
+        if isinstance(message, JobAttached):
+            return message.state
+        if isinstance(message, AppError):
+            raise JobFailedError(f"{record.worker} doesn't know this job any more.")
+        if isinstance(message, JobFailed):
+            raise JobFailedError(message.error.message, error_code=message.error.code)

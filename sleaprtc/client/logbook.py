@@ -1,0 +1,63 @@
+"""Keeps a job's record up to date with what happens to it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+import attrs
+
+from ..errors import JobCancelledError, SleapRTCError, StorageError, WorkerLostError
+from .events import Completed, Event, StatusChanged
+from .records import CANCELLED, COMPLETED, FAILED, LOST, JobRecord, save
+
+SAVE_INTERVAL_SEC: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Logbook:
+    """One job's record. That it can't be written costs attaching later, never the job.
+
+    Args:
+        record: As the job begins, or as it was found.
+    """
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        self._saved_at = float("-inf")
+        self._save()
+
+    def see(self, event: Event) -> None:
+        """Takes note of what happens."""
+        if isinstance(event, StatusChanged) and event.seq is not None:
+            self.record = attrs.evolve(self.record, last_seq=max(event.seq, self.record.last_seq))
+            if time.monotonic() - self._saved_at > SAVE_INTERVAL_SEC:
+                self._save()
+        elif isinstance(event, Completed):
+            self._end(COMPLETED, "")
+
+    def fail(self, error: BaseException) -> None:
+        """Takes note of how the job ended without a model."""
+        if isinstance(error, WorkerLostError):
+            self._end(LOST, str(error))
+        elif isinstance(error, SleapRTCError) and not isinstance(error, JobCancelledError):
+            self._end(FAILED, str(error))
+        else:
+            self._end(CANCELLED, "")
+
+    def detach(self) -> None:
+        """Writes down how far the job was seen; it goes on without this process."""
+        self._save()
+
+    def _end(self, state: str, message: str) -> None:
+        self.record = attrs.evolve(self.record, state=state, message=message)
+        self._save()
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        try:
+            save(self.record)
+        except StorageError as error:
+            _log.warning("%s", error)

@@ -1,0 +1,128 @@
+"""What this person's clients know of their jobs: one file a job, with the key to attach to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import platformdirs
+
+from ..errors import StorageError, UsageError
+from ..signaling.http import Endpoints, Room
+
+STATE_DIR_VARIABLE: Final = "SLEAP_RTC_STATE_DIR"
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+LOST: Final = "lost"
+
+
+@attrs.frozen
+class JobRecord:
+    """A job that was assigned to a worker.
+
+    Attributes:
+        attach_key: Whoever has it may take the job over.
+        state: ``running``, ``completed``, ``failed``, ``cancelled`` or ``lost``, as last seen.
+        last_seq: Of the last status that was seen.
+        started_at: Unix epoch seconds.
+        message: How it ended, in a sentence.
+    """
+
+    job_id: str
+    attach_key: str = attrs.field(repr=False)
+    worker: str
+    ws_url: str
+    http_url: str
+    room_id: str
+    token: str = attrs.field(repr=False)
+    dataset: str
+    configs: tuple[str, ...]
+    out_dir: str
+    started_at: float
+    state: str = RUNNING
+    last_seq: int = 0
+    message: str = ""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The signaling server of the job's room."""
+        return Endpoints(self.ws_url, self.http_url)
+
+    @property
+    def room(self) -> Room:
+        """The job's room."""
+        return Room(self.room_id, self.token)
+
+
+def records_dir() -> Path:
+    """Where the files are: below ``$SLEAP_RTC_STATE_DIR``, or the user's state folder."""
+    base = os.environ.get(STATE_DIR_VARIABLE)
+    return (Path(base) if base else platformdirs.user_state_path("sleap-rtc")) / "jobs"
+
+
+def save(record: JobRecord) -> None:
+    """Writes a record, whole or not at all, readable by its owner only.
+
+    Raises:
+        StorageError: The folder can't be written.
+    """
+    directory = records_dir()
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".")  # 0600 by itself
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(attrs.asdict(record), file)
+        Path(temporary).replace(directory / f"{record.job_id}.json")
+    except OSError as error:
+        raise StorageError(f"The job can't be written down in {directory}: {error.strerror}.") from error
+
+
+def load_all() -> list[JobRecord]:
+    """Lists all records, the newest first; files that can't be read are passed over."""
+    records = [record for path in records_dir().glob("*.json") if (record := _load(path)) is not None]
+    return sorted(records, key=lambda record: -record.started_at)
+
+
+def find(job: str) -> JobRecord:
+    """Finds a record by its job's id, or by how that begins.
+
+    Raises:
+        UsageError: There is none, or more than one.
+    """
+    found = [record for record in load_all() if record.job_id.startswith(job)]
+    if not found:
+        raise UsageError(f"No job {job!r} is known here; `sleap-rtc client jobs` lists those that are.")
+    if len(found) > 1:
+        raise UsageError(f"{job!r} fits {len(found)} jobs; write more of the id.")
+    return found[0]
+
+
+def public_fields(record: JobRecord) -> dict[str, Any]:
+    """What may be shown of a record: all but its secrets."""
+    return attrs.asdict(record, filter=lambda field, _: field.name not in ("attach_key", "token"))
+
+
+def forget_older_than(days: float) -> None:
+    """Deletes the records of jobs that ended and were started longer ago."""
+    for record in load_all():
+        if record.state != RUNNING and time.time() - record.started_at > days * 86_400:
+            (records_dir() / f"{record.job_id}.json").unlink(missing_ok=True)
+
+
+def _load(path: Path) -> JobRecord | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        known = {
+            field.name: content[field.name] for field in attrs.fields(JobRecord) if field.name in content
+        }
+        return JobRecord(**{**known, "configs": tuple(known["configs"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

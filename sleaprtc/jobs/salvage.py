@@ -1,0 +1,27 @@
+"""What can be made of a job message that can't be read as it should be."""
+
+from __future__ import annotations
+
+from ..protocol.jobs import JobCancelled, JobComplete, JobError, JobFailed, JobMessage
+from ..protocol.messages import JSONObject
+
+
+def last_word(payload: JSONObject) -> JobMessage | None:
+    """Takes a job's end for one, however the rest of the message is: nobody may wait for it without end."""
+    job_id = payload.get("job_id")
+    if not isinstance(job_id, str):
+        return None
+    kind = payload.get("app_message_type")
+    if kind == JobFailed.app_message_type:
+        return JobFailed(job_id, JobError("UNREADABLE", _failure_sentence(payload)))
+    if kind == JobComplete.app_message_type:
+        return JobComplete(job_id)
+    if kind == JobCancelled.app_message_type:
+        return JobCancelled(job_id)
+    return None
+
+
+def _failure_sentence(payload: JSONObject) -> str:
+    error = payload.get("error")
+    said = error.get("message") if isinstance(error, dict) else error
+    return said if isinstance(said, str) and said else "The worker says that the job failed, but not why."
