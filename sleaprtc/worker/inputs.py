@@ -9,9 +9,18 @@ from typing import Final
 
 import trio
 
-from ..errors import ChannelClosedError, JobFailedError, TransferAbortedError, TransferError
+from ..errors import (
+    ChannelClosedError,
+    InvalidFileNameError,
+    JobFailedError,
+    TransferAbortedError,
+    TransferError,
+)
+from ..protocol.transfer import FileOffer
+from ..transfer.names import checked_name
 from ..transfer.resuming import ResumingTransfers
 from ..transfer.stream import IncomingFile, TransferProgress
+from .cache import DatasetCache
 from .reporter import StatusReporter
 
 CONNECT_WAIT_SEC: Final = 60.0
@@ -26,9 +35,16 @@ _log = logging.getLogger(__name__)
 
 
 async def receive_inputs(
-    job_id: str, job_dir: Path, transfers: ResumingTransfers, reporter: StatusReporter
+    job_id: str,
+    job_dir: Path,
+    transfers: ResumingTransfers,
+    reporter: StatusReporter,
+    cache: DatasetCache | None = None,
 ) -> tuple[Path, tuple[Path, ...]]:
     """Takes configurations until the dataset comes, which is always last.
+
+    A dataset that is in the cache isn't sent again: it's put where it belongs, and accepting it finds it
+    there and verifies it.
 
     Returns:
         The dataset, and the configurations in the order in which they came.
@@ -47,14 +63,27 @@ async def receive_inputs(
             continue
         directory = job_dir / offer.purpose
         directory.mkdir(parents=True, exist_ok=True)
+        if cache is not None and offer.purpose == "dataset":
+            await _fetch(cache, offer, directory)
         try:
             path = await incoming.accept(directory, progress=_receiving(reporter))
         except (ChannelClosedError, TransferAbortedError) as error:
             _log.info("Job %s: %s Waiting for the client.", job_id, error)
             continue
         if offer.purpose == "dataset":
+            if cache is not None:
+                await trio.to_thread.run_sync(cache.add, offer.digest, path)
             return path, tuple(configs.values())
         configs[path.name] = path
+
+
+async def _fetch(cache: DatasetCache, offer: FileOffer, directory: Path) -> None:
+    try:
+        target = directory / checked_name(offer.name)
+    except InvalidFileNameError:
+        return  # accepting it says so to the sender
+    if await trio.to_thread.run_sync(cache.fetch, offer.digest, offer.size_bytes, target):
+        _log.info("%s was here before, and needn't be sent.", target.name)
 
 
 async def _next_offer(transfers: ResumingTransfers) -> IncomingFile:
