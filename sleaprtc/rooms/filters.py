@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -106,21 +107,27 @@ def _same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-def _value_and_items(value: Any) -> Sequence[Any]:
+def _holds_for(value: Any, condition: Condition) -> bool:
     """A comparison with a list holds when it holds for the list or for any of its items."""
-    return (value, *value) if isinstance(value, list) else (value,)
+    if isinstance(value, list):
+        return condition(value) or any(map(condition, value))
+    return condition(value)
 
 
 # --- operators ------------------------------------------------------------------------------
 
 
-def _is_any_of(operands: Collection[Any]) -> Condition:
-    def holds(value: Any) -> bool:
-        return value is not MISSING and any(
-            _same(candidate, operand) for candidate in _value_and_items(value) for operand in operands
-        )
+def _is_any_of(operands: Iterable[Any]) -> Condition:
+    conditions = [_is(operand) for operand in operands]
+    return lambda value: (
+        value is not MISSING and any(_holds_for(value, condition) for condition in conditions)
+    )
 
-    return holds
+
+def _is(operand: Any) -> Condition:
+    if isinstance(operand, str):
+        return partial(operator.eq, operand)  # which no other type of JSON value is equal to
+    return partial(_same, operand)
 
 
 def _negated(condition: Condition) -> Condition:
@@ -129,7 +136,8 @@ def _negated(condition: Condition) -> Condition:
 
 
 def _equals(operand: Any) -> Condition:
-    return _is_any_of((operand,))
+    condition = _is(operand)
+    return lambda value: value is not MISSING and _holds_for(value, condition)
 
 
 def _differs(operand: Any) -> Condition:
@@ -166,9 +174,11 @@ def _ordered(name: str, compare: Callable[[Any, Any], bool]) -> Callable[[Any], 
             comparable = _is_string
         else:
             raise InvalidFilterError(f"The operand of `{name}` must be a number or a string.")
-        return lambda value: any(
-            comparable(candidate) and compare(candidate, operand) for candidate in _value_and_items(value)
-        )
+
+        def condition(value: Any) -> bool:
+            return comparable(value) and compare(value, operand)
+
+        return lambda value: _holds_for(value, condition)
 
     return make_condition
 
