@@ -433,7 +433,7 @@ def report_growth(report: Report, size: Size) -> None:
     for what, per_peer, measure in (
         ("joining", True, join_ours),
         ("discovery", False, discover_ours),
-        ("routing", True, lambda count: route_ours(attrs.evolve(size, messages=4 * count), 1, count)),
+        ("routing", True, lambda count: route_ours(attrs.evolve(size, messages=8 * count), 1, count)),
     ):
         results = alternate(size.runs, {str(count): lambda c=count, m=measure: m(c) for count in counts})  # type: ignore[misc]
         totals = [

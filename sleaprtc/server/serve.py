@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,6 +30,11 @@ logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 """Connections that may wait to be accepted: a laboratory's peers come back at once after a restart."""
+
+GC_THRESHOLDS: Final = (10_000, 10, 10)
+"""When to look for garbage in cycles, as in :func:`gc.set_threshold`. Python's own 700 is less than what one
+round over a few hundred busy connections has alive; at 5,000 peers, half of the processor's time went into
+looking through all of them again and again (docs/performance.md)."""
 
 HTTP_GRACE_SEC: Final = 1.0
 """How long requests that are being answered may still take once the server leaves."""
@@ -88,6 +96,7 @@ async def serve(
     issuer = await trio.to_thread.run_sync(TokenIssuer.from_state_dir, settings.state_dir)
     verifier = issuer.verifier()
     with (
+        _rare_garbage_collection(),
         await _listen(settings.host, settings.ws_port, WS_UNACKNOWLEDGED_SEC) as ws_socket,
         await _listen(settings.host, settings.http_port, HTTP_UNACKNOWLEDGED_SEC) as http_socket,
     ):
@@ -109,6 +118,16 @@ async def serve(
             await hub.drain()
             websockets.cancel()
             http_stop.set()
+
+
+@contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def make_state_dir(state_dir: Path) -> None:

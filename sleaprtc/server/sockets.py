@@ -31,6 +31,10 @@ class PeerStream(trio.abc.HalfCloseableStream):
         """
 
     @abstractmethod
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Waits for something to read; nothing at all means that the other side has ended."""
+
+    @abstractmethod
     def close(self) -> None:
         """Closes the connection."""
 
