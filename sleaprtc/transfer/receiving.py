@@ -24,8 +24,9 @@ from .framing import Receiver, ReceivingAborted, parse_digest
 from .names import checked_name, printable
 from .progress import TransferProgress
 
-WRITE_BYTES: Final = 256 * 1024
-"""Written in one go, in a thread, at least; less at a file's end. At most an acknowledgement's worth."""
+WRITE_BYTES: Final = ACK_INTERVAL_BYTES
+"""Written in one go, in a thread, at least; less at a file's end. An acknowledgement's worth: a hop to a
+thread costs about as much as writing 256 KiB."""
 
 MAX_QUEUED_BYTES: Final = 2 * MAX_UNACKNOWLEDGED_BYTES
 """Bytes that wait for the disk. Above this the channel isn't read."""
