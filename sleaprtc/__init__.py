@@ -145,9 +145,9 @@ def workers(
         SleapRTCError: One of its kinds, with a sentence that says what happened.
     """
     from .client.blocking import run_blocking
+    from .client.events import summarize
     from .client.filters import worker_filters
     from .client.room import open_room
-    from .client.submit import summarize
 
     options = _peer_options(room, token, signaling_ws, signaling_http, None)
 

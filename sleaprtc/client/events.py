@@ -10,6 +10,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
+from ..protocol.messages import PeerInfo
+
 
 @attrs.frozen
 class WorkerSummary:
@@ -22,6 +24,27 @@ class WorkerSummary:
     status: str | None
     supported_models: tuple[str, ...] = ()
     hostname: str | None = None
+
+
+def summarize(peer: PeerInfo) -> WorkerSummary:
+    """Takes from a worker's metadata what a person wants to see; what has the wrong type is left out."""
+    properties = peer.metadata.properties or {}
+
+    def text(key: str) -> str | None:
+        value = properties.get(key)
+        return value if isinstance(value, str) else None
+
+    memory_mb = properties.get("gpu_memory_mb")
+    models = properties.get("supported_models")
+    return WorkerSummary(
+        worker=peer.peer_id,
+        gpu_model=text("gpu_model"),
+        gpu_memory_mb=memory_mb if isinstance(memory_mb, int | float) else None,
+        sleap_version=text("sleap_version"),
+        status=text("status"),
+        supported_models=tuple(m for m in models if isinstance(m, str)) if isinstance(models, list) else (),
+        hostname=text("hostname"),
+    )
 
 
 @attrs.frozen

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import attrs
-import httpx
+import httpcore
 
-from ..errors import InvalidMessageError, SignalingUnreachableError, UsageError
+from ..errors import InvalidMessageError, ProtocolError, SignalingUnreachableError, UsageError
 from ..protocol.codec import decode_json_object
 from ..protocol.messages import JSONObject
 from .refusals import from_http_status
 
 HTTP_TIMEOUT_SEC: Final = 10.0
+_TIMEOUTS: Final = dict.fromkeys(("connect", "read", "write", "pool"), HTTP_TIMEOUT_SEC)
 
 
 @attrs.frozen
@@ -49,12 +51,13 @@ class SignalingHTTP:
     kinds) where it says no.
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, pool: httpcore.AsyncConnectionPool, base_url: str) -> None:
+        self._pool = pool
+        self._base_url = base_url
 
-    async def sign_in(self) -> Account:
-        """Gets an anonymous identity."""
-        answer = await self._post("/anonymous-signin", {})
+    async def sign_in(self, account: Account | None = None) -> Account:
+        """Gets an anonymous identity, or a new token for one that is still valid."""
+        answer = await self._post("/anonymous-signin", {}, account)
         return Account(_text(answer, "username"), _text(answer, "id_token"))
 
     async def create_room(self, account: Account) -> Room:
@@ -71,29 +74,35 @@ class SignalingHTTP:
         await self._post("/delete-peers-and-room", {"room_id": room_id}, account)
 
     async def _post(self, path: str, body: JSONObject, account: Account | None = None) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {account.id_token}"} if account else {}
+        headers: dict[bytes | str, bytes | str] = {"Content-Type": "application/json"}
+        if account:
+            headers["Authorization"] = f"Bearer {account.id_token}"
         try:
-            response = await self._client.post(path, json=body, headers=headers)
-        except httpx.TimeoutException as error:
+            response = await self._pool.request(
+                "POST",
+                self._base_url + path,
+                headers=headers,
+                content=json.dumps(body).encode(),
+                extensions={"timeout": _TIMEOUTS},
+            )
+        except httpcore.TimeoutException as error:
             raise SignalingUnreachableError(
-                f"The signaling server at {self._client.base_url} doesn't answer."
+                f"The signaling server at {self._base_url} doesn't answer."
             ) from error
-        except (httpx.HTTPError, OSError) as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise SignalingUnreachableError(
-                f"The signaling server at {self._client.base_url} can't be reached: "
-                f"{error or type(error).__name__}."
+                f"The signaling server at {self._base_url} can't be reached: {error or type(error).__name__}."
             ) from error
         try:
             answer = decode_json_object(response.content)
-        except Exception as error:
+        except ProtocolError as error:
             raise SignalingUnreachableError(
-                f"What answers at {self._client.base_url} is not a signaling server."
+                f"What answers at {self._base_url} is not a signaling server."
             ) from error
-        if response.is_error:
+        if response.status >= 400:
             message = answer.get("message")
             raise from_http_status(
-                response.status_code,
-                message if isinstance(message, str) else f"HTTP status {response.status_code}.",
+                response.status, message if isinstance(message, str) else f"HTTP status {response.status}."
             )
         return answer
 
@@ -120,8 +129,10 @@ async def open_http(http_url: str) -> AsyncIterator[SignalingHTTP]:
     if not http_url.startswith(("http://", "https://")):
         raise UsageError(f"{http_url!r} is not an address of the form http://HOST:PORT.")
     try:
-        client = httpx.AsyncClient(base_url=http_url, timeout=HTTP_TIMEOUT_SEC, trust_env=False)
-    except (httpx.InvalidURL, ValueError) as error:
+        host = httpcore.URL(http_url).host
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{http_url!r} is not a valid address: {error}.") from error
-    async with client:
-        yield SignalingHTTP(client)
+    if not host:
+        raise UsageError(f"{http_url!r} is not a valid address: it names no host.")
+    async with httpcore.AsyncConnectionPool() as pool:
+        yield SignalingHTTP(pool, http_url.rstrip("/"))
