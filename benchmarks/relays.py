@@ -1,8 +1,8 @@
 """The servers that are measured: ours, and the barest relays on two WebSocket libraries.
 
 ``python -m benchmarks.relays NAME [STATE_DIR]`` prints its port (ours the HTTP port too) and serves until
-it's ended. A bare relay checks nothing: the first message of a connection is its name, every other one goes to
-``to_peer_id``.
+it's ended. A bare relay checks nothing: the first message of a connection is its name, every other one goes
+to ``to_peer_id``.
 """
 
 from __future__ import annotations
