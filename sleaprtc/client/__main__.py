@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -24,11 +25,12 @@ from ..config_options import (
 )
 from ..entrypoint import run
 from ..jobs.negotiation import SelectionRule
+from ..programs import ProgramGroup
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
-from ..signaling.http import Endpoints, open_http
+from ..signaling.http import Endpoints, Room, open_http
 from .filters import worker_filters
 
-COMMANDS: Final = (("room", "create"), ("workers",), ("train",), ("attach",), ("jobs",))
+COMMANDS: Final = (("room", "create"), ("room", "renew"), ("workers",), ("train",), ("attach",), ("jobs",))
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -56,7 +58,7 @@ _json_option = click.option(
 )
 
 
-@click.group(context_settings=_HELP)
+@click.group(cls=ProgramGroup, context_settings=_HELP)
 @config_file_option("client", subcommands=COMMANDS)
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
 def main(verbose: bool) -> None:
@@ -76,6 +78,10 @@ def _run(command: Callable[[], Awaitable[None]], as_json: bool) -> NoReturn:
         print(json.dumps(ended), flush=True)
 
     run(command, on_error=report if as_json else None)
+
+
+def _clock(epoch_sec: float | None) -> str:
+    return "an unknown time" if epoch_sec is None else time.strftime("%H:%M", time.localtime(epoch_sec))
 
 
 def _filters(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,18 +104,44 @@ def room() -> None:
 @server_options
 @_json_option
 def room_create(signaling_ws: str, signaling_http: str, as_json: bool) -> None:
-    """Make a room and print what workers and clients need to join it."""
+    """Make a room and print what workers and clients need to join it.
+
+    It lives for two hours, and for as long as `train` or `attach` runs in it here; `room renew` gives it
+    two more.
+    """
+    from .own_rooms import remember
 
     async def command() -> None:
         async with open_http(signaling_http) as http:
-            made = await http.create_room(await http.sign_in())
+            account = await http.sign_in()
+            made = await http.create_room(account)
+        remember(Endpoints(signaling_ws, signaling_http), made, account)
         if as_json:
             print(json.dumps(attrs.asdict(made)))
             return
         print(f"export SLEAP_RTC_ROOM_ID={made.room_id} SLEAP_RTC_TOKEN={made.token}")
         print(f"export SLEAP_RTC_SIGNALING_WS={signaling_ws} SLEAP_RTC_SIGNALING_HTTP={signaling_http}")
+        print(f"# until {_clock(made.expires_at)}; `room renew` prolongs it")
 
     _run(command, as_json)
+
+
+@room.command("renew")
+@click.argument("room_id", metavar="ROOM", envvar="SLEAP_RTC_ROOM_ID")
+@server_options
+def room_renew(room_id: str, signaling_ws: str, signaling_http: str) -> None:
+    """Give ROOM, made here before, its full time again."""
+    from .own_rooms import known_owner, remember
+
+    async def command() -> None:
+        account = known_owner(room_id, signaling_http)
+        async with open_http(signaling_http) as http:
+            account = await http.sign_in(account)
+            expires_at = await http.renew_room(account, room_id)
+        remember(Endpoints(signaling_ws, signaling_http), Room(room_id, ""), account)
+        print(f"Room {room_id} lives until {_clock(expires_at)}.")
+
+    _run(command, as_json=False)
 
 
 # --- workers --------------------------------------------------------------------------------
@@ -121,8 +153,8 @@ def room_create(signaling_ws: str, signaling_http: str, as_json: bool) -> None:
 @_json_option
 def workers(as_json: bool, **given: Any) -> None:
     """List the workers in the room that fit."""
+    from .events import summarize
     from .room import open_room
-    from .submit import summarize
 
     async def command() -> None:
         filters = _filters(given)

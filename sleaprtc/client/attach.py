@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from .events import Completed, Emit, Event, Notice
 from .follow import Follower, JobFiles
 from .inbox import Inbox
 from .logbook import Logbook
-from .outcome import finish, make_incoming_dir
+from .outcome import discard_incoming, finish, make_incoming_dir
 from .records import JobRecord
 from .room import open_room
 
@@ -85,7 +84,7 @@ async def _attach(
     )
     outcome = await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
     completed = await finish(record.job_id, record.worker, outcome, out_dir)
-    shutil.rmtree(incoming_dir, ignore_errors=True)
+    discard_incoming(incoming_dir)
     emit(completed)
     return completed
 
@@ -103,7 +102,7 @@ async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: 
     request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow)
     with trio.move_on_after(ATTACH_TIMEOUT_SEC):
         while True:
-            await link.send_job_message(record.worker, request)
+            await inbox.send(record.worker, request)
             with trio.move_on_after(ASK_AGAIN_SEC):
                 return await _answer(record, inbox)
     raise WorkerLostError(f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back.")

@@ -18,13 +18,13 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..protocol.limits import MIB
@@ -45,6 +45,10 @@ from .events import (
 )
 from .records import JobRecord
 
+BAR_WIDTH: Final = 20
+NARROW_COLUMNS: Final = 70
+"""Below this width a bar has no room beside what it is about: plain lines say more."""
+
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
 
 
@@ -54,7 +58,9 @@ def printable(text: str) -> str:
 
 
 def _memory(memory_mb: float | None) -> str:
-    return "?" if memory_mb is None else f"{memory_mb:,.0f} MiB"
+    if not memory_mb:
+        return "?" if memory_mb is None else "-"
+    return f"{memory_mb:,.0f} MiB"
 
 
 def _minutes(minutes: float | None) -> str:
@@ -209,6 +215,8 @@ class TerminalDisplay:
         elif isinstance(event, StatusChanged):
             self._show_status(event)
         else:
+            if isinstance(event, Completed) and self._training is not None:
+                self._progress.remove_task(self._training)
             show_common(self._console, event)
 
     def _show_transfer(self, event: Transferred) -> None:
@@ -218,7 +226,14 @@ class TerminalDisplay:
             self._transfers[key] = self._progress.add_task(
                 f"{verb} {printable(event.name)}", total=event.size_bytes, is_transfer=True
             )
-        self._progress.update(self._transfers[key], completed=event.received_bytes)
+        task = self._transfers[key]
+        self._progress.update(task, completed=event.received_bytes)
+        if event.received_bytes >= event.size_bytes:
+            verb = "Sent" if event.direction == "send" else "Received"
+            self._progress.remove_task(self._transfers.pop(key))
+            self._console.print(
+                f"{verb} {printable(event.name)} ({event.size_bytes / MIB:.1f} MiB).", soft_wrap=True
+            )
 
     def _show_status(self, event: StatusChanged) -> None:
         if event.status == "receiving":
@@ -257,21 +272,29 @@ class _AmountColumn(DownloadColumn):
         return Text(f"{task.percentage:.0f} %")
 
 
-class _RateColumn(TransferSpeedColumn):
+class _RateColumn(ProgressColumn):
     """The rate of a transfer; training has none."""
 
     def render(self, task: Task) -> Text:
-        return super().render(task) if task.fields.get("is_transfer") else Text()
+        speed = task.finished_speed or task.speed
+        if not task.fields.get("is_transfer") or speed is None:
+            return Text()
+        return Text(f"{speed / MIB:.1f} MiB/s")
 
 
 def _progress_bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
+        BarColumn(bar_width=BAR_WIDTH),
         _AmountColumn(binary_units=True),
         _RateColumn(),
         TimeRemainingColumn(),
         console=console,
+        expand=True,
     )
 
 
@@ -280,8 +303,7 @@ def open_display(*, as_json: bool) -> Iterator[Emit]:
     """Chooses the display and shows events with it until the block is left."""
     if as_json:
         yield JSONDisplay().show
-    elif sys.stdout.isatty():
-        console = Console(highlight=False, markup=False)
+    elif sys.stdout.isatty() and (console := Console(highlight=False, markup=False)).width >= NARROW_COLUMNS:
         with _progress_bar(console) as progress:
             yield TerminalDisplay(console, progress).show
     else:

@@ -49,6 +49,9 @@ ABSENCES_COUNTED: Final = 2
 FURTHER_FILE_SEC: Final = 2.0
 """How soon the next of several files is offered by a worker that doesn't say how many there are."""
 
+LONG_SILENCE_SEC: Final = 12.0
+"""After which a worker is lost that promised to report every 5 seconds, or whose data channel is gone."""
+
 CANCEL_WAIT_SEC: Final = 3.0
 LAST_WORD_SEC: Final = 5.0
 """How long the model may be here before the worker's own word that the job is complete."""
@@ -58,6 +61,9 @@ LINGER_SEC: Final = 1.0
 
 REFUSAL_WAIT_SEC: Final = 2.0
 """A worker that refuses a file says with `job_failed`, a little later, why the job can't go on."""
+
+NOTICE_DELAY_SEC: Final = 1.0
+"""A worker that ends a job closes its channel: its last word may be on its way."""
 
 MODEL_WAIT_SEC: Final = 120.0
 RECONNECT_SEC: Final = 120.0
@@ -128,11 +134,16 @@ class Follower:
         self._completed = trio.Event()
         self._last_seq = 0
         self._cancel_on_leave = True
+        self._was_connected = False
+        self._promises_statuses = False
         self._is_over = False  # nothing is left to be done or undone on the worker
         self.has_started = False
 
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
-        """Assigns the job and follows it to its end. Leaving early by any way cancels the job on the worker.
+        """Assigns the job and follows it to its end.
+
+        Leaving by any way before the job is complete cancels it on the worker; a model that is complete
+        stays there, to be fetched by attaching.
 
         Args:
             others: Workers that accepted too and are told that the job went elsewhere.
@@ -144,7 +155,7 @@ class Follower:
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
         """
-        await self._link.send_job_message(self._worker_id, JobAssignment(self._job_id))
+        await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
         return await self._follow(send_inputs=True, others=others)
 
     async def run_attached(self, *, after_seq: int, send_inputs: bool) -> JobOutcome:
@@ -164,7 +175,7 @@ class Follower:
     async def _follow(self, *, send_inputs: bool, others: Iterable[str]) -> JobOutcome:
         try:
             for other in others:
-                await self._link.send_job_message(other, JobCancel(self._job_id, "assigned_elsewhere"))
+                await self._inbox.send(other, JobCancel(self._job_id, "assigned_elsewhere"))
             with single_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_connected)
@@ -180,7 +191,7 @@ class Follower:
                         await self._transfers.wait_disconnected()
                     nursery.cancel_scope.cancel()
         finally:
-            if self._cancel_on_leave and not self._is_over:
+            if self._cancel_on_leave and not self._is_over and self._complete is None:
                 with trio.move_on_after(CANCEL_WAIT_SEC, shield=True):
                     await self._cancel_job()
         return JobOutcome(tuple(self._received), self._complete)
@@ -188,7 +199,7 @@ class Follower:
     async def _cancel_job(self) -> None:
         """Tells the worker and waits for its word that nothing is left there."""
         try:
-            await self._link.send_job_message(self._worker_id, JobCancel(self._job_id, "client_left"))
+            await self._inbox.send(self._worker_id, JobCancel(self._job_id, "client_left"))
         except SleapRTCError:
             return
         while True:
@@ -208,6 +219,7 @@ class Follower:
                     return
                 lost_at = trio.current_time()
                 delays = iter(backoff_delays())
+                await trio.sleep(NOTICE_DELAY_SEC)
                 self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))
             except NetworkError as error:
                 if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
@@ -231,7 +243,7 @@ class Follower:
                     ) as peer,
                     open_transfers(peer.channel) as transfers,
                 ):
-                    connected = True
+                    connected = self._was_connected = True
                     self._emit(Connected(self._worker_id))
                     await self._transfers.use_until_closed(transfers)
         except NetworkError:
@@ -243,9 +255,9 @@ class Follower:
             for config in self._files.configs:
                 await self._send_file(config, "config")
             await self._send_file(self._files.dataset, "dataset")
-        except TransferError:
+        except TransferError as error:
             await trio.sleep(REFUSAL_WAIT_SEC)
-            raise
+            raise type(error)(f"{self._worker_id}: {error}") from error
 
     async def _send_file(self, path: Path, purpose: str) -> None:
         await self._transfers.send_file(
@@ -295,7 +307,7 @@ class Follower:
             sender, message = await self._inbox.next_job_message()
             if isinstance(message, JobResponse) and message.accepted and sender != self._worker_id:
                 # An acceptance that came too late: the slot is free again at once.
-                await self._link.send_job_message(sender, JobCancel(message.job_id, "assigned_elsewhere"))
+                await self._inbox.send(sender, JobCancel(message.job_id, "assigned_elsewhere"))
             elif sender == self._worker_id and message.job_id in (None, self._job_id):
                 self._take(message)
 
@@ -360,11 +372,20 @@ class Follower:
             else:
                 absences = 0
             if absences >= ABSENCES_COUNTED or (absences and undelivered):
-                self._is_over = True
-                raise WorkerLostError(
-                    f"{self._worker_id} has left the room"
-                    + (" during training." if self.has_started else " before training began.")
-                )
+                raise self._lost("has left the room")
+            if self._link.is_connected and silence_sec > self._patience_sec():
+                raise self._lost("has fallen silent")
+
+    def _patience_sec(self) -> float:
+        """How long a silence may be: a promise of the worker's counts, and else only a lost data channel."""
+        if self._transfers.is_connected and not self._promises_statuses:
+            return math.inf
+        return LONG_SILENCE_SEC if self._was_connected else math.inf
+
+    def _lost(self, how: str) -> WorkerLostError:
+        self._is_over = True
+        when = "during training" if self.has_started else "before training began"
+        return WorkerLostError(f"{self._worker_id} {how} {when}.")
 
     def _silence_sec(self) -> float:
         heard = self._inbox.last_heard.get(self._worker_id, self._last_activity)
@@ -375,4 +396,8 @@ class Follower:
             peers = await self._link.discover({})
         except SleapRTCError:
             return False  # without the server nobody knows; the data channel tells in its own time
-        return all(peer.peer_id != self._worker_id for peer in peers)
+        for peer in peers:
+            if peer.peer_id == self._worker_id:
+                self._promises_statuses = "status_interval_sec" in (peer.metadata.properties or {})
+                return False
+        return True

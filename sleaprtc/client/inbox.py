@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import trio
@@ -15,12 +16,13 @@ from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMess
 from ..signaling.link import Link
 
 SIGNALS_WAITING: Final = 256
+MESSAGES_WAITING: Final = 4096
 
 Signal: TypeAlias = Offer | Answer | Candidate
 
 
 class Inbox:
-    """Job messages in one queue, WebRTC signals by the peer they come from.
+    """Job messages of the workers that were written to, and WebRTC signals by the peer they come from.
 
     Attributes:
         last_heard: ``trio.current_time()`` of the last message, by peer id.
@@ -29,11 +31,22 @@ class Inbox:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._job_messages_send, self._job_messages = trio.open_memory_channel[tuple[str, JobMessage]](
-            math.inf
+            MESSAGES_WAITING
         )
+        self._partners: set[str] = set()
         self._signals: dict[str, trio.MemorySendChannel[Signal]] = {}
         self.last_heard: dict[str, float] = {}
         self.undeliverable = trio.Event()
+
+    async def send(self, worker_id: str, message: JobMessage) -> None:
+        """Writes to a worker, whose job messages are let in from then on.
+
+        Raises:
+            SignalingLostError: The server can't be reached just now.
+            RefusedError: The server won't have this client back.
+        """
+        self._partners.add(worker_id)
+        await self._link.send_job_message(worker_id, message)
 
     async def next_job_message(self) -> tuple[str, JobMessage]:
         """Waits for the next job message and says whose it is."""
@@ -45,12 +58,13 @@ class Inbox:
         self._signals[peer_id] = send
         return receive
 
-    async def run(self) -> None:
+    async def run(self, on_end: Callable[[str], None]) -> None:
         """Sorts until cancelled, or until the room is gone, which a running job outlives."""
         while True:
             try:
                 message = await self._link.receive()
-            except RefusedError:
+            except RefusedError as error:
+                on_end(f"{error} What runs goes on; its statuses can't be seen any more.")
                 return
             if isinstance(message, ErrorMessage):
                 # It doesn't say which message it is about: whoever waits for a peer looks for it again.
@@ -66,10 +80,11 @@ class Inbox:
             decoded: JobMessage | None = decode_job_message(message.payload)
         except ProtocolError:
             decoded = last_word(message.payload)
-        if decoded is None:
-            return  # a newer worker may say what this client doesn't know
+        if decoded is None or message.from_peer_id not in self._partners:
+            return  # what a newer worker says that this client doesn't know, or a stranger anything
         self.last_heard[message.from_peer_id] = trio.current_time()
-        self._job_messages_send.send_nowait((message.from_peer_id, decoded))
+        with suppress(trio.WouldBlock):  # nobody reads so slowly but a flood's victim
+            self._job_messages_send.send_nowait((message.from_peer_id, decoded))
 
     def _sort_signal(self, signal: Signal) -> None:
         queue = self._signals.get(signal.sender)

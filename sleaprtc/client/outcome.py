@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import time
 from pathlib import Path
+from typing import Final
 
 import trio
 
 from ..errors import StorageError, UsageError
+from ..protocol.limits import MIB
 from ..transfer.archive import unpack
-from .events import Completed
+from .events import Completed, Emit, Notice
 from .follow import JobOutcome
+
+LITTLE_SPACE_MB: Final = 200.0
+LEFTOVER_SEC: Final = 7 * 86_400.0
 
 
 def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
@@ -26,6 +34,26 @@ def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     return incoming_dir
 
 
+def warn_of_little_space(out_dir: Path, emit: Emit) -> None:
+    """Says before the training what would otherwise be said after it."""
+    free_mb = shutil.disk_usage(out_dir).free / MIB
+    if free_mb < LITTLE_SPACE_MB:
+        emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the models may not fit."))
+
+
+def discard_incoming(incoming_dir: Path) -> None:
+    """Removes the folder unless a model lies in it whole, which can't be fetched a second time.
+
+    Folders that were left so, or by processes that were killed, go after a week.
+    """
+    if not any(not path.name.startswith(".") for path in incoming_dir.glob("*") if path.is_file()):
+        shutil.rmtree(incoming_dir, ignore_errors=True)
+    for other in incoming_dir.parent.glob(".incoming-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > LEFTOVER_SEC:
+                shutil.rmtree(other, ignore_errors=True)
+
+
 async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path) -> Completed:
     """Lays the models into ``out_dir`` and says what came of the job.
 
@@ -33,7 +61,13 @@ async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path
         InvalidArchiveError: What came back may not be unpacked.
         StorageError: The models can't be written.
     """
-    model_dirs = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
+    try:
+        model_dirs = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
+    except StorageError as error:
+        kept = ", ".join(str(path) for path in outcome.files)
+        raise StorageError(f"{error} What came from the worker is kept as {kept}.") from error
+    for file in outcome.files:
+        file.unlink(missing_ok=True)
     result = outcome.complete.result if outcome.complete else None
     return Completed(
         job_id=job_id,

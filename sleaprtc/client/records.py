@@ -62,10 +62,15 @@ class JobRecord:
         return Room(self.room_id, self.token)
 
 
-def records_dir() -> Path:
-    """Where the files are: below ``$SLEAP_RTC_STATE_DIR``, or the user's state folder."""
+def state_dir() -> Path:
+    """Where clients keep what they know: ``$SLEAP_RTC_STATE_DIR``, or the user's state folder."""
     base = os.environ.get(STATE_DIR_VARIABLE)
-    return (Path(base) if base else platformdirs.user_state_path("sleap-rtc")) / "jobs"
+    return Path(base) if base else platformdirs.user_state_path("sleap-rtc")
+
+
+def records_dir() -> Path:
+    """Where the records are."""
+    return state_dir() / "jobs"
 
 
 def save(record: JobRecord) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import attrs
 import trio
 
 from ..errors import JobCancelledError, UsageError
@@ -20,7 +21,9 @@ from ..nurseries import open_outliving_nursery
 from ..protocol.messages import Metadata
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
+from ..signaling.own_room import keep_room_open
 from .inbox import Inbox
+from .own_rooms import owner
 
 T = TypeVar("T")
 
@@ -64,6 +67,8 @@ async def open_room(
 ) -> AsyncIterator[tuple[Link, Inbox]]:
     """Signs in, joins, and sorts what arrives until the block is left.
 
+    A room that was made here is kept open meanwhile.
+
     Raises:
         UsageError: No room is given.
         SignalingUnreachableError: The server doesn't answer.
@@ -80,7 +85,11 @@ async def open_room(
             open_outliving_nursery() as nursery,
         ):
             inbox = Inbox(link)
-            nursery.start_soon(inbox.run)
+            nursery.start_soon(inbox.run, on_change)
+            maker = owner(room.room_id, endpoints.http_url)
+            if maker is not None:
+                expiring = attrs.evolve(room, expires_at=link.expires_at)
+                nursery.start_soon(keep_room_open, endpoints, maker, expiring)
             yield link, inbox
 
 

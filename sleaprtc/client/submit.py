@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 import uuid
 from collections.abc import Mapping
@@ -26,8 +25,8 @@ from ..protocol.jobs import (
     JobResponse,
     Requirements,
 )
-from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
-from ..protocol.messages import JSONObject, PeerInfo
+from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
+from ..protocol.messages import JSONObject
 from ..signaling.link import Link
 from .dataset import Dataset
 from .events import (
@@ -39,15 +38,19 @@ from .events import (
     WorkerLost,
     WorkersFound,
     WorkerSummary,
+    summarize,
 )
 from .follow import Follower, JobFiles, JobOutcome
 from .inbox import Inbox
 from .logbook import Logbook
-from .outcome import finish, make_incoming_dir
+from .outcome import discard_incoming, finish, make_incoming_dir, warn_of_little_space
 from .records import JobRecord
 
 ATTACH_KEY_BYTES: Final = 16
 """128 bits: nobody guesses a job's key."""
+
+ASSIGNMENT_MARGIN_SEC: Final = 2.0
+"""A worker that accepts holds its slot for 10 seconds: the assignment has to be there by then."""
 
 DISCOVERY_ROUNDS: Final = 3
 """How often workers are sought anew when those chosen vanish before they begin."""
@@ -80,27 +83,6 @@ class TrainingRequest:
     rule: SelectionRule = SelectionRule.FASTEST
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
     sleap_version: str | None = None
-
-
-def summarize(peer: PeerInfo) -> WorkerSummary:
-    """Takes from a worker's metadata what a person wants to see; what has the wrong type is left out."""
-    properties = peer.metadata.properties or {}
-
-    def text(key: str) -> str | None:
-        value = properties.get(key)
-        return value if isinstance(value, str) else None
-
-    memory_mb = properties.get("gpu_memory_mb")
-    models = properties.get("supported_models")
-    return WorkerSummary(
-        worker=peer.peer_id,
-        gpu_model=text("gpu_model"),
-        gpu_memory_mb=memory_mb if isinstance(memory_mb, int | float) else None,
-        sleap_version=text("sleap_version"),
-        status=text("status"),
-        supported_models=tuple(m for m in models if isinstance(m, str)) if isinstance(models, list) else (),
-        hostname=text("hostname"),
-    )
 
 
 class Submission:
@@ -142,6 +124,7 @@ class Submission:
             StorageError: The models can't be written.
         """
         incoming_dir = make_incoming_dir(self._request.out_dir, self.job_id)
+        warn_of_little_space(self._request.out_dir, self._emit)
         try:
             worker_id, outcome = await self._train_somewhere(incoming_dir)
             completed = await finish(self.job_id, worker_id, outcome, self._request.out_dir)
@@ -150,7 +133,7 @@ class Submission:
                 self._logbook.fail(error)
             raise
         finally:
-            shutil.rmtree(incoming_dir, ignore_errors=True)
+            discard_incoming(incoming_dir)
         self._note(completed)
         return completed
 
@@ -251,12 +234,15 @@ class Submission:
         """Asks all at once and collects answers until everyone has answered or the time is over."""
         negotiation = Negotiation(self.job_id, worker_ids)
         for worker_id in worker_ids:
-            await self._link.send_job_message(worker_id, self._job_request())
-        with trio.move_on_after(self._request.response_timeout_sec):
+            await self._inbox.send(worker_id, self._job_request())
+        with trio.move_on_after(self._request.response_timeout_sec) as waiting:
             while not negotiation.is_complete:
                 sender, message = await self._inbox.next_job_message()
-                if isinstance(message, JobResponse):
-                    negotiation.record(sender, message)
+                if not isinstance(message, JobResponse) or not negotiation.record(sender, message):
+                    continue
+                if message.accepted:
+                    held_until = trio.current_time() + RESERVATION_SEC - ASSIGNMENT_MARGIN_SEC
+                    waiting.deadline = min(waiting.deadline, held_until)
         return negotiation
 
     def _choose(self, negotiation: Negotiation) -> str:

@@ -58,16 +58,17 @@ class TokenIssuer:
                 f"{path} doesn't hold a signing key; move it away to get a new one."
             ) from error
 
-    def issue(self, *, now: float) -> tuple[str, str]:
-        """Makes an account and a token for it.
+    def issue(self, *, now: float, username: str | None = None) -> tuple[str, str]:
+        """Makes a token, for a new account or for one that has proved itself.
 
         Args:
             now: Epoch seconds.
+            username: The account; a new one by default.
 
         Returns:
             The token and the account's name, which is the token's ``sub``.
         """
-        username = str(uuid.uuid4())
+        username = username or str(uuid.uuid4())
         issued_at = int(now)
         claims = {
             "iss": ISSUER,

@@ -131,6 +131,8 @@ class _Negotiation:
         await self._described.wait()
         try:
             async for candidate, mid, index in self.channel.gathered_candidates:
+                if not candidate:
+                    continue  # the end of candidates: others may not know it, and the description has all
                 await self._send(
                     Candidate(
                         sender=self._local_id,

@@ -10,6 +10,7 @@ import click
 import platformdirs
 
 from ..entrypoint import run
+from ..programs import Program
 from ..protocol.limits import ROOM_TTL_SEC
 
 MAX_ROOM_TTL_SEC: Final = 366 * 24 * 60 * 60.0
@@ -22,7 +23,7 @@ def _number(_context: click.Context, _option: click.Parameter, value: float) -> 
     return value
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Program, context_settings={"show_default": True})
 @click.option("--host", default="127.0.0.1", envvar="SLEAP_RTC_HOST", help="Address to listen on.")
 @click.option(
     "--ws-port",

@@ -83,10 +83,14 @@ class HttpApi:
     wall_clock: Callable[[], float]
 
     async def anonymous_signin(self) -> Response:
-        """Makes an account and its id token."""
+        """Makes an account and its id token, or a new token for the account whose valid one is shown."""
         self._limit(self.sign_ins)
         await _body()
-        id_token, username = self.issuer.issue(now=self.wall_clock())
+        try:
+            known: str | None = self._account()
+        except InvalidTokenError:
+            known = None  # signing in needs nothing
+        id_token, username = self.issuer.issue(now=self.wall_clock(), username=known)
         return jsonify({"id_token": id_token, "username": username})
 
     async def create_room(self) -> Response:

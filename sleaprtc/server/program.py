@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from ..folder_lock import lock_folder
 from .serve import serve
 from .settings import ServerSettings
 
@@ -30,7 +31,10 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     stop = trio.Event()
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with (
+        lock_folder(settings.state_dir, "server", "--state-dir"),
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+    ):
         async with trio.open_nursery() as nursery:
             addresses = await nursery.start(partial(serve, settings, stop=stop))
             print(f"ready ws={addresses.ws_url} http={addresses.http_url}", flush=True)

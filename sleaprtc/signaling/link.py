@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -51,13 +50,17 @@ _PASSING: Final = (
 
 @attrs.frozen
 class Membership:
-    """Which room to be in, and as whom."""
+    """Which room to be in, and as whom.
+
+    ``resume_token`` takes this peer's own name back from a connection that the server still holds for alive.
+    """
 
     endpoints: Endpoints
     room: Room
     peer_id: str
     role: str
     metadata: Metadata
+    resume_token: str | None = attrs.field(default=None, repr=False)
 
 
 def merge_metadata(old: Metadata, new: Metadata) -> Metadata:
@@ -90,11 +93,12 @@ class Link:
         self._on_change = on_change
         self._session: Session | None = None
         self._connected = trio.Event()
-        self._resume_token: str | None = None
+        self._resume_token = membership.resume_token
         self._token_is_stale = False
         self._ending: SleapRTCError | None = None
-        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](math.inf)
+        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](0)
         self.ice_servers: tuple[IceServer, ...] = ()
+        self.expires_at: float | None = None
 
     @property
     def membership(self) -> Membership:
@@ -105,6 +109,11 @@ class Link:
     def peer_id(self) -> str:
         """The name that this peer has in the room."""
         return self._membership.peer_id
+
+    @property
+    def resume_token(self) -> str | None:
+        """What takes this peer's name back, from the last registration."""
+        return self._resume_token
 
     @property
     def is_connected(self) -> bool:
@@ -198,11 +207,12 @@ class Link:
             self._session = session
             self._resume_token = session.registration.resume_token
             self.ice_servers = session.registration.ice_servers
+            self.expires_at = session.registration.expires_at
             self._connected.set()
             ready()
             try:
                 while True:
-                    self._inbound_send.send_nowait(await session.receive())
+                    await self._inbound_send.send(await session.receive())
             finally:
                 self._session = None
                 self._connected = trio.Event()

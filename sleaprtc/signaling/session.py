@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeAlias
 
 import trio
@@ -48,6 +47,11 @@ PING_INTERVAL_SEC: Final = 30.0
 PONG_TIMEOUT_SEC: Final = 60.0
 """With the interval before it, a server that is gone without a word is noticed after 90 seconds."""
 
+MESSAGES_WAITING: Final = 4096
+"""What other peers may have said before it is read; a flood beyond that is dropped."""
+
+REQUESTS_WAITING: Final = 16
+
 Inbound: TypeAlias = RoutedMessage | ErrorMessage
 """What a session hands on: messages from other peers, and errors that answer no request of ours."""
 
@@ -62,10 +66,10 @@ class Session:
     def __init__(self, websocket: WebSocketConnection, registration: RegisteredAuth) -> None:
         self.registration = registration
         self._websocket = websocket
-        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](math.inf)
+        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](MESSAGES_WAITING)
         self._answers_send, self._answers = trio.open_memory_channel[
             PeerList | MetadataUpdated | ErrorMessage
-        ](math.inf)
+        ](REQUESTS_WAITING)
         self._request_lock = trio.Lock()
         self._request_pending = False
         self._ending: SleapRTCError | None = None
@@ -157,7 +161,8 @@ class Session:
         elif isinstance(message, ErrorMessage) and self._answers_a_request(message):
             self._answers_send.send_nowait(message)
         elif not isinstance(message, RegisteredAuth):
-            self._inbound_send.send_nowait(message)
+            with suppress(trio.WouldBlock):
+                self._inbound_send.send_nowait(message)
 
     def _answers_a_request(self, error: ErrorMessage) -> bool:
         return self._request_pending and error.code in (InvalidFilterError.code, "TOO_LARGE")

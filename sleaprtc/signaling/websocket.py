@@ -45,8 +45,10 @@ async def _open_stream(
             return stream
         return await trio.open_tcp_stream(host, port)
     except (OSError, trio.BrokenResourceError) as error:
+        first = next(leaves(error.__cause__ or error))
+        why = getattr(first, "strerror", None) or first
         raise SignalingUnreachableError(
-            f"The signaling server at {ws_url} can't be reached: {error.__cause__ or error}."
+            f"The signaling server at {ws_url} can't be reached: {why}."
         ) from error
 
 

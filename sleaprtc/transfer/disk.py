@@ -192,8 +192,9 @@ class PartialFile:
         missing_bytes = self._size_bytes - self.written_bytes
         if missing_bytes and missing_bytes + DISK_RESERVE_BYTES > free_bytes:
             raise StorageError(
-                f"{self.path.name} needs {missing_bytes / MIB:.0f} MiB, "
-                f"and the disk has {free_bytes / MIB:.0f} MiB free."
+                f"{self.path.name} needs {missing_bytes / MIB:.1f} MiB and "
+                f"{DISK_RESERVE_BYTES / MIB:.0f} MiB to spare, "
+                f"and the disk has {free_bytes / MIB:.1f} MiB free."
             )
 
     def write(self, chunks: Iterable[bytes]) -> int:

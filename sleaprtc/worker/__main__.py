@@ -16,6 +16,7 @@ import platformdirs
 from ..config_options import config_file_option, connection_options, peer_options, room_options
 from ..entrypoint import run
 from ..errors import UsageError
+from ..programs import Program
 from .program import WorkerOptions, work
 
 MAX_THREADS_BY_DEFAULT: Final = 8
@@ -38,7 +39,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @config_file_option("worker")
 @room_options
 @connection_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +23,7 @@ from ..protocol.jobs import (
     JobRequest,
     JobResponse,
     JobStop,
+    WorkerHeartbeat,
     WorkerInfo,
 )
 from ..protocol.limits import MAX_NAME_CHARS
@@ -34,6 +36,7 @@ from .history import History
 from .roster import Roster
 from .trainers.base import TrainerCapabilities
 
+HEARTBEAT_INTERVAL_SEC: Final = 30.0
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
 
@@ -86,6 +89,7 @@ class Agent:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_status_true)
             nursery.start_soon(self._roster.serve)
+            nursery.start_soon(self._send_heartbeats)
             try:
                 while True:
                     self._take(await self._link.receive(), nursery)
@@ -174,7 +178,7 @@ class Agent:
         reason = refusal_reason(request, capability(gpu, self._trainer_capabilities), client_version)
         if reason is not None:
             return JobResponse(job_id, accepted=False, reason=reason)
-        if not self._slots.reserve(job_id, client_id, trio.current_time()):
+        if self._roster.has(job_id) or not self._slots.reserve(job_id, client_id, trio.current_time()):
             return JobResponse(job_id, accepted=False, reason=BUSY)
         self._requests[job_id] = request
         self._slots_changed.set()
@@ -214,7 +218,19 @@ class Agent:
             self._slots_changed.set()
         await self._roster.cancel(client_id, job_id)
 
-    # --- status -----------------------------------------------------------------------------
+    # --- signs of life -----------------------------------------------------------------------------
+
+    async def _send_heartbeats(self) -> None:
+        while True:
+            await trio.sleep(HEARTBEAT_INTERVAL_SEC)
+            jobs = self._roster.running()
+            if jobs:
+                gpu = await trio.to_thread.run_sync(self._read_gpu)
+                for job in jobs:
+                    heartbeat = WorkerHeartbeat(
+                        time.time(), self._slots.status, gpu.utilization or 0.0, len(jobs), job.job_id
+                    )
+                    await self._roster.try_send(job.client_id, heartbeat)
 
     async def _keep_status_true(self) -> None:
         """Publishes the status whenever the slots change, by a message or by the end of a reservation."""

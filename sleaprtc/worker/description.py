@@ -6,6 +6,7 @@ import socket
 from typing import Final
 
 from ..jobs.capacity import AVAILABLE, MAINTENANCE, Capability
+from ..protocol.limits import STATUS_INTERVAL_SEC
 from ..protocol.messages import Metadata
 from .gpu import GpuInfo
 from .trainers.base import TrainerCapabilities
@@ -36,6 +37,7 @@ def worker_metadata(gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int) -
         "max_concurrent_jobs": max_jobs,
         "supported_models": list(trainer.supported_models),
         "supported_job_types": list(trainer.supported_job_types),
+        "status_interval_sec": STATUS_INTERVAL_SEC,
     }
     return Metadata(tags, {key: value for key, value in properties.items() if value is not None})
 

@@ -38,8 +38,11 @@ class Job:
         job_dir: A folder of the job's own.
         connection: The data channel to the client, whoever that is at the time.
         notes: The job's page in the journal.
-        deliver: Takes a job message to the client, whenever that is possible.
+        deliver: Takes a job message to a client, whenever that is possible.
         try_send: The same, but drops the message where the client can't be reached just now.
+
+    Attributes:
+        client_id: Who gets statuses and last word; a later process of the same client has another name.
     """
 
     def __init__(
@@ -49,11 +52,12 @@ class Job:
         job_dir: Path,
         connection: ClientConnection,
         notes: JobNotes,
-        deliver: Callable[[JobMessage], Awaitable[None]],
-        try_send: Callable[[JobMessage], Awaitable[None]],
+        deliver: Callable[[str, JobMessage], Awaitable[None]],
+        try_send: Callable[[str, JobMessage], Awaitable[None]],
     ) -> None:
         self.request = request
         self.connection = connection
+        self.client_id = connection.remote_id
         self._job_dir = job_dir
         self._notes = notes
         self._deliver = deliver
@@ -61,17 +65,13 @@ class Job:
         self._stop = trio.Event()
         self._scope = trio.CancelScope()
         self._is_trained = False
+        self._keep = False
         self._ended = trio.Event()
 
     @property
     def job_id(self) -> str:
         """The client's name for the job."""
         return self.request.job_id
-
-    @property
-    def client_id(self) -> str:
-        """Who gets statuses and model."""
-        return self.connection.remote_id
 
     def stop(self) -> None:
         """Ends training early; the best model so far is kept and sent."""
@@ -81,6 +81,7 @@ class Job:
         """Ends the job and waits until nothing of it is left, running or on disk."""
         self._scope.cancel()
         await self._ended.wait()
+        shutil.rmtree(self._job_dir, ignore_errors=True)
 
     async def wait_ended(self) -> None:
         """Waits until the job needs nothing more of this worker, but for a result that nobody fetched."""
@@ -95,9 +96,10 @@ class Job:
             on_trained: Called once, when the job no longer needs its slot: with what came out, or None.
         """
 
-        async def work() -> bool:
+        async def work() -> None:
             finished = await self._train_to_the_end(trainer, thread_count, on_trained)
-            return finished is not None and await self._hand_over(*finished)
+            if finished is not None:
+                await self._hand_over(*finished)
 
         try:
             await self._serve(work)
@@ -107,24 +109,23 @@ class Job:
     async def run_delivery(self, entry: JournalEntry) -> None:
         """Hands over the model of a job that was trained before, as :meth:`run` does at its end."""
 
-        async def work() -> bool:
-            if not isinstance(entry.last_word, JobComplete) or entry.archive is None:
-                return False
-            return await self._hand_over(entry.last_word, entry.archive)
+        async def work() -> None:
+            if isinstance(entry.last_word, JobComplete) and entry.archive is not None:
+                self._keep = True
+                await self._hand_over(entry.last_word, entry.archive)
 
         await self._serve(work)
 
-    async def _serve(self, work: Callable[[], Awaitable[bool]]) -> None:
-        """Works with the connection beside it; keeps the job's folder only where ``work`` returns True."""
-        keep = False
+    async def _serve(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Works with the connection beside it; keeps the job's folder only for a model that waits in it."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.connection.run)
-                    keep = await work()
+                    await work()
                     nursery.cancel_scope.cancel()
         finally:
-            if not keep:
+            if not self._keep:
                 # Synchronous, so that neither cancellation nor shutdown leaves a dataset behind.
                 shutil.rmtree(self._job_dir, ignore_errors=True)
             self._ended.set()
@@ -150,12 +151,13 @@ class Job:
             sentence = "The worker failed unexpectedly; its log says more."
             failed = JobFailed(self.job_id, JobError("INTERNAL", sentence, True))
         else:
+            self._keep = True
             await self._notes.change(COMPLETED, last_word=complete, archive=archive)
             self._mark_trained(on_trained, outcome)
             return complete, archive
         await self._notes.change(FAILED, last_word=failed)
         self._mark_trained(on_trained, None)
-        await self._deliver(failed)
+        await self._deliver(self.client_id, failed)
         return None
 
     async def _train_and_report(self, trainer: Trainer, thread_count: int) -> tuple[TrainingOutcome, Path]:
@@ -175,7 +177,7 @@ class Job:
 
     async def _send_status(self, status: JobStatus) -> None:
         await self._notes.add_status(status)
-        await self._try_send(status)
+        await self._try_send(self.client_id, status)
 
     async def _produce_model(
         self, trainer: Trainer, thread_count: int, reporter: StatusReporter
@@ -202,22 +204,22 @@ class Job:
 
     # --- delivery ---------------------------------------------------------------------------
 
-    async def _hand_over(self, complete: JobComplete, archive: Path) -> bool:
+    async def _hand_over(self, complete: JobComplete, archive: Path) -> None:
         """Sends the model, whether or not the server is there to say so; returns whether to keep it."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._deliver, complete)
+            nursery.start_soon(self._deliver, self.client_id, complete)
             with trio.move_on_after(RESULT_WAIT_SEC):
                 try:
                     await self.connection.transfers.send_file(archive, purpose="model", job_id=self.job_id)
                 except (TransferError, StorageError) as error:
                     _log.warning("Job %s: the model wasn't taken: %s", self.job_id, error)
                 else:
+                    self._keep = False
                     await self._notes.change(DELIVERED)
-                    nursery.cancel_scope.cancel()
-                    return False  # leaving closes the channel: the client sees that we have its last word
+            # Leaving closes the channel, by which the client sees that we have its last word.
             nursery.cancel_scope.cancel()
-        _log.info("Job %s: the model is kept as %s until it is fetched.", self.job_id, archive)
-        return True
+        if self._keep:
+            _log.info("Job %s: the model is kept as %s until it is fetched.", self.job_id, archive)
 
 
 def _remove_all_but(folder: Path, kept: Path) -> None:

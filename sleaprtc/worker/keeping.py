@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import attrs
 
-from ..errors import StorageError
 from ..protocol.jobs import JobError, JobFailed
 from .journal import FAILED, Journal, JournalEntry
 
@@ -19,25 +18,35 @@ JOB_DIR_PREFIX: Final = "job-"
 _log = logging.getLogger(__name__)
 
 
-def lock_work_dir(work_dir: Path) -> TextIO:
-    """Takes the folder for this process, until the returned file is closed.
+class ResumeTokenFile:
+    """What lets a worker that was killed have its name back, while the server still takes it for alive.
 
-    Raises:
-        StorageError: It can't be written, or another worker has it.
+    Args:
+        work_dir: Where the file is.
+        room_id: The token holds in this room only.
+        name: The worker's, likewise.
     """
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        lock = (work_dir / ".lock").open("w")
-    except OSError as error:
-        raise StorageError(f"The work folder {work_dir} can't be written: {error.strerror}.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise StorageError(
-            f"Another worker uses the work folder {work_dir}; give this one its own with --work-dir."
-        ) from error
-    return lock
+
+    def __init__(self, work_dir: Path, room_id: str, name: str) -> None:
+        self._path = work_dir / "resume.json"
+        self._place = [room_id, name]
+
+    def read(self) -> str | None:
+        """The token of this worker's last life, if it was the same worker in the same room."""
+        try:
+            *place, token = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            return None
+        return token if place == self._place and isinstance(token, str) else None
+
+    def write(self, token: str | None) -> None:
+        """Keeps a token, readable by the owner only; without one, or without a disk, nothing is kept."""
+        try:
+            self._path.unlink(missing_ok=True)
+            self._path.touch(mode=0o600)
+            self._path.write_text(json.dumps([*self._place, token]), encoding="utf-8")
+        except OSError as error:
+            _log.warning("The worker's name can't be kept for its next start: %s.", error)
 
 
 def fail_interrupted(journal: Journal) -> list[JournalEntry]:

@@ -13,15 +13,16 @@ import trio
 from ..config_options import PeerOptions
 from ..errors import NetworkError, RoomExpiredError, RoomNotFoundError, UsageError
 from ..exception_groups import single_error
+from ..folder_lock import lock_folder
 from ..signaling.http import Account, Room, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
+from ..signaling.own_room import keep_room_open
 from .agent import Agent
 from .description import introduction, worker_metadata
 from .gpu import read_gpu
 from .history import History
 from .journal import Journal, JournalEntry
-from .keeping import fail_interrupted, lock_work_dir, remove_orphans
-from .own_room import keep_room_open
+from .keeping import ResumeTokenFile, fail_interrupted, remove_orphans
 from .roster import Roster, WorkerSettings
 from .trainers.sleap_nn import SleapNNTrainer
 
@@ -52,7 +53,7 @@ async def work(options: WorkerOptions) -> int:
         NetworkError: The server can't be reached at the start.
         RefusedError: The server doesn't let the worker in, or a room that isn't its own has ended.
     """
-    with lock_work_dir(options.work_dir):
+    with lock_folder(options.work_dir, "worker", "--work-dir"):
         jobs_dir = options.work_dir / "jobs"
         jobs_dir.mkdir(exist_ok=True)
         journal = Journal(options.work_dir / "journal.sqlite3")
@@ -79,8 +80,12 @@ async def _work(
     account, room = await _enter_room(options)
     while True:
         metadata = worker_metadata(gpu, capabilities, options.max_jobs)
-        membership = Membership(options.peer.endpoints, room, options.name, "worker", metadata)
+        token_file = ResumeTokenFile(options.work_dir, room.room_id, options.name)
+        membership = Membership(
+            options.peer.endpoints, room, options.name, "worker", metadata, token_file.read()
+        )
         async with open_link(membership, account, on_change=_say) as link:
+            token_file.write(link.resume_token)
             roster = Roster(
                 link=link,
                 trainer=trainer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import SleapRTCError
+from ..errors import SleapRTCError, StorageError
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobResult, StatusDetails
 from ..protocol.limits import MIB
 from .reporter import StatusReporter
@@ -39,14 +39,11 @@ def _epoch_details(event: EpochEnded) -> StatusDetails:
 
 def failure(job_id: str, error: SleapRTCError) -> JobFailed:
     """Makes the message for a job that ended with one of this package's errors."""
-    return JobFailed(
-        job_id,
-        JobError(
-            getattr(error, "error_code", error.code),
-            str(error),
-            bool(getattr(error, "recoverable", False)),
-        ),
-    )
+    if isinstance(error, StorageError):  # not the job's fault: another worker may have room for it
+        return JobFailed(job_id, JobError(error.code, f"On the worker: {error}", recoverable=True))
+    code = getattr(error, "error_code", error.code)
+    recoverable = bool(getattr(error, "recoverable", False))
+    return JobFailed(job_id, JobError(code, str(error), recoverable))
 
 
 def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobComplete:

@@ -23,9 +23,9 @@ from ..protocol.jobs import (
     JobAttach,
     JobAttached,
     JobCancelled,
-    JobComplete,
     JobMessage,
     JobRequest,
+    JobStatus,
 )
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
@@ -96,6 +96,10 @@ class Roster:
         """Lists the jobs that aren't over, those included that wait for their model to be fetched."""
         return list(self._jobs.values())
 
+    def has(self, job_id: str) -> bool:
+        """Whether a job isn't over yet, be it only that its model waits to be fetched."""
+        return job_id in self._jobs
+
     def of_client(self, job_id: str, client_id: str) -> Job | None:
         """Finds a client's own job."""
         job = self._jobs.get(job_id)
@@ -145,19 +149,13 @@ class Roster:
         return self._settings.connection.ice_settings(self._link.ice_servers)
 
     def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection) -> Job:
-        async def deliver(message: JobMessage) -> None:
-            await self.deliver(connection.remote_id, message)
-
-        async def try_send(message: JobMessage) -> None:
-            await self.try_send(connection.remote_id, message)
-
         return Job(
             request=request,
             job_dir=job_dir,
             connection=connection,
             notes=JobNotes(self._journal, request.job_id),
-            deliver=deliver,
-            try_send=try_send,
+            deliver=self.deliver,
+            try_send=self.try_send,
         )
 
     async def run_new(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
@@ -182,8 +180,8 @@ class Roster:
     def _begin(self, client_id: str, request: JobRequest) -> Path:
         """Gives the job its folder and its page in the journal."""
         earlier = self._journal.find(request.job_id)
-        if earlier is not None and earlier.request.attach_digest != request.attach_digest:
-            raise StorageError("This worker has another job of the same job_id.")
+        if earlier is not None and _is_anothers(earlier, request):
+            raise StorageError("the model of another job with the same job_id waits to be fetched.")
         try:
             job_dir = Path(tempfile.mkdtemp(prefix=JOB_DIR_PREFIX, dir=self._settings.jobs_dir))
         except OSError as error:
@@ -199,7 +197,8 @@ class Roster:
         try:
             await work()
         finally:
-            del self._jobs[job.job_id]
+            if self._jobs.get(job.job_id) is job:
+                del self._jobs[job.job_id]
             self._drop_connection(job.connection)
             _log.info("Job %s of %s has ended.", job.job_id, job.client_id)
 
@@ -226,27 +225,40 @@ class Roster:
         if entry is None or not may_attach(entry.request, request):
             await self.try_send(client_id, _unknown_job(request.job_id))
             return
+        if request.follow:
+            self._admit(client_id, entry, nursery)
         await self.try_send(client_id, JobAttached(entry.job_id, entry.state))
         if not request.follow:
             return
-        self._bind(client_id, entry, nursery)
-        statuses = await trio.to_thread.run_sync(
-            self._journal.statuses_after, entry.job_id, request.after_seq
-        )
-        for status in statuses:
-            await self.try_send(client_id, status)
-        if entry.last_word is not None and (entry.state != COMPLETED):
-            await self.try_send(client_id, entry.last_word)
+        entry = await self._tell_missed(client_id, entry, request.after_seq)
+        # Nothing is awaited since the last look: what is said from here on goes to the new client.
+        job = self._jobs.get(entry.job_id)
+        if job is not None:
+            job.client_id = client_id
+        if entry.last_word is not None:
+            await self.deliver(client_id, entry.last_word)
 
-    def _bind(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
-        """Makes ``client_id`` the one that a job's connection, statuses and last word are for."""
+    async def _tell_missed(self, client_id: str, entry: JournalEntry, seq: int) -> JournalEntry:
+        """Sends the statuses after ``seq`` until there are no more; returns the job as it is then."""
+
+        def look() -> tuple[list[JobStatus], JournalEntry | None]:
+            return self._journal.statuses_after(entry.job_id, seq), self._journal.find(entry.job_id)
+
+        while True:
+            statuses, found = await trio.to_thread.run_sync(look)
+            if not statuses:
+                return found or entry
+            for status in statuses:
+                await self.try_send(client_id, status)
+                seq = max(seq + 1, status.seq or 0)
+
+    def _admit(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
+        """Lets a later process of the client make the job's connection, by which its model goes."""
         job = self._jobs.get(entry.job_id)
         if job is not None:
             self._drop_connection(job.connection)
             job.connection.remote_id = client_id
             self._connections[client_id] = job.connection
-            if isinstance(entry.last_word, JobComplete):
-                nursery.start_soon(self.deliver, client_id, entry.last_word)
         elif entry.state == COMPLETED:
             job = self._new_job(entry.request, entry.directory, self._new_connection(client_id))
             nursery.start_soon(self._run, job, partial(job.run_delivery, entry))
@@ -266,6 +278,12 @@ class Roster:
             except StorageError as error:
                 _log.warning("%s", error)
             await trio.sleep(FORGET_INTERVAL_SEC)
+
+
+def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
+    """Whether a job's model waits for somebody who can't be the one that asks now."""
+    digest = earlier.request.attach_digest
+    return earlier.state == COMPLETED and digest is not None and digest != request.attach_digest
 
 
 def _unknown_job(job_id: str) -> AppError:

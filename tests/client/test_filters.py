@@ -17,6 +17,8 @@ from sleaprtc.errors import UsageError
         ('cuda_version="11.8"', ("cuda_version", "$eq", "11.8")),
         ("gpu_model = NVIDIA RTX 4090", ("gpu_model", "$eq", "NVIDIA RTX 4090")),
         ("a>1", ("a", "$gt", 1)),
+        ("cuda_version>=11.8", ("cuda_version", "$gte", "11.8")),
+        ("sleap_version=0.3", ("sleap_version", "$eq", "0.3")),
         ("a<1", ("a", "$lt", 1)),
     ],
 )
@@ -24,7 +26,7 @@ def test_conditions(text, condition):
     assert parse_condition(text) == condition
 
 
-@pytest.mark.parametrize("text", ["", "gpu", ">=1", "a>=", "a b=1"])
+@pytest.mark.parametrize("text", ["", "gpu", ">=1", "a>=", "a b=1", "a>>3"])
 def test_what_is_no_condition(text):
     with pytest.raises(UsageError, match="no condition"):
         parse_condition(text)

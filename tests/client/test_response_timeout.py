@@ -11,6 +11,7 @@ from sleaprtc.client.events import Answered
 from sleaprtc.client.submit import Submission, TrainingRequest
 from sleaprtc.config_options import ConnectionOptions
 from sleaprtc.errors import NoWorkerError
+from sleaprtc.jobs.negotiation import SelectionRule
 from sleaprtc.protocol.jobs import DatasetInfo, JobResponse
 from sleaprtc.protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from sleaprtc.protocol.messages import Metadata, PeerInfo
@@ -28,7 +29,7 @@ class Room:
     async def discover(self, _):
         return tuple(PeerInfo(name, "worker", Metadata(), 0.0) for name in self.answers)
 
-    async def send_job_message(self, to_peer_id, message):
+    async def send(self, to_peer_id, message):
         self.sent.append((to_peer_id, message))
         self.nursery.start_soon(self._answer, to_peer_id, message.job_id)
 
@@ -74,6 +75,24 @@ async def test_silence_ends_after_five_seconds(autojump_clock, tmp_path):
 async def test_an_answer_after_five_seconds_is_too_late(autojump_clock, tmp_path):
     took_sec, _, answers = await ask({"late": (5.1, True)}, tmp_path)
     assert (took_sec, answers) == (pytest.approx(5), {"late": None})
+
+
+@pytest.mark.trio
+async def test_an_acceptance_is_taken_up_before_its_slot_is_free_again(autojump_clock, tmp_path):
+    """A slot is held for ten seconds, however long the client is willing to wait for the others."""
+    room = Room({"quick": (1, True), "silent": (math.inf, True)})
+    request = TrainingRequest(
+        Dataset(tmp_path / "a.slp", DatasetInfo()), (), {}, tmp_path, {}, response_timeout_sec=60
+    )
+    submission = Submission(
+        link=room, inbox=room, request=request, connection=ConnectionOptions(), emit=lambda _: None
+    )
+    async with trio.open_nursery() as room.nursery:
+        start = trio.current_time()
+        negotiation = await submission._ask(["quick", "silent"])
+        assert trio.current_time() - start < 10
+        assert negotiation.ranked(SelectionRule.FASTEST) == ["quick"]
+        room.nursery.cancel_scope.cancel()
 
 
 @pytest.mark.trio

@@ -8,6 +8,7 @@ from sleaprtc.client.attach import attach_to_job
 from sleaprtc.client.events import StatusChanged
 from sleaprtc.client.records import find, load_all
 from sleaprtc.errors import JobFailedError, UsageError
+from sleaprtc.protocol.jobs import JobRequest
 
 from ..lab import LOOPBACK, NOT_FINITE, ScriptedTrainer, make_labels
 
@@ -140,6 +141,30 @@ async def test_a_job_survives_the_server(start_server, tmp_path, labels):
         await trio.sleep(0.5)
         trainer.go_on.set()
     assert len(results[0].model_dirs) == 1
+
+
+async def test_a_worker_that_ends_keeps_what_nobody_has_fetched(lab, labels, no_farewell):
+    trainer = ScriptedTrainer(hold=True)
+    async with lab.worker("gpu-1", trainer), lab.peer("watcher") as watcher:
+        record = await begin_and_die(lab, labels, trainer)
+        trainer.go_on.set()
+        while await watcher.discover({"properties": {"status": "busy"}}):
+            await trio.sleep(0.02)
+    async with lab.worker("gpu-1"):
+        completed = await attach(record)
+    assert len(completed.model_dirs) == 1
+
+
+async def test_a_job_id_that_is_in_use_harms_nobody(lab, labels, no_farewell):
+    """A model waits; somebody else asks with the same job_id, and the worker goes on for both."""
+    trainer = ScriptedTrainer(hold=True)
+    async with lab.worker("gpu-1", trainer, max_jobs=2), lab.peer("stranger") as stranger:
+        record = await begin_and_die(lab, labels, trainer)
+        await stranger.send_job_message("gpu-1", JobRequest(record.job_id, "training"))
+        message = await stranger.receive()
+        assert message.payload["reason"] == "busy"
+        trainer.go_on.set()
+        assert len((await attach(record)).model_dirs) == 1
 
 
 async def test_what_is_not_known_here():

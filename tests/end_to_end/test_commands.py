@@ -225,3 +225,68 @@ def test_ctrl_c_while_waiting_for_answers_is_130(server_process, room, tmp_path)
             worker.send_signal(signal.SIGCONT)
     assert process.returncode == 130
     assert stderr == "Error: Cancelled.\n"
+
+
+def test_a_room_of_ones_own_can_be_renewed(server_process, tmp_path):
+    state = {"SLEAP_RTC_STATE_DIR": str(tmp_path / "state")}
+    made = json.loads(client(server_process, "room", "create", "--json", **state).stdout)
+    renewed = client(server_process, "room", "renew", made["room_id"], **state)
+    assert renewed.returncode == 0, renewed.stderr
+    assert renewed.stdout.startswith(f"Room {made['room_id']} lives until ")
+    elsewhere = client(server_process, "room", "renew", made["room_id"])
+    assert elsewhere.returncode == 2
+    assert "wasn't made" in elsewhere.stderr
+
+
+def test_the_wrong_port_is_said_to_be_wrong(server_process, room):
+    http_port = server_process.http_url.replace("http://", "ws://")
+    ended = client(server_process, "workers", room=room, SLEAP_RTC_SIGNALING_WS=http_port)
+    assert ended.returncode == 5
+    assert ended.stderr == f"Error: What answers at {http_port} is not a signaling server.\n"
+
+
+def test_settings_reach_every_command(server_process, room, tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text(
+        f'room = "{room["room_id"]}"\ntoken = "{room["token"]}"\n'
+        f'signaling-http = "{server_process.http_url}"\nsignaling-ws = "{server_process.ws_url}"\n'
+        '[client]\nout = "models"\nselect = "soonest"\ntag = ["a"]\nproperty = ["b>=1"]\n'
+    )
+    for command in (["room", "create"], ["workers"], ["jobs"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "sleaprtc.client", "--config-file", str(path), *command],
+            env={key: value for key, value in os.environ.items() if key != "SLEAP_RTC_ROOM_ID"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SEC,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_killed_worker_gets_its_name_back(server_process, room, tmp_path):
+    """Also while the server still holds the old connection for alive, here by a stopped process."""
+    options = ["--name", "phoenix"]
+    with running_worker(server_process, tmp_path / "w", *options, room=room) as (first, _):
+        first.send_signal(signal.SIGSTOP)
+        try:
+            (tmp_path / "v").mkdir()
+            (tmp_path / "v" / "resume.json").write_text((tmp_path / "w" / "resume.json").read_text())
+            with running_worker(server_process, tmp_path / "v", *options, room=room) as (_, said):
+                assert "phoenix is in room" in said
+        finally:
+            first.kill()
+
+
+def test_two_workers_do_not_share_a_folder(server_process, room, tmp_path):
+    with running_worker(server_process, tmp_path / "w", "--name", "a", room=room):
+        second = subprocess.run(
+            [sys.executable, "-m", "sleaprtc.worker", "--name", "b", "--work-dir", str(tmp_path / "w")],
+            env=environment(server_process, room),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SEC,
+            check=False,
+        )
+    assert second.returncode == 1
+    assert "--work-dir" in second.stderr

@@ -1,4 +1,4 @@
-"""A room of the worker's own, kept open for as long as the worker lives."""
+"""A room of one's own, kept open for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 import trio
 
-from ..errors import NetworkError, RateLimitedError
+from ..errors import NetworkError, RateLimitedError, RefusedError
 from ..protocol.limits import ROOM_TTL_SEC
-from ..signaling.http import Account, Endpoints, Room, open_http
+from .http import Account, Endpoints, Room, open_http
 
 RETRY_SEC: Final = 30.0
 
@@ -24,17 +24,20 @@ def seconds_until_renewal(expires_at: float | None, now: float) -> float:
 
 
 async def keep_room_open(endpoints: Endpoints, account: Account, room: Room) -> None:
-    """Renews the room until cancelled.
+    """Renews the room, and the account's token with it, until cancelled or until the server refuses.
 
-    Raises:
-        RefusedError: The server doesn't let the room be renewed: it is gone, or the account is.
+    A room that can't be renewed any more ends in its time, which the server tells everyone in it.
     """
     expires_at = room.expires_at
     while True:
         await trio.sleep(seconds_until_renewal(expires_at, time.time()))
         try:
             async with open_http(endpoints.http_url) as http:
+                account = await http.sign_in(account)
                 expires_at = await http.renew_room(account, room.room_id)
         except (NetworkError, RateLimitedError) as error:
             _log.warning("The room couldn't be renewed: %s", error)
             await trio.sleep(RETRY_SEC)
+        except RefusedError as error:
+            _log.warning("The room can't be renewed any more: %s", error)
+            return

@@ -1,0 +1,37 @@
+"""One process a folder: two that share their state would undo each other's work."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import StorageError
+
+
+@contextmanager
+def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
+    """Makes a folder where needed and holds it for this process until the block is left.
+
+    Args:
+        folder: What to hold.
+        owner: What holds it, as in "another worker", for the sentence.
+        option: By which option another folder can be chosen.
+
+    Raises:
+        StorageError: The folder can't be written, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise StorageError(f"The folder {folder} can't be written: {error.strerror}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(
+                f"Another {owner} uses the folder {folder}; give this one its own with {option}."
+            ) from error
+        yield
