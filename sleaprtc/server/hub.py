@@ -206,8 +206,14 @@ class Hub:
         """Says whether a peer is registered on a connection."""
         return self._registry.is_registered(connection)
 
-    def receive(self, connection: Connection, text: str) -> None:
-        """Acts on one message. Every refusal is told to its sender; no error leaves."""
+    def receive(self, connection: Connection, text: str, now: float) -> None:
+        """Acts on one message. Every refusal is told to its sender; no error leaves.
+
+        Args:
+            connection: The one that it came by.
+            text: The message.
+            now: The time on Trio's clock.
+        """
         self._message_count += 1
         try:
             message = decode_client_message(text)
@@ -215,7 +221,7 @@ class Hub:
                 self._register(connection, message)
                 return
             sender = self._registry.peer_on(connection)
-            effect = answer(sender, message, text, now=trio.current_time())
+            effect = answer(sender, message, text, now=now)
         except SleapRTCError as error:
             self._refuse(connection, error, text)
         else:

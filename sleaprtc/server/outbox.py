@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import trio
+
+Frame: TypeAlias = bytes | memoryview
+"""A frame, or what is left of one."""
 
 
 class Outbox:
@@ -31,15 +36,15 @@ class Outbox:
     def __init__(self, *, max_messages: int, max_bytes: int) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._frames: list[bytes] = []
-        self._rest = b""
+        self._frames: list[Frame] = []
+        self._rest: Frame = b""
         self._bytes = 0
         self._arrival: trio.Event | None = None
         self.closed = False
         self.overflowed = False
         self.close_frame: bytes | None = None
 
-    def put(self, frame: bytes) -> bool:
+    def put(self, frame: Frame) -> bool:
         """Queues a frame, or returns False where it's closed or full; what waits is then given up."""
         if self.closed:
             return False
@@ -52,7 +57,7 @@ class Outbox:
         self._wake()
         return True
 
-    def put_rest(self, rest: bytes) -> None:
+    def put_rest(self, rest: Frame) -> None:
         """Queues the rest of a frame whose beginning is written already, before everything else.
 
         It stays even where the outbox overflows: half a frame would make whatever follows unreadable.
@@ -76,13 +81,13 @@ class Outbox:
         """Says whether nothing waits."""
         return not self._frames and not self._rest
 
-    def take_now(self) -> list[bytes]:
+    def take_now(self) -> list[Frame]:
         """Takes everything that waits, which may be nothing."""
         frames = [self._rest, *self._frames] if self._rest else self._frames
         self._frames, self._rest, self._bytes = [], b"", 0
         return frames
 
-    async def take(self) -> list[bytes]:
+    async def take(self) -> list[Frame]:
         """Waits until there is something, and takes it all; nothing means that the outbox is closed."""
         if self.is_empty() and not self.closed:
             self._arrival = trio.Event()

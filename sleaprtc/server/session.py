@@ -24,7 +24,7 @@ from .frames import (
     encode_text,
 )
 from .hub import Hub
-from .outbox import Outbox
+from .outbox import Frame, Outbox
 from .rate import TokenBucket
 from .settings import ServerSettings
 from .sockets import PeerStream
@@ -162,10 +162,10 @@ class Session:
             self._end(None)
             return False
         if written < len(frame):
-            self._outbox.put_rest(frame[written:])
+            self._outbox.put_rest(memoryview(frame)[written:])
         return True
 
-    async def _write(self, frames: list[bytes]) -> None:
+    async def _write(self, frames: list[Frame]) -> None:
         self._set_deadline(trio.current_time() + self._settings.write_timeout_sec)
         self._writing = True
         for data in _joined(frames):
@@ -232,7 +232,7 @@ class Session:
             elif isinstance(message, bytes):
                 self.deliver(encode_error(InvalidMessageError("Messages are JSON in text frames.")))
             else:
-                self._hub.receive(self, message)
+                self._hub.receive(self, message, now)
         except Exception:
             # A fault of this program: it costs this peer its connection, and nobody else anything.
             logger.exception("A message couldn't be handled.")
@@ -244,15 +244,15 @@ class Session:
             self.close(CloseCode.RATE, "Too many messages.")
 
 
-def _joined(frames: Iterable[bytes]) -> Iterator[bytes]:
-    """Joins frames to pieces of about ``WRITE_BYTES``."""
-    piece: list[bytes] = []
+def _joined(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Joins frames to pieces of about ``WRITE_BYTES``; a large one is a piece by itself."""
+    piece: list[Frame] = []
     size = 0
     for frame in frames:
-        piece.append(frame)
-        size += len(frame)
-        if size >= WRITE_BYTES:
+        if size + len(frame) > WRITE_BYTES and piece:
             yield b"".join(piece)
             piece, size = [], 0
+        piece.append(frame)
+        size += len(frame)
     if piece:
-        yield b"".join(piece)
+        yield piece[0] if len(piece) == 1 else b"".join(piece)

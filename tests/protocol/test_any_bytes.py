@@ -182,3 +182,26 @@ def test_a_list_of_encoded_peers_is_the_list_of_peers(infos: tuple[PeerInfo, ...
 def test_an_error_names_what_is_wrong(text: str, sentence: str) -> None:
     with pytest.raises(ProtocolError, match=sentence):
         codec.decode_client_message(text)
+
+
+def outcome(decode: Callable[[], object]) -> object:
+    """What was decoded, or the error as it's told."""
+    try:
+        return decode()
+    except ProtocolError as error:
+        return type(error), str(error)
+
+
+@given(
+    message=st.fixed_dictionaries(
+        {"type": st.just("peer_message")},
+        optional=dict.fromkeys(
+            ("from_peer_id", "to_peer_id", "payload", "unknown"), values | texts | json_objects
+        ),
+    )
+)
+def test_the_short_way_of_peer_messages_ends_where_the_long_one_does(message: dict[str, Any]) -> None:
+    text = json.dumps(message)
+    assert outcome(lambda: codec.decode_client_message(text)) == outcome(
+        lambda: codec._decode_tagged(codec.decode_json_object(text), "type", codec._CLIENT_MESSAGES)
+    )
