@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,13 @@ def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
         StorageError: The folder can't be written, or another process holds it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageError(f"The folder {folder} can't be written: {error.strerror}.") from error
-    with lock:
+    with os.fdopen(descriptor, "w"):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StorageError(
                 f"Another {owner} uses the folder {folder}; give this one its own with {option}."

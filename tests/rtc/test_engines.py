@@ -93,7 +93,7 @@ async def test_candidates_travel_both_ways_and_stay_on_loopback(pair: tuple[str,
         [description] = [message for message in signaling.messages if isinstance(message, kind)]
         told = [m.candidate for m in signaling.messages if isinstance(m, Candidate) and m.sender == name]
         assert sdp.candidates(description.sdp)
-        assert told[-1] == ""
+        assert "" not in told  # the end of candidates is not in the protocol
         for candidate in (*sdp.candidates(description.sdp), *told[:-1]):
             assert sdp.is_loopback(candidate)
 

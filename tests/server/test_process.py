@@ -200,7 +200,7 @@ def test_a_state_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = fails("--state-dir", str(tmp_path / "file" / "state"))
     assert said.splitlines() == [
-        f"Error: The state folder {tmp_path}/file/state can't be made: Not a directory."
+        f"Error: The folder {tmp_path}/file/state can't be written: Not a directory."
     ]
 
 
