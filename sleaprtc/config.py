@@ -34,6 +34,7 @@ _SECTIONS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
         "max-jobs": (int,),
         "threads": (int,),
         "keep-results": (int, float),
+        "cache-size-mb": (int,),
         "gpu": (int,),
         "trainer-python": (str,),
     },

@@ -17,6 +17,7 @@ from ..config_options import config_file_option, connection_options, peer_option
 from ..entrypoint import run
 from ..errors import UsageError
 from ..programs import Program
+from ..protocol.limits import MIB
 from .program import WorkerOptions, work
 
 MAX_THREADS_BY_DEFAULT: Final = 8
@@ -72,6 +73,15 @@ def _checked_name(name: str) -> str:
     metavar="DAYS",
     help="How long models that nobody fetched are kept.",
 )
+@click.option(
+    "--cache-size-mb",
+    envvar="SLEAP_RTC_CACHE_SIZE_MB",
+    type=click.IntRange(min=0),
+    default=10_240,
+    show_default=True,
+    metavar="MIB",
+    help="Disk for datasets of earlier jobs, which needn't be sent again; 0 keeps none.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
 def main(**given: Any) -> None:
     """Take training jobs from the people in a room.
@@ -107,6 +117,7 @@ def _options(given: Mapping[str, Any]) -> WorkerOptions:
         gpu_index=given["gpu_index"],
         trainer_python=given["trainer_python"],
         keep_results_sec=given["keep_results"] * SECONDS_A_DAY,
+        cache_bytes=given["cache_size_mb"] * MIB,
     )
 
 

@@ -14,6 +14,7 @@ from ..errors import SleapRTCError, StorageError, TransferError
 from ..exception_groups import single_error
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
 from ..transfer.archive import pack_folders
+from .cache import DatasetCache
 from .connection import ClientConnection
 from .inputs import receive_inputs
 from .journal import COMPLETED, DELIVERED, FAILED, TRAINING, JournalEntry
@@ -37,6 +38,7 @@ class Job:
         request: What the client asked for.
         job_dir: A folder of the job's own.
         connection: The data channel to the client, whoever that is at the time.
+        cache: Datasets of earlier jobs, or None where none are kept.
         notes: The job's page in the journal.
         deliver: Takes a job message to a client, whenever that is possible.
         try_send: The same, but drops the message where the client can't be reached just now.
@@ -51,6 +53,7 @@ class Job:
         request: JobRequest,
         job_dir: Path,
         connection: ClientConnection,
+        cache: DatasetCache | None,
         notes: JobNotes,
         deliver: Callable[[str, JobMessage], Awaitable[None]],
         try_send: Callable[[str, JobMessage], Awaitable[None]],
@@ -59,6 +62,7 @@ class Job:
         self.connection = connection
         self.client_id = connection.remote_id
         self._job_dir = job_dir
+        self._cache = cache
         self._notes = notes
         self._deliver = deliver
         self._try_send = try_send
@@ -184,7 +188,7 @@ class Job:
     ) -> tuple[TrainingOutcome, Path]:
         reporter.report("starting", message="Waiting for the client's connection.")
         dataset, configs = await receive_inputs(
-            self.job_id, self._job_dir, self.connection.transfers, reporter
+            self.job_id, self._job_dir, self.connection.transfers, reporter, self._cache
         )
         await self._notes.change(TRAINING)
         work_dir = self._job_dir / "training"

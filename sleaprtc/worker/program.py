@@ -18,6 +18,7 @@ from ..signaling.http import Account, Room, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
 from ..signaling.own_room import keep_room_open
 from .agent import Agent
+from .cache import DatasetCache
 from .description import introduction, worker_metadata
 from .gpu import read_gpu
 from .history import History
@@ -33,6 +34,7 @@ class WorkerOptions:
 
     Attributes:
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
+        cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
     """
 
     peer: PeerOptions
@@ -43,6 +45,7 @@ class WorkerOptions:
     gpu_index: int | None
     trainer_python: Path | None
     keep_results_sec: float
+    cache_bytes: int
 
 
 async def work(options: WorkerOptions) -> int:
@@ -109,11 +112,14 @@ async def _work(
 
 
 def _settings(options: WorkerOptions, jobs_dir: Path) -> WorkerSettings:
+    cache = DatasetCache(options.work_dir / "datasets", options.cache_bytes)
+    cache.clean()
     return WorkerSettings(
         jobs_dir=jobs_dir,
         keep_results_sec=options.keep_results_sec,
         threads_per_job=options.threads,
         connection=options.peer.connection,
+        cache=cache if options.cache_bytes else None,
     )
 
 

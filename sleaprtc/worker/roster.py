@@ -30,6 +30,7 @@ from ..protocol.jobs import (
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
 from ..signaling.link import Link
+from .cache import DatasetCache
 from .connection import ClientConnection
 from .history import History
 from .job import Job
@@ -53,12 +54,14 @@ class WorkerSettings:
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         threads_per_job: CPU threads for one training.
         connection: How to connect to clients.
+        cache: Datasets of earlier jobs, or None where none are kept.
     """
 
     jobs_dir: Path
     keep_results_sec: float
     threads_per_job: int
     connection: ConnectionOptions
+    cache: DatasetCache | None = None
 
 
 class Roster:
@@ -153,6 +156,7 @@ class Roster:
             request=request,
             job_dir=job_dir,
             connection=connection,
+            cache=self._settings.cache,
             notes=JobNotes(self._journal, request.job_id),
             deliver=self.deliver,
             try_send=self.try_send,
