@@ -144,6 +144,13 @@ def _status_sentence(event: StatusChanged) -> str:
     )
 
 
+def _connected_line(event: Connected) -> str:
+    way = {"direct": "directly", "relayed": "through a relay", None: ""}.get(event.path, event.path)
+    engine = f"by {event.engine}" if event.engine else ""
+    details = ", ".join(part for part in (way, engine) if part)
+    return f"Connected to {printable(event.worker)}{f' ({details})' if details else ''}."
+
+
 def _completion_lines(event: Completed) -> list[str]:
     device = f" on {printable(event.device)}" if event.device else ""
     loss = f", loss {_loss(event.final_loss)}" if event.final_loss is not None else ""
@@ -253,7 +260,7 @@ def show_common(console: Console, event: Event) -> None:
     elif isinstance(event, Answered):
         console.print(_answers_table(event))
     elif isinstance(event, Connected):
-        console.print(f"Connected to {printable(event.worker)}.", soft_wrap=True)
+        console.print(_connected_line(event), soft_wrap=True)
     elif isinstance(event, WorkerLost):
         console.print(f"{printable(event.message)} Trying another worker.", soft_wrap=True)
     elif isinstance(event, Notice):

@@ -80,10 +80,17 @@ class Answered:
 
 @attrs.frozen
 class Connected:
-    """There is a data channel to the worker."""
+    """A data channel to the worker is open.
+
+    Attributes:
+        path: ``direct`` or ``relayed`` (by a TURN server), or None where the engine doesn't tell.
+        engine: The WebRTC stack on this side.
+    """
 
     event: ClassVar[str] = "connected"
     worker: str
+    path: str | None = None
+    engine: str | None = None
 
 
 @attrs.frozen

@@ -244,7 +244,8 @@ class Follower:
                     open_transfers(peer.channel) as transfers,
                 ):
                     connected = self._was_connected = True
-                    self._emit(Connected(self._worker_id))
+                    path = None if peer.path is None else peer.path.kind
+                    self._emit(Connected(self._worker_id, path, peer.engine))
                     await self._transfers.use_until_closed(transfers)
         except NetworkError:
             if not connected:
