@@ -1,0 +1,123 @@
+"""A long network path between two loopback ports: every datagram takes its time, and some never arrive."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import re
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+IDLE_SEC = 0.05
+DATAGRAM_BYTES = 2048
+BUFFER_BYTES = 4 * 2**20
+
+_LINE = re.compile(r"a=candidate:[^\\\r\n]*(?:\\r\\n|\r\n)")
+_MESSAGE = re.compile(r'"candidate": ?"[^"]+"')
+_USABLE = re.compile(r"(candidate:\S+ \d+ udp \d+) 127\.0\.0\.1 (\d+) typ host", re.IGNORECASE)
+
+
+class LongPath:
+    """Stands between both sides of any number of connections. Use :func:`open_long_path`.
+
+    Each candidate of one side is told to the other as a port of ours; what comes there goes on to the
+    candidate, from the port that stands for whoever sent it.
+    """
+
+    def __init__(self, rtt_sec: float, loss: float, seed: int) -> None:
+        self._delay_sec = rtt_sec / 2
+        self._loss = loss
+        self._random = random.Random(seed)
+        self._selector = selectors.DefaultSelector()
+        self._stand_ins: dict[int, socket.socket] = {}
+        self._ports: dict[int, int] = {}
+        self._queue: list[tuple[float, int, socket.socket, bytes, int]] = []
+        self._order = itertools.count()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.passed = self.lost = 0
+
+    def rewrite(self, _: str, text: str) -> str | None:
+        """Puts our ports in the candidates' place; takes out what isn't UDP on 127.0.0.1."""
+        if any(not _USABLE.search(message) for message in _MESSAGE.findall(text)):
+            return None
+        text = _LINE.sub(lambda line: line[0] if _USABLE.search(line[0]) else "", text)
+        return _USABLE.sub(
+            lambda match: f"{match[1]} 127.0.0.1 {self._stand_in(int(match[2]))} typ host", text
+        )
+
+    def _stand_in(self, port: int) -> int:
+        """The port that stands for a candidate's."""
+        if port not in self._stand_ins:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
+            sock.setblocking(False)
+            sock.bind(("127.0.0.1", 0))
+            self._stand_ins[port] = sock
+            self._selector.register(sock, selectors.EVENT_READ, port)
+        return int(self._stand_ins[port].getsockname()[1])
+
+    def start(self) -> None:
+        """Begins to carry datagrams."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stops, and frees the ports."""
+        self._ended.set()
+        self._thread.join()
+        for sock in self._stand_ins.values():
+            sock.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            wait_sec = IDLE_SEC
+            if self._queue:
+                wait_sec = min(max(self._queue[0][0] - time.monotonic(), 0), IDLE_SEC)
+            if not self._stand_ins:
+                time.sleep(IDLE_SEC)
+                continue
+            for key, _ in self._selector.select(wait_sec):
+                assert isinstance(key.fileobj, socket.socket)
+                self._read(key.fileobj, key.data)
+            self._send_due()
+
+    def _read(self, sock: socket.socket, port: int) -> None:
+        due_sec = time.monotonic() + self._delay_sec
+        for _ in range(64):
+            try:
+                datagram, (_, source) = sock.recvfrom(DATAGRAM_BYTES)
+            except OSError:
+                return
+            stand_in = self._stand_ins.get(source)
+            if stand_in is None or self._random.random() < self._loss:
+                self.lost += 1
+                continue
+            heapq.heappush(self._queue, (due_sec, next(self._order), stand_in, datagram, port))
+
+    def _send_due(self) -> None:
+        now = time.monotonic()
+        while self._queue and self._queue[0][0] <= now:
+            _, _, sock, datagram, port = heapq.heappop(self._queue)
+            self.passed += 1
+            try:
+                sock.sendto(datagram, ("127.0.0.1", port))
+            except OSError:
+                continue  # nobody is there any more
+
+
+@contextmanager
+def open_long_path(*, rtt_sec: float, loss: float, seed: int = 1) -> Iterator[LongPath]:
+    """Runs a path in a thread for as long as the block."""
+    path = LongPath(rtt_sec, loss, seed)
+    path.start()
+    try:
+        yield path
+    finally:
+        path.end()

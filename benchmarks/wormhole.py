@@ -1,0 +1,103 @@
+"""The same file through magic-wormhole, its mailbox server beside it; for comparison.
+
+Its programs are looked for beside this Python and on PATH (``pip install magic-wormhole
+magic-wormhole-mailbox-server``, best into an environment of its own).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_TIMEOUT_SEC = 20
+TRANSFER_TIMEOUT_SEC = 120
+CODE = "1-benchmark-transfer"
+
+
+def find(name: str) -> str | None:
+    """The path of one of its programs, or None."""
+    return shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+
+
+def is_installed() -> bool:
+    """Whether both of its programs are to be found."""
+    return find("wormhole") is not None and find("twist") is not None
+
+
+@contextmanager
+def open_mailbox() -> Iterator[str]:
+    """Runs a mailbox server on 127.0.0.1; hands out its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [str(find("twist")), "wormhole-mailbox", f"--port=tcp:{port}:interface=127.0.0.1"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(port)
+            yield f"ws://127.0.0.1:{port}/v1"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SEC
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def transfer_sec(mailbox_url: str, path: Path) -> float:
+    """From the first byte in the receiver's folder to the end of both processes."""
+    common = [str(find("wormhole")), "--relay-url", mailbox_url, "--transit-helper", ""]
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        sender = subprocess.Popen(
+            [*common, "send", "--hide-progress", "--no-qr", "--code", CODE, str(path)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        receiver = subprocess.Popen(
+            [*common, "receive", "--hide-progress", "--accept-file", CODE],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            return _time(receiver, Path(folder), path.stat().st_size)
+        finally:
+            for process in (sender, receiver):
+                process.kill()
+                process.wait()
+
+
+def _time(receiver: subprocess.Popen[bytes], folder: Path, size_bytes: int) -> float:
+    deadline = time.monotonic() + TRANSFER_TIMEOUT_SEC
+    started: float | None = None
+    while True:
+        sizes = [entry.stat().st_size for entry in folder.iterdir()]
+        if started is None and any(sizes):
+            started = time.perf_counter()
+        if started is not None and size_bytes in sizes and receiver.poll() is not None:
+            return time.perf_counter() - started
+        if time.monotonic() > deadline or (receiver.poll() is not None and size_bytes not in sizes):
+            raise TimeoutError("magic-wormhole didn't transfer the file")
+        time.sleep(0.005)
