@@ -23,7 +23,7 @@ import attrs
 from . import wormhole
 from .long_path import open_long_path
 from .report import Report, alternate, median_of
-from .sides import Outcome, TransferFailedError, open_pair, run_pair
+from .sides import Outcome, Rewrite, TransferFailedError, open_pair, run_pair
 
 MIB = 2**20
 TIMES = "×"  # noqa: RUF001
@@ -78,17 +78,23 @@ class Bench:
         self._received += 1
         return self._folder / f"received-{self._received}"
 
-    def ours(self, engine: str, path: Path, **options: Any) -> Outcome:
+    def ours(
+        self,
+        engine: str,
+        path: Path,
+        *,
+        times: int = 1,
+        watch: bool = False,
+        receive: dict[str, Any] | None = None,
+        rewrite: Rewrite | None = None,
+    ) -> Outcome:
         """One file over this package, which is gone again afterwards."""
         directory = self.directory()
-        rewrite = options.pop("rewrite", None)
-        times = options.pop("times", 1)
-        receive = options.pop("receive", {})
         common = {"engine": engine, "times": times}
         outcome = run_pair(
             "transfer_ours",
-            send={**common, "path": str(path), "watched": str(directory / "0"), **options},
-            receive={**common, "directory": str(directory), **receive},
+            send={**common, "path": str(path), **({"watched": str(directory / "0")} if watch else {})},
+            receive={**common, "directory": str(directory), **(receive or {})},
             timeout_sec=TIMEOUT_SEC,
             times=times,
             rewrite=rewrite,
@@ -97,9 +103,8 @@ class Bench:
             received.unlink()
         return outcome
 
-    def bare(self, stack: str, size_mib: int, **options: Any) -> Outcome:
+    def bare(self, stack: str, size_mib: int, *, rewrite: Rewrite | None = None, **options: int) -> Outcome:
         """Zeros over a stack without this package."""
-        rewrite = options.pop("rewrite", None)
         same = {"stack": stack, "size_bytes": size_mib * MIB, "message_bytes": MESSAGE_BYTES, **options}
         module = "transfer_tls" if stack == "tls" else "transfer_bare"
         return run_pair(module, send=same, receive=same, timeout_sec=TIMEOUT_SEC, rewrite=rewrite)
@@ -224,7 +229,7 @@ class Bench:
     def progress(self) -> None:
         """What the sender shows beside what the receiver's disk has."""
         for engine in self.engines:
-            outcome = self.ours(engine, self.file(self.sizes.cut_mib))
+            outcome = self.ours(engine, self.file(self.sizes.cut_mib), watch=True)
             ahead = outcome.sender.reports[-1]["ahead_bytes"] / MIB
             self.report.add(f"progress ahead of the receiver's disk, {engine}", ahead, "MiB", at_most=0)
 
