@@ -39,7 +39,7 @@ from ..transfer.stream import IncomingFile, TransferProgress, open_transfers
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
 
-CHECK_INTERVAL_SEC: Final = 2.0
+CHECK_INTERVAL_SEC: Final = 1.0
 SILENCE_SEC: Final = 6.0
 """Workers report every 5 seconds. After a longer silence, the room is asked whether the worker is there."""
 
@@ -49,7 +49,7 @@ ABSENCES_COUNTED: Final = 2
 FURTHER_FILE_SEC: Final = 2.0
 """How soon the next of several files is offered by a worker that doesn't say how many there are."""
 
-LONG_SILENCE_SEC: Final = 12.0
+LONG_SILENCE_SEC: Final = 10.0
 """After which a worker is lost that promised to report every 5 seconds, or whose data channel is gone."""
 
 CANCEL_WAIT_SEC: Final = 3.0

@@ -173,6 +173,9 @@ class Submission:
                 try:
                     return chosen, await follower.run(others)
                 except JobFailedError as error:
+                    if follower.has_started and isinstance(error, WorkerLostError):
+                        way_back = f"When it is back: sleap-rtc client attach {self.job_id[:8]}"
+                        raise WorkerLostError(f"{error} {way_back}") from error
                     if follower.has_started or not _is_worth_another(error):
                         raise
                     lost[chosen] = str(error)
