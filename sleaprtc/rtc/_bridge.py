@@ -125,6 +125,10 @@ class DatagramTransport(asyncio.DatagramTransport):
         self.close()
 
 
+def _number(file: Any) -> int:
+    return file if isinstance(file, int) else int(file.fileno())
+
+
 def _peer_name(sock: socket.socket) -> Any:
     try:
         return sock.getpeername()
@@ -135,12 +139,16 @@ def _peer_name(sock: socket.socket) -> Any:
 class Bridge:
     """Runs asyncio code from Trio. Use :func:`open_bridge`."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Any, nursery: trio.Nursery) -> None:
         self._loop = loop
+        self._nursery = nursery
+        self._readers: dict[int, trio.CancelScope] = {}
         self._context = contextvars.copy_context()  # has trio-asyncio's current loop in it
         self._transports: set[DatagramTransport] = set()
         self._create_stock_endpoint = loop.create_datagram_endpoint
         loop.create_datagram_endpoint = self._create_datagram_endpoint
+        loop.add_reader = self._add_reader
+        loop.remove_reader = self._remove_reader
         # Stacks with threads of their own call from outside of any context; without one, nothing that
         # is called so finds the running loop.
         loop.call_soon_threadsafe = partial(loop.call_soon_threadsafe, context=self._context)
@@ -175,6 +183,29 @@ class Bridge:
         """Closes the sockets that a stack left open."""
         for transport in self._transports:
             transport.close()
+
+    def _add_reader(self, file: Any, callback: Callable[..., object], *args: Any) -> None:
+        """The loop's public method of the same name, which comes back to waiting at once.
+
+        trio-asyncio's own queues a callback behind each wake-up and waits for it, at twice the cost.
+        """
+        self._remove_reader(file)
+        scope = self._readers[_number(file)] = trio.CancelScope()
+        handle = asyncio.Handle(callback, args, self._loop, context=self._context.copy())
+        self._nursery.start_soon(self._read_whenever, file, handle, scope)
+
+    def _remove_reader(self, file: Any) -> bool:
+        """The loop's public method of the same name."""
+        scope = self._readers.pop(_number(file), None)
+        if scope is not None:
+            scope.cancel()
+        return scope is not None
+
+    async def _read_whenever(self, file: Any, handle: asyncio.Handle, scope: trio.CancelScope) -> None:
+        with scope:
+            while not scope.cancel_called:  # the callback may have closed the file
+                await trio.lowlevel.wait_readable(file)
+                handle._run()
 
     async def _create_datagram_endpoint(
         self,
@@ -218,8 +249,8 @@ async def _run_loop(
 ) -> None:
     # Shielded: while the body is cancelled, its cleanup still needs the loop. ``done`` ends it.
     with trio.CancelScope(shield=True):
-        async with trio_asyncio.open_loop() as loop:
-            bridge = Bridge(loop)
+        async with trio_asyncio.open_loop() as loop, open_background_nursery() as nursery:
+            bridge = Bridge(loop, nursery)
             task_status.started(bridge)
             await done.wait()
             bridge.close_sockets()
