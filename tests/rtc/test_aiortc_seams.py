@@ -125,3 +125,16 @@ async def test_lost_packets_are_sent_again() -> None:
         await peer.channel.closed_event.wait()
 
     await run_pair(send, receive, timeout_sec=60)
+
+
+@pytest.mark.trio
+async def test_ice_takes_its_sockets_from_the_loop_s_public_method() -> None:
+    async def look(peer: Peer) -> None:
+        bridge = peer.channel._bridge
+        assert len(bridge._transports) == 1
+        ice = sctp_of(peer).transport.transport.iceGatherer._connection
+        assert {protocol.transport for protocol in ice._protocols} == bridge._transports
+        await peer.channel.send("done")
+        assert await peer.channel.receive() == "done"
+
+    await run_pair(look, look)
