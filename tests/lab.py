@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import attrs
@@ -154,36 +154,36 @@ class Lab:
         membership = Membership(self.endpoints, self.room, name, "worker", metadata)
         jobs_dir = self.tmp_path / name
         jobs_dir.mkdir(exist_ok=True)
-        async with open_link(membership, self.account) as link, trio.open_nursery() as nursery:
-            history = History(self.tmp_path / f"{name}.jsonl")
-            journal = Journal(self.tmp_path / f"{name}.sqlite3")
-            roster = Roster(
-                link=link,
-                trainer=trainer,
-                history=history,
-                journal=journal,
-                interrupted=fail_interrupted(journal),
-                settings=WorkerSettings(
-                    jobs_dir=jobs_dir,
-                    keep_results_sec=3600,
-                    threads_per_job=1,
-                    connection=LOOPBACK,
-                ),
-            )
-            agent = Agent(
-                link=link,
-                roster=roster,
-                trainer_capabilities=capabilities,
-                read_gpu=read_gpu or (lambda: gpu),
-                history=history,
-                max_jobs=max_jobs,
-            )
-            nursery.start_soon(agent.run)
-            agent.jobs_dir = jobs_dir
-            try:
-                yield agent
-            finally:
-                nursery.cancel_scope.cancel()
+        with closing(Journal(self.tmp_path / f"{name}.sqlite3")) as journal:
+            async with open_link(membership, self.account) as link, trio.open_nursery() as nursery:
+                history = History(self.tmp_path / f"{name}.jsonl")
+                roster = Roster(
+                    link=link,
+                    trainer=trainer,
+                    history=history,
+                    journal=journal,
+                    interrupted=fail_interrupted(journal),
+                    settings=WorkerSettings(
+                        jobs_dir=jobs_dir,
+                        keep_results_sec=3600,
+                        threads_per_job=1,
+                        connection=LOOPBACK,
+                    ),
+                )
+                agent = Agent(
+                    link=link,
+                    roster=roster,
+                    trainer_capabilities=capabilities,
+                    read_gpu=read_gpu or (lambda: gpu),
+                    history=history,
+                    max_jobs=max_jobs,
+                )
+                nursery.start_soon(agent.run)
+                agent.jobs_dir = jobs_dir
+                try:
+                    yield agent
+                finally:
+                    nursery.cancel_scope.cancel()
 
     @asynccontextmanager
     async def peer(self, name, role="client", **properties):
