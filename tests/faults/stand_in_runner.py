@@ -1,0 +1,64 @@
+"""Stands in for sleap-nn in the worker's runner: its "model" can be told from the dataset alone.
+
+Everything else of the runner is the real one: its talk with the worker, and how it ends with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sleaprtc.worker.trainers import runner
+
+EPOCH_SEC = 0.2
+SMALLEST_MODEL_BYTES = 100_000
+LARGEST_MODEL_BYTES = 20_000_000
+
+
+def model_bytes(dataset: Path) -> bytes:
+    """What training on these labels gives: 0.1 to 20 MB that depend on every byte of them."""
+    digest = hashlib.sha256(dataset.read_bytes()).hexdigest()
+    rng = random.Random(digest)
+    # small models more often than large ones
+    spread = (LARGEST_MODEL_BYTES - SMALLEST_MODEL_BYTES) * rng.random() ** 3
+    return rng.randbytes(SMALLEST_MODEL_BYTES + int(spread))
+
+
+def probe(_task: Mapping[str, Any], parent: runner.Parent) -> None:
+    parent.tell("installed", versions={"sleap-nn": "0.3.5", "torch": "2.0"})
+    parent.tell("device", device="cpu")
+
+
+def train(task: Mapping[str, Any], parent: runner.Parent) -> None:
+    plan = task["models"][0]
+    head, epochs = plan["head"], plan["config"]["trainer_config"]["max_epochs"]
+    parent.tell("stage", stage="training", model=head, message="Training")
+    for epoch in range(1, epochs + 1):
+        parent.stop_requested.wait(EPOCH_SEC)
+        parent.tell(
+            "epoch",
+            model=head,
+            epoch=epoch,
+            total_epochs=epochs,
+            train_loss=1 / epoch,
+            val_loss=1 / epoch,
+            device="cpu",
+            elapsed_sec=epoch * EPOCH_SEC,
+        )
+        if parent.stop_requested.is_set():
+            break
+    folder = Path("models") / head
+    folder.mkdir(parents=True)
+    (folder / "best.ckpt").write_bytes(model_bytes(Path(plan["labels"])))
+    (folder / "training_config.yaml").write_text("{}\n")
+    model = {"head": head, "best_loss": 1 / epoch, "epochs": epoch, "device": "cpu"}
+    parent.tell("done", models=[model], duration_sec=time.process_time())
+
+
+if __name__ == "__main__":
+    runner.COMMANDS.update(probe=probe, train=train)
+    runner.main()
