@@ -68,6 +68,7 @@ class Job:
         self._try_send = try_send
         self._stop = trio.Event()
         self._scope = trio.CancelScope()
+        self._waiting: trio.CancelScope | None = None
         self._is_trained = False
         self._keep = False
         self._ended = trio.Event()
@@ -86,6 +87,15 @@ class Job:
         self._scope.cancel()
         await self._ended.wait()
         shutil.rmtree(self._job_dir, ignore_errors=True)
+
+    def expect_client(self) -> bool:
+        """Waits its full time anew for a client that is about to connect; False if the waiting is over."""
+        if self._waiting is None:
+            return not self._ended.is_set()
+        if self._waiting.cancel_called:
+            return False
+        self._waiting.deadline = trio.current_time() + RESULT_WAIT_SEC
+        return True
 
     async def wait_ended(self) -> None:
         """Waits until the job needs nothing more of this worker, but for a result that nobody fetched."""
@@ -212,7 +222,7 @@ class Job:
         """Sends the model, whether or not the server is there to say so; returns whether to keep it."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver, self.client_id, complete)
-            with trio.move_on_after(RESULT_WAIT_SEC):
+            with trio.move_on_after(RESULT_WAIT_SEC) as self._waiting:
                 try:
                     await self.connection.transfers.send_file(archive, purpose="model", job_id=self.job_id)
                 except (TransferError, StorageError) as error:

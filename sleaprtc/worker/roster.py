@@ -144,6 +144,7 @@ class Roster:
             send=self._link.send,
             ice=self._ice_settings,
             engine=self._settings.connection.engine,
+            secret=self._settings.connection.secret,
         )
         self._connections[client_id] = connection
         return connection
@@ -230,7 +231,7 @@ class Roster:
             await self.try_send(client_id, _unknown_job(request.job_id))
             return
         if request.follow:
-            self._admit(client_id, entry, nursery)
+            await self._admit(client_id, entry, nursery)
         await self.try_send(client_id, JobAttached(entry.job_id, entry.state))
         if not request.follow:
             return
@@ -256,9 +257,12 @@ class Roster:
                 await self.try_send(client_id, status)
                 seq = max(seq + 1, status.seq or 0)
 
-    def _admit(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
+    async def _admit(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
         """Lets a later process of the client make the job's connection, by which its model goes."""
         job = self._jobs.get(entry.job_id)
+        if job is not None and not job.expect_client():
+            await job.wait_ended()
+            job = None
         if job is not None:
             self._drop_connection(job.connection)
             job.connection.remote_id = client_id

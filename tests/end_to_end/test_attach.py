@@ -68,7 +68,8 @@ async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatc
         async with lab.peer("watcher") as watcher:
             while (await watcher.discover({"properties": {"status": "busy"}})) != ():
                 await trio.sleep(0.02)
-        await trio.sleep(0.3)
+        while agent._roster.running():
+            await trio.sleep(0.02)
         (job_dir,) = agent.jobs_dir.iterdir()
         assert [path.suffix for path in job_dir.iterdir()] == [".zip"]  # no dataset is kept
         completed = await attach(record)
