@@ -31,6 +31,8 @@ from ..rooms.registry import DELETED, EXPIRED, Registry
 from ..rooms.room import Room
 from ..rooms.routing import answer
 from ..storage.base import RoomStorage, StoredRoom
+from .admission import Applicant, ConnectionCounter, GuessLimits
+from .batch import WriteBatch
 from .settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,10 @@ _DELIVERY_FAILED: Final = encode_error(DeliveryFailedError("The target's connect
 
 class Connection(Hashable, Protocol):
     """What the hub needs of a WebSocket connection. None of it waits but :meth:`read`."""
+
+    @property
+    def address(self) -> str:
+        """Where the peer is; empty where that isn't known."""
 
     def deliver(self, text: str) -> bool:
         """Queues a message; False where that isn't possible."""
@@ -84,6 +90,8 @@ class Hub:
 
     Attributes:
         draining: True once the server is about to leave; nobody new is let in then.
+        connection_counter: Counts connections by address.
+        batch: What all connections write together.
     """
 
     def __init__(
@@ -96,6 +104,9 @@ class Hub:
         wall_clock: Callable[[], float],
     ) -> None:
         self.draining = False
+        self.connection_counter = ConnectionCounter(settings.max_connections_per_address)
+        self._guess_limits = GuessLimits(settings)
+        self.batch = WriteBatch()
         self._nursery = nursery
         self._storage = storage
         self._verifier = verifier
@@ -106,6 +117,7 @@ class Hub:
         )
         self._open_rooms: dict[str, _OpenRoom] = {}
         self._connections: set[Connection] = set()
+        self._rooms_in_the_making: Counter[str] = Counter()
         self._all_gone = trio.Event()
         self._connection_count = 0
         self._message_count = 0
@@ -120,8 +132,7 @@ class Hub:
             RateLimitedError: The account has as many rooms as it may.
             StorageError: The room couldn't be kept.
         """
-        if sum(1 for _ in self._registry.rooms_of(account)) >= self._settings.max_rooms_per_account:
-            raise RateLimitedError("This account has as many rooms as it may have.")
+        self._check_room_count(account)
         room: Room[Connection] = Room(
             room_id=self._new_room_id(),
             token=_random_text(ROOM_TOKEN_CHARS),
@@ -129,8 +140,14 @@ class Hub:
             expires_at=self._wall_clock() + self._settings.room_ttl_sec,
             deadline=trio.current_time() + self._settings.room_ttl_sec,
         )
-        await self._storage.add_room(StoredRoom(room.room_id, room.token, room.creator, room.expires_at))
-        await self._nursery.start(self._run_room, room)
+        self._rooms_in_the_making[account] += 1
+        try:
+            await self._storage.add_room(StoredRoom(room.room_id, room.token, room.creator, room.expires_at))
+            await self._nursery.start(self._run_room, room)
+        finally:
+            self._rooms_in_the_making[account] -= 1
+            if not self._rooms_in_the_making[account]:
+                del self._rooms_in_the_making[account]
         self._created_count += 1
         return room
 
@@ -249,16 +266,28 @@ class Hub:
 
     # --- inside -----------------------------------------------------------------------------
 
+    def _check_room_count(self, account: str) -> None:
+        count = sum(1 for _ in self._registry.rooms_of(account)) + self._rooms_in_the_making[account]
+        if count >= self._settings.max_rooms_per_account:
+            raise RateLimitedError("This account has as many rooms as it may have.")
+
     def _register(self, connection: Connection, request: Register) -> None:
         identity = self._verifier.verify(request.id_token, now=self._wall_clock())
-        effects = self._registry.register(
-            connection,
-            request,
-            account=identity.subject,
-            resume_token=secrets.token_urlsafe(16),
-            now=trio.current_time(),
-            connected_at=self._wall_clock(),
-        )
+        applicant = Applicant(identity.subject, connection.address, request.room_id)
+        now = trio.current_time()
+        self._guess_limits.check(applicant, now)
+        try:
+            effects = self._registry.register(
+                connection,
+                request,
+                account=identity.subject,
+                resume_token=secrets.token_urlsafe(16),
+                now=now,
+                connected_at=self._wall_clock(),
+            )
+        except RoomNotFoundError:
+            self._guess_limits.note_wrong_token(applicant, now)
+            raise
         self._perform(effects)
         self._open_rooms[request.room_id].nursery.start_soon(connection.read)
 

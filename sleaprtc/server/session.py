@@ -51,6 +51,7 @@ class Session:
     __slots__ = (
         "_bucket",
         "_frames",
+        "_held",
         "_hub",
         "_outbox",
         "_peer_left",
@@ -75,11 +76,17 @@ class Session:
         self._scope = trio.CancelScope()
         self._reading_scope: trio.CancelScope | None = None
         self._reader_left: trio.Event | None = None
+        self._held: list[bytes] = []
         self._writing = False
         self._peer_left = False
         self._unreadable = False
 
-    # --- for the hub ------------------------------------------------------------------------
+    # --- for the hub, and its batch ---------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where the peer is."""
+        return self._stream.address
 
     def deliver(self, text: str) -> bool:
         """Writes or queues a message. A peer that has let too many pile up is closed with 1013."""
@@ -148,22 +155,29 @@ class Session:
         """Most frames are written at once, which saves them the way through the writer's task."""
         if self._outbox.closed:
             return False
-        if not self._writing and self._outbox.is_empty():
-            return self._write_now(frame)
-        if self._outbox.put(frame):
-            return True
-        self.close(CloseCode.TRY_AGAIN_LATER, "The peer reads too slowly.")
-        return False
+        if self._writing or not self._outbox.is_empty():
+            if self._outbox.put(frame):
+                return True
+            self.close(CloseCode.TRY_AGAIN_LATER, "The peer reads too slowly.")
+            return False
+        self._held.append(frame)
+        if not self._hub.batch.is_held:
+            self.write_held()
+        elif len(self._held) == 1:
+            self._hub.batch.add(self)
+        return not self._outbox.closed
 
-    def _write_now(self, frame: bytes) -> bool:
+    def write_held(self) -> None:
+        """Writes what the socket takes of the frames that were put off; the writer's task has the rest."""
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held.clear()
         try:
-            written = self._stream.send_now(frame)
+            written = self._stream.send_now(data)
         except _LOST:
             self._end(None)
-            return False
-        if written < len(frame):
-            self._outbox.put_rest(memoryview(frame)[written:])
-        return True
+            return
+        if written < len(data):
+            self._outbox.put_rest(memoryview(data)[written:])
 
     async def _write(self, frames: list[Frame]) -> None:
         self._set_deadline(trio.current_time() + self._settings.write_timeout_sec)
@@ -204,15 +218,21 @@ class Session:
             await self._act_on_all(self._frames.feed(data))
 
     async def _act_on_all(self, events: Iterator[FrameEvent]) -> None:
+        batch = self._hub.batch
+        batch.hold()
         try:
             for number, event in enumerate(events, start=1):
                 self._act_on(event)
                 if number % MESSAGES_AT_ONCE == 0:
+                    batch.release()
                     # Shielded, so that no bytes are left between two frames.
                     await trio.lowlevel.cancel_shielded_checkpoint()
+                    batch.hold()
         except FrameError as error:
             self._unreadable = True
             self._end(encode_close(error.code, error.reason))
+        finally:
+            batch.release()
 
     def _act_on(self, event: FrameEvent) -> None:
         if isinstance(event, CloseReceived):
@@ -221,7 +241,10 @@ class Session:
         elif self._outbox.closed:
             pass  # what comes between a close frame and its answer is nobody's any more
         elif isinstance(event, PingReceived):
-            self._put(encode_pong(event.payload))
+            if self._bucket.take(now := trio.current_time()) > 0:
+                self._refuse_flood(now)
+            else:
+                self._put(encode_pong(event.payload))
         else:
             self._receive(event)
 
