@@ -78,6 +78,19 @@ ROOMS_PER_SEC: Final = 10
 ROOM_BURST: Final = 300
 """Token buckets for one address: a laboratory behind one router, not a flood."""
 
+MAX_CONNECTIONS_PER_ADDRESS: Final = 10_000
+"""WebSocket connections. A hall of peers behind one router has hundreds; ten thousand are no laboratory."""
+
+MAX_FRAGMENTS: Final = 1024
+"""Frames that one message may come in, so that empty ones don't pile up for ever (RFC 6455, section 5.4)."""
+
+WRONG_TOKENS_PER_SEC: Final = 0.2
+WRONG_TOKEN_BURST: Final = 20
+"""Token bucket for wrong room tokens of one account: somebody who mistypes, not somebody who guesses."""
+
+WRONG_TOKEN_SITE_BURST: Final = 200
+"""The same for all accounts of one address, and for all that try one room: a class that mistypes."""
+
 # --- transfer -------------------------------------------------------------------------------
 
 DATA_CHANNEL_LABEL: Final = "sleap-rtc"

@@ -7,6 +7,7 @@ from typing import Final
 from ..errors import (
     InvalidTokenError,
     PeerIdTakenError,
+    RateLimitedError,
     RoomExpiredError,
     RoomFullError,
     RoomNotFoundError,
@@ -23,6 +24,7 @@ _CLOSE_CODES: Final[dict[type[SleapRTCError], CloseCode]] = {
     RoomExpiredError: CloseCode.ROOM_ENDED,
     PeerIdTakenError: CloseCode.PEER_ID_TAKEN,
     RoomFullError: CloseCode.TRY_AGAIN_LATER,
+    RateLimitedError: CloseCode.RATE,
 }
 
 

@@ -14,7 +14,7 @@ import attrs
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from ..protocol.close_codes import CloseCode
-from ..protocol.limits import MAX_FRAME_BYTES
+from ..protocol.limits import MAX_FRAGMENTS, MAX_FRAME_BYTES
 
 _WHOLE_TEXT: Final = 0x80 | Opcode.TEXT
 _WHOLE_CONTROL: Final = frozenset(0x80 | code for code in Opcode if code.iscontrol())
@@ -81,7 +81,7 @@ def encode_pong(payload: bytes) -> bytes:
 class FrameReader:
     """Reads what one peer sends, in pieces of any size."""
 
-    __slots__ = ("_buffer", "_parts", "_parts_bytes", "_protocol", "_wanted_bytes")
+    __slots__ = ("_buffer", "_fragments", "_parts", "_parts_bytes", "_protocol", "_wanted_bytes")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -89,6 +89,7 @@ class FrameReader:
         self._protocol: FrameProtocol | None = None
         self._parts: list[str | bytes] = []
         self._parts_bytes = 0
+        self._fragments = 0
 
     def feed(self, data: bytes) -> Iterator[FrameEvent]:
         """Yields what the peer has said with these bytes. They are taken up as the iterator is exhausted.
@@ -155,9 +156,17 @@ class FrameReader:
                     yield CloseReceived(frame.payload[0])
                 elif frame.opcode is not Opcode.PONG:
                     assert not isinstance(frame.payload, tuple)
+                    self._count_fragment(is_whole=frame.frame_finished, is_last=frame.message_finished)
                     yield from self._add_part(frame.payload, is_last=frame.message_finished)
         except ParseFailed as error:
             raise FrameError(error.code, str(error)) from error
+
+    def _count_fragment(self, *, is_whole: bool, is_last: bool) -> None:
+        self._fragments = 0 if is_last else self._fragments + is_whole
+        if self._fragments > MAX_FRAGMENTS:
+            raise FrameError(
+                CloseCode.FRAME_TOO_LARGE, f"A message may come in at most {MAX_FRAGMENTS} fragments."
+            )
 
     def _add_part(self, part: str | bytes, *, is_last: bool) -> Iterator[str | bytes]:
         self._parts.append(part)

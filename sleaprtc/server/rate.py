@@ -38,6 +38,11 @@ class TokenBucket:
             return 0.0
         return (1 - self._tokens) / self.per_sec
 
+    def wait(self, now: float) -> float:
+        """Returns the seconds until there is a token, and takes none."""
+        self._fill(now)
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self.per_sec
+
     def is_full(self, now: float) -> bool:
         """Says whether as much may happen as ever."""
         self._fill(now)
@@ -64,6 +69,16 @@ class KeyedBuckets:
                 self._drop(now)
             bucket = self._buckets[key] = TokenBucket(self.per_sec, self.burst)
         return bucket.take(now)
+
+    def wait(self, key: Hashable, now: float) -> float:
+        """Returns the seconds until the key's bucket has a token, and takes none."""
+        bucket = self._buckets.get(key)
+        return 0.0 if bucket is None else bucket.wait(now)
+
+    def has_taken(self, key: Hashable, now: float) -> bool:
+        """Says whether tokens were taken that haven't been made up for."""
+        bucket = self._buckets.get(key)
+        return bucket is not None and not bucket.is_full(now)
 
     def _drop(self, now: float) -> None:
         full = [key for key, bucket in self._buckets.items() if bucket.is_full(now)]

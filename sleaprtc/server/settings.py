@@ -11,6 +11,7 @@ import attrs
 
 from ..errors import UsageError
 from ..protocol.limits import (
+    MAX_CONNECTIONS_PER_ADDRESS,
     MAX_MESSAGES_PER_SEC,
     MAX_PEERS_PER_ROOM,
     MAX_REFUSED_MESSAGES_PER_SEC,
@@ -26,6 +27,9 @@ from ..protocol.limits import (
     SIGN_IN_BURST,
     SIGN_INS_PER_SEC,
     WRITE_TIMEOUT_SEC,
+    WRONG_TOKEN_BURST,
+    WRONG_TOKEN_SITE_BURST,
+    WRONG_TOKENS_PER_SEC,
 )
 from ..protocol.messages import IceServer
 
@@ -70,6 +74,10 @@ class ServerSettings:
     sign_in_burst: int = SIGN_IN_BURST
     rooms_per_sec: float = ROOMS_PER_SEC
     room_burst: int = ROOM_BURST
+    max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
+    wrong_tokens_per_sec: float = WRONG_TOKENS_PER_SEC
+    wrong_token_burst: int = WRONG_TOKEN_BURST
+    wrong_token_site_burst: int = WRONG_TOKEN_SITE_BURST
 
 
 _ICE_SERVER: Final = re.compile(

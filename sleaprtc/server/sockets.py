@@ -18,6 +18,11 @@ class PeerStream(trio.abc.HalfCloseableStream):
 
     __slots__ = ()
 
+    @property
+    def address(self) -> str:
+        """Where the other side is; empty where that isn't known."""
+        return ""
+
     @abstractmethod
     def send_now(self, data: bytes) -> int:
         """Writes what the system takes at once.
@@ -47,12 +52,21 @@ class PeerSocket(PeerStream):
     not to wait at all when it writes.
     """
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_address", "_socket")
 
     def __init__(self, stream: trio.SocketStream) -> None:
         accepted = stream.socket
         self._socket = socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self._socket.setblocking(False)
+        try:
+            self._address = str(self._socket.getpeername()[0])
+        except OSError:  # gone already
+            self._address = ""
+
+    @property
+    def address(self) -> str:
+        """Where the other side is; empty where it was gone at once."""
+        return self._address
 
     def send_now(self, data: bytes) -> int:
         """Writes what the system takes at once."""
