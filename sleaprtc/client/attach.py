@@ -12,10 +12,10 @@ from ..errors import JobFailedError, WorkerLostError
 from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
 from ..signaling.link import Link
 from .events import Completed, Emit, Event, Notice
-from .follow import Follower, JobFiles
+from .follow import Follower, JobFiles, JobOutcome
 from .inbox import Inbox
 from .logbook import Logbook
-from .outcome import discard_incoming, finish, make_incoming_dir
+from .outcome import arrived_files, discard_incoming, finish, make_incoming_dir
 from .records import JobRecord
 from .room import open_room
 
@@ -67,12 +67,35 @@ async def attach_to_job(
 async def _attach(
     record: JobRecord, link: Link, inbox: Inbox, connection: ConnectionOptions, emit: Emit
 ) -> Completed:
-    state = await ask_for_state(record, link, inbox, follow=True)
-    if state == "delivered":
-        raise JobFailedError(f"The model was fetched before, into {record.out_dir}.")
     out_dir = Path(record.out_dir)
     incoming_dir = make_incoming_dir(out_dir, record.job_id)
+    try:
+        outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir)
+    except JobFailedError as error:
+        if not isinstance(error, WorkerLostError):
+            discard_incoming(incoming_dir)  # nothing more will come into it
+        raise
+    completed = await finish(record.job_id, record.worker, outcome, out_dir)
+    discard_incoming(incoming_dir)
+    emit(completed)
+    return completed
 
+
+async def _fetch(
+    record: JobRecord,
+    link: Link,
+    inbox: Inbox,
+    connection: ConnectionOptions,
+    emit: Emit,
+    incoming_dir: Path,
+) -> JobOutcome:
+    state = await ask_for_state(record, link, inbox, follow=True)
+    if state == "delivered":
+        # The worker has the word of a process that may have ended before it laid the model down.
+        arrived = arrived_files(incoming_dir)
+        if not arrived:
+            raise JobFailedError(f"The model was fetched before, into {record.out_dir}.")
+        return JobOutcome(arrived, None)
     follower = Follower(
         link=link,
         inbox=inbox,
@@ -82,11 +105,7 @@ async def _attach(
         connection=connection,
         emit=emit,
     )
-    outcome = await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
-    completed = await finish(record.job_id, record.worker, outcome, out_dir)
-    discard_incoming(incoming_dir)
-    emit(completed)
-    return completed
+    return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
 
 
 async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:

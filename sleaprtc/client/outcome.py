@@ -41,12 +41,18 @@ def warn_of_little_space(out_dir: Path, emit: Emit) -> None:
         emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the models may not fit."))
 
 
+def arrived_files(incoming_dir: Path) -> tuple[Path, ...]:
+    """The files that have come in whole and aren't laid down yet."""
+    found = (path for path in incoming_dir.glob("*") if not path.name.startswith(".") and path.is_file())
+    return tuple(sorted(found))
+
+
 def discard_incoming(incoming_dir: Path) -> None:
     """Removes the folder unless a model lies in it whole, which can't be fetched a second time.
 
     Folders that were left so, or by processes that were killed, go after a week.
     """
-    if not any(not path.name.startswith(".") for path in incoming_dir.glob("*") if path.is_file()):
+    if not arrived_files(incoming_dir):
         shutil.rmtree(incoming_dir, ignore_errors=True)
     for other in incoming_dir.parent.glob(".incoming-*"):
         with contextlib.suppress(OSError):

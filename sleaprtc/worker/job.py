@@ -160,6 +160,9 @@ class Job:
             complete = completion(self.job_id, outcome, archive)
         except SleapRTCError as error:
             failed = failure(self.job_id, error)
+        except OSError as error:
+            problem = f"The job's folder can't be used: {error.strerror or error}."
+            failed = failure(self.job_id, StorageError(problem))
         except Exception:
             _log.exception("Job %s failed unexpectedly.", self.job_id)
             sentence = "The worker failed unexpectedly; its log says more."
@@ -222,6 +225,7 @@ class Job:
         """Sends the model, whether or not the server is there to say so; returns whether to keep it."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver, self.client_id, complete)
+            nursery.start_soon(self._notes.keep_trying)
             with trio.move_on_after(RESULT_WAIT_SEC) as self._waiting:
                 try:
                     await self.connection.transfers.send_file(archive, purpose="model", job_id=self.job_id)
@@ -233,6 +237,7 @@ class Job:
             # Leaving closes the channel, by which the client sees that we have its last word.
             nursery.cancel_scope.cancel()
         if self._keep:
+            await self._notes.keep_trying()  # until then, only this job knows that its model waits
             _log.info("Job %s: the model is kept as %s until it is fetched.", self.job_id, archive)
 
 

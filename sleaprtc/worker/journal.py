@@ -23,7 +23,10 @@ from ..protocol.jobs import JobComplete, JobFailed, JobMessage, JobRequest, JobS
 MAX_STATUSES_PER_JOB: Final = 20_000
 """Older ones are dropped: a year of statuses every half hour, or ten thousand epochs."""
 
-BUSY_TIMEOUT_SEC: Final = 10.0
+BUSY_TIMEOUT_SEC: Final = 2.0
+"""How long to wait where another process, such as a backup, has the file locked. Statuses wait behind it, and
+a client takes a worker for lost that says nothing for ten seconds."""
+
 SCHEMA_VERSION: Final = 1
 
 RECEIVING: Final = "receiving"
@@ -142,6 +145,10 @@ class Journal:
                 job_id,
             ),
         )
+
+    def follow_clock(self, jump_sec: float, now: float) -> None:
+        """Moves the times of all jobs with a clock that was set; none is left in the future."""
+        self._write("UPDATE jobs SET updated_at = min(updated_at + ?, ?)", (jump_sec, now))
 
     def add_status(self, status: JobStatus) -> None:
         """Keeps a status for a client that isn't there to hear it."""

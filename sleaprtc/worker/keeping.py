@@ -10,10 +10,13 @@ from typing import Final
 
 import attrs
 
+from ..errors import StorageError
 from ..protocol.jobs import JobError, JobFailed
-from .journal import FAILED, Journal, JournalEntry
+from .journal import COMPLETED, FAILED, Journal, JournalEntry
 
 JOB_DIR_PREFIX: Final = "job-"
+MAX_DRIFT_SEC: Final = 60.0
+"""Two clocks that run apart by more than this in an hour: one of them was set."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +52,20 @@ class ResumeTokenFile:
             _log.warning("The worker's name can't be kept for its next start: %s.", error)
 
 
+def make_jobs_dir(work_dir: Path) -> Path:
+    """Makes the folder that jobs have theirs in.
+
+    Raises:
+        StorageError: That isn't possible.
+    """
+    jobs_dir = work_dir / "jobs"
+    try:
+        jobs_dir.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {jobs_dir} can't be made: {error.strerror}.") from error
+    return jobs_dir
+
+
 def fail_interrupted(journal: Journal) -> list[JournalEntry]:
     """Writes down as failed what was under way when the worker last ended; returns those jobs."""
     interrupted = []
@@ -65,15 +82,41 @@ def fail_interrupted(journal: Journal) -> list[JournalEntry]:
 
 
 def remove_orphans(journal: Journal, jobs_dir: Path) -> None:
-    """Deletes job folders that the journal knows nothing of."""
-    known = {entry.directory for entry in journal.entries()}
+    """Deletes job folders in which no model waits: the journal doesn't know them, or a kill left them."""
+    known = {entry.directory for entry in journal.entries() if entry.state == COMPLETED}
     for path in jobs_dir.glob(f"{JOB_DIR_PREFIX}*"):
         if path not in known:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def forget_old(journal: Journal, now: float, keep_sec: float) -> None:
-    """Deletes ended jobs, with the models that nobody fetched, ``keep_sec`` after their last change."""
+@attrs.frozen
+class WallClock:
+    """The machine's date at one moment, beside a clock that nobody sets.
+
+    Attributes:
+        wall_sec: Unix epoch seconds.
+        monotonic_sec: Of the other clock, which may stand still while the machine sleeps.
+    """
+
+    wall_sec: float
+    monotonic_sec: float
+
+    def jump_sec(self, wall_sec: float, monotonic_sec: float) -> float:
+        """How far the date was set since then; a machine that slept looks as if it were set forward."""
+        jump_sec = (wall_sec - self.wall_sec) - (monotonic_sec - self.monotonic_sec)
+        return jump_sec if abs(jump_sec) > MAX_DRIFT_SEC else 0.0
+
+
+def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> None:
+    """Deletes ended jobs, with the models that nobody fetched, ``keep_sec`` after their last change.
+
+    A clock that was set by ``jump_sec`` makes nothing older: a machine that starts in 1970 and then learns
+    the date forgets no models.
+
+    Raises:
+        StorageError: The journal can't be read or written.
+    """
+    journal.follow_clock(jump_sec, now)
     for entry in journal.entries():
         if not entry.is_unfinished and now - entry.updated_at > keep_sec:
             shutil.rmtree(entry.directory, ignore_errors=True)

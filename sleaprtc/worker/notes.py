@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import trio
 
 from ..errors import StorageError
 from ..protocol.jobs import JobComplete, JobFailed, JobStatus
 from .journal import Journal
+
+RETRY_SEC: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ class JobNotes:
     def __init__(self, journal: Journal, job_id: str) -> None:
         self._journal = journal
         self._job_id = job_id
+        self._unwritten: Callable[[], None] | None = None
 
     async def add_status(self, status: JobStatus) -> None:
         """Keeps a status."""
@@ -40,12 +44,26 @@ class JobNotes:
         archive: Path | None = None,
     ) -> None:
         """Moves the job on to another state."""
-        await self._write(
-            partial(self._journal.change, self._job_id, state, last_word=last_word, archive=archive)
+        self._unwritten = partial(
+            self._journal.change, self._job_id, state, last_word=last_word, archive=archive
         )
+        await self._write_change()
 
-    async def _write(self, write: Callable[[], None]) -> None:
+    async def keep_trying(self) -> None:
+        """Returns once the last change is written, however long the disk is full or the file locked."""
+        while self._unwritten is not None:
+            await trio.sleep(RETRY_SEC)
+            await self._write_change()
+
+    async def _write_change(self) -> None:
+        change = self._unwritten
+        if change is not None and await self._write(change) and self._unwritten is change:
+            self._unwritten = None
+
+    async def _write(self, write: Callable[[], None]) -> bool:
         try:
             await trio.to_thread.run_sync(write)
         except StorageError as error:
             _log.warning("Job %s: %s", self._job_id, error)
+            return False
+        return True

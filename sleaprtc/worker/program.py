@@ -23,7 +23,7 @@ from .description import introduction, worker_metadata
 from .gpu import read_gpu
 from .history import History
 from .journal import Journal, JournalEntry
-from .keeping import ResumeTokenFile, fail_interrupted, remove_orphans
+from .keeping import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
 from .roster import Roster, WorkerSettings
 from .trainers.sleap_nn import SleapNNTrainer
 
@@ -57,8 +57,7 @@ async def work(options: WorkerOptions) -> int:
         RefusedError: The server doesn't let the worker in, or a room that isn't its own has ended.
     """
     with lock_folder(options.work_dir, "worker", "--work-dir"):
-        jobs_dir = options.work_dir / "jobs"
-        jobs_dir.mkdir(exist_ok=True)
+        jobs_dir = make_jobs_dir(options.work_dir)
         journal = Journal(options.work_dir / "journal.sqlite3")
         interrupted = fail_interrupted(journal)
         remove_orphans(journal, jobs_dir)

@@ -35,7 +35,7 @@ from .connection import ClientConnection
 from .history import History
 from .job import Job
 from .journal import COMPLETED, Journal, JournalEntry
-from .keeping import JOB_DIR_PREFIX, forget_old
+from .keeping import JOB_DIR_PREFIX, WallClock, forget_old
 from .notes import JobNotes
 from .reports import failure
 from .trainers.base import Trainer, TrainingOutcome
@@ -191,7 +191,11 @@ class Roster:
             job_dir = Path(tempfile.mkdtemp(prefix=JOB_DIR_PREFIX, dir=self._settings.jobs_dir))
         except OSError as error:
             raise StorageError(f"The worker can't store the job: {error.strerror}.") from error
-        self._journal.begin(request.job_id, client_id, request, job_dir)
+        try:
+            self._journal.begin(request.job_id, client_id, request, job_dir)
+        except StorageError:
+            shutil.rmtree(job_dir, ignore_errors=True)
+            raise
         if earlier is not None:
             shutil.rmtree(earlier.directory, ignore_errors=True)
         return job_dir
@@ -219,13 +223,26 @@ class Roster:
                 await self.try_send(client_id, _unknown_job(job_id))
                 return
             await job.cancel()
-            await trio.to_thread.run_sync(self._journal.forget, job_id)
+            await self._forget(job_id)
         await self.try_send(client_id, JobCancelled(job_id))
+
+    async def _forget(self, job_id: str) -> None:
+        """Takes a job out of the journal; where that fails, the next start finds it interrupted."""
+        try:
+            await trio.to_thread.run_sync(self._journal.forget, job_id)
+        except StorageError as error:
+            _log.warning("Job %s: %s", job_id, error)
 
     # --- attaching --------------------------------------------------------------------------
 
     async def attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
         """Hands a job over to a later process of its client, with what that has missed."""
+        try:
+            await self._attach(client_id, request, nursery)
+        except StorageError as error:
+            _log.warning("Job %s can't be attached to just now: %s", request.job_id, error)  # asked for again
+
+    async def _attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
         entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
         if entry is None or not may_attach(entry.request, request):
             await self.try_send(client_id, _unknown_job(request.job_id))
@@ -278,11 +295,15 @@ class Roster:
                 await self.try_send(entry.client_id, entry.last_word)
 
     async def _forget_old_jobs(self) -> None:
+        clock = WallClock(time.time(), trio.current_time())
         while True:
+            now = time.time()
+            jump_sec = clock.jump_sec(now, trio.current_time())
             try:
                 await trio.to_thread.run_sync(
-                    forget_old, self._journal, time.time(), self._settings.keep_results_sec
+                    forget_old, self._journal, now, self._settings.keep_results_sec, jump_sec
                 )
+                clock = WallClock(now, trio.current_time())
             except StorageError as error:
                 _log.warning("%s", error)
             await trio.sleep(FORGET_INTERVAL_SEC)
