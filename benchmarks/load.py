@@ -211,6 +211,19 @@ def latencies(
         due.append((started_at, -1))
     heapq.heapify(due)
     period = len(pairs) / per_sec
+
+    def receive(timeout_sec: float) -> None:
+        for fd, _ in epoll.poll(timeout_sec):
+            if fd in dropped:
+                dropped[fd].recv(2**20)
+                continue
+            number, sock = receiving[fd]
+            arrived[number] += len(sock.recv(65536))
+            if arrived[number] >= answer_size:
+                measured.append(time.perf_counter() - sent_at[number])
+                arrived[number] -= answer_size
+                sent_at[number] = 0.0
+
     while (now := time.perf_counter()) < started_at + seconds:
         while due[0][0] <= now:
             at, number = due[0]
@@ -222,16 +235,11 @@ def latencies(
             if not sent_at[number]:
                 sent_at[number] = time.perf_counter()
                 pairs[number][0].sock.sendall(pairs[number][1])
-        for fd, _ in epoll.poll(max(0.0, due[0][0] - time.perf_counter())):
-            if fd in dropped:
-                dropped[fd].recv(2**20)
-                continue
-            number, sock = receiving[fd]
-            arrived[number] += len(sock.recv(65536))
-            if arrived[number] >= answer_size:
-                measured.append(time.perf_counter() - sent_at[number])
-                arrived[number] -= answer_size
-                sent_at[number] = 0.0
+        receive(max(0.0, due[0][0] - time.perf_counter()))
+    while any(sent_at):
+        if time.perf_counter() > started_at + seconds + PATIENCE_SEC:
+            raise TimeoutError("Messages didn't arrive.")
+        receive(1)
     epoll.close()
     return measured
 

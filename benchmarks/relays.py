@@ -21,7 +21,7 @@ from sleaprtc.server.serve import ServerAddresses, serve
 from sleaprtc.server.settings import ServerSettings
 
 HOST = "127.0.0.1"
-BARE_LIMIT_PEERS = 10_000
+MANY = 20_000
 
 
 async def ours(state_dir: Path) -> None:
@@ -30,7 +30,8 @@ async def ours(state_dir: Path) -> None:
         state_dir=state_dir,
         ws_port=0,
         http_port=0,
-        max_peers_per_room=BARE_LIMIT_PEERS,
+        max_peers_per_room=MANY,
+        max_connections_per_address=MANY,
         messages_per_sec=1e9,
         message_burst=10**9,
         registration_timeout_sec=60,

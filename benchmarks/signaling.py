@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import socket
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -313,16 +316,6 @@ def measure_discovery(server: OurServer, peers: Sequence[Peer], times: int) -> M
     return Measured(times / seconds, (server.process.cpu_sec() - cpu_sec) / times * 1e6)
 
 
-def discover_ours(count: int) -> Measured:
-    """Discovery in a room of so many."""
-    with our_server() as server:
-        peers = server.open_peers(count)
-        measure_discovery(server, peers, 2)
-        measured = measure_discovery(server, peers, 40)
-        close_peers(peers)
-    return measured
-
-
 @attrs.frozen
 class Latency:
     """Milliseconds that messages of the others were on their way, without and with a disturbance."""
@@ -334,7 +327,18 @@ class Latency:
     worst_ms: float
 
 
-def _latency(before: Sequence[float], disturbed: Sequence[float]) -> Latency:
+SLICES = 4
+"""A run is cut into so many turns without and with the disturbance, so that what else the machine does falls
+on both."""
+
+
+def _latency(undisturbed: Callable[[], list[float]], disturbed_by: Callable[[], list[float]]) -> Latency:
+    undisturbed()
+    before: list[float] = []
+    disturbed: list[float] = []
+    for _ in range(SLICES):
+        before += undisturbed()
+        disturbed += disturbed_by()
     return Latency(
         percentile(before, 0.5) * 1e3,
         percentile(before, 0.99) * 1e3,
@@ -364,46 +368,52 @@ def disturb_by_discovery(size: Size) -> Latency:
                 pairs,
                 answer_size,
                 per_sec=1000,
-                seconds=size.seconds,
+                seconds=size.seconds / SLICES,
                 meanwhile=lambda: peers[0].send(frame),
                 meanwhile_per_sec=per_sec,
                 ignored=peers[:1],
             )
 
-        load(1)
-        measured = _latency(load(0), load(10))
+        measured = _latency(lambda: load(0), lambda: load(10))
         close_peers(peers)
     return measured
 
 
-def disturb_by_stalling(size: Size) -> Latency:
-    """Routing while somebody is sent 16 KiB a hundred times a second: first reading it, then no more."""
-    with our_server() as server:
-        peers = server.open_peers(ROUTING_PEERS + 2)
-        pairs, answer_size = _pairs(peers, 2, 32), server_frame_size(message("peer-00002", "peer-00003"))
-        text = json.dumps(
-            {
-                "type": "peer_message",
-                "from_peer_id": "peer-00000",
-                "to_peer_id": "peer-00001",
-                "payload": {"x": "x" * 16384},
-            }
-        )
-        frame = client_frame(text)
+def flood_frame(target: str) -> bytes:
+    """64 KiB for one peer."""
+    whole = {
+        "type": "peer_message",
+        "from_peer_id": "peer-00000",
+        "to_peer_id": target,
+        "payload": {"x": "x" * 65536},
+    }
+    return client_frame(json.dumps(whole))
 
-        def load(ignored: Sequence[Peer]) -> list[float]:
+
+def disturb_by_stalling(size: Size) -> Latency:
+    """Routing while somebody is sent 64 KiB a hundred times a second, and reads it or doesn't.
+
+    The sockets hold that for a fraction of a second; then the outbox fills, and in the end overflows.
+    """
+    with our_server() as server:
+        peers = server.open_peers(ROUTING_PEERS + 4)
+        flooder, reader, _, staller = peers[:4]
+        staller.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        pairs, answer_size = _pairs(peers, 4, 32), server_frame_size(message("peer-00004", "peer-00005"))
+
+        def load(frame: bytes) -> list[float]:
             return latencies(
                 pairs,
                 answer_size,
                 per_sec=1000,
-                seconds=size.seconds,
-                meanwhile=lambda: peers[0].send(frame),
+                seconds=2 * size.seconds / SLICES,
+                meanwhile=lambda: flooder.send(frame),
                 meanwhile_per_sec=100,
-                ignored=[peers[0], *ignored],
+                ignored=[flooder, reader],
             )
 
-        load(peers[1:2])
-        measured = _latency(load(peers[1:2]), load(()))
+        to_reader, to_staller = flood_frame("peer-00001"), flood_frame("peer-00003")
+        measured = _latency(lambda: load(to_reader), lambda: load(to_staller))
         close_peers(peers)
     return measured
 
@@ -427,22 +437,56 @@ def report_disturbances(report: Report, size: Size) -> None:
 # --- growth ---------------------------------------------------------------------------------
 
 
+@contextmanager
+def rooms_of(counts: Sequence[int]) -> Iterator[dict[int, tuple[OurServer, list[Peer]]]]:
+    """Servers side by side, each with one room of so many peers."""
+    with ExitStack() as stack:
+        rooms = {}
+        for count in counts:
+            server = stack.enter_context(our_server())
+            peers = server.open_peers(count)
+            stack.callback(close_peers, peers)
+            rooms[count] = server, peers
+        yield rooms
+
+
+def _total_ms(results: Mapping[str, list[Measured]], operations: Callable[[int], int]) -> dict[int, float]:
+    """The server's processor time for all peers together, by their number."""
+    return {
+        int(count): median_of(measured, "cpu_us") * operations(int(count)) / 1000
+        for count, measured in results.items()
+    }
+
+
 def report_growth(report: Report, size: Size) -> None:
     """Twice the peers: by the server's CPU for all of them together."""
     counts = (size.peers // 4, size.peers // 2, size.peers)
-    for what, per_peer, measure in (
-        ("joining", True, join_ours),
-        ("discovery", False, discover_ours),
-        ("routing", True, lambda count: route_ours(attrs.evolve(size, messages=8 * count), 1, count)),
-    ):
-        results = alternate(size.runs, {str(count): lambda c=count, m=measure: m(c) for count in counts})  # type: ignore[misc]
-        totals = [
-            median_of(results[str(count)], "cpu_us") * (count if per_peer else 1) / 1000 for count in counts
-        ]
-        for count, total_ms in zip(counts, totals, strict=True):
+    grown = {
+        "joining": _total_ms(
+            alternate(size.runs, {str(count): partial(join_ours, count) for count in counts}),
+            lambda count: count,
+        )
+    }
+    with rooms_of(counts) as rooms:
+
+        def each(measure: Callable[[int, OurServer, list[Peer]], Measured]) -> dict[str, list[Measured]]:
+            contestants = {str(count): partial(measure, count, *rooms[count]) for count in counts}
+            alternate(1, contestants)  # warms up
+            return alternate(3 * size.runs, contestants)
+
+        grown["discovery of all"] = _total_ms(
+            each(lambda _, server, peers: measure_discovery(server, peers, 10)), lambda _: 1
+        )
+        grown["a message of everybody"] = _total_ms(
+            each(lambda count, server, peers: measure_routing(server.process, peers, 8 * count, 1)),
+            lambda count: count,
+        )
+    for what, totals in grown.items():
+        for count, total_ms in totals.items():
             report.add(f"{what}, {count:,} peers: server's CPU", total_ms, "ms")
-        for count, small, large in zip(counts[1:], totals, totals[1:], strict=False):
-            report.add(f"{what}, {count:,} peers over half of them", large / small, "x", at_most=2.2)
+        for half, count in itertools.pairwise(counts):
+            ratio = totals[count] / totals[half]
+            report.add(f"{what}, {count:,} peers over half of them", ratio, "x", at_most=2.2)
 
 
 PARTS = {
