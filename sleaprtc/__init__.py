@@ -4,7 +4,7 @@ The public Python API. From a script or a notebook::
 
     import sleaprtc
 
-    models = sleaprtc.train("labels.pkg.slp", room="a7f3d2e1", token="f9g2h5", epochs=50)
+    models = sleaprtc.train("labels.pkg.slp", invite="sleap-rtc://gpu-box/a7f3d2e1#f9g2…", epochs=50)
 """
 
 from __future__ import annotations
@@ -29,17 +29,25 @@ def _peer_options(
     signaling_ws: str | None,
     signaling_http: str | None,
     ice_loopback: bool | None,
+    invite: str | None,
 ) -> PeerOptions:
-    """Fills what isn't given from the environment, as the command does."""
+    """Fills what isn't given from the environment, as the command does.
+
+    A room or an invite that is given is the room that is meant: the environment names none besides it.
+    """
     from .config_options import DEFAULT_HTTP_URL, DEFAULT_WS_URL, peer_options
 
     environ = os.environ
+    rooms: Mapping[str, str] = environ if (room, invite) == (None, None) else {}
     if ice_loopback is None:
         ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
     return peer_options(
         {
-            "room": room or environ.get("SLEAP_RTC_ROOM_ID"),
-            "token": token or environ.get("SLEAP_RTC_TOKEN"),
+            "invite": invite or rooms.get("SLEAP_RTC_INVITE"),
+            "room": room or rooms.get("SLEAP_RTC_ROOM_ID"),
+            "token": token or (environ if invite is None else rooms).get("SLEAP_RTC_TOKEN"),
+            "secret": rooms.get("SLEAP_RTC_SECRET"),
+            "tls_ca": environ.get("SLEAP_RTC_TLS_CA"),
             "signaling_ws": signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS", DEFAULT_WS_URL),
             "signaling_http": signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP", DEFAULT_HTTP_URL),
             "ice_loopback": ice_loopback,
@@ -55,6 +63,7 @@ def train(
     out: str | os.PathLike[str] = "models",
     room: str | None = None,
     token: str | None = None,
+    invite: str | None = None,
     signaling_ws: str | None = None,
     signaling_http: str | None = None,
     ice_loopback: bool | None = None,
@@ -77,6 +86,7 @@ def train(
         out: Folder for the models; made where needed.
         room: The room's id.
         token: The room's token.
+        invite: Server, room, token and secret in one line, instead of those.
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         ice_loopback: Whether to connect over 127.0.0.1, for both ends on one machine.
@@ -99,7 +109,7 @@ def train(
     from .client.display import open_display
     from .client.train import train_on_a_worker
 
-    options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback)
+    options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
     given = {
         "model_type": model_type,
         "epochs": epochs,
@@ -128,6 +138,7 @@ def workers(
     *,
     room: str | None = None,
     token: str | None = None,
+    invite: str | None = None,
     signaling_ws: str | None = None,
     signaling_http: str | None = None,
     filters: Mapping[str, Any] | None = None,
@@ -137,6 +148,7 @@ def workers(
     Args:
         room: The room's id.
         token: The room's token.
+        invite: Server, room, token and secret in one line, instead of those.
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         filters: Which workers fit, as in a discovery; all of them by default.
@@ -149,7 +161,7 @@ def workers(
     from .client.filters import worker_filters
     from .client.room import open_room
 
-    options = _peer_options(room, token, signaling_ws, signaling_http, None)
+    options = _peer_options(room, token, signaling_ws, signaling_http, None, invite)
 
     async def work() -> tuple[WorkerSummary, ...]:
         async with open_room(options.endpoints, options.room, on_change=lambda _: None) as (link, _):

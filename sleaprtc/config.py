@@ -21,6 +21,10 @@ USER_FILE_NAME: Final = "config.toml"
 _SHARED: Final[dict[str, tuple[type, ...]]] = {
     "room": (str,),
     "token": (str,),
+    "token-file": (str,),
+    "secret": (str,),
+    "invite": (str,),
+    "tls-ca": (str,),
     "signaling-ws": (str,),
     "signaling-http": (str,),
     "ice-loopback": (bool,),
@@ -59,6 +63,9 @@ _SECTIONS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
         "state-dir": (str,),
         "room-ttl": (int, float),
         "ice-server": (str, list),
+        "tls-cert": (str,),
+        "tls-key": (str,),
+        "trusted-proxy": (str, list),
     },
 }
 
@@ -71,6 +78,7 @@ _PARAMETERS: Final = {
     "property": "conditions",
     "select": "rule",
     "tag": "tags",
+    "trusted-proxy": "trusted_proxies",
 }
 """Keys whose option has a parameter of another name."""
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from .config import load_defaults
 from .errors import SleapRTCError, UsageError
+from .invite import Invite
 from .protocol.messages import IceServer
+from .rtc.secret import RoomSecret
 from .signaling.http import Endpoints, Room
 
 DEFAULT_WS_URL: Final = "ws://127.0.0.1:8080/"
@@ -31,11 +34,14 @@ class ConnectionOptions:
         ice_loopback: Whether 127.0.0.1 takes part in connecting.
         ice_servers: Own STUN and TURN servers, besides those the signaling server hands out.
         engine: Which WebRTC engine to use.
+        secret: The room's, which both ends prove to each other; None where there is none, and the signaling
+            server is trusted.
     """
 
     ice_loopback: bool = False
     ice_servers: tuple[IceServer, ...] = ()
     engine: str = "auto"
+    secret: RoomSecret | None = None
 
     def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
         """Joins these settings with the ICE servers that the signaling server hands out."""
@@ -56,6 +62,20 @@ class PeerOptions:
     endpoints: Endpoints
     room: Room | None
     connection: ConnectionOptions = ConnectionOptions()
+
+
+@attrs.frozen
+class Access:
+    """Which server and which room.
+
+    Attributes:
+        room: None where neither room nor token was given.
+        secret: None where the room has none.
+    """
+
+    endpoints: Endpoints
+    room: Room | None
+    secret: RoomSecret | None
 
 
 def config_file_option(
@@ -99,6 +119,18 @@ def _default_map(defaults: dict[str, Any], subcommands: Sequence[tuple[str, ...]
     return tree
 
 
+def _warn_of_arguments(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Warns of a secret among a process' arguments, which everyone on the machine can read."""
+    if value and option.name and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        file = " or --token-file FILE" if option.name == "token" else ""
+        click.echo(
+            f"Warning: --{option.name} on the command line can be read by everyone on this machine; use "
+            f"{option.envvar}{file}.",
+            err=True,
+        )
+    return value
+
+
 _OPTIONS: Final = (
     click.option(
         "--signaling-ws",
@@ -116,10 +148,43 @@ _OPTIONS: Final = (
         metavar="URL",
         help="HTTP address of the signaling server.",
     ),
+    click.option(
+        "--tls-ca",
+        envvar="SLEAP_RTC_TLS_CA",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Certificates (PEM) that vouch for the server, in place of the system's.",
+    ),
 )
 _ROOM_OPTIONS: Final = (
+    click.option(
+        "--invite",
+        envvar="SLEAP_RTC_INVITE",
+        metavar="LINE",
+        callback=_warn_of_arguments,
+        help="Server, room, token and secret in one: sleap-rtc://HOST:PORT,PORT/ROOM#TOKEN.SECRET.",
+    ),
     click.option("--room", envvar="SLEAP_RTC_ROOM_ID", metavar="ID", help="The room's id."),
-    click.option("--token", envvar="SLEAP_RTC_TOKEN", metavar="TOKEN", help="The room's token."),
+    click.option(
+        "--token",
+        envvar="SLEAP_RTC_TOKEN",
+        metavar="TOKEN",
+        callback=_warn_of_arguments,
+        help="The room's token.",
+    ),
+    click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Where the room's token is read from, instead of --token.",
+    ),
+    click.option(
+        "--secret",
+        envvar="SLEAP_RTC_SECRET",
+        metavar="SECRET",
+        callback=_warn_of_arguments,
+        help="The room's secret, where it isn't in an invite.",
+    ),
 )
 _CONNECTION_OPTIONS: Final = (
     click.option(
@@ -172,13 +237,50 @@ def peer_options(given: Mapping[str, Any]) -> PeerOptions:
     """Gathers what :func:`room_options` and :func:`connection_options` have collected.
 
     Raises:
-        UsageError: A room without its token, or the other way round, or a malformed ICE server.
+        UsageError: As :func:`access_of`, or a malformed ICE server.
     """
-    return PeerOptions(
-        endpoints=Endpoints(given["signaling_ws"], given["signaling_http"]),
-        room=room_of(given["room"], given["token"]),
-        connection=connection_of(given),
-    )
+    access = access_of(given)
+    connection = attrs.evolve(connection_of(given), secret=access.secret)
+    return PeerOptions(access.endpoints, access.room, connection)
+
+
+def access_of(given: Mapping[str, Any]) -> Access:
+    """Gathers what :func:`room_options` has collected. An invite says all of it, whatever the addresses are.
+
+    Raises:
+        UsageError: A room without its token, or the other way round; an invite that can't be read, or that is
+            to another room than the one named besides.
+    """
+    endpoints = endpoints_of(given)
+    token = _token_in(given["token_file"]) if given.get("token_file") else given["token"]
+    secret = RoomSecret.parse(given["secret"]) if given.get("secret") else None
+    if not given.get("invite"):
+        return Access(endpoints, room_of(given["room"], token), secret)
+    invite = Invite.parse(given["invite"])
+    invited = (invite.room.room_id, invite.room.token, invite.secret)
+    if (given["room"] or invited[0], token or invited[1], secret or invited[2]) != invited:
+        raise UsageError(
+            "The invite is to another room than the one named besides. Leave either away: --invite "
+            "(SLEAP_RTC_INVITE), or --room, --token and --secret (SLEAP_RTC_ROOM_ID, SLEAP_RTC_TOKEN and "
+            "SLEAP_RTC_SECRET)."
+        )
+    return Access(attrs.evolve(invite.endpoints, ca_file=endpoints.ca_file), invite.room, invite.secret)
+
+
+def endpoints_of(given: Mapping[str, Any]) -> Endpoints:
+    """Gathers what :func:`server_options` has collected."""
+    return Endpoints(given["signaling_ws"], given["signaling_http"], given.get("tls_ca"))
+
+
+def _token_in(path: Path) -> str:
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"The token file {path} can't be read: {why}.") from error
+    if not token or len(token.split()) > 1:
+        raise UsageError(f"The token file {path} has to hold the room's token and nothing else.")
+    return token
 
 
 def connection_of(given: Mapping[str, Any]) -> ConnectionOptions:

@@ -158,6 +158,18 @@ class ForbiddenError(RefusedError):
     code = "FORBIDDEN"
 
 
+class RoomSecretMissingError(RefusedError):
+    """One of two peers has a secret for the room and the other hasn't: nothing passes between them."""
+
+    code = "ROOM_SECRET_MISSING"
+
+
+class PeerNotProvenError(RefusedError):
+    """The other end of a data channel doesn't prove that it knows the room's secret."""
+
+    code = "PEER_NOT_PROVEN"
+
+
 # --- network --------------------------------------------------------------------------------
 
 
@@ -178,6 +190,12 @@ class SignalingLostError(NetworkError):
     """The connection to the signaling server ended while it was in use."""
 
     code = "SIGNALING_LOST"
+
+
+class UntrustedServerError(NetworkError):
+    """The signaling server's certificate isn't valid for its address, or nobody trusted signed it."""
+
+    code = "UNTRUSTED_SERVER"
 
 
 class PeerUnreachableError(NetworkError):

@@ -22,7 +22,7 @@ LAYERS = [
     [{"protocol"}],
     [{"rooms"}, {"jobs"}, {"transfer.framing"}, {"config"}],
     [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
-    [{"config_options"}],
+    [{"config_options", "invite"}],
     [{"worker"}, {"client"}],
     [{"__main__", "cli", "entrypoint", "demo", "__init__"}],
 ]

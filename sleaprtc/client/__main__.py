@@ -15,19 +15,22 @@ import attrs
 import click
 
 from ..config_options import (
+    access_of,
     config_file_option,
     connection_of,
     connection_options,
+    endpoints_of,
     peer_options,
-    room_of,
     room_options,
     server_options,
 )
 from ..entrypoint import run
+from ..invite import Invite, export_lines
 from ..jobs.negotiation import SelectionRule
 from ..programs import ProgramGroup
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
-from ..signaling.http import Endpoints, Room, open_http
+from ..rtc.secret import RoomSecret
+from ..signaling.http import Room, open_http
 from .filters import worker_filters
 
 COMMANDS: Final = (("room", "create"), ("room", "renew"), ("workers",), ("train",), ("attach",), ("jobs",))
@@ -102,9 +105,16 @@ def room() -> None:
 
 @room.command("create")
 @server_options
+@click.option(
+    "--no-secret",
+    is_flag=True,
+    help="For peers of other makes that know no secret; the signaling server is trusted then.",
+)
 @_json_option
-def room_create(signaling_ws: str, signaling_http: str, as_json: bool) -> None:
-    """Make a room and print what workers and clients need to join it.
+def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
+    """Make a room and print what workers and clients need to join it: the first line is enough.
+
+    It has a secret that the signaling server never sees, by which workers and clients know each other.
 
     It lives for two hours, and for as long as `train` or `attach` runs in it here; `room renew` gives it
     two more.
@@ -112,15 +122,20 @@ def room_create(signaling_ws: str, signaling_http: str, as_json: bool) -> None:
     from .own_rooms import remember
 
     async def command() -> None:
-        async with open_http(signaling_http) as http:
+        endpoints = endpoints_of(given)
+        async with open_http(endpoints.http_url, endpoints.ca_file) as http:
             account = await http.sign_in()
             made = await http.create_room(account)
-        remember(Endpoints(signaling_ws, signaling_http), made, account)
+        remember(endpoints, made, account)
+        secret = None if no_secret else RoomSecret.generate()
         if as_json:
-            print(json.dumps(attrs.asdict(made)))
+            shown = (
+                {"secret": secret.text, "invite": Invite(endpoints, made, secret).line()} if secret else {}
+            )
+            print(json.dumps(attrs.asdict(made) | shown))
             return
-        print(f"export SLEAP_RTC_ROOM_ID={made.room_id} SLEAP_RTC_TOKEN={made.token}")
-        print(f"export SLEAP_RTC_SIGNALING_WS={signaling_ws} SLEAP_RTC_SIGNALING_HTTP={signaling_http}")
+        for line in export_lines(endpoints, made, secret):
+            print(line)
         print(f"# until {_clock(made.expires_at)}; `room renew` prolongs it")
 
     _run(command, as_json)
@@ -129,16 +144,17 @@ def room_create(signaling_ws: str, signaling_http: str, as_json: bool) -> None:
 @room.command("renew")
 @click.argument("room_id", metavar="ROOM", envvar="SLEAP_RTC_ROOM_ID")
 @server_options
-def room_renew(room_id: str, signaling_ws: str, signaling_http: str) -> None:
+def room_renew(room_id: str, **given: Any) -> None:
     """Give ROOM, made here before, its full time again."""
     from .own_rooms import known_owner, remember
 
     async def command() -> None:
-        account = known_owner(room_id, signaling_http)
-        async with open_http(signaling_http) as http:
+        endpoints = endpoints_of(given)
+        account = known_owner(room_id, endpoints.http_url)
+        async with open_http(endpoints.http_url, endpoints.ca_file) as http:
             account = await http.sign_in(account)
             expires_at = await http.renew_room(account, room_id)
-        remember(Endpoints(signaling_ws, signaling_http), Room(room_id, ""), account)
+        remember(endpoints, Room(room_id, ""), account)
         print(f"Room {room_id} lives until {_clock(expires_at)}.")
 
     _run(command, as_json=False)
@@ -158,9 +174,8 @@ def workers(as_json: bool, **given: Any) -> None:
 
     async def command() -> None:
         filters = _filters(given)
-        endpoints = Endpoints(given["signaling_ws"], given["signaling_http"])
-        room = room_of(given["room"], given["token"])
-        async with open_room(endpoints, room, on_change=_to_stderr) as (link, _):
+        access = access_of(given)
+        async with open_room(access.endpoints, access.room, on_change=_to_stderr) as (link, _):
             found = tuple(summarize(peer) for peer in await link.discover(filters))
         if as_json:
             for worker in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import attrs
 import trio
 
 from ..config_options import ConnectionOptions
@@ -33,7 +34,7 @@ async def attach_to_job(
 
     Args:
         record: The job, as :func:`sleaprtc.client.records.find` has it.
-        connection: How to connect; server and room are the record's.
+        connection: How to connect; server, room and secret are the record's.
         emit: Takes what happens.
 
     Raises:
@@ -48,6 +49,7 @@ async def attach_to_job(
     def notice(sentence: str) -> None:
         emit(Notice(sentence))
 
+    connection = attrs.evolve(connection, secret=record.room_secret)
     logbook = Logbook(record)
 
     def note(event: Event) -> None:

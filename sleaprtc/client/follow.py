@@ -33,9 +33,11 @@ from ..protocol.jobs import (
     JobStatus,
 )
 from ..rtc.peer import open_peer
+from ..rtc.proof import Role
 from ..signaling.link import Link, backoff_delays
+from ..transfer.proven import SERVER_IS_TRUSTED, open_proven_transfers
 from ..transfer.resuming import ResumingTransfers
-from ..transfer.stream import IncomingFile, TransferProgress, open_transfers
+from ..transfer.stream import IncomingFile, TransferProgress
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
 
@@ -151,6 +153,7 @@ class Follower:
         Raises:
             JobFailedError: The worker says that the job failed, with its sentence.
             WorkerLostError: The worker is gone, or no data channel to it comes about.
+            RefusedError: The worker doesn't prove that it knows the room's secret, or asks for one.
             TransferError: A file was refused, or the model didn't come.
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
@@ -241,8 +244,12 @@ class Follower:
                         ice=self._connection.ice_settings(self._link.ice_servers),
                         engine=self._connection.engine,
                     ) as peer,
-                    open_transfers(peer.channel) as transfers,
+                    open_proven_transfers(
+                        peer, role=Role.CLIENT, secret=self._connection.secret
+                    ) as transfers,
                 ):
+                    if self._connection.secret is None and not self._was_connected:
+                        self._emit(Notice(SERVER_IS_TRUSTED))
                     connected = self._was_connected = True
                     path = None if peer.path is None else peer.path.kind
                     self._emit(Connected(self._worker_id, path, peer.engine))

@@ -13,6 +13,7 @@ import attrs
 import platformdirs
 
 from ..errors import StorageError, UsageError
+from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
 
 STATE_DIR_VARIABLE: Final = "SLEAP_RTC_STATE_DIR"
@@ -22,6 +23,8 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 LOST: Final = "lost"
+
+SECRET_FIELDS: Final = ("attach_key", "token", "secret")
 
 
 @attrs.frozen
@@ -34,6 +37,8 @@ class JobRecord:
         last_seq: Of the last status that was seen.
         started_at: Unix epoch seconds.
         message: How it ended, in a sentence.
+        secret: The room's, as an invite has it; None where it has none.
+        ca_file: Whose certificates vouch for the server, where those aren't the system's.
     """
 
     job_id: str
@@ -50,11 +55,22 @@ class JobRecord:
     state: str = RUNNING
     last_seq: int = 0
     message: str = ""
+    secret: str | None = attrs.field(default=None, repr=False)
+    ca_file: str | None = None
 
     @property
     def endpoints(self) -> Endpoints:
         """The signaling server of the job's room."""
-        return Endpoints(self.ws_url, self.http_url)
+        return Endpoints(self.ws_url, self.http_url, self.ca_file)
+
+    @property
+    def room_secret(self) -> RoomSecret | None:
+        """The secret of the job's room, if it has one.
+
+        Raises:
+            UsageError: The record was changed.
+        """
+        return None if self.secret is None else RoomSecret.parse(self.secret)
 
     @property
     def room(self) -> Room:
@@ -112,7 +128,7 @@ def find(job: str) -> JobRecord:
 
 def public_fields(record: JobRecord) -> dict[str, Any]:
     """What may be shown of a record: all but its secrets."""
-    return attrs.asdict(record, filter=lambda field, _: field.name not in ("attach_key", "token"))
+    return attrs.asdict(record, filter=lambda field, _: field.name not in SECRET_FIELDS)
 
 
 def forget_older_than(days: float) -> None:

@@ -75,8 +75,11 @@ async def open_room(
         RefusedError: The server doesn't let the client in, or ends its stay.
     """
     if room is None:
-        raise UsageError("Which room? Give --room and --token, or set SLEAP_RTC_ROOM_ID and SLEAP_RTC_TOKEN.")
-    async with open_http(endpoints.http_url) as http:
+        raise UsageError(
+            "Which room? Set SLEAP_RTC_INVITE, or SLEAP_RTC_ROOM_ID and SLEAP_RTC_TOKEN (--invite, or "
+            "--room and --token)."
+        )
+    async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         account = await http.sign_in()
     membership = Membership(endpoints, room, new_client_name(), "client", client_metadata())
     with single_error():

@@ -157,6 +157,8 @@ class Submission:
                 configs=tuple(str(path.absolute()) for path in request.configs),
                 out_dir=str(request.out_dir.absolute()),
                 started_at=time.time(),
+                secret=None if self._connection.secret is None else self._connection.secret.text,
+                ca_file=membership.endpoints.ca_file,
             )
         )
 

@@ -143,7 +143,7 @@ async def _start_server(folder: Path, parts: Parts) -> dict[str, str]:
     }
     create = [*_program("client"), "room", "create", "--json"]
     room = _last_object(await parts.run("room", create, env=env, narrated=False))
-    return env | {"SLEAP_RTC_ROOM_ID": room["room_id"], "SLEAP_RTC_TOKEN": room["token"]}
+    return env | {"SLEAP_RTC_INVITE": room["invite"]}
 
 
 async def _ready_addresses(server: Part) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
@@ -22,6 +22,10 @@ from .limits import MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject
 
 T = TypeVar("T")
+
+
+MAX_NUMBER_BITS: Final = 1023
+"""Integers up to here have a float that is near them (IEEE 754, binary64); no size or time comes close."""
 
 
 class _RepeatedKeyError(ValueError):
@@ -106,7 +110,7 @@ def _strict(kind: type[T], name: str) -> Callable[[Any, Any], T]:
 
 def _integer(value: Any, _: Any) -> int:
     """JSON has one kind of number: 25.0 is an integer (RFC 8259, section 6)."""
-    if type(value) is int:
+    if type(value) is int and value.bit_length() <= MAX_NUMBER_BITS:
         return value
     if type(value) is float and value.is_integer():
         return int(value)
@@ -116,6 +120,8 @@ def _integer(value: Any, _: Any) -> int:
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise _WrongTypeError("must be a number")
+    if type(value) is int and value.bit_length() > MAX_NUMBER_BITS:
+        raise _WrongTypeError("is out of range")
     return cast(float, value)
 
 
@@ -242,6 +248,7 @@ _CLIENT_MESSAGES = _by_name("type", *get_args(messages.ClientMessage))
 _SERVER_MESSAGES = _by_name("type", *get_args(messages.ServerMessage))
 _JOB_MESSAGES = _by_name("app_message_type", *get_args(jobs.JobMessage))
 _TRANSFER_FRAMES = _by_name("type", *get_args(transfer.TransferFrame))
+_PROOF_FRAMES = _by_name("type", *get_args(transfer.ProofFrame))
 
 
 def _decode_tagged(value: dict[str, Any], key: str, classes: dict[str, type[Any]]) -> Any:
@@ -309,6 +316,15 @@ def decode_transfer_frame(text: str) -> transfer.TransferFrame:
     return cast(transfer.TransferFrame, _decode_tagged(decode_json_object(text), "type", _TRANSFER_FRAMES))
 
 
+def decode_proof_frame(text: str) -> transfer.ProofFrame:
+    """Reads a control frame of the proof that comes before any file.
+
+    Raises:
+        ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
+    """
+    return cast(transfer.ProofFrame, _decode_tagged(decode_json_object(text), "type", _PROOF_FRAMES))
+
+
 # --- encoding -------------------------------------------------------------------------------
 
 
@@ -326,7 +342,7 @@ def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
     return {"app_message_type": message.app_message_type, **_converter.unstructure(message)}
 
 
-def encode_transfer_frame(frame: transfer.TransferFrame) -> str:
+def encode_transfer_frame(frame: transfer.TransferFrame | transfer.ProofFrame) -> str:
     """Writes a control frame of the data channel."""
     return _encode_json({"type": frame.type, **_converter.unstructure(frame)})
 

@@ -1,4 +1,4 @@
-"""Control frames of a file transfer on the data channel (protocol reference, section 4).
+"""Control frames of the data channel: of files, and of the proof that may come before (protocol, section 4).
 
 A control frame is a text message, a JSON object whose ``type`` names it. Binary messages are the bytes
 of the file in flight in that direction.
@@ -73,5 +73,23 @@ class FileAbort:
     code: str
     message: str
 
+
+@attrs.frozen
+class ProofNonce:
+    """Begins the proof of a room's secret; ``nonce`` is fresh and random, 128 bits in hexadecimal."""
+
+    type: ClassVar[str] = "proof_nonce"
+    nonce: str
+
+
+@attrs.frozen
+class ProofTag:
+    """Proves that the sender knows the room's secret; ``tag`` is an HMAC-SHA256 in hexadecimal."""
+
+    type: ClassVar[str] = "proof_tag"
+    tag: str = attrs.field(repr=False)
+
+
+ProofFrame: TypeAlias = ProofNonce | ProofTag
 
 TransferFrame: TypeAlias = FileOffer | FileAccept | FileRefuse | FileAck | FileDone | FileAbort

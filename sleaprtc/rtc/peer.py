@@ -41,6 +41,8 @@ class Peer:
         path: The network path in use, or None where the engine doesn't tell.
         local_fingerprint: SHA-256 fingerprint of this side's DTLS certificate, as it was signalled.
         remote_fingerprint: The other side's; DTLS has checked that its certificate fits.
+        local_fingerprints: All that this side's description has, see :func:`sleaprtc.rtc.sdp.fingerprints`.
+        remote_fingerprints: All that the other side's has, as it came.
         engine: Name of the WebRTC stack.
     """
 
@@ -51,6 +53,8 @@ class Peer:
         self.path = path
         self.local_fingerprint = sdp_text.fingerprint(negotiation.local_sdp)
         self.remote_fingerprint = sdp_text.fingerprint(negotiation.remote_sdp)
+        self.local_fingerprints = sdp_text.fingerprints(negotiation.local_sdp)
+        self.remote_fingerprints = sdp_text.fingerprints(negotiation.remote_sdp)
         self.engine = negotiation.engine.name
 
     async def wait_closed(self) -> None:

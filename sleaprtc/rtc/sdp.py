@@ -36,6 +36,20 @@ def fingerprint(sdp: str) -> str | None:
     return None
 
 
+def fingerprints(sdp: str) -> tuple[str, ...]:
+    """Returns every certificate fingerprint in a description as ``sha-256 AB:CD:…``, sorted, without repeats.
+
+    All of them, wherever they stand: a description with one more than its sender wrote is another one.
+    """
+    found = set()
+    for line in sdp.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "a=fingerprint":
+            algorithm, _, digest = value.strip().partition(" ")
+            found.add(f"{algorithm.lower()} {digest.strip().upper()}")
+    return tuple(sorted(found))
+
+
 def is_loopback(candidate: str) -> bool:
     """Whether a candidate is on this machine only: 127.0.0.0/8 or ::1."""
     fields = candidate.split()

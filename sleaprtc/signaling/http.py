@@ -14,6 +14,7 @@ from ..errors import InvalidMessageError, ProtocolError, SignalingUnreachableErr
 from ..protocol.codec import decode_json_object
 from ..protocol.messages import JSONObject
 from .refusals import from_http_status
+from .tls import client_context, connection_error
 
 HTTP_TIMEOUT_SEC: Final = 10.0
 _TIMEOUTS: Final = dict.fromkeys(("connect", "read", "write", "pool"), HTTP_TIMEOUT_SEC)
@@ -21,10 +22,14 @@ _TIMEOUTS: Final = dict.fromkeys(("connect", "read", "write", "pool"), HTTP_TIME
 
 @attrs.frozen
 class Endpoints:
-    """Where a signaling server listens: its WebSocket and its HTTP address."""
+    """Where a signaling server listens: its WebSocket and its HTTP address.
+
+    ``ca_file`` names the certificates that vouch for it, where those aren't the system's.
+    """
 
     ws_url: str
     http_url: str
+    ca_file: str | None = None
 
 
 @attrs.frozen
@@ -90,9 +95,7 @@ class SignalingHTTP:
                 f"The signaling server at {self._base_url} doesn't answer."
             ) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise SignalingUnreachableError(
-                f"The signaling server at {self._base_url} can't be reached: {error or type(error).__name__}."
-            ) from error
+            raise connection_error(self._base_url, error) from error
         try:
             answer = decode_json_object(response.content)
         except ProtocolError as error:
@@ -120,11 +123,15 @@ def _seconds(answer: JSONObject) -> float | None:
 
 
 @asynccontextmanager
-async def open_http(http_url: str) -> AsyncIterator[SignalingHTTP]:
+async def open_http(http_url: str, ca_file: str | None = None) -> AsyncIterator[SignalingHTTP]:
     """Opens a client for the HTTP port at ``http_url``.
 
+    Args:
+        http_url: ``http://`` or ``https://``.
+        ca_file: Whose certificates to trust in place of the system's.
+
     Raises:
-        UsageError: The URL is not an http or https URL.
+        UsageError: The URL is not an http or https URL, or ``ca_file`` is no file of certificates.
     """
     if not http_url.startswith(("http://", "https://")):
         raise UsageError(f"{http_url!r} is not an address of the form http://HOST:PORT.")
@@ -134,5 +141,6 @@ async def open_http(http_url: str) -> AsyncIterator[SignalingHTTP]:
         raise UsageError(f"{http_url!r} is not a valid address: {error}.") from error
     if not host:
         raise UsageError(f"{http_url!r} is not a valid address: it names no host.")
-    async with httpcore.AsyncConnectionPool() as pool:
+    context = client_context(ca_file) if http_url.startswith("https://") else None
+    async with httpcore.AsyncConnectionPool(ssl_context=context) as pool:
         yield SignalingHTTP(pool, http_url.rstrip("/"))

@@ -203,7 +203,10 @@ class Link:
     async def _stay_once(self, ready: Callable[[], None]) -> None:
         """Registers and hands on messages until the connection ends, which raises."""
         await self._refresh_token()
-        async with open_session(self._membership.endpoints.ws_url, self._register_message()) as session:
+        endpoints = self._membership.endpoints
+        async with open_session(
+            endpoints.ws_url, self._register_message(), ca_file=endpoints.ca_file
+        ) as session:
             self._session = session
             self._resume_token = session.registration.resume_token
             self.ice_servers = session.registration.ice_servers
@@ -219,7 +222,8 @@ class Link:
 
     async def _refresh_token(self) -> None:
         if self._token_is_stale:
-            async with open_http(self._membership.endpoints.http_url) as http:
+            endpoints = self._membership.endpoints
+            async with open_http(endpoints.http_url, endpoints.ca_file) as http:
                 self._account = await http.sign_in()
             self._token_is_stale = False
 

@@ -32,7 +32,7 @@ async def keep_room_open(endpoints: Endpoints, account: Account, room: Room) -> 
     while True:
         await trio.sleep(seconds_until_renewal(expires_at, time.time()))
         try:
-            async with open_http(endpoints.http_url) as http:
+            async with open_http(endpoints.http_url, endpoints.ca_file) as http:
                 account = await http.sign_in(account)
                 expires_at = await http.renew_room(account, room.room_id)
         except (NetworkError, RateLimitedError) as error:

@@ -213,7 +213,11 @@ async def _register(
 
 @asynccontextmanager
 async def open_session(
-    ws_url: str, register: Register, *, connect_timeout_sec: float = CONNECT_TIMEOUT_SEC
+    ws_url: str,
+    register: Register,
+    *,
+    connect_timeout_sec: float = CONNECT_TIMEOUT_SEC,
+    ca_file: str | None = None,
 ) -> AsyncIterator[Session]:
     """Connects, registers, and hands out the session; leaving the block leaves the room.
 
@@ -222,11 +226,12 @@ async def open_session(
     Raises:
         UsageError: ``ws_url`` is not a WebSocket URL.
         SignalingUnreachableError: Nothing answers there, or it is no signaling server.
+        UntrustedServerError: Its certificate doesn't hold.
         RefusedError: The server doesn't let this peer in; its kind says why.
     """
     with single_error():
         async with (
-            open_websocket(ws_url, connect_timeout_sec=connect_timeout_sec) as websocket,
+            open_websocket(ws_url, connect_timeout_sec=connect_timeout_sec, ca_file=ca_file) as websocket,
             trio.open_nursery() as nursery,
         ):
             session = Session(websocket, await _register(websocket, ws_url, register, connect_timeout_sec))

@@ -16,6 +16,7 @@ from ..errors import SignalingUnreachableError, UsageError
 from ..exception_groups import leaves, single_error
 from ..nurseries import open_outliving_nursery
 from ..protocol.limits import MAX_SERVER_FRAME_BYTES
+from .tls import client_context, connection_error
 
 DISCONNECT_TIMEOUT_SEC: Final = 2.0
 _NO_WEBSOCKET: Final = (HandshakeError, h11.ProtocolError, wsproto.utilities.ProtocolError)
@@ -34,22 +35,24 @@ def _parse(ws_url: str) -> SplitResult:
 
 
 async def _open_stream(
-    address: SplitResult, ws_url: str
+    address: SplitResult, ws_url: str, ca_file: str | None
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
     host = address.hostname or ""
     port = address.port or DEFAULT_PORTS[address.scheme]
     try:
         if address.scheme == "wss":
-            stream = await trio.open_ssl_over_tcp_stream(host, port)
-            await stream.do_handshake()
+            stream = await trio.open_ssl_over_tcp_stream(
+                host, port, https_compatible=True, ssl_context=client_context(ca_file)
+            )
+            try:
+                await stream.do_handshake()
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
             return stream
         return await trio.open_tcp_stream(host, port)
     except (OSError, trio.BrokenResourceError) as error:
-        first = next(leaves(error.__cause__ or error))
-        why = getattr(first, "strerror", None) or first
-        raise SignalingUnreachableError(
-            f"The signaling server at {ws_url} can't be reached: {why}."
-        ) from error
+        raise connection_error(ws_url, error) from error
 
 
 def _host_header(address: SplitResult) -> str:
@@ -57,11 +60,19 @@ def _host_header(address: SplitResult) -> str:
 
 
 @asynccontextmanager
-async def open_websocket(ws_url: str, *, connect_timeout_sec: float) -> AsyncIterator[WebSocketConnection]:
+async def open_websocket(
+    ws_url: str, *, connect_timeout_sec: float, ca_file: str | None = None
+) -> AsyncIterator[WebSocketConnection]:
     """Connects, and closes in good order, within two seconds, when the block is left.
 
+    Args:
+        ws_url: ``ws://`` or ``wss://``.
+        connect_timeout_sec: For TCP, TLS and the opening handshake together.
+        ca_file: Whose certificates to trust in place of the system's.
+
     Raises:
-        UsageError: ``ws_url`` is not a WebSocket URL.
+        UsageError: ``ws_url`` is not a WebSocket URL, or ``ca_file`` is no file of certificates.
+        UntrustedServerError: The server's certificate doesn't hold.
         SignalingUnreachableError: Nothing answers there in time, or something that is no WebSocket server.
     """
     address = _parse(ws_url)
@@ -69,7 +80,7 @@ async def open_websocket(ws_url: str, *, connect_timeout_sec: float) -> AsyncIte
         with single_error():
             async with (
                 open_outliving_nursery() as nursery,
-                _connect(nursery, address, ws_url, connect_timeout_sec) as websocket,
+                _connect(nursery, address, ws_url, connect_timeout_sec, ca_file) as websocket,
             ):
                 yield websocket
     except BaseExceptionGroup as group:
@@ -85,10 +96,10 @@ def _no_server(ws_url: str) -> SignalingUnreachableError:
 
 @asynccontextmanager
 async def _connect(
-    nursery: trio.Nursery, address: SplitResult, ws_url: str, timeout_sec: float
+    nursery: trio.Nursery, address: SplitResult, ws_url: str, timeout_sec: float, ca_file: str | None
 ) -> AsyncIterator[WebSocketConnection]:
     with trio.move_on_after(timeout_sec) as connecting:
-        stream = await _open_stream(address, ws_url)
+        stream = await _open_stream(address, ws_url, ca_file)
         try:
             websocket = await wrap_client_stream(
                 nursery,

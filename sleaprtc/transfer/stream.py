@@ -10,11 +10,18 @@ from typing import Final
 
 import trio
 
-from ..errors import ChannelClosedError, ProtocolError, SleapRTCError
+from ..errors import (
+    ChannelClosedError,
+    ProtocolError,
+    RoomSecretMissingError,
+    SleapRTCError,
+    UnknownMessageTypeError,
+)
 from ..protocol.codec import encode_transfer_frame
 from ..protocol.transfer import FileAbort, TransferFrame
 from ..rtc.background import open_background_nursery
 from ..rtc.channel import DataChannel
+from ..rtc.proof import asks_for_proof
 from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent
 from .names import printable
 from .progress import TransferProgress
@@ -150,13 +157,24 @@ class Transfers:
             while True:
                 message = await self._channel.receive()
                 if isinstance(message, str):
-                    self._handle(self._framing.text_received(message))
+                    self._handle(self._text_received(message))
                 elif transfer_id := self._framing.receiver.bytes_received(len(message)):
                     await self._receiving.bytes_received(transfer_id, message)
         except ChannelClosedError as error:
             self._fail(error)
-        except ProtocolError as error:
+        except (ProtocolError, RoomSecretMissingError) as error:
             await self._end(error)
+
+    def _text_received(self, text: str) -> TransferEvent | None:
+        try:
+            return self._framing.text_received(text)
+        except UnknownMessageTypeError as error:
+            if not asks_for_proof(text):
+                raise
+            raise RoomSecretMissingError(
+                "This room has a secret, which the other side has and this one hasn't. Use the room's whole "
+                "invite (--invite or SLEAP_RTC_INVITE)."
+            ) from error
 
     def _handle(self, event: TransferEvent | None) -> None:
         if event is None:
@@ -181,7 +199,7 @@ class Transfers:
         self._receiving.changed.set()
         self._offers_inbox.close()
 
-    async def _end(self, error: ProtocolError) -> None:
+    async def _end(self, error: ProtocolError | RoomSecretMissingError) -> None:
         """Ends the channel over an error of the other side's, and tells it why."""
         self._fail(error)
         code, message = error.code, str(error)

@@ -82,6 +82,11 @@ def _checked_name(name: str) -> str:
     metavar="MIB",
     help="Disk for datasets of earlier jobs, which needn't be sent again; 0 keeps none.",
 )
+@click.option(
+    "--no-secret",
+    is_flag=True,
+    help="Make a room for clients of other makes that know no secret; the signaling server is trusted then.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
 def main(**given: Any) -> None:
     """Take training jobs from the people in a room.
@@ -111,6 +116,7 @@ def _options(given: Mapping[str, Any]) -> WorkerOptions:
     return WorkerOptions(
         peer=peer_options(given),
         name=name,
+        with_secret=not given["no_secret"],
         work_dir=given["work_dir"] or _default_work_dir(name),
         max_jobs=max_jobs,
         threads=given["threads"] or default_threads(os.cpu_count() or 1, max_jobs),

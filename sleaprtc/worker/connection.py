@@ -8,11 +8,13 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..errors import SleapRTCError
+from ..errors import RefusedError, SleapRTCError
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings, open_peer
+from ..rtc.proof import Role
+from ..rtc.secret import RoomSecret
+from ..transfer.proven import open_proven_transfers
 from ..transfer.resuming import ResumingTransfers
-from ..transfer.stream import open_transfers
 
 SIGNALS_WAITING: Final = 256
 """Offers and candidates not yet taken up; ICE makes a few dozen, a flood beyond that is dropped."""
@@ -31,6 +33,7 @@ class ClientConnection:
         send: Takes answers and candidates to the client.
         ice: Called at each offer for the ICE servers as they then are.
         engine: Which WebRTC engine to use.
+        secret: The room's, which the client has to prove that it knows.
 
     Attributes:
         remote_id: Whose offers are answered; a later process of the same client has another name.
@@ -45,12 +48,14 @@ class ClientConnection:
         send: Callable[[Signal], Awaitable[None]],
         ice: Callable[[], IceSettings],
         engine: str,
+        secret: RoomSecret | None,
     ) -> None:
         self._local_id = local_id
         self.remote_id = remote_id
         self._send = send
         self._ice = ice
         self._engine = engine
+        self._secret = secret
         self._signals_send, self._signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
         self.transfers = ResumingTransfers()
 
@@ -91,8 +96,10 @@ class ClientConnection:
                         ice=self._ice(),
                         engine=self._engine,
                     ) as peer,
-                    open_transfers(peer.channel) as transfers,
+                    open_proven_transfers(peer, role=Role.WORKER, secret=self._secret) as transfers,
                 ):
                     await self.transfers.use_until_closed(transfers)
+            except RefusedError as error:
+                _log.warning("The connection to %s was ended: %s", self.remote_id, error)
             except SleapRTCError as error:
                 _log.info("The connection to %s ended: %s", self.remote_id, error)

@@ -10,13 +10,16 @@ import attrs
 import click
 import trio
 
-from ..config_options import PeerOptions
+from ..config_options import ConnectionOptions, PeerOptions
 from ..errors import NetworkError, RoomExpiredError, RoomNotFoundError, UsageError
 from ..exception_groups import single_error
 from ..folder_lock import lock_folder
-from ..signaling.http import Account, Room, open_http
+from ..invite import export_lines
+from ..rtc.secret import RoomSecret
+from ..signaling.http import Account, Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
 from ..signaling.own_room import keep_room_open
+from ..transfer.proven import SERVER_IS_TRUSTED
 from .agent import Agent
 from .cache import DatasetCache
 from .description import introduction, worker_metadata
@@ -33,12 +36,14 @@ class WorkerOptions:
     """What the command line says.
 
     Attributes:
+        with_secret: Whether a room that the worker makes has a secret.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
     """
 
     peer: PeerOptions
     name: str
+    with_secret: bool
     work_dir: Path
     max_jobs: int
     threads: int
@@ -79,7 +84,7 @@ async def _work(
     for line in introduction(options.name, gpu, capabilities):
         _say(line)
     history = History(options.work_dir / "history.jsonl")
-    account, room = await _enter_room(options)
+    account, room, connection = await _enter_room(options)
     while True:
         metadata = worker_metadata(gpu, capabilities, options.max_jobs)
         token_file = ResumeTokenFile(options.work_dir, room.room_id, options.name)
@@ -94,7 +99,7 @@ async def _work(
                 history=history,
                 journal=journal,
                 interrupted=interrupted,
-                settings=_settings(options, jobs_dir),
+                settings=_settings(options, jobs_dir, connection),
             )
             agent = Agent(
                 link=link,
@@ -107,36 +112,48 @@ async def _work(
             if await _serve(agent, link, account, room, options):
                 return 0
         interrupted = []
-        account, room = await _enter_room_in_time(options)
+        account, room, connection = await _enter_room_in_time(options)
 
 
-def _settings(options: WorkerOptions, jobs_dir: Path) -> WorkerSettings:
+def _settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOptions) -> WorkerSettings:
     cache = DatasetCache(options.work_dir / "datasets", options.cache_bytes)
     cache.clean()
     return WorkerSettings(
         jobs_dir=jobs_dir,
         keep_results_sec=options.keep_results_sec,
         threads_per_job=options.threads,
-        connection=options.peer.connection,
+        connection=connection,
         cache=cache if options.cache_bytes else None,
     )
 
 
-async def _enter_room(options: WorkerOptions) -> tuple[Account, Room]:
-    """Signs in, and makes a room where none is given."""
-    async with open_http(options.peer.endpoints.http_url) as http:
+async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
+    """Signs in, and makes a room, with its secret, where none is given."""
+    endpoints, connection = options.peer.endpoints, options.peer.connection
+    async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         account = await http.sign_in()
         if options.peer.room is not None:
-            return account, options.peer.room
-        room = await http.create_room(account)
-    endpoints = options.peer.endpoints
-    _say(f"Made room {room.room_id}. Hand these to whoever trains here, and to further workers:")
-    _say(f"  export SLEAP_RTC_ROOM_ID={room.room_id} SLEAP_RTC_TOKEN={room.token}")
-    _say(f"  export SLEAP_RTC_SIGNALING_WS={endpoints.ws_url} SLEAP_RTC_SIGNALING_HTTP={endpoints.http_url}")
-    return account, room
+            room = options.peer.room
+        else:
+            room = await http.create_room(account)
+            secret = RoomSecret.generate() if options.with_secret else None
+            connection = attrs.evolve(connection, secret=secret)
+            _say_how_to_join(endpoints, room, secret)
+    if connection.secret is None:
+        _say(SERVER_IS_TRUSTED)
+    return account, room, connection
 
 
-async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room]:
+def _say_how_to_join(endpoints: Endpoints, room: Room, secret: RoomSecret | None) -> None:
+    first, *others = export_lines(endpoints, room, secret)
+    _say(f"Made room {room.room_id}. Hand this to whoever trains here, and to further workers:")
+    _say(f"  {first}")
+    _say("or, the same as single settings:" if secret is not None else "and:")
+    for line in others:
+        _say(f"  {line}")
+
+
+async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
     """Enters a new room, however long the server takes to come back."""
     delays = iter(backoff_delays())
     while True:

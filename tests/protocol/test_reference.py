@@ -17,6 +17,7 @@ CLASSES: list[type[Any]] = [
     *get_args(messages.ServerMessage),
     *get_args(jobs.JobMessage),
     *get_args(transfer.TransferFrame),
+    *get_args(transfer.ProofFrame),
     messages.Metadata,
     messages.IceServer,
     messages.PeerInfo,

@@ -1,0 +1,51 @@
+"""TLS to the signaling server, always verified."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections.abc import Iterator
+
+from ..errors import NetworkError, SignalingUnreachableError, UntrustedServerError, UsageError
+from ..exception_groups import leaves
+
+
+@functools.lru_cache(maxsize=4)
+def client_context(ca_file: str | None) -> ssl.SSLContext:
+    """Makes the context: the system's authorities, or those of ``ca_file`` alone, and the host's own name.
+
+    Raises:
+        UsageError: ``ca_file`` can't be read, or has no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        raise UsageError(f"{ca_file} has no certificate in PEM form (--tls-ca).") from error
+    except OSError as error:
+        raise UsageError(f"{ca_file} can't be read: {error.strerror} (--tls-ca).") from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and those behind it."""
+    while error is not None:
+        yield from leaves(error)
+        error = error.__cause__ or error.__context__
+
+
+def connection_error(url: str, error: BaseException) -> NetworkError:
+    """Says why a connection to the server at ``url`` didn't come about."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = cause.verify_message.rstrip(".")
+            return UntrustedServerError(
+                f"The signaling server at {url} isn't trusted: its certificate doesn't hold ({why}). "
+                "A private authority is named with --tls-ca or SLEAP_RTC_TLS_CA."
+            )
+        if isinstance(cause, ssl.SSLError):
+            return SignalingUnreachableError(
+                f"The signaling server at {url} can't be reached: no TLS connection came about "
+                f"({cause.reason or 'it was cut off'})."
+            )
+    first = next(leaves(error.__cause__ or error))
+    why = getattr(first, "strerror", None) or str(first) or type(first).__name__
+    return SignalingUnreachableError(f"The signaling server at {url} can't be reached: {why}.")
