@@ -206,7 +206,17 @@ class Agent:
             self._slots.finish(job_id)
             self._slots_changed.set()
 
-        nursery.start_soon(self._roster.run_new, client_id, request, free_slot)
+        nursery.start_soon(self._do, client_id, request, free_slot)
+
+    async def _do(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
+        """Does a job; a mistake in this program costs that one job, and none of the others that run."""
+        try:
+            await self._roster.run_new(client_id, request, free_slot)
+        except Exception:
+            _log.exception("Job %s failed unexpectedly.", request.job_id)
+            free_slot()
+            failure = JobError("INTERNAL", "The worker failed unexpectedly; its log says more.", True)
+            await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
 
     def _stop(self, client_id: str, job_id: str) -> None:
         job = self._roster.of_client(job_id, client_id)

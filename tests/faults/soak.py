@@ -126,7 +126,7 @@ class Soak:
         return self.tally
 
     async def _start(self) -> None:
-        ports = (self._ws._target_port, self._http._target_port, self._ws.port, self._http.port)
+        ports = (self._ws.target_port, self._http.target_port, self._ws.port, self._http.port)
         self._programs = Programs(self._folder, *ports)
         self._server = await self._programs.start_server()
         async with open_http(self._programs.http_url) as http:
@@ -288,7 +288,6 @@ class Soak:
         self._ws.freeze()
         await trio.sleep(self._draw_sec(FREEZE_SEC))
         self._ws.cut()
-        self._ws.thaw()
 
     async def _slow_paths(self) -> None:
         self._ws.delay_sec = 0.3
@@ -333,7 +332,8 @@ class Soak:
                 self._lose(f"{name} wrote a traceback")
         if "Traceback" in self._programs.said("server"):
             self._lose("the server wrote a traceback")
-        for path in self._folder.glob("job-*/models/.incoming-*"):
+        # A client that was killed leaves its empty folder, which its next one clears away after a week.
+        for path in self._folder.glob("job-*/models/.incoming-*/*"):
             self._lose(f"{path.relative_to(self._folder)} is left, which nobody will go on with")
 
 

@@ -1,0 +1,247 @@
+"""Journals that are locked, disks that are full, clocks that are set: jobs and models outlive them."""
+
+import sqlite3
+import time
+from contextlib import closing, contextmanager
+from functools import partial
+
+import pytest
+import trio
+
+from sleaprtc.client.attach import attach_to_job
+from sleaprtc.client.records import load_all
+from sleaprtc.errors import NoWorkerError, StorageError
+from sleaprtc.protocol.jobs import JobComplete, JobRequest
+from sleaprtc.worker.journal import COMPLETED, FAILED, TRAINING, Journal
+from sleaprtc.worker.keeping import WallClock, forget_old, make_jobs_dir, remove_orphans
+
+from ..lab import LOOPBACK, ScriptedTrainer, make_labels
+
+pytestmark = pytest.mark.timeout(60)
+YEAR_SEC = 365 * 86_400.0
+
+
+@pytest.fixture
+def labels(tmp_path):
+    return make_labels(tmp_path / "flies.pkg.slp", padding_bytes=10_000)
+
+
+@pytest.fixture
+def no_farewell(monkeypatch):
+    async def say_nothing(_):
+        return
+
+    monkeypatch.setattr("sleaprtc.client.follow.Follower._cancel_job", say_nothing)
+
+
+@pytest.fixture
+def impatient_journal(monkeypatch):
+    monkeypatch.setattr("sleaprtc.worker.journal.BUSY_TIMEOUT_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.worker.notes.RETRY_SEC", 0.05)
+
+
+@contextmanager
+def locked(path):
+    """Another process, such as a backup, that holds the file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def journal_of(lab, name):
+    return lab.tmp_path / f"{name}.sqlite3"
+
+
+# --- a locked journal -----------------------------------------------------------------------
+
+
+@pytest.mark.trio
+async def test_a_locked_journal_costs_a_new_job_only(lab, labels, impatient_journal):
+    async with lab.worker("gpu-1") as agent:
+        with locked(journal_of(lab, "gpu-1")), pytest.raises(NoWorkerError, match="journal can't be written"):
+            await lab.train(labels)
+        assert list(agent.jobs_dir.iterdir()) == []
+        assert len((await lab.train(labels)).model_dirs) == 1
+
+
+@pytest.mark.trio
+async def test_training_goes_on_beside_a_locked_journal(lab, labels, impatient_journal):
+    trainer, done = ScriptedTrainer(hold=True), []
+
+    async def train():
+        done.append(await lab.train(labels))
+
+    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+        nursery.start_soon(train)
+        await trainer.started.wait()
+        with locked(journal_of(lab, "gpu-1")):
+            trainer.go_on.set()
+            while not done:
+                await trio.sleep(0.02)
+    assert len(done[0].model_dirs) == 1
+
+
+@pytest.mark.trio
+async def test_a_locked_journal_forgets_no_model(lab, labels, impatient_journal, no_farewell, monkeypatch):
+    """Training ends while the journal is locked and the client is gone; then the worker is restarted."""
+    monkeypatch.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
+    trainer = ScriptedTrainer(hold=True)
+    async with lab.worker("gpu-1", trainer), lab.peer("watcher") as watcher:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.train, labels)
+            await trainer.started.wait()
+            nursery.cancel_scope.cancel()
+        with locked(journal_of(lab, "gpu-1")):
+            trainer.go_on.set()
+            while await watcher.discover({"properties": {"status": "busy"}}):
+                await trio.sleep(0.02)
+            await trio.sleep(0.3)  # longer than the model waits for its client
+        with closing(Journal(journal_of(lab, "gpu-1"))) as journal:
+            while [entry.state for entry in journal.entries()] != [COMPLETED]:
+                await trio.sleep(0.02)
+    (record,) = load_all()
+    async with lab.worker("gpu-1"):
+        assert len((await attach_to_job(record, connection=LOOPBACK)).model_dirs) == 1
+
+
+@pytest.mark.trio
+async def test_cancelling_beside_a_locked_journal_harms_nobody(lab, labels, impatient_journal):
+    trainer = ScriptedTrainer(hold=True)
+    async with lab.worker("gpu-1", trainer) as agent:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.train, labels)
+            await trainer.started.wait()
+            with locked(journal_of(lab, "gpu-1")):
+                nursery.cancel_scope.cancel()
+                while trainer.running or list(agent.jobs_dir.iterdir()):
+                    await trio.sleep(0.02)
+        trainer.go_on.set()
+        assert len((await lab.train(labels)).model_dirs) == 1
+
+
+# --- a full disk, an unusable folder --------------------------------------------------------
+
+
+@pytest.mark.trio
+async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    async with lab.worker("gpu-1") as agent:
+        with monkeypatch.context() as patched:
+            patched.setattr("sleaprtc.worker.job.TrainingJob", fail)
+            with pytest.raises(NoWorkerError, match=r"On the worker: .* No space left on device"):
+                await lab.train(labels)
+        assert list(agent.jobs_dir.iterdir()) == []
+        assert len((await lab.train(labels)).model_dirs) == 1
+
+
+def test_a_work_folder_that_is_none(tmp_path):
+    (tmp_path / "jobs").write_text("")
+    with pytest.raises(StorageError, match="can't be made"):
+        make_jobs_dir(tmp_path)
+
+
+@pytest.mark.trio
+async def test_a_client_that_cannot_write_down_its_job_trains_all_the_same(
+    lab, labels, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SLEAP_RTC_STATE_DIR", str(tmp_path / "file"))
+    async with lab.worker("gpu-1"):
+        assert len((await lab.train(labels)).model_dirs) == 1
+
+
+@pytest.mark.trio
+async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
+    lab, labels, tmp_path, monkeypatch
+):
+    """The client is killed after it said that it has the model, and before that is where it belongs."""
+    with monkeypatch.context() as patched:
+        received = trio.Event()
+
+        async def be_killed(*_):
+            received.set()
+            await trio.sleep_forever()
+
+        patched.setattr("sleaprtc.client.submit.finish", be_killed)
+        async with lab.worker("gpu-1") as agent:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lab.train, labels)
+                await received.wait()
+                nursery.cancel_scope.cancel()
+            while list(agent.jobs_dir.iterdir()):
+                await trio.sleep(0.02)
+            (record,) = load_all()
+            completed = await attach_to_job(record, connection=LOOPBACK)
+    assert completed.model_dirs == (str(tmp_path / "models" / "centroid"),)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["centroid"]
+
+
+# --- a kill at the wrong moment, a clock that is set ----------------------------------------
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with closing(Journal(tmp_path / "journal.sqlite3")) as journal:
+        yield journal
+
+
+def add_job(journal, folder, state):
+    folder.mkdir(parents=True)
+    (folder / "x.zip").write_text("model")
+    journal.begin(folder.name, "client", JobRequest(folder.name, "training"), folder)
+    journal.change(folder.name, state, last_word=JobComplete(folder.name), archive=folder / "x.zip")
+
+
+def test_only_folders_with_a_waiting_model_outlive_a_kill(journal, tmp_path):
+    for number, state in enumerate((COMPLETED, FAILED, "delivered")):
+        add_job(journal, tmp_path / f"job-{number}", state)
+    (tmp_path / "job-unknown").mkdir()
+    remove_orphans(journal, tmp_path)
+    assert [path.name for path in tmp_path.glob("job-*")] == ["job-0"]
+
+
+@pytest.mark.parametrize("jump_sec", [56 * YEAR_SEC, -56 * YEAR_SEC])
+def test_a_clock_that_is_set_forgets_no_model(journal, tmp_path, jump_sec):
+    add_job(journal, tmp_path / "job-1", COMPLETED)
+    (entry,) = journal.entries()
+    before = WallClock(entry.updated_at, 1000.0)
+    now, monotonic = entry.updated_at + jump_sec + 3600, 4600.0
+    assert before.jump_sec(now, monotonic) == pytest.approx(jump_sec)
+    forget_old(journal, now, 7 * 86_400, before.jump_sec(now, monotonic))
+    (entry,) = journal.entries()
+    assert now - 3601 < entry.updated_at <= now
+    assert (tmp_path / "job-1" / "x.zip").exists()
+    forget_old(journal, now + 8 * 86_400, 7 * 86_400)
+    assert not (tmp_path / "job-1").exists()
+
+
+def test_clocks_that_drift_a_little_are_not_set():
+    assert WallClock(1e9, 50.0).jump_sec(1e9 + 3600, 3640.0) == 0.0
+
+
+def _set_clock(wall, jump_sec):
+    return wall() + jump_sec
+
+
+@pytest.mark.trio
+async def test_a_worker_whose_clock_is_set_goes_on(lab, labels, monkeypatch):
+    monkeypatch.setattr("sleaprtc.worker.roster.FORGET_INTERVAL_SEC", 0.01)
+    wall = time.time
+    trainer, done = ScriptedTrainer(hold=True), []
+
+    async def train():
+        done.append(await lab.train(labels))
+
+    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+        nursery.start_soon(train)
+        await trainer.started.wait()
+        for jump_sec in (10 * YEAR_SEC, -10 * YEAR_SEC):
+            monkeypatch.setattr("time.time", partial(_set_clock, wall, jump_sec))
+            await trio.sleep(0.1)
+            with closing(Journal(journal_of(lab, "gpu-1"))) as journal:
+                assert [entry.state for entry in journal.entries()] == [TRAINING]
+        trainer.go_on.set()
+    assert len(done[0].model_dirs) == 1
