@@ -15,6 +15,7 @@ from ..errors import (
     ChannelClosedError,
     JobFailedError,
     NetworkError,
+    RefusedError,
     SleapRTCError,
     TransferAbortedError,
     TransferError,
@@ -227,6 +228,10 @@ class Follower:
             except NetworkError as error:
                 if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
                     raise WorkerLostError(f"No connection to {self._worker_id}: {error}") from error
+            except RefusedError:
+                if not self._received:
+                    raise
+                return  # the room is gone, but the model is here
             await trio.sleep(next(delays))
 
     async def _connect_once(self) -> None:

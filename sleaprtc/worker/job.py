@@ -26,6 +26,10 @@ from .trainers.base import Trainer, TrainingEvent, TrainingJob, TrainingOutcome
 RESULT_WAIT_SEC: Final = 15 * 60.0
 """How long a finished job waits for its client before it lies down in the journal, to be attached to."""
 
+LAST_WORD_SEC: Final = 4.0
+"""How long a worker that has handed over its model tries to say what it is like, without the server; the
+client waits a second longer."""
+
 _log = logging.getLogger(__name__)
 
 OnTrained = Callable[[TrainingOutcome | None], None]
@@ -222,9 +226,10 @@ class Job:
     # --- delivery ---------------------------------------------------------------------------
 
     async def _hand_over(self, complete: JobComplete, archive: Path) -> None:
-        """Sends the model, whether or not the server is there to say so; returns whether to keep it."""
+        """Sends the model, whether or not the server is there to say so."""
+        told = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._deliver, self.client_id, complete)
+            nursery.start_soon(self._tell_completed, complete, told)
             nursery.start_soon(self._notes.keep_trying)
             with trio.move_on_after(RESULT_WAIT_SEC) as self._waiting:
                 try:
@@ -234,11 +239,18 @@ class Job:
                 else:
                     self._keep = False
                     await self._notes.change(DELIVERED)
+            if not self._keep:
+                with trio.move_on_after(LAST_WORD_SEC):
+                    await told.wait()
             # Leaving closes the channel, by which the client sees that we have its last word.
             nursery.cancel_scope.cancel()
         if self._keep:
             await self._notes.keep_trying()  # until then, only this job knows that its model waits
             _log.info("Job %s: the model is kept as %s until it is fetched.", self.job_id, archive)
+
+    async def _tell_completed(self, complete: JobComplete, told: trio.Event) -> None:
+        await self._deliver(self.client_id, complete)
+        told.set()
 
 
 def _remove_all_but(folder: Path, kept: Path) -> None:

@@ -52,12 +52,16 @@ async def test_a_cut_path_costs_nothing(lab, path, labels):
     async def train():
         done.append(await lab.train(labels))
 
-    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+    async with lab.worker("gpu-1", trainer) as agent, trio.open_nursery() as nursery:
         nursery.start_soon(train)
         await trainer.started.wait()
+        before = agent._link._session
         path.cut()
+        while agent._link._session is before:
+            await trio.sleep(0.01)
         trainer.go_on.set()
     assert len(done[0].model_dirs) == 1
+    assert done[0].final_loss is not None  # the worker's last word came too
 
 
 async def test_a_half_open_path_is_noticed_and_left(lab, path, monkeypatch):
@@ -96,14 +100,19 @@ async def test_a_room_that_ends_during_training_costs_no_model(lab, labels):
     async def train():
         done.append(await lab.train(labels))
 
-    with pytest.raises(RoomExpiredError):
-        async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+    async def serve_until_the_room_ends(nursery):
+        async with lab.worker("gpu-1", trainer):
             nursery.start_soon(train)
             await trainer.started.wait()
             async with open_http(lab.endpoints.http_url) as http:
                 await http.delete_room(lab.account, lab.room.room_id)
             await trio.sleep(0.2)
             trainer.go_on.set()
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(RoomExpiredError):
+            await serve_until_the_room_ends(nursery)
     assert len(done[0].model_dirs) == 1
 
 
