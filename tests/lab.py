@@ -146,7 +146,7 @@ class Lab:
         return PeerOptions(self.endpoints, self.room, LOOPBACK)
 
     @asynccontextmanager
-    async def worker(self, name, trainer=None, *, gpu=GPU, max_jobs=1, read_gpu=None):
+    async def worker(self, name, trainer=None, *, gpu=GPU, max_jobs=1, read_gpu=None, **settings):
         """Runs a worker's agent in the room."""
         trainer = trainer or ScriptedTrainer()
         capabilities = await trainer.probe()
@@ -168,6 +168,7 @@ class Lab:
                         keep_results_sec=3600,
                         threads_per_job=1,
                         connection=LOOPBACK,
+                        **settings,
                     ),
                 )
                 agent = Agent(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ from ..errors import UsageError
 from ..programs import Program
 from ..protocol.limits import MIB
 from .program import WorkerOptions, work
+from .trainers.limits import SECONDS_AN_HOUR, TrainingLimits
 
 MAX_THREADS_BY_DEFAULT: Final = 8
 SECONDS_A_DAY: Final = 86_400.0
@@ -87,6 +89,42 @@ def _checked_name(name: str) -> str:
     is_flag=True,
     help="Make a room for clients of other makes that know no secret; the signaling server is trusted then.",
 )
+@click.option(
+    "--max-hours",
+    envvar="SLEAP_RTC_MAX_HOURS",
+    type=click.FloatRange(min=0),
+    default=168.0,
+    show_default=True,
+    metavar="HOURS",
+    help="Time for one training, which then ends with the best model so far; 0 for no limit.",
+)
+@click.option(
+    "--max-dataset-mb",
+    envvar="SLEAP_RTC_MAX_DATASET_MB",
+    type=click.IntRange(min=0),
+    default=51_200,
+    show_default=True,
+    metavar="MIB",
+    help="The largest dataset that is taken; 0 for no limit.",
+)
+@click.option(
+    "--max-job-mb",
+    envvar="SLEAP_RTC_MAX_JOB_MB",
+    type=click.IntRange(min=0),
+    default=102_400,
+    show_default=True,
+    metavar="MIB",
+    help="Disk for one job, its dataset included; 0 for no limit.",
+)
+@click.option(
+    "--max-memory-mb",
+    envvar="SLEAP_RTC_MAX_MEMORY_MB",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="MIB",
+    help="Main memory for the processes of one training; 0 for no limit.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
 def main(**given: Any) -> None:
     """Take training jobs from the people in a room.
@@ -110,6 +148,11 @@ def _default_work_dir(name: str) -> Path:
     return platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(r"[^\w-]", "_", name)
 
 
+def _limit(amount: float, unit: float) -> float:
+    """Zero (and "nan", which click lets by) stands for no limit."""
+    return amount * unit if amount > 0 else math.inf
+
+
 def _options(given: Mapping[str, Any]) -> WorkerOptions:
     max_jobs = given["max_jobs"]
     name = _checked_name(given["name"] or socket.gethostname())
@@ -124,6 +167,12 @@ def _options(given: Mapping[str, Any]) -> WorkerOptions:
         trainer_python=given["trainer_python"],
         keep_results_sec=given["keep_results"] * SECONDS_A_DAY,
         cache_bytes=given["cache_size_mb"] * MIB,
+        max_dataset_bytes=_limit(given["max_dataset_mb"], MIB),
+        training_limits=TrainingLimits(
+            max_sec=_limit(given["max_hours"], SECONDS_AN_HOUR),
+            max_memory_bytes=_limit(given["max_memory_mb"], MIB),
+            max_disk_bytes=_limit(given["max_job_mb"], MIB),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,18 +17,23 @@ from ..errors import (
     TransferAbortedError,
     TransferError,
 )
+from ..protocol.limits import MIB
 from ..protocol.transfer import FileOffer
 from ..transfer.names import checked_name
 from ..transfer.resuming import ResumingTransfers
 from ..transfer.stream import IncomingFile, TransferProgress
 from .cache import DatasetCache
 from .reporter import StatusReporter
+from .trainers.configuration import MAX_CONFIG_BYTES
 
 CONNECT_WAIT_SEC: Final = 60.0
 """How long a job waits for its client to connect, at first and after each lost connection."""
 
 INPUT_IDLE_SEC: Final = 120.0
 """How long a connected client may take to offer the next file of its job."""
+
+MAX_CONFIGS: Final = 16
+"""One a head; no model type has more than two."""
 
 PROGRESS_INTERVAL_SEC: Final = 0.5
 
@@ -40,6 +46,7 @@ async def receive_inputs(
     transfers: ResumingTransfers,
     reporter: StatusReporter,
     cache: DatasetCache | None = None,
+    max_dataset_bytes: float = math.inf,
 ) -> tuple[Path, tuple[Path, ...]]:
     """Takes configurations until the dataset comes, which is always last.
 
@@ -61,6 +68,10 @@ async def receive_inputs(
         if offer.purpose not in ("dataset", "config") or (offer.job_id or job_id) != job_id:
             await incoming.refuse("UNEXPECTED_FILE", "This job takes a dataset and configurations.")
             continue
+        excess = _excess(offer, len(configs), max_dataset_bytes)
+        if excess is not None:
+            await incoming.refuse("TOO_LARGE", excess)
+            raise TransferError(excess)
         directory = job_dir / offer.purpose
         directory.mkdir(parents=True, exist_ok=True)
         if cache is not None and offer.purpose == "dataset":
@@ -75,6 +86,22 @@ async def receive_inputs(
                 await trio.to_thread.run_sync(cache.add, offer.digest, path)
             return path, tuple(configs.values())
         configs[path.name] = path
+
+
+def _excess(offer: FileOffer, config_count: int, max_dataset_bytes: float) -> str | None:
+    """Says what is too much about a file, before a byte of it is taken."""
+    if offer.purpose == "dataset":
+        if offer.size_bytes <= max_dataset_bytes:
+            return None
+        return (
+            f"The dataset has {offer.size_bytes / MIB:.0f} MiB, and the worker's owner allows "
+            f"{max_dataset_bytes / MIB:.0f}."
+        )
+    if config_count >= MAX_CONFIGS:
+        return f"A job takes at most {MAX_CONFIGS} configurations."
+    if offer.size_bytes > MAX_CONFIG_BYTES:
+        return f"A configuration has at most {MAX_CONFIG_BYTES // 1024} KiB."
+    return None
 
 
 async def _fetch(cache: DatasetCache, offer: FileOffer, directory: Path) -> None:

@@ -43,6 +43,7 @@ class Job:
         job_dir: A folder of the job's own.
         connection: The data channel to the client, whoever that is at the time.
         cache: Datasets of earlier jobs, or None where none are kept.
+        max_dataset_bytes: The largest dataset that the owner takes.
         notes: The job's page in the journal.
         deliver: Takes a job message to a client, whenever that is possible.
         try_send: The same, but drops the message where the client can't be reached just now.
@@ -58,6 +59,7 @@ class Job:
         job_dir: Path,
         connection: ClientConnection,
         cache: DatasetCache | None,
+        max_dataset_bytes: float,
         notes: JobNotes,
         deliver: Callable[[str, JobMessage], Awaitable[None]],
         try_send: Callable[[str, JobMessage], Awaitable[None]],
@@ -67,6 +69,7 @@ class Job:
         self.client_id = connection.remote_id
         self._job_dir = job_dir
         self._cache = cache
+        self._max_dataset_bytes = max_dataset_bytes
         self._notes = notes
         self._deliver = deliver
         self._try_send = try_send
@@ -205,7 +208,12 @@ class Job:
     ) -> tuple[TrainingOutcome, Path]:
         reporter.report("starting", message="Waiting for the client's connection.")
         dataset, configs = await receive_inputs(
-            self.job_id, self._job_dir, self.connection.transfers, reporter, self._cache
+            self.job_id,
+            self._job_dir,
+            self.connection.transfers,
+            reporter,
+            self._cache,
+            self._max_dataset_bytes,
         )
         await self._notes.change(TRAINING)
         work_dir = self._job_dir / "training"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import signal
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from .history import History
 from .journal import Journal, JournalEntry
 from .keeping import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
 from .roster import Roster, WorkerSettings
+from .trainers.limits import NO_LIMITS, TrainingLimits
 from .trainers.sleap_nn import SleapNNTrainer
 
 
@@ -39,6 +41,8 @@ class WorkerOptions:
         with_secret: Whether a room that the worker makes has a secret.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
+        max_dataset_bytes: The largest dataset that is taken.
+        training_limits: What one training may take.
     """
 
     peer: PeerOptions
@@ -51,6 +55,8 @@ class WorkerOptions:
     trainer_python: Path | None
     keep_results_sec: float
     cache_bytes: int
+    max_dataset_bytes: float = math.inf
+    training_limits: TrainingLimits = NO_LIMITS
 
 
 async def work(options: WorkerOptions) -> int:
@@ -79,7 +85,7 @@ async def _work(
     gpu = await trio.to_thread.run_sync(read_own_gpu)
     if options.gpu_index is not None and not gpu.memory_mb:
         raise UsageError(f"There is no GPU {options.gpu_index}: {gpu.problem or 'none was found.'}")
-    trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid)
+    trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid, limits=options.training_limits)
     capabilities = await trainer.probe()
     for line in introduction(options.name, gpu, capabilities):
         _say(line)
@@ -124,6 +130,7 @@ def _settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOpti
         threads_per_job=options.threads,
         connection=connection,
         cache=cache if options.cache_bytes else None,
+        max_dataset_bytes=options.max_dataset_bytes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -55,6 +56,7 @@ class WorkerSettings:
         threads_per_job: CPU threads for one training.
         connection: How to connect to clients.
         cache: Datasets of earlier jobs, or None where none are kept.
+        max_dataset_bytes: The largest dataset that is taken.
     """
 
     jobs_dir: Path
@@ -62,6 +64,7 @@ class WorkerSettings:
     threads_per_job: int
     connection: ConnectionOptions
     cache: DatasetCache | None = None
+    max_dataset_bytes: float = math.inf
 
 
 class Roster:
@@ -158,6 +161,7 @@ class Roster:
             job_dir=job_dir,
             connection=connection,
             cache=self._settings.cache,
+            max_dataset_bytes=self._settings.max_dataset_bytes,
             notes=JobNotes(self._journal, request.job_id),
             deliver=self.deliver,
             try_send=self.try_send,

@@ -28,6 +28,7 @@ from .configuration import is_legacy, legacy_core
 from .environment import runner_environment
 from .failures import reported_failure, silent_failure
 from .inputs import gather_sources
+from .limits import NO_LIMITS, TrainingLimits, wait_for_excess
 from .plan import RUNS_FOLDER, ModelPlan, ModelSource, ReceivedConfig, plan_models
 from .process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
 from .settings import MODEL_HEADS
@@ -49,14 +50,21 @@ class SleapNNTrainer(Trainer):
         gpu_uuid: The only GPU that training may see, as ``CUDA_VISIBLE_DEVICES`` takes it; by
             default the environment decides.
         script: The runner; another one can stand in for it to see what happens when it fails.
+        limits: What one training may take.
     """
 
     def __init__(
-        self, python: Path | None = None, *, gpu_uuid: str | None = None, script: Path = RUNNER_FILE
+        self,
+        python: Path | None = None,
+        *,
+        gpu_uuid: str | None = None,
+        script: Path = RUNNER_FILE,
+        limits: TrainingLimits = NO_LIMITS,
     ) -> None:
         self._python = Path(sys.executable) if python is None else python
         self._gpu_uuid = gpu_uuid
         self._script = script
+        self._limits = limits
         self._capabilities: TrainerCapabilities | None = None
 
     async def probe(self) -> TrainerCapabilities:
@@ -109,12 +117,32 @@ class SleapNNTrainer(Trainer):
         task = {"command": "train", "models": [attrs.asdict(plan) for plan in plans]}
         heads = [plan.head for plan in plans]
         last: Mapping[str, Any] | None = None
+        excess: TrainerError | None = None
         async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
             # nothing is raised inside the nursery, so that no error comes out wrapped in a group
             async with trio.open_nursery() as nursery:
+
+                def end_early() -> None:
+                    sentence = f"{self._limits.time_sentence}: keeping the best model."
+                    report(StageStarted("finalizing", sentence))
+                    nursery.start_soon(runner.send_stop)
+
+                async def end_on_excess() -> None:
+                    nonlocal excess
+                    excess = await wait_for_excess(
+                        self._limits,
+                        group=runner.pid,
+                        files=(job.work_dir, job.dataset),
+                        end_early=end_early,
+                    )
+                    nursery.cancel_scope.cancel()
+
                 nursery.start_soon(_forward_stop, runner, stop)
+                nursery.start_soon(end_on_excess)
                 last = await _follow(runner, heads, report)
                 nursery.cancel_scope.cancel()
+            if excess is not None:
+                raise excess
             await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
             failure = _failure(last, runner, job.work_dir)
         if failure is not None:

@@ -106,3 +106,16 @@ elif behaviour == 14:  # a loss that's no number, then the end
     tell("failed", code="LOSS_NOT_FINITE", message="The loss isn't finite.")
 elif behaviour == 15:  # ends without a word while a child holds the pipe
     leave_child()
+elif behaviour == 16:  # takes more and more memory, in a child too
+    hungry = "import time; taken = b'x' * 80_000_000; print(flush=True); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", hungry], stdout=subprocess.DEVNULL)
+    epoch(1)
+    time.sleep(600)
+elif behaviour == 17:  # fills the disk
+    Path("models").mkdir()
+    Path("models/log.txt").write_bytes(b"x" * 3_000_000)
+    epoch(1)
+    time.sleep(600)
+elif behaviour == 18:  # doesn't hear that it's to stop
+    epoch(1)
+    time.sleep(600)

@@ -1,0 +1,119 @@
+"""A training that takes more of the worker's machine than its owner lets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from sleaprtc.errors import JobFailedError, TrainerError, TransferError, UsageError
+from sleaprtc.protocol.limits import MIB
+from sleaprtc.worker.trainers import limits, process
+from sleaprtc.worker.trainers.base import StageStarted, TrainingEvent, TrainingOutcome
+from sleaprtc.worker.trainers.limits import TrainingLimits, disk_of
+from sleaprtc.worker.trainers.sleap_nn import SleapNNTrainer
+
+from ..lab import Lab, ScriptedTrainer, make_labels
+from ..worker.trainers.test_sleap_nn import FAKE_RUNNER, UNTIL_STOPPED, is_alive, job_for, pids
+
+HUNGRY, FILLS_THE_DISK, DEAF = 16, 17, 18
+
+pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr(process, "TERMINATION_GRACE_SEC", 0.3)
+
+
+async def train(
+    tmp_path: Path, behaviour: int, allowed: TrainingLimits
+) -> tuple[TrainingOutcome, list[TrainingEvent]]:
+    job, events = job_for(tmp_path, behaviour), []
+    trainer = SleapNNTrainer(script=FAKE_RUNNER, limits=allowed)
+    try:
+        with trio.fail_after(30):
+            outcome = await trainer.train(job, report=events.append, stop=trio.Event())
+    finally:
+        assert pids(job)
+        assert not any(map(is_alive, pids(job)))
+    return outcome, events
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "allowed", "code", "sentence"),
+    [
+        (
+            HUNGRY,
+            TrainingLimits(max_memory_bytes=70 * MIB),
+            "MEMORY_LIMIT",
+            "owner allows 70: a smaller batch",
+        ),
+        (
+            FILLS_THE_DISK,
+            TrainingLimits(max_disk_bytes=2 * MIB),
+            "DISK_LIMIT",
+            "MiB of disk, and the worker's",
+        ),
+    ],
+)
+async def test_what_takes_too_much_is_ended_and_told(
+    tmp_path: Path, behaviour: int, allowed: TrainingLimits, code: str, sentence: str
+) -> None:
+    with pytest.raises(TrainerError, match=sentence) as caught:
+        await train(tmp_path, behaviour, allowed)
+    assert (caught.value.error_code, caught.value.recoverable) == (code, False)
+
+
+async def test_when_the_time_is_over_the_best_model_is_kept(tmp_path: Path) -> None:
+    outcome, events = await train(tmp_path, UNTIL_STOPPED, TrainingLimits(max_sec=1.0))
+    assert outcome.total_epochs == 1
+    (told,) = [event for event in events if isinstance(event, StageStarted) and event.stage == "finalizing"]
+    assert "hours a training, which are over: keeping the best model." in told.message
+
+
+async def test_one_that_does_not_hear_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STOP_GRACE_SEC", 0.2)
+    with pytest.raises(TrainerError, match="which are over; no model was finished") as caught:
+        await train(tmp_path, DEAF, TrainingLimits(max_sec=1.0))
+    assert caught.value.error_code == "TIME_LIMIT"
+
+
+async def test_links_do_not_count_for_what_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * MIB)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "large")
+    (folder / "nowhere").symlink_to(tmp_path / "nothing")
+    assert disk_of(folder) == 0
+    assert disk_of(tmp_path) >= MIB
+    assert disk_of(tmp_path / "gone") == 0
+
+
+async def test_a_dataset_that_is_too_large_is_refused_unsent(lab: Lab, tmp_path: Path) -> None:
+    labels = make_labels(tmp_path / "flies.pkg.slp", padding_bytes=3 * MIB)
+    async with lab.worker("gpu-1", max_dataset_bytes=MIB):
+        # By the data channel or by the server, whichever is quicker.
+        with pytest.raises(
+            (TransferError, JobFailedError), match="has 3 MiB, and the worker's owner allows 1"
+        ):
+            await lab.train(labels)
+        assert disk_of(tmp_path / "gpu-1") == 0
+
+
+@pytest.mark.parametrize("count", [1, 17])
+async def test_configurations_too_large_or_too_many_are_refused(lab: Lab, tmp_path: Path, count: int) -> None:
+    size_bytes, sentence = (300_000, "at most 256 KiB") if count == 1 else (100, "at most 16 configurations")
+    configs = [tmp_path / f"config-{number}.yaml" for number in range(count)]
+    for config in configs:
+        text = "model_config:\n  head_configs:\n    centroid: {confmaps: {sigma: 2}}\n#"
+        config.write_text(text.ljust(size_bytes, "x"))
+    trainer = ScriptedTrainer()
+    async with lab.worker("gpu-1", trainer):
+        with pytest.raises((TransferError, JobFailedError, UsageError), match=sentence):
+            await lab.train(make_labels(tmp_path / "flies.pkg.slp"), configs=configs)
+    assert not trainer.jobs
