@@ -65,19 +65,50 @@ def _number(_context: click.Context, _option: click.Parameter, value: float) -> 
     help="STUN or TURN server for all peers, as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT."
     " Can be repeated; several in the environment variable are separated by spaces.",
 )
+@click.option(
+    "--tls-cert",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SLEAP_RTC_TLS_CERT",
+    metavar="FILE",
+    help="Certificate and its chain (PEM): both ports speak TLS, wss:// and https://.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SLEAP_RTC_TLS_KEY",
+    metavar="FILE",
+    help="The certificate's key (PEM).",
+)
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    envvar="SLEAP_RTC_TRUSTED_PROXY",
+    metavar="ADDR",
+    help="Address or network of a proxy whose X-Forwarded-For is believed. Can be repeated.",
+)
 def main(
-    host: str, ws_port: int, http_port: int, state_dir: Path, room_ttl: float, ice_servers: tuple[str, ...]
+    host: str,
+    ws_port: int,
+    http_port: int,
+    state_dir: Path,
+    room_ttl: float,
+    ice_servers: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    trusted_proxies: tuple[str, ...],
 ) -> None:
     """Run the signaling server: it lets peers find each other and never sees their data.
 
     Prints one line, `ready ws=… http=…`, once both ports accept. Every option can also be given as an
     environment variable: SLEAP_RTC_HOST, SLEAP_RTC_WS_PORT, SLEAP_RTC_HTTP_PORT, SLEAP_RTC_STATE_DIR,
-    SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER.
+    SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER, SLEAP_RTC_TLS_CERT, SLEAP_RTC_TLS_KEY, SLEAP_RTC_TRUSTED_PROXY.
     """
 
     async def serve_until_signalled() -> None:
         # Imported late, so that --help is quick.
         from .program import serve_until_signalled
+        from .proxies import parse_proxy
         from .settings import ServerSettings, parse_ice_server
 
         await serve_until_signalled(
@@ -88,6 +119,9 @@ def main(
                 state_dir=state_dir,
                 room_ttl_sec=room_ttl,
                 ice_servers=tuple(map(parse_ice_server, ice_servers)),
+                tls_cert=tls_cert,
+                tls_key=tls_key,
+                trusted_proxies=tuple(map(parse_proxy, trusted_proxies)),
             )
         )
 

@@ -30,6 +30,7 @@ from ..protocol.codec import decode_json_object
 from ..protocol.limits import MAX_HTTP_BODY_BYTES
 from .hub import Hub
 from .prometheus import CONTENT_TYPE, exposition
+from .proxies import FORWARDED_FOR, Network, client_address
 from .rate import KeyedBuckets
 from .settings import ServerSettings
 
@@ -80,6 +81,7 @@ class HttpApi:
     verifier: TokenVerifier
     sign_ins: KeyedBuckets
     room_creations: KeyedBuckets
+    trusted_proxies: tuple[Network, ...]
     wall_clock: Callable[[], float]
 
     async def anonymous_signin(self) -> Response:
@@ -140,7 +142,9 @@ class HttpApi:
         return self.verifier.verify(token.strip(), now=self.wall_clock()).subject
 
     def _limit(self, buckets: KeyedBuckets) -> None:
-        wait_sec = buckets.take(request.remote_addr, trio.current_time())
+        forwarded_for = request.headers.getlist(FORWARDED_FOR)
+        address = client_address(request.remote_addr or "", forwarded_for, self.trusted_proxies)
+        wait_sec = buckets.take(address, trio.current_time())
         if wait_sec > 0:
             raise _TooOftenError(wait_sec)
 
@@ -168,6 +172,7 @@ def create_app(
         verifier=verifier,
         sign_ins=KeyedBuckets(settings.sign_ins_per_sec, settings.sign_in_burst),
         room_creations=KeyedBuckets(settings.rooms_per_sec, settings.room_burst),
+        trusted_proxies=settings.trusted_proxies,
         wall_clock=wall_clock,
     )
     app = QuartTrio(__name__, static_folder=None)

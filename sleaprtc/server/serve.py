@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,11 +20,13 @@ from quart_trio import QuartTrio
 
 from ..errors import AddressInUseError, StorageError
 from ..identity.issuer import TokenIssuer
+from ..protocol.limits import HANDSHAKE_TIMEOUT_SEC
 from ..storage.sqlite import open_sqlite_storage
 from .http import create_app
 from .hub import Hub, open_hub
 from .settings import ServerSettings
 from .sockets import PeerSocket
+from .tls import TlsStream, server_context
 from .websocket import serve_connection
 
 logger = logging.getLogger(__name__)
@@ -53,8 +56,8 @@ class ServerAddresses:
     """Where a running server really listens.
 
     Attributes:
-        ws_url: Such as ``ws://127.0.0.1:8080/``.
-        http_url: Such as ``http://127.0.0.1:8001``.
+        ws_url: Such as ``ws://127.0.0.1:8080/``; ``wss`` where it speaks TLS.
+        http_url: Such as ``http://127.0.0.1:8001``, or ``https``.
     """
 
     ws_url: str
@@ -64,15 +67,21 @@ class ServerAddresses:
 class _BoundConfig(Config):
     """Hypercorn's configuration, over a socket that listens already."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         self._listener = listener
+        self._tls = tls
+        self.ssl_handshake_timeout = HANDSHAKE_TIMEOUT_SEC
         self.errorlog = logging.getLogger(f"{__name__}.hypercorn")
         self.errorlog.setLevel(logging.WARNING)
         self.graceful_timeout = HTTP_GRACE_SEC
         self.include_server_header = False
 
     def create_sockets(self) -> Sockets:
-        return Sockets(secure_sockets=[], insecure_sockets=[self._listener], quic_sockets=[])
+        secure, insecure = ([], [self._listener]) if self._tls is None else ([self._listener], [])
+        return Sockets(secure_sockets=secure, insecure_sockets=insecure, quic_sockets=[])
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        return self._tls
 
 
 async def serve(
@@ -91,7 +100,9 @@ async def serve(
     Raises:
         AddressInUseError: A port can't be had.
         StorageError: The state folder can't be used.
+        UsageError: Certificate or key can't be used.
     """
+    tls = server_context(settings.tls_cert, settings.tls_key)
     make_state_dir(settings.state_dir)
     issuer = await trio.to_thread.run_sync(TokenIssuer.from_state_dir, settings.state_dir)
     verifier = issuer.verifier()
@@ -107,13 +118,9 @@ async def serve(
         ):
             app = create_app(hub=hub, issuer=issuer, verifier=verifier, settings=settings)
             http_stop = trio.Event()
-            await nursery.start(_serve_http, app, http_socket, http_stop)
-            websockets = await nursery.start(_serve_websockets, ws_socket, hub, settings)
-            task_status.started(
-                ServerAddresses(
-                    ws_url=f"ws://{_authority(ws_socket)}/", http_url=f"http://{_authority(http_socket)}"
-                )
-            )
+            await nursery.start(_serve_http, app, http_socket, tls, http_stop)
+            websockets = await nursery.start(_serve_websockets, ws_socket, tls, hub, settings)
+            task_status.started(_addresses(ws_socket, http_socket, "" if tls is None else "s"))
             await stop.wait()
             await hub.drain()
             websockets.cancel()
@@ -143,11 +150,16 @@ def make_state_dir(state_dir: Path) -> None:
 
 
 async def _serve_http(
-    app: QuartTrio, listener: socket.socket, stop: trio.Event, *, task_status: trio.TaskStatus[list[str]]
+    app: QuartTrio,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[list[str]],
 ) -> None:
     await hypercorn.trio.serve(
         app,
-        _BoundConfig(listener),
+        _BoundConfig(listener, tls),
         shutdown_trigger=stop.wait,
         task_status=task_status,
     )
@@ -155,13 +167,16 @@ async def _serve_http(
 
 async def _serve_websockets(
     listener: socket.socket,
+    tls: ssl.SSLContext | None,
     hub: Hub,
     settings: ServerSettings,
     *,
     task_status: trio.TaskStatus[trio.CancelScope],
 ) -> None:
     async def serve_accepted(stream: trio.SocketStream) -> None:
-        await serve_connection(PeerSocket(stream), hub=hub, settings=settings)
+        accepted = PeerSocket(stream)
+        secured = accepted if tls is None else TlsStream(accepted, tls)
+        await serve_connection(secured, hub=hub, settings=settings)
 
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
@@ -201,6 +216,10 @@ def _set_options(listener: socket.socket, unacknowledged_sec: int) -> None:
         option = getattr(socket, name, None)  # not every system has them all
         if option is not None:
             listener.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _addresses(ws_socket: socket.socket, http_socket: socket.socket, tls: str) -> ServerAddresses:
+    return ServerAddresses(f"ws{tls}://{_authority(ws_socket)}/", f"http{tls}://{_authority(http_socket)}")
 
 
 def _authority(listener: socket.socket) -> str:

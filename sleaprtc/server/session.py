@@ -49,6 +49,7 @@ class Session:
     """
 
     __slots__ = (
+        "_address",
         "_bucket",
         "_frames",
         "_held",
@@ -65,8 +66,11 @@ class Session:
         "_writing",
     )
 
-    def __init__(self, stream: PeerStream, hub: Hub, settings: ServerSettings) -> None:
+    def __init__(
+        self, stream: PeerStream, hub: Hub, settings: ServerSettings, *, address: str | None = None
+    ) -> None:
         self._stream = stream
+        self._address = stream.address if address is None else address
         self._hub = hub
         self._settings = settings
         self._frames = FrameReader()
@@ -85,8 +89,8 @@ class Session:
 
     @property
     def address(self) -> str:
-        """Where the peer is."""
-        return self._stream.address
+        """Where the peer is; of one behind a proxy, what the proxy says."""
+        return self._address
 
     def deliver(self, text: str) -> bool:
         """Writes or queues a message. A peer that has let too many pile up is closed with 1013."""

@@ -32,6 +32,7 @@ from ..protocol.limits import (
     WRONG_TOKENS_PER_SEC,
 )
 from ..protocol.messages import IceServer
+from .proxies import Network
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_WS_PORT: Final = 8080
@@ -49,6 +50,9 @@ class ServerSettings:
         state_dir: Folder for the signing key and the rooms; made where it doesn't exist.
         room_ttl_sec: Life of a room from its creation or its last renewal.
         ice_servers: Handed to every peer that registers.
+        tls_cert: Certificate chain in PEM, for TLS on both ports; needs ``tls_key``.
+        tls_key: Its key.
+        trusted_proxies: Whose ``X-Forwarded-For`` says where a client is.
 
     The rest are limits, described where their defaults are: in :mod:`sleaprtc.protocol.limits`.
     """
@@ -59,6 +63,9 @@ class ServerSettings:
     http_port: int = DEFAULT_HTTP_PORT
     room_ttl_sec: float = ROOM_TTL_SEC
     ice_servers: tuple[IceServer, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
 
     registration_timeout_sec: float = REGISTRATION_TIMEOUT_SEC
     write_timeout_sec: float = WRITE_TIMEOUT_SEC

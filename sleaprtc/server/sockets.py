@@ -23,6 +23,13 @@ class PeerStream(trio.abc.HalfCloseableStream):
         """Where the other side is; empty where that isn't known."""
         return ""
 
+    async def start(self) -> None:
+        """Does what comes before the first byte, such as a TLS handshake.
+
+        Raises:
+            trio.BrokenResourceError: The other side does something else.
+        """
+
     @abstractmethod
     def send_now(self, data: bytes) -> int:
         """Writes what the system takes at once.

@@ -6,10 +6,11 @@ import logging
 from typing import Final
 
 import trio
-from trio_websocket import ConnectionClosed, wrap_server_stream
+from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
 from ..protocol.limits import CLOSE_GRACE_SEC, HANDSHAKE_TIMEOUT_SEC
 from .hub import Hub
+from .proxies import FORWARDED_FOR, client_address, is_proxy
 from .session import Session
 from .settings import ServerSettings
 from .sockets import RECEIVE_BYTES, PeerStream
@@ -17,6 +18,8 @@ from .sockets import RECEIVE_BYTES, PeerStream
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/"
+
+_FORWARDED_FOR: Final = FORWARDED_FOR.lower().encode()
 
 _TOO_MANY: Final = b"Too many connections from this address.\n"
 _TURNED_AWAY: Final = (
@@ -28,11 +31,10 @@ _TURNED_AWAY: Final = (
 async def serve_connection(stream: PeerStream, *, hub: Hub, settings: ServerSettings) -> None:
     """Serves one connection; whatever the peer does, no error leaves."""
     try:
-        with hub.connection_counter.admitted(stream.address) as is_admitted:
-            if not is_admitted:
-                await _turn_away(stream)
-            elif await _handshake(stream, hub):
-                await Session(stream, hub, settings).run()
+        if is_proxy(stream.address, settings.trusted_proxies):
+            await _serve_forwarded(stream, hub, settings)
+        else:
+            await _serve_direct(stream, hub, settings)
     except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as lost:
         logger.debug("A connection was lost: %r", lost)
     except* Exception:
@@ -41,13 +43,47 @@ async def serve_connection(stream: PeerStream, *, hub: Hub, settings: ServerSett
         stream.close()
 
 
-async def _handshake(stream: PeerStream, hub: Hub) -> bool:
+async def _serve_direct(stream: PeerStream, hub: Hub, settings: ServerSettings) -> None:
+    with hub.connection_counter.admitted(stream.address) as is_admitted:
+        if not is_admitted:
+            await _turn_away(stream)
+            return
+        request = await _read_opening(stream)
+        if request is not None and await _accept(request, hub):
+            await Session(stream, hub, settings).run()
+
+
+async def _serve_forwarded(stream: PeerStream, hub: Hub, settings: ServerSettings) -> None:
+    """Serves a connection that a proxy makes for somebody, who is the one that counts."""
+    request = await _read_opening(stream)
+    if request is None:
+        return
+    forwarded_for = [
+        value.decode("latin-1") for name, value in request.headers if name.lower() == _FORWARDED_FOR
+    ]
+    address = client_address(stream.address, forwarded_for, settings.trusted_proxies)
+    with hub.connection_counter.admitted(address) as is_admitted:
+        if not is_admitted:
+            with trio.move_on_after(CLOSE_GRACE_SEC):
+                await request.reject(429, extra_headers=[(b"Retry-After", b"60")], body=_TOO_MANY)
+        elif await _accept(request, hub):
+            await Session(stream, hub, settings, address=address).run()
+
+
+async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
     """Leaves the opening to trio-websocket; the frames that follow are the session's own."""
+    request: WebSocketRequest | None = None
     with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
+        await stream.start()
         async with trio.open_nursery() as nursery:
             request = await wrap_server_stream(nursery, stream, receive_buffer_size=RECEIVE_BYTES)
             # Its reader has done its work: a peer sends nothing more before it's answered (RFC 6455, 4.1).
             nursery.cancel_scope.cancel()
+    return request
+
+
+async def _accept(request: WebSocketRequest, hub: Hub) -> bool:
+    with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
         if request.path.partition("?")[0] != PATH:
             await request.reject(404, body=b"The signaling server is at /.\n")
         elif hub.draining:

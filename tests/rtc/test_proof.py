@@ -159,7 +159,8 @@ def test_a_cut_secret_is_refused_without_being_repeated(text):
 
 
 def test_every_fingerprint_in_a_description_counts():
-    sdp = "v=0\r\na=fingerprint:sha-256 aa:bb\r\nm=x\r\na=fingerprint:SHA-256 AA:BB\r\na=fingerprint: sha-1  c\r\n"
+    found = ("sha-256 aa:bb", "SHA-256 AA:BB", " sha-1  c")
+    sdp = "v=0\r\nm=x\r\n" + "".join(f"a=fingerprint:{value}\r\n" for value in found)
     assert fingerprints(sdp) == ("sha-1 C", "sha-256 AA:BB")
 
 

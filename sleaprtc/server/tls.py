@@ -1,0 +1,93 @@
+"""TLS on both ports, from one certificate."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import trio
+
+from ..errors import UsageError
+from .sockets import RECEIVE_BYTES, PeerSocket, PeerStream
+
+
+def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Makes the context, or None where there is neither certificate nor key.
+
+    Args:
+        certificate: PEM, with the chain behind it.
+        key: PEM, without a passphrase.
+
+    Raises:
+        UsageError: One of the two is missing, can't be read or doesn't fit the other.
+    """
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("TLS needs both a certificate and its key: --tls-cert and --tls-key.")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])  # WebSockets and the few calls gain nothing from HTTP/2
+    try:
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except ssl.SSLError as error:
+        why = error.reason or "they are no PEM files"
+        raise UsageError(f"{certificate} and {key} can't serve as certificate and key: {why}.") from error
+    except OSError as error:
+        raise UsageError(f"{certificate} or {key} can't be read: {error.strerror}.") from error
+    return context
+
+
+def _no_passphrase() -> str:
+    raise UsageError("The key of --tls-key has a passphrase, which nobody is there to type; take it off.")
+
+
+class TlsStream(PeerStream):
+    """An accepted connection under TLS.
+
+    Nothing is written without waiting: a record that is begun must be written to its end, so that all frames
+    go the way over the outbox and its task.
+    """
+
+    __slots__ = ("_socket", "_tls")
+
+    def __init__(self, accepted: PeerSocket, context: ssl.SSLContext) -> None:
+        self._socket = accepted
+        self._tls = trio.SSLStream(accepted, context, server_side=True, https_compatible=True)
+
+    @property
+    def address(self) -> str:
+        """Where the other side is."""
+        return self._socket.address
+
+    async def start(self) -> None:
+        """Does the handshake."""
+        await self._tls.do_handshake()
+
+    def send_now(self, data: bytes) -> int:
+        """Leaves everything to :meth:`send_all`."""
+        del data
+        return 0
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Writes all of it."""
+        await self._tls.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Waits until the system takes at least one byte."""
+        await self._tls.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Waits for something to read; nothing at all means that the other side has ended."""
+        return bytes(await self._tls.receive_some(max_bytes or RECEIVE_BYTES))
+
+    async def send_eof(self) -> None:
+        """Ends the connection beneath: a WebSocket's end is its close frame, and needs none of TLS."""
+        await self._socket.send_eof()
+
+    async def aclose(self) -> None:
+        """Closes the connection."""
+        await self._socket.aclose()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._socket.close()
