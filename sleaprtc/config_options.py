@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from .config import load_defaults
 from .errors import SleapRTCError, UsageError
 from .invite import Invite
+from .protocol.ice import parse_ice_server
 from .protocol.messages import IceServer
 from .rtc.secret import RoomSecret
 from .signaling.http import Endpoints, Room
@@ -291,7 +292,7 @@ def connection_of(given: Mapping[str, Any]) -> ConnectionOptions:
     """
     return ConnectionOptions(
         ice_loopback=given["ice_loopback"],
-        ice_servers=tuple(ice_server_of(url) for url in given["ice_servers"]),
+        ice_servers=tuple(parse_ice_server(url) for url in given["ice_servers"]),
         engine=given["engine"],
     )
 
@@ -308,21 +309,3 @@ def room_of(room: str | None, token: str | None) -> Room | None:
         missing = "--token (or SLEAP_RTC_TOKEN)" if room else "--room (or SLEAP_RTC_ROOM_ID)"
         raise UsageError(f"A room needs both its id and its token: {missing} is missing.")
     return Room(room, token)
-
-
-def ice_server_of(url: str) -> IceServer:
-    """Reads ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT``.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    scheme, _, rest = url.partition(":")
-    if scheme not in ("stun", "stuns", "turn", "turns") or not rest:
-        raise UsageError(f"{url!r} is no STUN or TURN server, such as stun:HOST:3478.")
-    login, at, address = rest.rpartition("@")
-    if not at:
-        return IceServer((url,))
-    username, colon, credential = login.partition(":")
-    if not colon or not username:
-        raise UsageError("A TURN server's login has the form USER:PASSWORD@HOST:PORT.")
-    return IceServer((f"{scheme}:{address}",), username, credential)

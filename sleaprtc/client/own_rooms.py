@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
-from ..errors import StorageError, UsageError
+from ..errors import UsageError
 from ..signaling.http import Account, Endpoints, Room
+from .private_files import write_private_json
 from .records import state_dir
 
 
@@ -22,16 +21,8 @@ def remember(endpoints: Endpoints, room: Room, account: Account) -> None:
     Raises:
         StorageError: The folder can't be written.
     """
-    path = _path(room.room_id)
     content = {"http_url": endpoints.http_url, "username": account.username, "id_token": account.id_token}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")  # 0600 by itself
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise StorageError(f"The room can't be remembered in {path.parent}: {error.strerror}.") from error
+    write_private_json(_path(room.room_id), content)
 
 
 def owner(room_id: str, http_url: str) -> Account | None:

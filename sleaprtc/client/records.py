@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +11,10 @@ from typing import Any, Final
 import attrs
 import platformdirs
 
-from ..errors import StorageError, UsageError
+from ..errors import UsageError
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
+from .private_files import write_private_json
 
 STATE_DIR_VARIABLE: Final = "SLEAP_RTC_STATE_DIR"
 
@@ -95,15 +95,7 @@ def save(record: JobRecord) -> None:
     Raises:
         StorageError: The folder can't be written.
     """
-    directory = records_dir()
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".")  # 0600 by itself
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(attrs.asdict(record), file)
-        Path(temporary).replace(directory / f"{record.job_id}.json")
-    except OSError as error:
-        raise StorageError(f"The job can't be written down in {directory}: {error.strerror}.") from error
+    write_private_json(records_dir() / f"{record.job_id}.json", attrs.asdict(record))
 
 
 def load_all() -> list[JobRecord]:

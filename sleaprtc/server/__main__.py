@@ -11,6 +11,7 @@ import platformdirs
 
 from ..entrypoint import run
 from ..programs import Program
+from ..protocol.ice import parse_ice_server
 from ..protocol.limits import ROOM_TTL_SEC
 
 MAX_ROOM_TTL_SEC: Final = 366 * 24 * 60 * 60.0
@@ -109,7 +110,7 @@ def main(
         # Imported late, so that --help is quick.
         from .program import serve_until_signalled
         from .proxies import parse_proxy
-        from .settings import ServerSettings, parse_ice_server
+        from .settings import ServerSettings
 
         await serve_until_signalled(
             ServerSettings(

@@ -1,0 +1,35 @@
+"""STUN and TURN servers as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from ..errors import UsageError
+from .messages import IceServer
+
+_ICE_SERVER: Final = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:(?P<username>[^:@]*):(?P<credential>[^@]*)@)?(?P<rest>[^@\s]+)"
+)
+
+
+def parse_ice_server(text: str) -> IceServer:
+    """Reads ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT?transport=udp`` (RFC 7064, RFC 7065).
+
+    User and password are an addition to the RFCs' form; what has a special meaning in them is written as in
+    other addresses, such as ``%40`` for ``@``.
+
+    Raises:
+        UsageError: It's neither.
+    """
+    found = _ICE_SERVER.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            "An ICE server is given as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, optionally with"
+            " ?transport=udp or ?transport=tcp."
+        )
+    url = f"{found['scheme']}:{found['rest']}"
+    if found["username"] is None:
+        return IceServer((url,))
+    return IceServer((url,), unquote(found["username"]), unquote(found["credential"]))
