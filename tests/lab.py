@@ -167,8 +167,7 @@ class Lab:
                         jobs_dir=jobs_dir,
                         keep_results_sec=3600,
                         threads_per_job=1,
-                        connection=LOOPBACK,
-                        **settings,
+                        **{"connection": LOOPBACK, **settings},
                     ),
                 )
                 agent = Agent(
@@ -197,7 +196,8 @@ class Lab:
     async def train(self, dataset, emit=lambda _: None, **changes):
         """Does what the `train` command does."""
         out_dir = changes.pop("out_dir", self.tmp_path / "models")
-        return await train_on_a_worker(dataset, out_dir=out_dir, options=self.options, emit=emit, **changes)
+        options = attrs.evolve(self.options, connection=changes.pop("connection", LOOPBACK))
+        return await train_on_a_worker(dataset, out_dir=out_dir, options=options, emit=emit, **changes)
 
 
 async def open_lab(server, tmp_path) -> Lab:
