@@ -171,77 +171,105 @@ def exchange(
     return seconds
 
 
+@attrs.define
+class Flights:
+    """Messages on their way between pairs of peers, at most one for each pair.
+
+    Attributes:
+        pairs: Sender, its frame, and who receives it.
+        answer_size: Bytes of every frame that arrives.
+        ignored: Peers whose arriving bytes are read and dropped.
+        measured: Seconds that each message was on its way.
+    """
+
+    pairs: Sequence[tuple[Peer, bytes, Peer]]
+    answer_size: int
+    ignored: Sequence[Peer] = ()
+    measured: list[float] = attrs.field(factory=list)
+    _sent_at: list[float] = attrs.field(init=False)
+    _arrived_bytes: list[int] = attrs.field(init=False)
+    _number_by_fd: dict[int, int] = attrs.field(init=False)
+    _dropped: dict[int, socket.socket] = attrs.field(init=False)
+    _epoll: select.epoll = attrs.field(init=False, factory=select.epoll)
+
+    def __attrs_post_init__(self) -> None:
+        self._sent_at = [0.0] * len(self.pairs)
+        self._arrived_bytes = [0] * len(self.pairs)
+        self._number_by_fd = {pair[2].sock.fileno(): number for number, pair in enumerate(self.pairs)}
+        self._dropped = {peer.sock.fileno(): peer.sock for peer in self.ignored}
+        for fd in (*self._dropped, *self._number_by_fd):
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def send(self, number: int) -> None:
+        """Has a pair's sender send, unless its message of before hasn't arrived yet."""
+        if not self._sent_at[number]:
+            sender, frame, _ = self.pairs[number]
+            self._sent_at[number] = time.perf_counter()
+            sender.send(frame)
+
+    def receive(self, timeout_sec: float) -> None:
+        """Waits for something to arrive."""
+        for fd, _ in self._epoll.poll(max(0.0, timeout_sec)):
+            if fd in self._dropped:
+                self._dropped[fd].recv(2**20)
+            else:
+                self._take_in(self._number_by_fd[fd])
+
+    def land(self) -> None:
+        """Waits until nothing is on its way."""
+        give_up_at = time.perf_counter() + PATIENCE_SEC
+        while any(self._sent_at):
+            if time.perf_counter() > give_up_at:
+                raise TimeoutError("Messages didn't arrive.")
+            self.receive(1)
+        self._epoll.close()
+
+    def _take_in(self, number: int) -> None:
+        self._arrived_bytes[number] += len(self.pairs[number][2].sock.recv(65536))
+        if self._arrived_bytes[number] >= self.answer_size:
+            self._arrived_bytes[number] -= self.answer_size
+            self.measured.append(time.perf_counter() - self._sent_at[number])
+            self._sent_at[number] = 0.0
+
+
 def latencies(
-    pairs: Sequence[tuple[Peer, bytes, Peer]],
-    answer_size: int,
+    flights: Flights,
     *,
     per_sec: float,
     seconds: float,
-    meanwhile: Callable[[], None] = lambda: None,
-    meanwhile_per_sec: float = 0,
-    ignored: Sequence[Peer] = (),
+    meanwhile: Callable[[], None],
+    meanwhile_per_sec: float,
 ) -> list[float]:
     """Sends messages at a steady pace and measures how long each is on its way.
 
     Args:
-        pairs: Sender, its frame, and who receives it; a pair has one message on its way at most.
-        answer_size: Bytes of every frame that arrives.
+        flights: Between whom.
         per_sec: Messages a second, over all pairs.
         seconds: How long.
         meanwhile: Something else to do, ``meanwhile_per_sec`` times a second.
-        meanwhile_per_sec: See ``meanwhile``.
-        ignored: Peers whose arriving bytes are read and dropped.
+        meanwhile_per_sec: See ``meanwhile``; 0 for never.
 
     Returns:
         Seconds of each message.
     """
-    epoll = select.epoll()
-    dropped = {peer.sock.fileno(): peer.sock for peer in ignored}
-    receiving = {
-        receiver.sock.fileno(): (number, receiver.sock) for number, (_, _, receiver) in enumerate(pairs)
-    }
-    for fd in (*dropped, *receiving):
-        epoll.register(fd, select.EPOLLIN)
-    sent_at = [0.0] * len(pairs)
-    arrived = [0] * len(pairs)
-    measured: list[float] = []
+    count = len(flights.pairs)
     started_at = time.perf_counter()
-    due = [(started_at + number / per_sec, number) for number in range(len(pairs))]
+    due = [(started_at + number / per_sec, number) for number in range(count)]
     if meanwhile_per_sec:
-        due.append((started_at, -1))
+        due.append((started_at, count))
     heapq.heapify(due)
-    period = len(pairs) / per_sec
-
-    def receive(timeout_sec: float) -> None:
-        for fd, _ in epoll.poll(timeout_sec):
-            if fd in dropped:
-                dropped[fd].recv(2**20)
-                continue
-            number, sock = receiving[fd]
-            arrived[number] += len(sock.recv(65536))
-            if arrived[number] >= answer_size:
-                measured.append(time.perf_counter() - sent_at[number])
-                arrived[number] -= answer_size
-                sent_at[number] = 0.0
-
     while (now := time.perf_counter()) < started_at + seconds:
         while due[0][0] <= now:
             at, number = due[0]
-            if number < 0:
+            if number == count:
                 heapq.heapreplace(due, (at + 1 / meanwhile_per_sec, number))
                 meanwhile()
-                continue
-            heapq.heapreplace(due, (at + period, number))
-            if not sent_at[number]:
-                sent_at[number] = time.perf_counter()
-                pairs[number][0].sock.sendall(pairs[number][1])
-        receive(max(0.0, due[0][0] - time.perf_counter()))
-    while any(sent_at):
-        if time.perf_counter() > started_at + seconds + PATIENCE_SEC:
-            raise TimeoutError("Messages didn't arrive.")
-        receive(1)
-    epoll.close()
-    return measured
+            else:
+                heapq.heapreplace(due, (at + count / per_sec, number))
+                flights.send(number)
+        flights.receive(due[0][0] - time.perf_counter())
+    flights.land()
+    return flights.measured
 
 
 def percentile(values: Sequence[float], share: float) -> float:

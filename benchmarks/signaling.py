@@ -21,6 +21,7 @@ from sleaprtc.identity.issuer import TokenIssuer
 
 from .load import (
     HOST,
+    Flights,
     Peer,
     client_frame,
     close_peers,
@@ -365,13 +366,11 @@ def disturb_by_discovery(size: Size) -> Latency:
 
         def load(per_sec: float) -> list[float]:
             return latencies(
-                pairs,
-                answer_size,
+                Flights(pairs, answer_size, ignored=peers[:1]),
                 per_sec=1000,
                 seconds=size.seconds / SLICES,
                 meanwhile=lambda: peers[0].send(frame),
                 meanwhile_per_sec=per_sec,
-                ignored=peers[:1],
             )
 
         measured = _latency(lambda: load(0), lambda: load(10))
@@ -403,13 +402,11 @@ def disturb_by_stalling(size: Size) -> Latency:
 
         def load(frame: bytes) -> list[float]:
             return latencies(
-                pairs,
-                answer_size,
+                Flights(pairs, answer_size, ignored=[flooder, reader]),
                 per_sec=1000,
                 seconds=2 * size.seconds / SLICES,
                 meanwhile=lambda: flooder.send(frame),
                 meanwhile_per_sec=100,
-                ignored=[flooder, reader],
             )
 
         to_reader, to_staller = flood_frame("peer-00001"), flood_frame("peer-00003")
