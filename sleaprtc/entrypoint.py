@@ -10,6 +10,7 @@ import trio
 
 from .errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_JOB_FAILED, SleapRTCError
 from .exception_groups import leaves
+from .terminal import printable
 
 
 class _InterruptedError(SleapRTCError):
@@ -57,7 +58,7 @@ def _report(error: BaseException, on_error: Callable[[str, str, int], None] | No
     if ended is None:
         sys.excepthook(type(error), error, error.__traceback__)
         return EXIT_JOB_FAILED
-    print(f"Error: {ended}", file=sys.stderr)
+    print(f"Error: {printable(str(ended))}", file=sys.stderr)
     if on_error is not None:
         on_error(ended.code, str(ended), ended.exit_status)
     return ended.exit_status

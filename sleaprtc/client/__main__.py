@@ -31,6 +31,7 @@ from ..programs import ProgramGroup
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Room, open_http
+from ..terminal import log_to_standard_error
 from .filters import worker_filters
 
 COMMANDS: Final = (("room", "create"), ("room", "renew"), ("workers",), ("train",), ("attach",), ("jobs",))
@@ -66,9 +67,7 @@ _json_option = click.option(
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
 def main(verbose: bool) -> None:
     """Make rooms, find workers, train models."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
-    )
+    log_to_standard_error(logging.DEBUG if verbose else logging.ERROR)
 
 
 def _to_stderr(sentence: str) -> None:

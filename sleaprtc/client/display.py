@@ -28,6 +28,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..protocol.limits import MIB
+from ..terminal import printable
 from .events import (
     Answered,
     AnswerSummary,
@@ -50,11 +51,6 @@ NARROW_COLUMNS: Final = 70
 """Below this width a bar has no room beside what it is about: plain lines say more."""
 
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
-
-
-def printable(text: str) -> str:
-    """Replaces what could move a cursor or change a terminal's state."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _memory(memory_mb: float | None) -> str:

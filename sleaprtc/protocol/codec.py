@@ -164,7 +164,7 @@ def _structure_tuple(kind: Any) -> Callable[[Any, Any], tuple[Any, ...]]:
 @_converter.register_structure_hook_factory(attrs.has)
 def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
     structure_fields = make_dict_structure_fn(cls, _converter, **_renames(cls))
-    if cls.__module__ == jobs.__name__:
+    if cls.__module__ == jobs.__name__ or cls is messages.Candidate:
         return _without_nulls(cls, structure_fields)
 
     def structure(value: Any, kind: Any) -> Any:
@@ -174,8 +174,16 @@ def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
 
 
 def _without_nulls(cls: type[Any], structure_fields: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Between workers and clients, null in a field that may be left out is the same as leaving it out."""
-    optional = {field.name for field in attrs.fields(cls) if field.default is not attrs.NOTHING}
+    """Between workers and clients, null in a field that may be left out is the same as leaving it out.
+
+    Candidates are as WebRTC has them, where a null sdpMid is the same too.
+    """
+    names = _renames(cls)
+    optional = {
+        names[field.name].rename if field.name in names else field.name
+        for field in attrs.fields(cls)
+        if field.default is not attrs.NOTHING
+    }
 
     def structure(value: Any, kind: Any) -> Any:
         present = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from functools import partial
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import trio
 
 from ..folder_lock import lock_folder
+from ..terminal import log_to_standard_error
 from .serve import serve
 from .settings import ServerSettings
 
@@ -27,9 +27,7 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
         AddressInUseError: A port can't be had.
         StorageError: The state folder can't be used.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_standard_error(logging.INFO)
     stop = trio.Event()
     with (
         lock_folder(settings.state_dir, "server", "--state-dir"),

@@ -19,6 +19,7 @@ from ..entrypoint import run
 from ..errors import UsageError
 from ..programs import Program
 from ..protocol.limits import MIB
+from ..terminal import log_to_standard_error
 from .program import WorkerOptions, work
 from .trainers.limits import SECONDS_AN_HOUR, TrainingLimits
 
@@ -131,10 +132,7 @@ def main(**given: Any) -> None:
 
     Without --room, a new room is made, and what to hand to others is printed.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if given.pop("verbose") else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_standard_error(logging.DEBUG if given.pop("verbose") else logging.INFO)
     for noisy in ("aioice", "aiortc", "httpx", "httpcore", "trio-websocket"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -20,6 +20,7 @@ from ..rtc.secret import RoomSecret
 from ..signaling.http import Account, Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
 from ..signaling.own_room import keep_room_open
+from ..terminal import printable
 from ..transfer.proven import SERVER_IS_TRUSTED
 from .agent import Agent
 from .cache import DatasetCache
@@ -200,4 +201,4 @@ async def _leave_on_signal(agent: Agent, leave_scope: trio.CancelScope) -> None:
 
 
 def _say(sentence: str) -> None:
-    click.echo(sentence)
+    click.echo(printable(sentence))
