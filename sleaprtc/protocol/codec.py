@@ -24,8 +24,8 @@ from .messages import JSONObject
 T = TypeVar("T")
 
 
-MAX_NUMBER_BITS: Final = 1023
-"""Integers up to here have a float that is near them (IEEE 754, binary64); no size or time comes close."""
+MAX_INTEGER: Final = 2**63
+"""No size, count or time comes near it, and what is beyond has no float to be shown or reckoned with."""
 
 
 class _RepeatedKeyError(ValueError):
@@ -110,17 +110,17 @@ def _strict(kind: type[T], name: str) -> Callable[[Any, Any], T]:
 
 def _integer(value: Any, _: Any) -> int:
     """JSON has one kind of number: 25.0 is an integer (RFC 8259, section 6)."""
-    if type(value) is int and value.bit_length() <= MAX_NUMBER_BITS:
-        return value
-    if type(value) is float and value.is_integer():
-        return int(value)
-    raise _WrongTypeError("must be an integer")
+    if type(value) not in (int, float) or value != value // 1:
+        raise _WrongTypeError("must be an integer")
+    if not -MAX_INTEGER < value < MAX_INTEGER:
+        raise _WrongTypeError("is out of range")
+    return int(value)
 
 
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
         raise _WrongTypeError("must be a number")
-    if type(value) is int and value.bit_length() > MAX_NUMBER_BITS:
+    if type(value) is int and not -MAX_INTEGER < value < MAX_INTEGER:
         raise _WrongTypeError("is out of range")
     return cast(float, value)
 
