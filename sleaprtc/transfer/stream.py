@@ -149,6 +149,10 @@ class Transfers:
         with trio.move_on_after(FLUSH_TIMEOUT_SEC, shield=True):
             await self._control_written.wait()
 
+    def end(self) -> None:
+        """Lets go of whoever still waits for a file; other tasks than the block's own may."""
+        self._fail(ChannelClosedError("The connection was closed by this side."))
+
     # --- inwards ----------------------------------------------------------------------------
 
     async def read_channel(self) -> None:
@@ -221,7 +225,8 @@ async def open_transfers(
     """Sends and receives files over a channel for as long as the block runs.
 
     The channel is this block's own from now on, and stays open after it, unless the other side broke the
-    protocol. The block's body gets errors from the calls that it makes; none comes from the background.
+    protocol. The block's body gets errors from the calls that it makes; none comes from the background. Calls that
+    other tasks have under way when the block is left raise ChannelClosedError.
 
     Args:
         channel: An open channel.
@@ -235,3 +240,4 @@ async def open_transfers(
             yield transfers
         finally:
             await transfers.flush()
+            transfers.end()

@@ -10,6 +10,7 @@ from pathlib import Path
 import blake3
 import pytest
 import trio
+import trio.testing
 
 from sleaprtc.errors import (
     ChannelClosedError,
@@ -440,3 +441,30 @@ async def test_two_attempts_at_one_content_don_t_write_into_each_other(tmp_path:
         with pytest.RaisesGroup(StorageError, TransferRefusedError, flatten_subgroups=True):
             await both_fail(second[0], second[1], tmp_path / "x.bin", tmp_path / "in", [])
     assert (tmp_path / "in" / "x.bin").read_bytes() == content
+
+
+async def test_leaving_the_block_lets_go_of_other_tasks(tmp_path: Path) -> None:
+    """A job waits for its file beside the connections that the file goes over, one after another."""
+    (tmp_path / "x.bin").write_bytes(b"x" * 100)
+    a, b = memory_channel_pair()
+    ended: list[str] = []
+
+    async def receive(receiving: Transfers) -> None:
+        with pytest.raises(ChannelClosedError):
+            await receiving.next_offer()
+        ended.append("receiver")
+
+    async def send(sending: Transfers) -> None:
+        with pytest.raises(ChannelClosedError):
+            await sending.send_file(tmp_path / "x.bin", purpose="dataset")
+        ended.append("sender")
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            async with open_transfers(a) as sending, open_transfers(b) as receiving:
+                nursery.start_soon(receive, receiving)
+                await trio.testing.wait_all_tasks_blocked()
+            async with open_transfers(a) as sending:
+                nursery.start_soon(send, sending)
+                await trio.testing.wait_all_tasks_blocked()
+    assert ended == ["receiver", "sender"]
