@@ -225,8 +225,8 @@ async def open_transfers(
     """Sends and receives files over a channel for as long as the block runs.
 
     The channel is this block's own from now on, and stays open after it, unless the other side broke the
-    protocol. The block's body gets errors from the calls that it makes; none comes from the background. Calls that
-    other tasks have under way when the block is left raise ChannelClosedError.
+    protocol. The block's body gets errors from the calls that it makes; none comes from the background.
+    Calls that other tasks have under way when the block is left raise ChannelClosedError.
 
     Args:
         channel: An open channel.

@@ -111,11 +111,12 @@ class Soak:
                 await nursery.start(self._ws.run)
                 await nursery.start(self._http.run)
                 await self._start()
-                async with trio.open_nursery() as jobs:
-                    nursery.start_soon(self._break_things)
-                    for number in range(self._client_count):
-                        jobs.start_soon(self._do_jobs, number)
-                self._over = True
+                async with trio.open_nursery() as faults:
+                    faults.start_soon(self._break_things)
+                    async with trio.open_nursery() as jobs:
+                        for number in range(self._client_count):
+                            jobs.start_soon(self._do_jobs, number)
+                    self._over = True
                 await self._settle()
                 nursery.cancel_scope.cancel()
         finally:
