@@ -28,6 +28,9 @@ from .stream import Transfers, open_transfers
 PROOF_TIMEOUT_SEC: Final = 10.0
 """The proof is two messages each way over a channel that is open already."""
 
+FAREWELL_SEC: Final = 2.0
+"""For one message and the closing."""
+
 SERVER_IS_TRUSTED: Final = (
     "This room has no secret: whoever runs the signaling server could read and change what is sent. "
     "An invite (`client room create`) keeps them out."
@@ -62,7 +65,8 @@ async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROO
 
 
 async def _end(channel: DataChannel, error: RoomSecretMissingError | PeerNotProvenError) -> None:
-    with trio.move_on_after(PROOF_TIMEOUT_SEC), suppress(ChannelClosedError):
+    # Shielded: the other side may give the job up at once, which is to hide from nobody why.
+    with trio.move_on_after(FAREWELL_SEC, shield=True), suppress(ChannelClosedError):
         await channel.send(encode_transfer_frame(FileAbort("", error.code, str(error))))
         await channel.aclose()
 

@@ -43,6 +43,7 @@ class Transfers:
         self._framing = Framing()
         self._control_inbox, self._control = trio.open_memory_channel[TransferFrame](math.inf)
         self._control_written = trio.Event()
+        self._writing = trio.CancelScope(shield=True)  # a cancelled block still tells the other side why
         self._offers_inbox, self._offers = trio.open_memory_channel[IncomingFile](math.inf)
         self._failure: SleapRTCError | None = None
         self._farewell: Farewell | None = None
@@ -136,8 +137,9 @@ class Transfers:
     async def write_control(self) -> None:
         """Sends queued control frames; runs until :meth:`flush`."""
         try:
-            async for frame in self._control:
-                await self._send(encode_transfer_frame(frame))
+            with self._writing:
+                async for frame in self._control:
+                    await self._send(encode_transfer_frame(frame))
         except ChannelClosedError as error:
             self._fail(error)
         finally:
@@ -148,6 +150,7 @@ class Transfers:
         self._control_inbox.close()
         with trio.move_on_after(FLUSH_TIMEOUT_SEC, shield=True):
             await self._control_written.wait()
+        self._writing.cancel()
 
     def end(self) -> None:
         """Lets go of whoever still waits for a file; other tasks than the block's own may."""

@@ -10,7 +10,7 @@ import trio
 
 from ..errors import RefusedError, SleapRTCError
 from ..protocol.messages import Answer, Candidate, Offer
-from ..rtc.peer import IceSettings, open_peer
+from ..rtc.peer import IceSettings, Peer, open_peer
 from ..rtc.proof import Role
 from ..rtc.secret import RoomSecret
 from ..transfer.proven import open_proven_transfers
@@ -86,20 +86,23 @@ class ClientConnection:
     async def _connect(self, signals: trio.MemoryReceiveChannel[Signal], scope: trio.CancelScope) -> None:
         with scope, signals:
             try:
-                async with (
-                    open_peer(
-                        local_id=self._local_id,
-                        remote_id=self.remote_id,
-                        initiator=False,
-                        send=self._send,
-                        incoming=signals,
-                        ice=self._ice(),
-                        engine=self._engine,
-                    ) as peer,
-                    open_proven_transfers(peer, role=Role.WORKER, secret=self._secret) as transfers,
-                ):
-                    await self.transfers.use_until_closed(transfers)
-            except RefusedError as error:
-                _log.warning("The connection to %s was ended: %s", self.remote_id, error)
+                async with open_peer(
+                    local_id=self._local_id,
+                    remote_id=self.remote_id,
+                    initiator=False,
+                    send=self._send,
+                    incoming=signals,
+                    ice=self._ice(),
+                    engine=self._engine,
+                ) as peer:
+                    await self._use(peer)
             except SleapRTCError as error:
                 _log.info("The connection to %s ended: %s", self.remote_id, error)
+
+    async def _use(self, peer: Peer) -> None:
+        try:
+            async with open_proven_transfers(peer, role=Role.WORKER, secret=self._secret) as transfers:
+                await self.transfers.use_until_closed(transfers)
+        except RefusedError as error:
+            # Said here: a client that finds the same gives the job up, which cancels the connection at once.
+            _log.warning("The connection to %s was ended: %s", self.remote_id, error)
