@@ -48,8 +48,7 @@ async def _serve_direct(stream: PeerStream, hub: Hub, settings: ServerSettings) 
         if not is_admitted:
             await _turn_away(stream)
             return
-        request = await _read_opening(stream)
-        if request is not None and await _accept(request, hub):
+        if await _handshake(stream, hub):
             await Session(stream, hub, settings).run()
 
 
@@ -67,7 +66,14 @@ async def _serve_forwarded(stream: PeerStream, hub: Hub, settings: ServerSetting
             with trio.move_on_after(CLOSE_GRACE_SEC):
                 await request.reject(429, extra_headers=[(b"Retry-After", b"60")], body=_TOO_MANY)
         elif await _accept(request, hub):
+            del request  # 9 KiB, for as long as the peer stays
             await Session(stream, hub, settings, address=address).run()
+
+
+async def _handshake(stream: PeerStream, hub: Hub) -> bool:
+    """Opens a connection, and lets go of what that took: 9 KiB, for as long as a peer stays."""
+    request = await _read_opening(stream)
+    return request is not None and await _accept(request, hub)
 
 
 async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
