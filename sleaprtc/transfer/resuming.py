@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from ..errors import ChannelClosedError
+from ..errors import ChannelClosedError, RoomSecretMissingError
 from .stream import IncomingFile, TransferProgress, Transfers
 
 SETTLE_SEC: Final = 0.05
@@ -19,7 +19,8 @@ class ResumingTransfers:
     """Waits for a connection where there is none, and tries again over the next where one is lost.
 
     What has arrived stays on the receiver's disk, so that a transfer goes on where that ends. How long to
-    wait is the caller's business: put a deadline around the calls.
+    wait is the caller's business: put a deadline around the calls. Why a connection was refused is told where
+    it is made.
     """
 
     def __init__(self) -> None:
@@ -71,7 +72,7 @@ class ResumingTransfers:
             transfers = await self.wait_connected()
             try:
                 return await transfers.send_file(path, purpose=purpose, job_id=job_id, progress=progress)
-            except ChannelClosedError:
+            except (ChannelClosedError, RoomSecretMissingError):
                 await trio.sleep(SETTLE_SEC)
 
     async def next_offer(self) -> IncomingFile:
@@ -80,5 +81,5 @@ class ResumingTransfers:
             transfers = await self.wait_connected()
             try:
                 return await transfers.next_offer()
-            except ChannelClosedError:
+            except (ChannelClosedError, RoomSecretMissingError):
                 await trio.sleep(SETTLE_SEC)
