@@ -84,6 +84,13 @@ async def train(
     )
 
 
+def assert_holds_weights_only(checkpoint: Path) -> None:
+    """Nothing in it has to be run for it to be loaded."""
+    code = "import sys, torch; print(*torch.load(sys.argv[1], map_location='cpu', weights_only=True))"
+    loaded = subprocess.run([PYTHON, "-c", code, checkpoint], capture_output=True, text=True, check=True)
+    assert "state_dict" in loaded.stdout.split()
+
+
 @pytest.mark.trio
 @pytest.mark.parametrize(
     ("model_type", "flies", "heads"),
@@ -112,6 +119,7 @@ async def test_each_model_type_trains(
             f.name for f in folder.iterdir()
         }
         assert str(tmp_path) not in (folder / "training_config.yaml").read_text()
+        assert_holds_weights_only(folder / "best.ckpt")
         with (folder / "training_log.csv").open() as file:
             assert len(list(csv.DictReader(file))) >= 2
 
