@@ -26,7 +26,7 @@ def pack_folders(folders: Iterable[Path], archive: Path) -> None:
     """Writes folders and what is in them into a zip file, each under its own name.
 
     Raises:
-        StorageError: A file can't be read, or the archive not written.
+        StorageError: A file can't be read, or the archive not written; no part of it stays then.
     """
     try:
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
@@ -35,6 +35,7 @@ def pack_folders(folders: Iterable[Path], archive: Path) -> None:
                     if path.is_file() and not path.is_symlink():
                         packed.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
     except (OSError, zipfile.LargeZipFile) as error:
+        archive.unlink(missing_ok=True)
         raise StorageError(f"The model can't be packed: {error}.") from error
 
 

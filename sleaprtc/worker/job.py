@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,9 @@ from .trainers.base import Trainer, TrainingEvent, TrainingJob, TrainingOutcome
 
 RESULT_WAIT_SEC: Final = 15 * 60.0
 """How long a finished job waits for its client before it lies down in the journal, to be attached to."""
+
+PACKING_PATIENCE_SEC: Final = 30 * 60.0
+PACKING_RETRY_SEC: Final = 15.0
 
 LAST_WORD_SEC: Final = 4.0
 """How long a worker that has handed over its model tries to say what it is like, without the server; the
@@ -227,7 +230,7 @@ class Job:
         outcome = await trainer.train(job, report=report, stop=self._stop)
         reporter.report("sending", 1.0, message="Packing the model.")
         archive = self._job_dir / f"{dataset.name.partition('.')[0]}.models.zip"
-        await trio.to_thread.run_sync(pack_folders, outcome.model_dirs, archive)
+        await _pack_in_time(outcome.model_dirs, archive, reporter)
         await trio.to_thread.run_sync(_remove_all_but, self._job_dir, archive)
         return outcome, archive
 
@@ -259,6 +262,24 @@ class Job:
     async def _tell_completed(self, complete: JobComplete, told: trio.Event) -> None:
         await self._deliver(self.client_id, complete)
         told.set()
+
+
+async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: StatusReporter) -> None:
+    """Packs a model. A disk that is full just then doesn't cost the training: somebody may make room.
+
+    Raises:
+        StorageError: It can't be packed for half an hour.
+    """
+    deadline = trio.current_time() + PACKING_PATIENCE_SEC
+    while True:
+        try:
+            return await trio.to_thread.run_sync(pack_folders, folders, archive)
+        except StorageError as error:
+            if trio.current_time() >= deadline:
+                raise
+            _log.warning("%s Trying again.", error)
+            reporter.report("sending", 1.0, message=f"{error} Trying again.")
+        await trio.sleep(PACKING_RETRY_SEC)
 
 
 def _remove_all_but(folder: Path, kept: Path) -> None:

@@ -9,9 +9,11 @@ import pytest
 import trio
 
 from sleaprtc.client.attach import attach_to_job
+from sleaprtc.client.events import StatusChanged
 from sleaprtc.client.records import load_all
 from sleaprtc.errors import NoWorkerError, StorageError
 from sleaprtc.protocol.jobs import JobComplete, JobRequest
+from sleaprtc.transfer.archive import pack_folders
 from sleaprtc.worker.journal import COMPLETED, FAILED, TRAINING, Journal
 from sleaprtc.worker.keeping import WallClock, forget_old, make_jobs_dir, remove_orphans
 
@@ -135,6 +137,27 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
                 await lab.train(labels)
         assert list(agent.jobs_dir.iterdir()) == []
         assert len((await lab.train(labels)).model_dirs) == 1
+
+
+@pytest.mark.trio
+async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, monkeypatch):
+    """Somebody makes room, and the model comes."""
+    monkeypatch.setattr("sleaprtc.worker.job.PACKING_RETRY_SEC", 0.05)
+    attempts = []
+
+    def fill_at_first(folders, archive):
+        attempts.append(archive)
+        if len(attempts) < 3:
+            archive.write_bytes(b"half")
+            raise StorageError("The model can't be packed: No space left on device.")
+        pack_folders(folders, archive)
+
+    monkeypatch.setattr("sleaprtc.worker.job.pack_folders", fill_at_first)
+    events = []
+    async with lab.worker("gpu-1"):
+        assert len((await lab.train(labels, events.append)).model_dirs) == 1
+    said = [event.message for event in events if isinstance(event, StatusChanged) and event.message]
+    assert any("No space left on device. Trying again." in message for message in said)
 
 
 def test_a_work_folder_that_is_none(tmp_path):
