@@ -77,7 +77,7 @@ async def _attach(
         if not isinstance(error, WorkerLostError):
             discard_incoming(incoming_dir)  # nothing more will come into it
         raise
-    completed = await finish(record.job_id, record.worker, outcome, out_dir)
+    completed = await finish(record.job_id, record.worker, outcome, out_dir, emit)
     discard_incoming(incoming_dir)
     emit(completed)
     return completed

@@ -13,6 +13,7 @@ import trio
 from ..errors import StorageError, UsageError
 from ..protocol.limits import MIB
 from ..transfer.archive import unpack
+from .checkpoints import unsafe_imports
 from .events import Completed, Emit, Notice
 from .follow import JobOutcome
 
@@ -60,8 +61,10 @@ def discard_incoming(incoming_dir: Path) -> None:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path) -> Completed:
+async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path, emit: Emit) -> Completed:
     """Lays the models into ``out_dir`` and says what came of the job.
+
+    A checkpoint that would run code when it is loaded gets another name, and a notice says so.
 
     Raises:
         InvalidArchiveError: What came back may not be unpacked.
@@ -72,6 +75,8 @@ async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path
     except StorageError as error:
         kept = ", ".join(str(path) for path in outcome.files)
         raise StorageError(f"{error} What came from the worker is kept as {kept}.") from error
+    for sentence in await trio.to_thread.run_sync(_set_aside_unsafe, model_dirs):
+        emit(Notice(sentence))
     for file in outcome.files:
         file.unlink(missing_ok=True)
     result = outcome.complete.result if outcome.complete else None
@@ -85,6 +90,25 @@ async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path
         model_size_mb=result.model_size_mb if result else None,
         device=result.device if result else None,
     )
+
+
+def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
+    """Renames checkpoints that hold more than weights; returns a sentence for each."""
+    sentences = []
+    for number, entry in enumerate(laid_down):
+        for path in [entry] if entry.is_file() else sorted(entry.rglob("*")):
+            imports = unsafe_imports(path) if path.is_file() else []
+            if imports:
+                aside = _free_path(path.with_name(f"{path.name}.unsafe"))
+                path.rename(aside)
+                if path == entry:
+                    laid_down[number] = aside
+                found = ", ".join(imports[:3])
+                sentences.append(
+                    f"{path.name} holds more than weights ({found}), which would run when it is loaded: "
+                    f"it is kept as {aside}. Load it only if you trust the worker."
+                )
+    return sentences
 
 
 def _free_path(wanted: Path) -> Path:

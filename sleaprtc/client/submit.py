@@ -127,7 +127,7 @@ class Submission:
         warn_of_little_space(self._request.out_dir, self._emit)
         try:
             worker_id, outcome = await self._train_somewhere(incoming_dir)
-            completed = await finish(self.job_id, worker_id, outcome, self._request.out_dir)
+            completed = await finish(self.job_id, worker_id, outcome, self._request.out_dir, self._note)
         except BaseException as error:
             if self._logbook is not None:
                 self._logbook.fail(error)

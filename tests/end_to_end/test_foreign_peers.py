@@ -140,3 +140,11 @@ async def test_a_model_without_a_word(lab, labels, tmp_path):
 async def test_a_failure_in_any_form_ends_the_job(lab, labels, payload):
     with trio.fail_after(20), pytest.raises(JobFailedError, match="Out of memory"):
         await train(lab, labels, [], {"app_message_type": "job_failed", **payload})
+
+
+async def test_a_checkpoint_with_code_in_it_is_set_aside(lab, labels, tmp_path):
+    with zipfile.ZipFile(tmp_path / "best.ckpt", "w") as checkpoint:
+        checkpoint.writestr("best/data.pkl", b"\x80\x02cos\nsystem\n.")
+    completed = await train(lab, labels, [tmp_path / "best.ckpt"], COMPLETE)
+    assert completed.model_dirs == (str(tmp_path / "models" / "best.ckpt.unsafe"),)
+    assert not (tmp_path / "models" / "best.ckpt").exists()

@@ -1,0 +1,79 @@
+"""What a checkpoint would import when it is loaded."""
+
+import os
+import pickle
+import pickletools
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sleaprtc.client.checkpoints import _imports, unsafe_imports
+
+HARMLESS = [
+    "collections\nOrderedDict",
+    "torch\nFloatStorage",
+    "torch._utils\n_rebuild_tensor_v2",
+    "torch\nfloat32",
+    "__builtin__\nset",
+]
+HARMFUL = ["os\nsystem", "builtins\neval", "torch\nload", "torch.hub\nload", "subprocess\nPopen"]
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+def checkpoint(path, pickled):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("best/data.pkl", pickled)
+        archive.writestr("best/data/0", bytes(100))
+    return path
+
+
+def importing(*names):
+    return b"\x80\x02" + b"".join(b"c" + name.encode() + b"\n" for name in names) + b"."
+
+
+def test_weights_are_harmless(tmp_path):
+    assert unsafe_imports(checkpoint(tmp_path / "best.ckpt", importing(*HARMLESS))) == []
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_anything_else_is_named(tmp_path, name):
+    path = checkpoint(tmp_path / "best.ckpt", importing(*HARMLESS, name))
+    assert unsafe_imports(path) == [name.replace("\n", " ")]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_real_pickles_that_run_something(tmp_path, protocol):
+    pickled = pickle.dumps({"weights": [1], "evil": Evil()}, protocol)
+    assert unsafe_imports(checkpoint(tmp_path / "best.ckpt", pickled))
+    (tmp_path / "plain.pth").write_bytes(pickled)
+    assert unsafe_imports(tmp_path / "plain.pth")
+
+
+def test_what_comes_before_a_fault_counts(tmp_path):
+    path = checkpoint(tmp_path / "best.ckpt", importing("os\nsystem")[:-1] + b"\xff\xff")
+    assert unsafe_imports(path) == ["os system"]
+
+
+@pytest.mark.parametrize("content", [b"", b"content", b"weights" * 1000, b"PK\x03\x04 and no more"])
+def test_what_is_no_checkpoint_is_left_alone(tmp_path, content):
+    (tmp_path / "best.ckpt").write_bytes(content)
+    assert unsafe_imports(tmp_path / "best.ckpt") == []
+    (tmp_path / "notes.txt").write_bytes(pickle.dumps(Evil()))
+    assert unsafe_imports(tmp_path / "notes.txt") == []
+
+
+@given(st.binary())
+def test_any_bytes_are_survived(content):
+    assert all(isinstance(name, str) for name in _imports(content))
+
+
+def test_the_opcodes_that_import_are_known():
+    """Fails when a new Python adds a way to import that isn't looked at."""
+    importing_opcodes = {op.name for op in pickletools.opcodes if "import" in (op.doc or "").lower()}
+    assert importing_opcodes <= {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ"}
