@@ -70,5 +70,8 @@ async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[...,
             assert left["peers_by_role"] == {"peer": 1}
             found = await stays.ask({"type": "discover_peers", "from_peer_id": "stays", "filters": {}})
             assert found["count"] == 0
-            assert trio.lowlevel.current_statistics().tasks_living <= before_tasks + 2
-            assert descriptors() <= before_descriptors + 2
+            with trio.fail_after(20):  # connections that are on their way out take seconds, not for ever
+                while trio.lowlevel.current_statistics().tasks_living > before_tasks + 2:
+                    await trio.sleep(0.1)
+                while descriptors() > before_descriptors + 2:
+                    await trio.sleep(0.1)
