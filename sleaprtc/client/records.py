@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,13 +120,6 @@ def find(job: str) -> JobRecord:
 def public_fields(record: JobRecord) -> dict[str, Any]:
     """What may be shown of a record: all but its secrets."""
     return attrs.asdict(record, filter=lambda field, _: field.name not in SECRET_FIELDS)
-
-
-def forget_older_than(days: float) -> None:
-    """Deletes the records of jobs that ended and were started longer ago."""
-    for record in load_all():
-        if record.state != RUNNING and time.time() - record.started_at > days * 86_400:
-            (records_dir() / f"{record.job_id}.json").unlink(missing_ok=True)
 
 
 def _load(path: Path) -> JobRecord | None:
