@@ -135,7 +135,7 @@ async def transfer(role: str, peer: Peer, options: dict[str, Any]) -> None:
     channel = peer.channel
     if "counter" in options:
         channel = CountingChannel(channel, Path(options["counter"]))
-    async with open_transfers(channel) as transfers:
+    async with open_transfers(channel, digest_algorithm="blake3") as transfers:
         say("ready", peer.engine)
         await (send if role == "send" else receive)(transfers, options)
         await transfers.wait_closed()

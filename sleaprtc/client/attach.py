@@ -13,8 +13,9 @@ from ..errors import JobFailedError, WorkerLostError
 from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
 from ..signaling.link import Link
 from .events import Completed, Emit, Event, Notice
-from .follow import Follower, JobFiles, JobOutcome
+from .follow import Follower
 from .inbox import Inbox
+from .job_files import JobFiles, JobOutcome
 from .logbook import Logbook
 from .outcome import arrived_files, discard_incoming, finish, make_incoming_dir
 from .records import JobRecord
@@ -103,7 +104,12 @@ async def _fetch(
         inbox=inbox,
         worker_id=record.worker,
         job_id=record.job_id,
-        files=JobFiles(tuple(Path(path) for path in record.configs), Path(record.dataset), incoming_dir),
+        files=JobFiles(
+            tuple(Path(path) for path in record.configs),
+            Path(record.dataset),
+            incoming_dir,
+            record.digest_algorithm,
+        ),
         connection=connection,
         emit=emit,
     )

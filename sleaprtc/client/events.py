@@ -24,6 +24,12 @@ class WorkerSummary:
     status: str | None
     supported_models: tuple[str, ...] = ()
     hostname: str | None = None
+    digest_algorithms: tuple[str, ...] = ()
+
+    @property
+    def best_digest_algorithm(self) -> str:
+        """The fastest that it's known to have. SHA-256 is what a worker has that doesn't say."""
+        return "blake3" if "blake3" in self.digest_algorithms else "sha256"
 
 
 def summarize(peer: PeerInfo) -> WorkerSummary:
@@ -35,15 +41,20 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
         return value if isinstance(value, str) else None
 
     memory_mb = properties.get("gpu_memory_mb")
-    models = properties.get("supported_models")
+
+    def texts(key: str) -> tuple[str, ...]:
+        values = properties.get(key)
+        return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+
     return WorkerSummary(
         worker=peer.peer_id,
         gpu_model=text("gpu_model"),
         gpu_memory_mb=memory_mb if isinstance(memory_mb, int | float) else None,
         sleap_version=text("sleap_version"),
         status=text("status"),
-        supported_models=tuple(m for m in models if isinstance(m, str)) if isinstance(models, list) else (),
+        supported_models=texts("supported_models"),
         hostname=text("hostname"),
+        digest_algorithms=texts("digest_algorithms"),
     )
 
 

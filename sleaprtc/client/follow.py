@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-import attrs
 import trio
 
 from ..config_options import ConnectionOptions
@@ -41,6 +40,7 @@ from ..transfer.resuming import ResumingTransfers
 from ..transfer.stream import IncomingFile, TransferProgress
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
+from .job_files import JobFiles, JobOutcome
 
 CHECK_INTERVAL_SEC: Final = 1.0
 SILENCE_SEC: Final = 6.0
@@ -71,29 +71,6 @@ NOTICE_DELAY_SEC: Final = 1.0
 MODEL_WAIT_SEC: Final = 120.0
 RECONNECT_SEC: Final = 120.0
 """How long a lost data channel is sought again before the worker counts as lost."""
-
-
-@attrs.frozen
-class JobFiles:
-    """What goes to the worker, and where what comes back is laid down.
-
-    Attributes:
-        configs: Sent first, in training order.
-        dataset: Sent last; with it training begins.
-        incoming_dir: Where received files appear.
-    """
-
-    configs: tuple[Path, ...]
-    dataset: Path
-    incoming_dir: Path
-
-
-@attrs.frozen
-class JobOutcome:
-    """What came back: the files, and the worker's last word, if it came."""
-
-    files: tuple[Path, ...]
-    complete: JobComplete | None
 
 
 class Follower:
@@ -250,7 +227,10 @@ class Follower:
                         engine=self._connection.engine,
                     ) as peer,
                     open_proven_transfers(
-                        peer, role=Role.CLIENT, secret=self._connection.secret
+                        peer,
+                        role=Role.CLIENT,
+                        secret=self._connection.secret,
+                        digest_algorithm=self._files.digest_algorithm,
                     ) as transfers,
                 ):
                     if self._connection.secret is None and not self._was_connected:

@@ -15,7 +15,7 @@ from ..protocol.limits import MIB
 from ..transfer.archive import unpack
 from .checkpoints import unsafe_imports
 from .events import Completed, Emit, Notice
-from .follow import JobOutcome
+from .job_files import JobOutcome
 
 LITTLE_SPACE_MB: Final = 200.0
 LEFTOVER_SEC: Final = 7 * 86_400.0

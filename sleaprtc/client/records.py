@@ -37,6 +37,7 @@ class JobRecord:
         started_at: Unix epoch seconds.
         message: How it ended, in a sentence.
         secret: The room's, as an invite has it; None where it has none.
+        digest_algorithm: What the files were announced by: what came of them goes by it.
         ca_file: Whose certificates vouch for the server, where those aren't the system's.
     """
 
@@ -56,6 +57,7 @@ class JobRecord:
     message: str = ""
     secret: str | None = attrs.field(default=None, repr=False)
     ca_file: str | None = None
+    digest_algorithm: str = "sha256"
 
     @property
     def endpoints(self) -> Endpoints:

@@ -40,8 +40,9 @@ from .events import (
     WorkerSummary,
     summarize,
 )
-from .follow import Follower, JobFiles, JobOutcome
+from .follow import Follower
 from .inbox import Inbox
+from .job_files import JobFiles, JobOutcome
 from .logbook import Logbook
 from .outcome import discard_incoming, finish, make_incoming_dir, warn_of_little_space
 from .records import JobRecord
@@ -142,7 +143,7 @@ class Submission:
             self._logbook.see(event)
         self._emit(event)
 
-    def _open_logbook(self, worker_id: str) -> None:
+    def _open_logbook(self, worker_id: str, digest_algorithm: str) -> None:
         request, membership = self._request, self._link.membership
         self._logbook = Logbook(
             JobRecord(
@@ -159,19 +160,21 @@ class Submission:
                 started_at=time.time(),
                 secret=None if self._connection.secret is None else self._connection.secret.text,
                 ca_file=membership.endpoints.ca_file,
+                digest_algorithm=digest_algorithm,
             )
         )
 
     async def _train_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
         lost: dict[str, str] = {}
         for _ in range(DISCOVERY_ROUNDS):
-            workers = await self._discover(lost)
-            negotiation = await self._ask([worker.worker for worker in workers])
+            workers = {worker.worker: worker for worker in await self._discover(lost)}
+            negotiation = await self._ask(list(workers))
             chosen: str | None = self._choose(negotiation)
             others = negotiation.ranked(self._request.rule)[1:]
             while chosen is not None:
-                follower = self._follower(chosen, incoming_dir)
-                self._open_logbook(chosen)
+                digest_algorithm = workers[chosen].best_digest_algorithm
+                follower = self._follower(chosen, incoming_dir, digest_algorithm)
+                self._open_logbook(chosen, digest_algorithm)
                 try:
                     return chosen, await follower.run(others)
                 except JobFailedError as error:
@@ -186,13 +189,13 @@ class Submission:
                 chosen, others = await self._next_that_accepts(negotiation), []
         raise NoWorkerError(f"No worker began the job. {' '.join(lost.values())}")
 
-    def _follower(self, worker_id: str, incoming_dir: Path) -> Follower:
+    def _follower(self, worker_id: str, incoming_dir: Path, digest_algorithm: str) -> Follower:
         return Follower(
             link=self._link,
             inbox=self._inbox,
             worker_id=worker_id,
             job_id=self.job_id,
-            files=JobFiles(self._request.configs, self._request.dataset.path, incoming_dir),
+            files=JobFiles(self._request.configs, self._request.dataset.path, incoming_dir, digest_algorithm),
             connection=self._connection,
             emit=self._note,
         )

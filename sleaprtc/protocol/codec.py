@@ -367,7 +367,10 @@ def encode_peer_info(peer: messages.PeerInfo) -> str:
 
 def encode_peer_list(to_peer_id: str, encoded_peers: Sequence[str]) -> str:
     """Writes a ``peer_list`` of entries encoded before: rooms are asked more often than they change."""
-    return (
-        f'{{"type":"peer_list","to_peer_id":{_encode_json(to_peer_id)},'
-        f'"count":{len(encoded_peers)},"peers":[{",".join(encoded_peers)}]}}'
+    head = (
+        f'{{"type":"peer_list","to_peer_id":{_encode_json(to_peer_id)},"count":{len(encoded_peers)},"peers":['
     )
+    entries = list(encoded_peers) or [""]
+    entries[0] = head + entries[0]
+    entries[-1] += "]}"
+    return ",".join(entries)  # at once: an answer may have a MiB, whose copies cost more than who is in it

@@ -23,6 +23,7 @@ from ..rtc.channel import DataChannel
 from ..rtc.peer import Peer
 from ..rtc.proof import NONCE_BYTES, Proof, Role
 from ..rtc.secret import RoomSecret
+from .sending import DEFAULT_DIGEST_ALGORITHM
 from .stream import Transfers, open_transfers
 
 PROOF_TIMEOUT_SEC: Final = 10.0
@@ -73,7 +74,11 @@ async def _end(channel: DataChannel, error: RoomSecretMissingError | PeerNotProv
 
 @asynccontextmanager
 async def open_proven_transfers(
-    peer: Peer, *, role: Role, secret: RoomSecret | None
+    peer: Peer,
+    *,
+    role: Role,
+    secret: RoomSecret | None,
+    digest_algorithm: str = DEFAULT_DIGEST_ALGORITHM,
 ) -> AsyncIterator[Transfers]:
     """Has both ends prove themselves where there is a secret, then opens the file transfers.
 
@@ -92,7 +97,7 @@ async def open_proven_transfers(
             remote_fingerprints=peer.remote_fingerprints,
         )
         await prove(peer.channel, proof)
-    async with open_transfers(peer.channel) as transfers:
+    async with open_transfers(peer.channel, digest_algorithm=digest_algorithm) as transfers:
         yield transfers
         with suppress(NetworkError, ProtocolError):
             transfers.check_open()

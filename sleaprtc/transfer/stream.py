@@ -22,11 +22,11 @@ from ..protocol.transfer import FileAbort, TransferFrame
 from ..rtc.background import open_background_nursery
 from ..rtc.channel import DataChannel
 from ..rtc.proof import asks_for_proof
-from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent
+from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent, parse_digest
 from .names import printable
 from .progress import TransferProgress
 from .receiving import IncomingFile, Receiving
-from .sending import Sending
+from .sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM, Sending
 
 __all__ = ["IncomingFile", "TransferProgress", "Transfers", "open_transfers"]
 
@@ -37,7 +37,7 @@ FLUSH_TIMEOUT_SEC: Final = 2.0
 class Transfers:
     """The files that go over one channel. Use :func:`open_transfers`."""
 
-    def __init__(self, channel: DataChannel, *, max_size_bytes: int | None) -> None:
+    def __init__(self, channel: DataChannel, *, max_size_bytes: int | None, digest_algorithm: str) -> None:
         self._channel = channel
         self._channel_lock = trio.Lock()
         self._framing = Framing()
@@ -54,6 +54,7 @@ class Transfers:
             send_bytes=self._send,
             message_bytes=lambda: channel.message_bytes,
             check=self.check_open,
+            digest_algorithm=digest_algorithm,
         )
         self._receiving = Receiving(
             self._framing.receiver, post=self._post, check=self.check_open, max_size_bytes=max_size_bytes
@@ -187,6 +188,8 @@ class Transfers:
         if event is None:
             return
         if isinstance(event, Offered):
+            if parse_digest(event.offer.digest)[0] == FAST_DIGEST_ALGORITHM:  # who makes them can check them
+                self._sending.digest_algorithm = FAST_DIGEST_ALGORITHM
             self._offers_inbox.send_nowait(IncomingFile(event.offer, self._receiving))
         elif isinstance(event, ReceivingAborted):
             self._receiving.aborted(event)
@@ -223,7 +226,10 @@ class Transfers:
 
 @asynccontextmanager
 async def open_transfers(
-    channel: DataChannel, *, max_size_bytes: int | None = None
+    channel: DataChannel,
+    *,
+    max_size_bytes: int | None = None,
+    digest_algorithm: str = DEFAULT_DIGEST_ALGORITHM,
 ) -> AsyncIterator[Transfers]:
     """Sends and receives files over a channel for as long as the block runs.
 
@@ -234,8 +240,10 @@ async def open_transfers(
     Args:
         channel: An open channel.
         max_size_bytes: Larger files than this are refused.
+        digest_algorithm: ``blake3`` where the other side is known to have it. Once it has sent such a digest
+            itself, it is.
     """
-    transfers = Transfers(channel, max_size_bytes=max_size_bytes)
+    transfers = Transfers(channel, max_size_bytes=max_size_bytes, digest_algorithm=digest_algorithm)
     async with open_background_nursery() as nursery:
         nursery.start_soon(transfers.read_channel)
         nursery.start_soon(transfers.write_control)

@@ -8,6 +8,7 @@ from typing import Final
 from ..jobs.capacity import AVAILABLE, MAINTENANCE, Capability
 from ..protocol.limits import STATUS_INTERVAL_SEC
 from ..protocol.messages import Metadata
+from ..transfer.sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM
 from .gpu import GpuInfo
 from .trainers.base import TrainerCapabilities
 
@@ -37,6 +38,7 @@ def worker_metadata(gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int) -
         "max_concurrent_jobs": max_jobs,
         "supported_models": list(trainer.supported_models),
         "supported_job_types": list(trainer.supported_job_types),
+        "digest_algorithms": [DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM],
         "status_interval_sec": STATUS_INTERVAL_SEC,
     }
     return Metadata(tags, {key: value for key, value in properties.items() if value is not None})

@@ -291,6 +291,28 @@ async def test_an_own_file_with_such_a_name_isn_t_offered(tmp_path: Path) -> Non
         assert a.sent == []
 
 
+async def test_blake3_is_used_with_those_known_to_have_it(tmp_path: Path) -> None:
+    for name in ("1.bin", "2.bin", "3.bin"):
+        (tmp_path / name).write_bytes(os.urandom(50_000))
+    a, b = memory_channel_pair()
+    with trio.fail_after(10):
+        async with (
+            open_transfers(a, digest_algorithm="blake3") as knowing,
+            open_transfers(b) as unknowing,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def transfer(sending: Transfers, receiving: Transfers, name: str) -> str:
+                nursery.start_soon(lambda: sending.send_file(tmp_path / name, purpose="model"))
+                incoming = await receiving.next_offer()
+                await incoming.accept(tmp_path / "in")
+                return incoming.offer.digest.partition(":")[0]
+
+            assert await transfer(unknowing, knowing, "1.bin") == "sha256"
+            assert await transfer(knowing, unknowing, "2.bin") == "blake3"
+            assert await transfer(unknowing, knowing, "3.bin") == "blake3"
+
+
 async def test_blake3_is_understood(tmp_path: Path) -> None:
     content = os.urandom(50_000)
     a, b = memory_channel_pair()

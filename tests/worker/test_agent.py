@@ -61,6 +61,7 @@ async def test_metadata_are_the_protocols(lab):
         "max_concurrent_jobs": 2,
         "supported_models": ["base", "centroid", "topdown", "bottomup"],
         "supported_job_types": ["training"],
+        "digest_algorithms": ["sha256", "blake3"],
         "status_interval_sec": 5.0,
     }
 

@@ -1,0 +1,34 @@
+"""What goes to a worker for a job, and what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from ..protocol.jobs import JobComplete
+
+
+@attrs.frozen
+class JobFiles:
+    """What goes to the worker, and where what comes back is laid down.
+
+    Attributes:
+        configs: Sent first, in training order.
+        dataset: Sent last; with it training begins.
+        incoming_dir: Where received files appear.
+        digest_algorithm: What the worker is known to check files by.
+    """
+
+    configs: tuple[Path, ...]
+    dataset: Path
+    incoming_dir: Path
+    digest_algorithm: str
+
+
+@attrs.frozen
+class JobOutcome:
+    """What came back: the files, and the worker's last word, if it came."""
+
+    files: tuple[Path, ...]
+    complete: JobComplete | None
