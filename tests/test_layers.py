@@ -18,13 +18,25 @@ MAX_MODULE_LINES = 420
 
 # From top to bottom: layers; in each, groups that don't see each other; in each, the parts of the package.
 LAYERS = [
-    [{"errors", "exception_groups", "folder_lock", "programs", "nurseries", "terminal", "_version"}],
+    [
+        {
+            "errors",
+            "exception_groups",
+            "folder_lock",
+            "json_output",
+            "programs",
+            "nurseries",
+            "terminal",
+            "_version",
+        }
+    ],
     [{"protocol"}],
     [{"rooms"}, {"jobs"}, {"transfer.framing"}, {"config"}],
     [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
-    [{"config_options", "invite"}],
+    [{"config_options", "invite", "entrypoint"}],
     [{"worker"}, {"client"}],
-    [{"__main__", "cli", "entrypoint", "demo", "__init__"}],
+    [{"doctor"}],
+    [{"__main__", "cli", "demo", "__init__"}],
 ]
 PURE = ("protocol", "rooms", "jobs", "transfer.framing")
 IMPURE_MODULES = {

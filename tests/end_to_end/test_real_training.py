@@ -124,7 +124,7 @@ def runners_below(pid):
             parent = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError, IndexError):
             continue  # not a process, or one that is gone already
-        if parent == pid and any(argument.endswith("runner.py") for argument in arguments):
+        if parent == pid and any(argument.endswith("runner/start.py") for argument in arguments):
             found.append(int(process.name))
     return found
 

@@ -21,7 +21,7 @@ import trio
 
 from ...errors import TrainerError
 
-RUNNER_FILE: Final = Path(__file__).with_name("runner.py")
+RUNNER_FILE: Final = Path(__file__).with_name("runner") / "start.py"
 LOG_NAME: Final = "trainer.log"
 
 TERMINATION_GRACE_SEC: Final = 2.0
@@ -173,7 +173,7 @@ async def open_runner(
 
     Args:
         python: The interpreter in which sleap-nn lives.
-        task: What to do; see ``runner.py``.
+        task: What to do; see the package ``runner``.
         work_dir: The runner's working directory, which also gets its log.
         environment: All of its environment variables.
         script: The file to run.

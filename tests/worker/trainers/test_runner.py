@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from sleaprtc.worker.trainers.environment import runner_environment
-from sleaprtc.worker.trainers.runner import Progress, RunnerError, explain
+from sleaprtc.worker.trainers.runner.parent import RunnerError
+from sleaprtc.worker.trainers.runner.tasks import explain
+from sleaprtc.worker.trainers.runner.training import Progress
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""What the client's commands share: options, and how a command ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NoReturn
+
+import click
+
+from ...entrypoint import run
+from ..filters import worker_filters
+
+HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say which workers fit."""
+    for option in (
+        click.option("--tag", "tags", multiple=True, help="A tag the worker must have; repeatable."),
+        click.option(
+            "--property",
+            "conditions",
+            multiple=True,
+            metavar="'KEY>=VALUE'",
+            help="A condition on a worker's property: = != > >= < <=. Can be repeated.",
+        ),
+        click.option("--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory it must have."),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="JSON lines on standard output, all else on standard error.",
+)
+
+
+def to_standard_error(sentence: str) -> None:
+    """Prints a sentence for a person, out of the way of what programs read."""
+    print(sentence, file=sys.stderr)
+
+
+def run_command(command: Callable[[], Awaitable[None]], as_json: bool) -> NoReturn:
+    """Runs a command to its end, and says with ``--json`` how it failed."""
+
+    def report(code: str, sentence: str, exit_status: int) -> None:
+        ended = {"event": "error", "code": code, "message": sentence, "exit_status": exit_status}
+        print(json.dumps(ended), flush=True)
+
+    run(command, on_error=report if as_json else None)
+
+
+def filters_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters of a discovery that the options stand for."""
+    return worker_filters(
+        min_gpu_memory_mb=given["min_gpu_memory_mb"],
+        conditions=given["conditions"],
+        tags=given["tags"],
+    )

@@ -1,0 +1,40 @@
+"""``client workers``: who is in the room."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import click
+
+from ...config_options import access_of, room_options
+from .common import HELP, filter_options, filters_of, json_option, run_command, to_standard_error
+
+
+@click.command(context_settings=HELP)
+@room_options
+@filter_options
+@json_option
+def workers(as_json: bool, **given: Any) -> None:
+    """List the workers in the room that fit."""
+    from ..events import summarize
+    from ..room import open_room
+
+    async def command() -> None:
+        filters = filters_of(given)
+        access = access_of(given)
+        async with open_room(access.endpoints, access.room, on_change=to_standard_error) as (link, _):
+            found = tuple(summarize(peer) for peer in await link.discover(filters))
+        if as_json:
+            for worker in found:
+                print(json.dumps(attrs.asdict(worker)))
+        else:
+            from ..display import print_table, workers_table
+
+            if found:
+                print_table(workers_table(found))
+            else:
+                print("No worker in the room fits.")
+
+    run_command(command, as_json)

@@ -1,0 +1,76 @@
+"""The talk with the process that started this one, and its end."""
+
+import ctypes
+import json
+import math
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class RunnerError(Exception):
+    """What ends a task, with the code that the parent knows it by (see ``failures.py``)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Parent:
+    """Both directions of the talk with the process that started this one."""
+
+    def __init__(self, events_fd: int) -> None:
+        self._events = os.fdopen(events_fd, "w", encoding="utf-8")
+        self._received = b""
+        self.stop_requested = threading.Event()
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Sends one event; numbers that JSON lacks become null."""
+        line = json.dumps({"event": event, **{key: _finite(value) for key, value in fields.items()}})
+        self._events.write(line + "\n")
+        self._events.flush()
+
+    def read_task(self) -> dict[str, Any]:
+        """The first line of standard input."""
+        task: dict[str, Any] = json.loads(self._read_line())
+        return task
+
+    def watch(self) -> None:
+        """Reads standard input to its end, which comes with the parent's."""
+        while (line := self._read_line()) is not None:
+            if line.strip() == b"stop":
+                self.stop_requested.set()
+        end_group()
+
+    def _read_line(self) -> Any:
+        # os.read rather than sys.stdin: a buffered reader that a thread waits in blocks the exit
+        while b"\n" not in self._received:
+            block = os.read(0, 65536)
+            if not block:
+                return None
+            self._received += block
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def end_group() -> None:
+    """Kills this process and every process it started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Lets the kernel kill this process when the parent ends, even while no Python code can run."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        end_group()

@@ -1,0 +1,52 @@
+"""The tasks that a runner can be given, and how one that fails is told."""
+
+import errno
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .inspection import convert, probe
+from .parent import Parent, RunnerError, die_with_parent
+from .training import train
+
+COMMANDS: dict[str, Callable[[Mapping[str, Any], Parent], None]] = {
+    "probe": probe,
+    "convert": convert,
+    "train": train,
+}
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """An error's code and one sentence for a person."""
+    text = str(error).strip()
+    first_line = text.splitlines()[0][:500] if text else type(error).__name__
+    if isinstance(error, RunnerError):
+        return error.code, text
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+        remedy = "a smaller batch size, or a lower scale of the images, needs less"
+        return "OUT_OF_MEMORY", f"Training ran out of memory: {remedy}."
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+        return "DISK_FULL", "The worker's disk is full."
+    if isinstance(error, ImportError):
+        return "NO_TRAINER", f"sleap-nn can't be imported on the worker: {first_line}"
+    return "TRAINING_FAILED", f"sleap-nn couldn't train: {first_line}"
+
+
+def main(events_fd: int) -> None:
+    """Carries out the one task that the parent sends."""
+    parent = Parent(events_fd)
+    task = parent.read_task()
+    die_with_parent(task["parent_pid"])
+    threading.Thread(target=parent.watch, daemon=True).start()
+    try:
+        COMMANDS[task["command"]](task, parent)
+    except Exception as error:
+        traceback.print_exc()
+        code, message = explain(error)
+        parent.tell("failed", code=code, message=message)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # all is said; nothing that a library does at exit may hold the process
