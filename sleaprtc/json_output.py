@@ -1,4 +1,4 @@
-"""What ``--json`` prints: one JSON object a line, each with the version of its schema (``docs/reference/json.md``)."""
+"""What ``--json`` prints: an object a line, each with its schema's version (``docs/reference/json.md``)."""
 
 from __future__ import annotations
 
