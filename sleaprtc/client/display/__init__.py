@@ -1,0 +1,37 @@
+"""How a job looks: JSON lines, plain lines, or bars and curves on a terminal.
+
+Text that comes from others is shown without its control characters.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+
+from ..events import Emit
+from .json_lines import JSONDisplay
+from .plain import PlainDisplay
+from .tables import jobs_table, print_table, workers_table
+
+__all__ = ["JSONDisplay", "PlainDisplay", "jobs_table", "open_display", "print_table", "workers_table"]
+
+NARROW_COLUMNS: Final = 70
+"""Below this width a bar has no room beside what it is about: plain lines say more."""
+
+
+@contextmanager
+def open_display(*, as_json: bool) -> Iterator[Emit]:
+    """Chooses the display and shows events with it until the block is left."""
+    if as_json:
+        yield JSONDisplay().show
+    elif sys.stdout.isatty() and (console := Console(highlight=False, markup=False)).width >= NARROW_COLUMNS:
+        from .live import TerminalDisplay, progress_bar
+
+        with progress_bar(console) as progress:
+            yield TerminalDisplay(console, progress).show
+    else:
+        yield PlainDisplay(sys.stdout).show

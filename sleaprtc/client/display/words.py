@@ -1,0 +1,66 @@
+"""Single values and single events in words; text of others without its control characters."""
+
+from __future__ import annotations
+
+from ...terminal import printable
+from ..events import AnswerSummary, Completed, Connected, StatusChanged
+
+
+def memory_text(memory_mb: float | None) -> str:
+    """An amount of memory."""
+    if not memory_mb:
+        return "?" if memory_mb is None else "-"
+    return f"{memory_mb:,.0f} MiB"
+
+
+def duration_text(minutes: float | None) -> str:
+    """A duration, in seconds where it is short."""
+    if minutes is None:
+        return "?"
+    return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:.0f} min"
+
+
+def loss_text(value: float | None) -> str:
+    """A loss, to three digits."""
+    return "?" if value is None else f"{value:.3g}"
+
+
+def verdict(answer: AnswerSummary) -> str:
+    """A worker's answer."""
+    if answer.accepted is None:
+        return "no answer"
+    return "accepts" if answer.accepted else f"refuses: {printable(answer.reason or 'no reason given')}"
+
+
+def status_sentence(event: StatusChanged) -> str:
+    """What a worker said last, in one line."""
+    if event.current_epoch is None:
+        return printable(event.message or event.status)
+    model = f"{printable(event.model)}: " if event.model else ""
+    val = f", validation {loss_text(event.val_loss)}" if event.val_loss is not None else ""
+    remaining = event.estimated_remaining_minutes
+    left = f", about {duration_text(remaining)} left" if remaining is not None else ""
+    return (
+        f"{model}epoch {event.current_epoch}/{event.total_epochs or '?'}, "
+        f"loss {loss_text(event.current_loss)}{val}{left}"
+    )
+
+
+def connected_line(event: Connected) -> str:
+    """How the data channel came about."""
+    way = {"direct": "directly", "relayed": "through a relay", None: ""}.get(event.path, event.path)
+    engine = f"by {event.engine}" if event.engine else ""
+    details = ", ".join(part for part in (way, engine) if part)
+    return f"Connected to {printable(event.worker)}{f' ({details})' if details else ''}."
+
+
+def completion_lines(event: Completed) -> list[str]:
+    """What came of a job, and where its models are."""
+    device = f" on {printable(event.device)}" if event.device else ""
+    loss = f", loss {loss_text(event.final_loss)}" if event.final_loss is not None else ""
+    time_taken = duration_text(event.training_duration_minutes)
+    return [
+        f"Trained by {printable(event.worker)}{device}: "
+        f"{event.total_epochs or '?'} epochs in {time_taken}{loss}.",
+        *(f"Model: {path}" for path in event.model_dirs),
+    ]
