@@ -24,6 +24,7 @@ LAYERS = [
             "exception_groups",
             "folder_lock",
             "json_output",
+            "private_files",
             "programs",
             "nurseries",
             "terminal",

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 from ..errors import UsageError
+from ..private_files import state_dir, write_private_json
 from ..signaling.http import Account, Endpoints, Room
-from .private_files import write_private_json
-from .records import state_dir
 
 
 def _path(room_id: str) -> Path:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import platformdirs
 
 from ..errors import UsageError
+from ..private_files import state_dir, write_private_json
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
-from .private_files import write_private_json
-
-STATE_DIR_VARIABLE: Final = "SLEAP_RTC_STATE_DIR"
 
 RUNNING: Final = "running"
 COMPLETED: Final = "completed"
@@ -77,12 +73,6 @@ class JobRecord:
     def room(self) -> Room:
         """The job's room."""
         return Room(self.room_id, self.token)
-
-
-def state_dir() -> Path:
-    """Where clients keep what they know: ``$SLEAP_RTC_STATE_DIR``, or the user's state folder."""
-    base = os.environ.get(STATE_DIR_VARIABLE)
-    return Path(base) if base else platformdirs.user_state_path("sleap-rtc")
 
 
 def records_dir() -> Path:

@@ -1,4 +1,4 @@
-"""Files with secrets in them: readable by their owner only, and written whole or not at all."""
+"""A person's private files: where they are, and how they are written, which is whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from ..errors import StorageError
+import platformdirs
+
+from .errors import StorageError
+
+STATE_DIR_VARIABLE: Final = "SLEAP_RTC_STATE_DIR"
+
+
+def state_dir() -> Path:
+    """Where a person's programs keep what they know: ``$SLEAP_RTC_STATE_DIR``, or the user's state folder."""
+    base = os.environ.get(STATE_DIR_VARIABLE)
+    return Path(base) if base else platformdirs.user_state_path("sleap-rtc")
 
 
 def write_private_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, making its folder where needed.
+    """Writes a JSON file that its owner alone can read, making its folder where needed.
 
     Raises:
         StorageError: The folder can't be written.
