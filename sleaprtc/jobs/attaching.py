@@ -15,8 +15,13 @@ def attach_digest(attach_key: str) -> str:
 
 def may_attach(request: JobRequest, attach: JobAttach) -> bool:
     """Whether the key fits the job; a job that came without a digest can't be attached to."""
-    if request.attach_digest is None:
+    return is_key_of(request, attach.attach_key)
+
+
+def is_key_of(request: JobRequest, attach_key: str | None) -> bool:
+    """Whether a key, where one was sent, is the one whose digest came with the request."""
+    if request.attach_digest is None or attach_key is None:
         return False
     return hmac.compare_digest(
-        request.attach_digest.encode("utf-8", "surrogatepass"), attach_digest(attach.attach_key).encode()
+        request.attach_digest.encode("utf-8", "surrogatepass"), attach_digest(attach_key).encode()
     )

@@ -84,10 +84,10 @@ class JobAssignment:
 
 @attrs.frozen
 class StatusDetails:
-    """How far training is.
+    """How far a job is.
 
-    ``model`` is the head in training and ``device`` the one really used; both are additions that
-    other implementations ignore.
+    ``model`` is the head in training and ``device`` the one really used. An inference fills the last group.
+    All of these are additions that other implementations ignore.
     """
 
     current_epoch: int | None = None
@@ -98,10 +98,17 @@ class StatusDetails:
     model: str | None = None
     device: str | None = None
 
+    frames_done: int | None = None
+    total_frames: int | None = None
+    frames_per_sec: float | None = None
+
 
 @attrs.frozen
 class JobStatus:
-    """A sign of life; ``seq`` grows by one so that a gap is seen."""
+    """A sign of life; ``seq`` grows by one so that a gap is seen.
+
+    ``timestamp`` is when the worker said it, in Unix epoch seconds; an addition that others ignore.
+    """
 
     app_message_type: ClassVar[str] = "job_status"
     job_id: str
@@ -110,6 +117,7 @@ class JobStatus:
     details: StatusDetails = StatusDetails()
     message: str | None = None
     seq: int | None = None
+    timestamp: float | None = None
 
 
 @attrs.frozen
@@ -166,11 +174,16 @@ class JobFailed:
 
 @attrs.frozen
 class JobCancel:
-    """The client no longer wants this job from this worker."""
+    """The client no longer wants this job from this worker.
+
+    ``attach_key`` as in :class:`JobAttach` lets another process of the client say so; an addition that
+    others ignore.
+    """
 
     app_message_type: ClassVar[str] = "job_cancel"
     job_id: str
     reason: str | None = None
+    attach_key: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -185,10 +198,15 @@ class JobCancelled:
 
 @attrs.frozen
 class JobStop:
-    """End training early and keep the best model; the job then completes as usual."""
+    """End training early and keep the best model; the job then completes as usual.
+
+    ``attach_key`` as in :class:`JobAttach` lets another process of the client say so; an addition that
+    others ignore.
+    """
 
     app_message_type: ClassVar[str] = "job_stop"
     job_id: str
+    attach_key: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -235,12 +253,50 @@ class JobAttach:
 class JobAttached:
     """The answer to :class:`JobAttach`.
 
-    ``state`` is ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``.
+    ``state`` is ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``. All else is left
+    out by older workers: ``since``, when it became so, in Unix epoch seconds; ``last_status``, what the job
+    said last; ``result``, what came of it; ``error``, why it failed; ``stop_requested``, it is ending early.
     """
 
     app_message_type: ClassVar[str] = "job_attached"
     job_id: str
     state: str
+    since: float | None = None
+    last_status: JobStatus | None = None
+    result: JobResult | None = None
+    error: JobError | None = None
+    stop_requested: bool = False
+
+
+@attrs.frozen
+class JobLogRequest:
+    """A process of the job's client asks what the job said; an addition of this implementation.
+
+    ``after_seq`` is the last status that it has, ``log_offset_bytes`` where it goes on in the trainer's log:
+    without it, the worker begins with the log's last lines.
+    """
+
+    app_message_type: ClassVar[str] = "job_log_request"
+    job_id: str
+    attach_key: str = attrs.field(repr=False)
+    after_seq: int = 0
+    log_offset_bytes: int | None = None
+
+
+@attrs.frozen
+class JobLog:
+    """The answer to :class:`JobLogRequest`: a part of what there is.
+
+    ``has_more`` says that the next part is there already; ``state`` is as in :class:`JobAttached`.
+    """
+
+    app_message_type: ClassVar[str] = "job_log"
+    job_id: str
+    state: str
+    statuses: tuple[JobStatus, ...] = ()
+    trainer_log: str = ""
+    log_offset_bytes: int = 0
+    has_more: bool = False
 
 
 JobMessage: TypeAlias = (
@@ -257,4 +313,6 @@ JobMessage: TypeAlias = (
     | AppError
     | JobAttach
     | JobAttached
+    | JobLogRequest
+    | JobLog
 )

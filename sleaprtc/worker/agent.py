@@ -20,6 +20,8 @@ from ..protocol.jobs import (
     JobCancel,
     JobError,
     JobFailed,
+    JobLogRequest,
+    JobMessage,
     JobRequest,
     JobResponse,
     JobStop,
@@ -34,6 +36,7 @@ from .description import capability
 from .gpu import GpuInfo
 from .history import History
 from .roster import Roster
+from .telling import unknown_job
 from .trainers.base import TrainerCapabilities
 
 HEARTBEAT_INTERVAL_SEC: Final = 30.0
@@ -138,13 +141,21 @@ class Agent:
         elif isinstance(payload, JobAssignment):
             self._assign(client_id, payload.job_id, nursery)
         elif isinstance(payload, JobCancel):
-            nursery.start_soon(self._cancel, client_id, payload.job_id)
-        elif isinstance(payload, JobStop):
-            self._stop(client_id, payload.job_id)
-        elif isinstance(payload, JobAttach):
-            nursery.start_soon(self._roster.attach, client_id, payload, nursery)
+            nursery.start_soon(self._cancel, client_id, payload)
         elif isinstance(payload, AppError):
             _log.info("%s says: %s", client_id, payload.message)
+        else:
+            self._take_word_on_job(client_id, payload, nursery)
+
+    def _take_word_on_job(self, client_id: str, payload: JobMessage, nursery: trio.Nursery) -> None:
+        """Acts on what a client, or another process of its, says about a job that is there."""
+        if isinstance(payload, JobStop):
+            if not self._roster.stop(client_id, payload):
+                nursery.start_soon(self._roster.try_send, client_id, unknown_job(payload.job_id))
+        elif isinstance(payload, JobAttach):
+            nursery.start_soon(self._roster.attach, client_id, payload, nursery)
+        elif isinstance(payload, JobLogRequest):
+            nursery.start_soon(self._roster.tell_log, client_id, payload)
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -218,15 +229,10 @@ class Agent:
             failure = JobError("INTERNAL", "The worker failed unexpectedly; its log says more.", True)
             await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
 
-    def _stop(self, client_id: str, job_id: str) -> None:
-        job = self._roster.of_client(job_id, client_id)
-        if job is not None:
-            job.stop()
-
-    async def _cancel(self, client_id: str, job_id: str) -> None:
-        if self._slots.release(job_id, client_id):
+    async def _cancel(self, client_id: str, request: JobCancel) -> None:
+        if self._slots.release(request.job_id, client_id):
             self._slots_changed.set()
-        await self._roster.cancel(client_id, job_id)
+        await self._roster.cancel(client_id, request)
 
     # --- signs of life -----------------------------------------------------------------------------
 

@@ -92,6 +92,11 @@ class Job:
         """Ends training early; the best model so far is kept and sent."""
         self._stop.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to end early."""
+        return self._stop.is_set()
+
     async def cancel(self) -> None:
         """Ends the job and waits until nothing of it is left, running or on disk."""
         self._scope.cancel()
@@ -182,6 +187,7 @@ class Job:
             await self._notes.change(COMPLETED, last_word=complete, archive=archive)
             self._mark_trained(on_trained, outcome)
             return complete, archive
+        await self._notes.keep_log(self._job_dir)
         await self._notes.change(FAILED, last_word=failed)
         self._mark_trained(on_trained, None)
         await self._deliver(self.client_id, failed)
@@ -231,6 +237,7 @@ class Job:
         reporter.report("sending", 1.0, message="Packing the model.")
         archive = self._job_dir / f"{dataset.name.partition('.')[0]}.models.zip"
         await _pack_in_time(outcome.model_dirs, archive, reporter)
+        await self._notes.keep_log(self._job_dir)
         await trio.to_thread.run_sync(_remove_all_but, self._job_dir, archive)
         return outcome, archive
 

@@ -52,6 +52,11 @@ CREATE TABLE IF NOT EXISTS statuses (
     status TEXT NOT NULL,
     PRIMARY KEY (job_id, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS logs (
+    job_id TEXT PRIMARY KEY REFERENCES jobs (job_id) ON DELETE CASCADE,
+    offset_bytes INTEGER NOT NULL,
+    tail BLOB NOT NULL
+) STRICT;
 """
 
 
@@ -162,12 +167,31 @@ class Journal:
                 (status.job_id, status.seq - MAX_STATUSES_PER_JOB),
             )
 
-    def statuses_after(self, job_id: str, seq: int) -> list[JobStatus]:
-        """Lists what was said after ``seq``, in order."""
+    def statuses_after(self, job_id: str, seq: int, most: int = -1) -> list[JobStatus]:
+        """Lists what was said after ``seq``, in order; with ``most``, no more than so many."""
         rows = self._read(
-            "SELECT status FROM statuses WHERE job_id = ? AND seq > ? ORDER BY seq", (job_id, seq)
+            "SELECT status FROM statuses WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (job_id, seq, most),
         )
         return [message for (text,) in rows if isinstance(message := _load(text), JobStatus)]
+
+    def last_status(self, job_id: str) -> JobStatus | None:
+        """Looks up what was said last."""
+        rows = self._read("SELECT status FROM statuses WHERE job_id = ? ORDER BY seq DESC LIMIT 1", (job_id,))
+        message = _load(rows[0][0]) if rows else None
+        return message if isinstance(message, JobStatus) else None
+
+    def keep_log(self, job_id: str, offset_bytes: int, tail: bytes) -> None:
+        """Keeps the end of a trainer's log, which began ``offset_bytes`` into it."""
+        self._write(
+            "INSERT OR REPLACE INTO logs SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
+            (offset_bytes, tail, job_id),
+        )
+
+    def kept_log(self, job_id: str) -> tuple[int, bytes]:
+        """The end of a trainer's log and how many bytes were before it; nothing where none was kept."""
+        rows = self._read("SELECT offset_bytes, tail FROM logs WHERE job_id = ?", (job_id,))
+        return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, b"")
 
     def find(self, job_id: str) -> JournalEntry | None:
         """Looks a job up."""

@@ -13,6 +13,7 @@ import attrs
 from ..errors import StorageError
 from ..protocol.jobs import JobError, JobFailed
 from .journal import COMPLETED, FAILED, Journal, JournalEntry
+from .telling import keep_log
 
 JOB_DIR_PREFIX: Final = "job-"
 MAX_DRIFT_SEC: Final = 60.0
@@ -76,6 +77,7 @@ def fail_interrupted(journal: Journal) -> list[JournalEntry]:
                 JobError("WORKER_RESTARTED", "The worker was restarted while it had this job.", True),
             )
             journal.change(entry.job_id, FAILED, last_word=word)
+            keep_log(journal, entry.job_id, entry.directory)
             shutil.rmtree(entry.directory, ignore_errors=True)
             interrupted.append(attrs.evolve(entry, state=FAILED, last_word=word))
     return interrupted

@@ -13,6 +13,7 @@ import trio
 from ..errors import StorageError
 from ..protocol.jobs import JobComplete, JobFailed, JobStatus
 from .journal import Journal
+from .telling import keep_log
 
 RETRY_SEC: Final = 5.0
 
@@ -48,6 +49,10 @@ class JobNotes:
             self._journal.change, self._job_id, state, last_word=last_word, archive=archive
         )
         await self._write_change()
+
+    async def keep_log(self, job_dir: Path) -> None:
+        """Keeps the end of the trainer's log, before the job's folder goes."""
+        await self._write(partial(keep_log, self._journal, self._job_id, job_dir))
 
     async def keep_trying(self) -> None:
         """Returns once the last change is written, however long the disk is full or the file locked."""

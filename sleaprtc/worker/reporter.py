@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -59,4 +60,4 @@ class StatusReporter:
                 return
             if last is not None:
                 seq += 1
-                await self._send(attrs.evolve(last, seq=seq))
+                await self._send(attrs.evolve(last, seq=seq, timestamp=time.time()))

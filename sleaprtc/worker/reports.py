@@ -46,6 +46,11 @@ def failure(job_id: str, error: SleapRTCError) -> JobFailed:
     return JobFailed(job_id, JobError(code, str(error), recoverable))
 
 
+def cancelled_elsewhere(job_id: str) -> JobFailed:
+    """Makes the message for the process that follows a job when another one of its client cancels it."""
+    return JobFailed(job_id, JobError("CANCELLED", "The job was cancelled by another process of yours."))
+
+
 def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobComplete:
     """Makes the message for a job whose model lies in ``archive``."""
     return JobComplete(

@@ -17,16 +17,17 @@ import trio
 
 from ..config_options import ConnectionOptions
 from ..errors import SleapRTCError, StorageError
-from ..jobs.attaching import may_attach
+from ..jobs.attaching import is_key_of, may_attach
 from ..jobs.estimate import PastJob
 from ..protocol.jobs import (
-    AppError,
     JobAttach,
-    JobAttached,
+    JobCancel,
     JobCancelled,
+    JobLogRequest,
     JobMessage,
     JobRequest,
     JobStatus,
+    JobStop,
 )
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
@@ -38,7 +39,8 @@ from .job import Job
 from .journal import COMPLETED, Journal, JournalEntry
 from .keeping import JOB_DIR_PREFIX, WallClock, forget_old
 from .notes import JobNotes
-from .reports import failure
+from .reports import cancelled_elsewhere, failure
+from .telling import describe, page_of_log, unknown_job
 from .trainers.base import Trainer, TrainingOutcome
 
 FORGET_INTERVAL_SEC: Final = 3600.0
@@ -219,16 +221,48 @@ class Roster:
         if self._connections.get(connection.remote_id) is connection:
             del self._connections[connection.remote_id]
 
-    async def cancel(self, client_id: str, job_id: str) -> None:
-        """Ends a client's own job and says so; what isn't there is as good as cancelled."""
+    def stop(self, client_id: str, request: JobStop) -> bool:
+        """Ends a client's own training early; False where there is no such job of its."""
+        job = self._jobs.get(request.job_id)
+        if job is None or not _is_own(job, client_id, request.attach_key):
+            return False
+        job.stop()
+        return True
+
+    async def cancel(self, client_id: str, request: JobCancel) -> None:
+        """Ends a client's own job and says so; what isn't there is as good as cancelled.
+
+        With the job's key, a model that waits to be fetched goes too.
+        """
+        job_id = request.job_id
         job = self._jobs.get(job_id)
         if job is not None:
-            if job.client_id != client_id:
-                await self.try_send(client_id, _unknown_job(job_id))
+            if not _is_own(job, client_id, request.attach_key):
+                await self.try_send(client_id, unknown_job(job_id))
                 return
+            if job.client_id != client_id:
+                await self.try_send(job.client_id, cancelled_elsewhere(job_id))
             await job.cancel()
             await self._forget(job_id)
+        elif request.attach_key is not None and not await self._discard(request):
+            await self.try_send(client_id, unknown_job(job_id))
+            return
         await self.try_send(client_id, JobCancelled(job_id))
+
+    async def _discard(self, request: JobCancel) -> bool:
+        """Deletes what is left of a job that has ended; False where it is somebody else's, or can't go."""
+        try:
+            entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
+        except StorageError as error:
+            _log.warning("Job %s: %s", request.job_id, error)
+            return False
+        if entry is None:
+            return True
+        if not is_key_of(entry.request, request.attach_key):
+            return False
+        shutil.rmtree(entry.directory, ignore_errors=True)
+        await self._forget(request.job_id)
+        return True
 
     async def _forget(self, job_id: str) -> None:
         """Takes a job out of the journal; where that fails, the next start finds it interrupted."""
@@ -249,11 +283,14 @@ class Roster:
     async def _attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
         entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
         if entry is None or not may_attach(entry.request, request):
-            await self.try_send(client_id, _unknown_job(request.job_id))
+            await self.try_send(client_id, unknown_job(request.job_id))
             return
         if request.follow:
             await self._admit(client_id, entry, nursery)
-        await self.try_send(client_id, JobAttached(entry.job_id, entry.state))
+        job = self._jobs.get(entry.job_id)
+        is_stopping = job is not None and job.is_stopping
+        attached = await trio.to_thread.run_sync(describe, self._journal, entry, is_stopping)
+        await self.try_send(client_id, attached)
         if not request.follow:
             return
         entry = await self._tell_missed(client_id, entry, request.after_seq)
@@ -263,6 +300,15 @@ class Roster:
             job.client_id = client_id
         if entry.last_word is not None:
             await self.deliver(client_id, entry.last_word)
+
+    async def tell_log(self, client_id: str, request: JobLogRequest) -> None:
+        """Answers a process that has a job's key with the next part of what the job said."""
+        try:
+            answer = await trio.to_thread.run_sync(page_of_log, self._journal, request)
+        except StorageError as error:
+            _log.warning("Job %s's log can't be told just now: %s", request.job_id, error)  # asked for again
+            return
+        await self.try_send(client_id, answer)
 
     async def _tell_missed(self, client_id: str, entry: JournalEntry, seq: int) -> JournalEntry:
         """Sends the statuses after ``seq`` until there are no more; returns the job as it is then."""
@@ -319,8 +365,9 @@ def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
     return earlier.state == COMPLETED and digest is not None and digest != request.attach_digest
 
 
-def _unknown_job(job_id: str) -> AppError:
-    return AppError("UNKNOWN_JOB", "This worker has no such job of yours.", job_id=job_id)
+def _is_own(job: Job, client_id: str, attach_key: str | None) -> bool:
+    """Whether a job may be ended by this peer: its client, or another process that has its key."""
+    return job.client_id == client_id or is_key_of(job.request, attach_key)
 
 
 def _past_job(request: JobRequest, outcome: TrainingOutcome) -> PastJob:
