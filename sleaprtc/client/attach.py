@@ -15,9 +15,9 @@ from ..signaling.link import Link
 from .events import Completed, Emit, Event, Notice
 from .follow import Follower
 from .inbox import Inbox
-from .job_files import JobFiles, JobOutcome
+from .job_files import JobFiles, JobOutcome, OutgoingFile
 from .logbook import Logbook
-from .outcome import arrived_files, discard_incoming, finish, make_incoming_dir
+from .outcome import ModelFolders, arrived_files, discard_incoming, make_incoming_dir
 from .records import JobRecord
 from .room import open_room
 
@@ -78,7 +78,7 @@ async def _attach(
         if not isinstance(error, WorkerLostError):
             discard_incoming(incoming_dir)  # nothing more will come into it
         raise
-    completed = await finish(record.job_id, record.worker, outcome, out_dir, emit)
+    completed = await ModelFolders(out_dir).lay_down(record.job_id, record.worker, outcome, emit)
     discard_incoming(incoming_dir)
     emit(completed)
     return completed
@@ -104,16 +104,16 @@ async def _fetch(
         inbox=inbox,
         worker_id=record.worker,
         job_id=record.job_id,
-        files=JobFiles(
-            tuple(Path(path) for path in record.configs),
-            Path(record.dataset),
-            incoming_dir,
-            record.digest_algorithm,
-        ),
+        files=JobFiles(_inputs(record), incoming_dir, record.digest_algorithm),
         connection=connection,
         emit=emit,
     )
     return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
+
+
+def _inputs(record: JobRecord) -> tuple[OutgoingFile, ...]:
+    configs = (OutgoingFile(Path(path), "config") for path in record.configs)
+    return (*configs, OutgoingFile(Path(record.dataset), "dataset"))
 
 
 async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:

@@ -35,11 +35,18 @@ class Dataset:
         path: The file.
         info: What workers are told of it.
         model_type: What its own configurations train, in the protocol's words, if it has any.
+        packed_from: What the person named, where ``path`` is a temporary package made of it.
     """
 
     path: Path
     info: DatasetInfo
     model_type: str | None = None
+    packed_from: Path | None = None
+
+    @property
+    def named(self) -> Path:
+        """The file that the person named."""
+        return self.packed_from or self.path
 
 
 def read_dataset(path: Path) -> Dataset:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
+from ..protocol.jobs import JobStatus
 from ..protocol.messages import PeerInfo
 
 
@@ -133,6 +134,21 @@ class StatusChanged:
     device: str | None = None
     message: str | None = None
     seq: int | None = None
+    frames_done: int | None = None
+    total_frames: int | None = None
+    frames_per_sec: float | None = None
+
+    @classmethod
+    def of(cls, worker: str, status: JobStatus) -> StatusChanged:
+        """Makes the event of a worker's message."""
+        return cls(
+            worker=worker,
+            status=status.status,
+            progress=min(max(status.progress, 0.0), 1.0),
+            message=status.message,
+            seq=status.seq,
+            **attrs.asdict(status.details),
+        )
 
 
 @attrs.frozen
@@ -154,17 +170,22 @@ class Notice:
 
 @attrs.frozen
 class Completed:
-    """The job is done and its models are in place."""
+    """The job is done and what came of it is in place: models or, of an inference, predictions."""
 
     event: ClassVar[str] = "completed"
     job_id: str
     worker: str
-    model_dirs: tuple[str, ...]
-    final_loss: float | None
-    total_epochs: int | None
-    training_duration_minutes: float | None
-    model_size_mb: float | None
-    device: str | None
+    model_dirs: tuple[str, ...] = ()
+    final_loss: float | None = None
+    total_epochs: int | None = None
+    training_duration_minutes: float | None = None
+    model_size_mb: float | None = None
+    device: str | None = None
+    job_type: str = "training"
+    predictions: str | None = None
+    predictions_size_mb: float | None = None
+    frame_count: int | None = None
+    inference_duration_seconds: float | None = None
 
 
 @attrs.frozen

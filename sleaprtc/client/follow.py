@@ -245,17 +245,13 @@ class Follower:
 
     async def _send_inputs(self) -> None:
         try:
-            for config in self._files.configs:
-                await self._send_file(config, "config")
-            await self._send_file(self._files.dataset, "dataset")
+            for file in self._files.inputs:
+                await self._transfers.send_file(
+                    file.path, purpose=file.purpose, job_id=self._job_id, progress=self._reporting("send")
+                )
         except TransferError as error:
             await trio.sleep(REFUSAL_WAIT_SEC)
             raise type(error)(f"{self._worker_id}: {error}") from error
-
-    async def _send_file(self, path: Path, purpose: str) -> None:
-        await self._transfers.send_file(
-            path, purpose=purpose, job_id=self._job_id, progress=self._reporting("send")
-        )
 
     def _reporting(self, direction: str) -> Callable[[TransferProgress], None]:
         def report(progress: TransferProgress) -> None:
@@ -311,7 +307,7 @@ class Follower:
             self._complete = message
             self._completed.set()
             if not message.ready_for_download:
-                raise JobFailedError("The worker completed the job but has no model to fetch.")
+                raise JobFailedError("The worker completed the job but has no result to fetch.")
         elif isinstance(message, JobFailed):
             self._is_over = True
             raise JobFailedError(
@@ -331,23 +327,7 @@ class Follower:
                 return  # told again to a process that attached
             self._last_seq = status.seq
         self.has_started |= status.status in ("running", "sending")
-        details = status.details
-        self._emit(
-            StatusChanged(
-                self._worker_id,
-                status.status,
-                min(max(status.progress, 0.0), 1.0),
-                details.current_epoch,
-                details.total_epochs,
-                details.current_loss,
-                details.val_loss,
-                details.estimated_remaining_minutes,
-                details.model,
-                details.device,
-                status.message,
-                status.seq,
-            )
-        )
+        self._emit(StatusChanged.of(self._worker_id, status))
 
     async def _watch_worker(self) -> None:
         """Raises once the worker is silent and no longer in the room, or silent after its last word."""
@@ -359,7 +339,7 @@ class Follower:
                 undelivered = True
             silence_sec = self._silence_sec()
             if self._complete is not None and silence_sec > MODEL_WAIT_SEC:
-                raise TransferError(f"{self._worker_id} completed the job but didn't send its model.")
+                raise TransferError(f"{self._worker_id} completed the job but didn't send its result.")
             if (undelivered or silence_sec > SILENCE_SEC) and await self._is_missing():
                 absences += 1
             else:

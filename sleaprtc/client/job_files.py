@@ -10,18 +10,24 @@ from ..protocol.jobs import JobComplete
 
 
 @attrs.frozen
+class OutgoingFile:
+    """A file for a job; ``purpose`` is the protocol's: ``config``, ``model`` or ``dataset``."""
+
+    path: Path
+    purpose: str
+
+
+@attrs.frozen
 class JobFiles:
     """What goes to the worker, and where what comes back is laid down.
 
     Attributes:
-        configs: Sent first, in training order.
-        dataset: Sent last; with it training begins.
+        inputs: In the order in which they're sent; the dataset is the last, and with it work begins.
         incoming_dir: Where received files appear.
         digest_algorithm: What the worker is known to check files by.
     """
 
-    configs: tuple[Path, ...]
-    dataset: Path
+    inputs: tuple[OutgoingFile, ...]
     incoming_dir: Path
     digest_algorithm: str
 

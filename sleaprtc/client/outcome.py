@@ -1,13 +1,15 @@
-"""What came back from a worker, laid down as model folders."""
+"""What came back from a worker, laid down where it belongs."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Final
 
+import attrs
 import trio
 
 from ..errors import StorageError, UsageError
@@ -21,6 +23,52 @@ LITTLE_SPACE_MB: Final = 200.0
 LEFTOVER_SEC: Final = 7 * 86_400.0
 
 
+class Destination(ABC):
+    """Where the result of a job goes."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where the result appears, and, in a folder of its own, what is on its way."""
+
+    @property
+    def file_name(self) -> str | None:
+        """What a single file is to be called, where the result is one."""
+        return None
+
+    @abstractmethod
+    async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
+        """Puts what came back in its place and says what came of the job.
+
+        Raises:
+            TransferError: What came back isn't what it should be.
+            StorageError: It can't be written.
+        """
+
+
+@attrs.frozen
+class ModelFolders(Destination):
+    """Model folders in ``out_dir``; those that are there already stay."""
+
+    out_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        """See :class:`Destination`."""
+        return self.out_dir
+
+    async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
+        """Lays the models down.
+
+        A checkpoint that would run code when it is loaded gets another name, and a notice says so.
+
+        Raises:
+            InvalidArchiveError: What came back may not be unpacked.
+            StorageError: The models can't be written.
+        """
+        return await _finish(job_id, worker_id, outcome, self.out_dir, emit)
+
+
 def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     """Makes the folder in which a job's files arrive; the same one for every process that follows it.
 
@@ -31,15 +79,15 @@ def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     try:
         incoming_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"The models can't be written to {out_dir}: {error.strerror}.") from error
+        raise UsageError(f"The result can't be written to {out_dir}: {error.strerror}.") from error
     return incoming_dir
 
 
 def warn_of_little_space(out_dir: Path, emit: Emit) -> None:
-    """Says before the training what would otherwise be said after it."""
+    """Says before the job what would otherwise be said after it."""
     free_mb = shutil.disk_usage(out_dir).free / MIB
     if free_mb < LITTLE_SPACE_MB:
-        emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the models may not fit."))
+        emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the result may not fit."))
 
 
 def arrived_files(incoming_dir: Path) -> tuple[Path, ...]:
@@ -61,15 +109,7 @@ def discard_incoming(incoming_dir: Path) -> None:
                 shutil.rmtree(other, ignore_errors=True)
 
 
-async def finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path, emit: Emit) -> Completed:
-    """Lays the models into ``out_dir`` and says what came of the job.
-
-    A checkpoint that would run code when it is loaded gets another name, and a notice says so.
-
-    Raises:
-        InvalidArchiveError: What came back may not be unpacked.
-        StorageError: The models can't be written.
-    """
+async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path, emit: Emit) -> Completed:
     try:
         model_dirs = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
     except StorageError as error:
@@ -99,7 +139,7 @@ def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
         for path in [entry] if entry.is_file() else sorted(entry.rglob("*")):
             imports = unsafe_imports(path) if path.is_file() else []
             if imports:
-                aside = _free_path(path.with_name(f"{path.name}.unsafe"))
+                aside = free_path(path.with_name(f"{path.name}.unsafe"))
                 path.rename(aside)
                 if path == entry:
                     laid_down[number] = aside
@@ -111,12 +151,12 @@ def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
     return sentences
 
 
-def _free_path(wanted: Path) -> Path:
-    """An earlier training's models stay: the next ones get a number."""
+def free_path(wanted: Path, suffix: str = "") -> Path:
+    """An earlier job's result stays: the next one gets a number, before its ``suffix``."""
     number, path = 0, wanted
     while path.exists():
         number += 1
-        path = wanted.with_name(f"{wanted.name}-{number}")
+        path = wanted.with_name(f"{wanted.name.removesuffix(suffix)}-{number}{suffix}")
     return path
 
 
@@ -127,7 +167,7 @@ def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> list[Path]:
         if file.suffix.lower() == ".zip":  # a PyTorch checkpoint is a zip file too, and stays one
             entries = unpack(file, file.with_name(f"{file.name}.unpacked"))
         for entry in entries:
-            target = _free_path(out_dir / entry.name)
+            target = free_path(out_dir / entry.name)
             try:
                 entry.rename(target)
             except OSError as error:

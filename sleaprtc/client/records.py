@@ -34,6 +34,9 @@ class JobRecord:
         message: How it ended, in a sentence.
         secret: The room's, as an invite has it; None where it has none.
         digest_algorithm: What the files were announced by: what came of them goes by it.
+        job_type: ``training`` or ``inference``.
+        models: The model folders that an inference predicts with, in the order in which they were given.
+        out_file: Where an inference's predictions go; models go into ``out_dir``.
         ca_file: Whose certificates vouch for the server, where those aren't the system's.
     """
 
@@ -54,6 +57,9 @@ class JobRecord:
     secret: str | None = attrs.field(default=None, repr=False)
     ca_file: str | None = None
     digest_algorithm: str = "sha256"
+    job_type: str = "training"
+    models: tuple[str, ...] = ()
+    out_file: str | None = None
 
     @property
     def endpoints(self) -> Endpoints:
@@ -120,6 +126,7 @@ def _load(path: Path) -> JobRecord | None:
         known = {
             field.name: content[field.name] for field in attrs.fields(JobRecord) if field.name in content
         }
-        return JobRecord(**{**known, "configs": tuple(known["configs"])})
+        lists = {name: tuple(known.get(name, ())) for name in ("configs", "models")}
+        return JobRecord(**{**known, **lists})
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -1,4 +1,4 @@
-"""A training from the question who can do it to the models on disk."""
+"""A job from the question who can do it to its result on disk."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from .events import (
 )
 from .follow import Follower
 from .inbox import Inbox
-from .job_files import JobFiles, JobOutcome
+from .job_files import JobFiles, JobOutcome, OutgoingFile
 from .logbook import Logbook
-from .outcome import discard_incoming, finish, make_incoming_dir, warn_of_little_space
+from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from .records import JobRecord
 
 ATTACH_KEY_BYTES: Final = 16
@@ -58,15 +58,19 @@ DISCOVERY_ROUNDS: Final = 3
 
 
 @attrs.frozen
-class TrainingRequest:
-    """What to train, with what, where.
+class JobOrder:
+    """What to do, with what, where.
 
     Attributes:
         dataset: What :func:`sleaprtc.client.dataset.read_dataset` found.
-        configs: Model configurations to send along, in training order.
-        settings: ``model_type epochs batch_size learning_rate``, those that were given.
-        out_dir: Where the model folders go.
+        settings: The request's ``config``, such as ``model_type epochs``, those that were given.
+        destination: Where the result goes.
         filters: Which workers fit.
+        job_type: ``training`` or ``inference``.
+        configs: Model configurations to send along, in training order.
+        models: Packed models to send along, that an inference predicts with.
+        model_dirs: The folders that those were packed from.
+        model_info: What workers are told of them.
         min_gpu_memory_mb: What a worker must have.
         worker: The only worker to ask, if not all that fit.
         rule: Which of those that accept is the best.
@@ -75,24 +79,37 @@ class TrainingRequest:
     """
 
     dataset: Dataset
-    configs: tuple[Path, ...]
     settings: Mapping[str, Any]
-    out_dir: Path
+    destination: Destination
     filters: JSONObject
+    job_type: str = "training"
+    configs: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
+    model_dirs: tuple[Path, ...] = ()
+    model_info: JSONObject | None = None
     min_gpu_memory_mb: float = 0
     worker: str | None = None
     rule: SelectionRule = SelectionRule.FASTEST
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
     sleap_version: str | None = None
 
+    @property
+    def inputs(self) -> tuple[OutgoingFile, ...]:
+        """What is sent, in order: the dataset is last."""
+        return (
+            *(OutgoingFile(path, "config") for path in self.configs),
+            *(OutgoingFile(path, "model") for path in self.models),
+            OutgoingFile(self.dataset.path, "dataset"),
+        )
+
 
 class Submission:
-    """One training, over as many workers as it takes to find one that begins.
+    """One job, over as many workers as it takes to find one that begins.
 
     Args:
         link: The client's place in the room.
         inbox: What arrives in it; its ``run`` is the caller's.
-        request: What to train.
+        order: What to do.
         connection: How to connect.
         emit: Takes what happens.
     """
@@ -102,13 +119,13 @@ class Submission:
         *,
         link: Link,
         inbox: Inbox,
-        request: TrainingRequest,
+        order: JobOrder,
         connection: ConnectionOptions,
         emit: Emit,
     ) -> None:
         self._link = link
         self._inbox = inbox
-        self._request = request
+        self._order = order
         self._connection = connection
         self._emit = emit
         self.job_id = str(uuid.uuid4())
@@ -116,19 +133,20 @@ class Submission:
         self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
 
     async def run(self) -> Completed:
-        """Finds a worker, trains, and lays the models into ``out_dir``.
+        """Finds a worker, has it do the job, and lays the result where it belongs.
 
         Raises:
             NoWorkerError: None fits, or none that fits accepted.
-            JobFailedError: The job failed, or its worker was lost while it trained.
-            TransferError: The dataset or the model didn't get across.
-            StorageError: The models can't be written.
+            JobFailedError: The job failed, or its worker was lost while it worked on it.
+            TransferError: A file didn't get across.
+            StorageError: The result can't be written.
         """
-        incoming_dir = make_incoming_dir(self._request.out_dir, self.job_id)
-        warn_of_little_space(self._request.out_dir, self._emit)
+        destination = self._order.destination
+        incoming_dir = make_incoming_dir(destination.folder, self.job_id)
+        warn_of_little_space(destination.folder, self._emit)
         try:
-            worker_id, outcome = await self._train_somewhere(incoming_dir)
-            completed = await finish(self.job_id, worker_id, outcome, self._request.out_dir, self._note)
+            worker_id, outcome = await self._do_somewhere(incoming_dir)
+            completed = await destination.lay_down(self.job_id, worker_id, outcome, self._note)
         except BaseException as error:
             if self._logbook is not None:
                 self._logbook.fail(error)
@@ -144,7 +162,7 @@ class Submission:
         self._emit(event)
 
     def _open_logbook(self, worker_id: str, digest_algorithm: str) -> None:
-        request, membership = self._request, self._link.membership
+        order, membership = self._order, self._link.membership
         self._logbook = Logbook(
             JobRecord(
                 job_id=self.job_id,
@@ -154,23 +172,26 @@ class Submission:
                 http_url=membership.endpoints.http_url,
                 room_id=membership.room.room_id,
                 token=membership.room.token,
-                dataset=str(request.dataset.path.absolute()),
-                configs=tuple(str(path.absolute()) for path in request.configs),
-                out_dir=str(request.out_dir.absolute()),
+                dataset=str(order.dataset.named.absolute()),
+                configs=tuple(str(path.absolute()) for path in order.configs),
+                out_dir=str(order.destination.folder.absolute()),
                 started_at=time.time(),
                 secret=None if self._connection.secret is None else self._connection.secret.text,
                 ca_file=membership.endpoints.ca_file,
                 digest_algorithm=digest_algorithm,
+                job_type=order.job_type,
+                models=tuple(str(path.absolute()) for path in order.model_dirs),
+                out_file=order.destination.file_name,
             )
         )
 
-    async def _train_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
+    async def _do_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
         lost: dict[str, str] = {}
         for _ in range(DISCOVERY_ROUNDS):
             workers = {worker.worker: worker for worker in await self._discover(lost)}
             negotiation = await self._ask(list(workers))
             chosen: str | None = self._choose(negotiation)
-            others = negotiation.ranked(self._request.rule)[1:]
+            others = negotiation.ranked(self._order.rule)[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
                 follower = self._follower(chosen, incoming_dir, digest_algorithm)
@@ -195,7 +216,7 @@ class Submission:
             inbox=self._inbox,
             worker_id=worker_id,
             job_id=self.job_id,
-            files=JobFiles(self._request.configs, self._request.dataset.path, incoming_dir, digest_algorithm),
+            files=JobFiles(self._order.inputs, incoming_dir, digest_algorithm),
             connection=self._connection,
             emit=self._note,
         )
@@ -204,10 +225,10 @@ class Submission:
 
     async def _discover(self, lost: Mapping[str, str]) -> list[WorkerSummary]:
         """Finds the workers that fit, without those that had their chance."""
-        peers = await self._link.discover(self._request.filters)
+        peers = await self._link.discover(self._order.filters)
         workers = [summarize(peer) for peer in peers if peer.peer_id not in lost]
-        if self._request.worker is not None:
-            workers = [worker for worker in workers if worker.worker == self._request.worker]
+        if self._order.worker is not None:
+            workers = [worker for worker in workers if worker.worker == self._order.worker]
         self._emit(WorkersFound(tuple(workers)))
         if not workers:
             raise NoWorkerError(" ".join([*lost.values(), await self._why_none(lost)]))
@@ -220,21 +241,22 @@ class Submission:
         if not others:
             return "There is no other worker in the room." if lost else "There is no worker in the room."
         present = "; ".join(_in_short(worker) for worker in others)
-        if self._request.worker is not None and all(w.worker != self._request.worker for w in others):
-            return f"There is no worker named {self._request.worker} in the room, but {present}."
+        if self._order.worker is not None and all(w.worker != self._order.worker for w in others):
+            return f"There is no worker named {self._order.worker} in the room, but {present}."
         return f"No worker in the room fits the job. There is {present}."
 
     def _job_request(self) -> JobRequest:
-        request = self._request
+        order = self._order
         return JobRequest(
             job_id=self.job_id,
-            job_type="training",
-            dataset_info=request.dataset.info,
-            config=dict(request.settings),
+            job_type=order.job_type,
+            dataset_info=order.dataset.info,
+            config=dict(order.settings),
             requirements=Requirements(
-                min_gpu_memory_mb=request.min_gpu_memory_mb, sleap_version=request.sleap_version
+                min_gpu_memory_mb=order.min_gpu_memory_mb, sleap_version=order.sleap_version
             ),
-            timeout_ms=round(request.response_timeout_sec * 1000),
+            timeout_ms=round(order.response_timeout_sec * 1000),
+            model_info=order.model_info,
             attach_digest=attach_digest(self._attach_key),
         )
 
@@ -243,7 +265,7 @@ class Submission:
         negotiation = Negotiation(self.job_id, worker_ids)
         for worker_id in worker_ids:
             await self._inbox.send(worker_id, self._job_request())
-        with trio.move_on_after(self._request.response_timeout_sec) as waiting:
+        with trio.move_on_after(self._order.response_timeout_sec) as waiting:
             while not negotiation.is_complete:
                 sender, message = await self._inbox.next_job_message()
                 if not isinstance(message, JobResponse) or not negotiation.record(sender, message):
@@ -254,7 +276,7 @@ class Submission:
         return negotiation
 
     def _choose(self, negotiation: Negotiation) -> str:
-        ranked = negotiation.ranked(self._request.rule)
+        ranked = negotiation.ranked(self._order.rule)
         answers = tuple(_summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
         self._emit(Answered(self.job_id, answers, ranked[0] if ranked else None))
         if not ranked:
@@ -263,9 +285,9 @@ class Submission:
 
     async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
         """Asks those that had accepted again, best first: they were told that the job went elsewhere."""
-        for worker_id in negotiation.ranked(self._request.rule):
+        for worker_id in negotiation.ranked(self._order.rule):
             again = await self._ask([worker_id])
-            if again.ranked(self._request.rule):
+            if again.ranked(self._order.rule):
                 return worker_id
             negotiation.withdraw(worker_id)
         return None

@@ -15,8 +15,9 @@ from ..protocol.messages import JSONObject
 from .dataset import Dataset, model_type_of_configs, read_config, read_dataset
 from .events import Completed, Emit, Notice
 from .filters import worker_filters
+from .outcome import ModelFolders
 from .room import installed_sleap_version, open_room
-from .submit import Submission, TrainingRequest
+from .submit import JobOrder, Submission
 
 
 def _read_inputs(
@@ -69,11 +70,11 @@ async def train_on_a_worker(
         RefusedError: The server doesn't let the client in.
     """
     described, chosen_settings = await trio.to_thread.run_sync(_read_inputs, dataset, configs, settings or {})
-    request = TrainingRequest(
+    order = JobOrder(
         dataset=described,
-        configs=tuple(configs),
         settings=chosen_settings,
-        out_dir=out_dir,
+        destination=ModelFolders(out_dir),
+        configs=tuple(configs),
         filters=filters or worker_filters(),
         min_gpu_memory_mb=min_gpu_memory_mb,
         worker=worker,
@@ -86,7 +87,5 @@ async def train_on_a_worker(
         emit(Notice(sentence))
 
     async with open_room(options.endpoints, options.room, on_change=notice) as (link, inbox):
-        submission = Submission(
-            link=link, inbox=inbox, request=request, connection=options.connection, emit=emit
-        )
+        submission = Submission(link=link, inbox=inbox, order=order, connection=options.connection, emit=emit)
         return await submission.run()

@@ -8,7 +8,8 @@ import trio.testing
 
 from sleaprtc.client.dataset import Dataset
 from sleaprtc.client.events import Answered
-from sleaprtc.client.submit import Submission, TrainingRequest
+from sleaprtc.client.outcome import ModelFolders
+from sleaprtc.client.submit import JobOrder, Submission
 from sleaprtc.config_options import ConnectionOptions
 from sleaprtc.errors import NoWorkerError
 from sleaprtc.jobs.negotiation import SelectionRule
@@ -44,11 +45,11 @@ class Room:
 
 async def ask(answers, tmp_path):
     room, events = Room(answers), []
-    request = TrainingRequest(Dataset(tmp_path / "a.slp", DatasetInfo()), (), {}, tmp_path / "out", {})
+    order = JobOrder(Dataset(tmp_path / "a.slp", DatasetInfo()), {}, ModelFolders(tmp_path / "out"), {})
     submission = Submission(
         link=room,
         inbox=room,
-        request=request,
+        order=order,
         connection=ConnectionOptions(),
         emit=events.append,
     )
@@ -81,11 +82,11 @@ async def test_an_answer_after_five_seconds_is_too_late(autojump_clock, tmp_path
 async def test_an_acceptance_is_taken_up_before_its_slot_is_free_again(autojump_clock, tmp_path):
     """A slot is held for ten seconds, however long the client is willing to wait for the others."""
     room = Room({"quick": (1, True), "silent": (math.inf, True)})
-    request = TrainingRequest(
-        Dataset(tmp_path / "a.slp", DatasetInfo()), (), {}, tmp_path, {}, response_timeout_sec=60
+    order = JobOrder(
+        Dataset(tmp_path / "a.slp", DatasetInfo()), {}, ModelFolders(tmp_path), {}, response_timeout_sec=60
     )
     submission = Submission(
-        link=room, inbox=room, request=request, connection=ConnectionOptions(), emit=lambda _: None
+        link=room, inbox=room, order=order, connection=ConnectionOptions(), emit=lambda _: None
     )
     async with trio.open_nursery() as room.nursery:
         start = trio.current_time()
