@@ -59,7 +59,7 @@ def read_gpu(index: int | None = None, *, environ: Mapping[str, str] | None = No
         The device, or a :class:`GpuInfo` that says why there is none. Nothing is raised.
     """
     try:
-        with _nvml():
+        with open_nvml():
             return _choose_gpu(index, os.environ if environ is None else environ)
     except pynvml.NVMLError as error:
         return GpuInfo(problem=_explain(error))
@@ -96,7 +96,8 @@ def _find_device(entry: str, uuids: Sequence[str]) -> int | None:
 
 
 @contextmanager
-def _nvml() -> Iterator[None]:
+def open_nvml() -> Iterator[None]:
+    """Loads the driver's library for the block; raises :class:`pynvml.NVMLError` where there is none."""
     pynvml.nvmlInit()
     try:
         yield

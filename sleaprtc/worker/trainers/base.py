@@ -22,6 +22,9 @@ class TrainerCapabilities:
         supported_job_types: Of ``training inference``.
         sleap_version: Version of what trains, or None where there is nothing.
         torch_device: ``"cuda"``, ``"mps"`` or ``"cpu"``: what the installed torch can use.
+        torch_version: Such as ``"2.13.0+cpu"``.
+        torch_cuda: For which CUDA the installed torch is built; None for a build without.
+        python: The interpreter that this is about.
         problem: One sentence on why nothing can be trained, else None.
     """
 
@@ -30,6 +33,9 @@ class TrainerCapabilities:
     sleap_version: str | None = None
     torch_device: str | None = None
     problem: str | None = None
+    torch_version: str | None = None
+    torch_cuda: str | None = None
+    python: str | None = None
 
 
 @attrs.frozen

@@ -71,6 +71,7 @@ class SleapNNTrainer(Trainer):
         """Asks the trainer's Python what is installed, which takes a few seconds."""
         versions: Mapping[str, str] | None = None
         device: str | None = None
+        torch_cuda: str | None = None
         last: Mapping[str, Any] | None = None
         with TemporaryDirectory(prefix="sleap-rtc-probe-") as folder, trio.move_on_after(PROBE_TIMEOUT_SEC):
             try:
@@ -78,12 +79,18 @@ class SleapNNTrainer(Trainer):
                     while (last := await runner.next_event()) is not None:
                         versions = last.get("versions", versions)
                         device = last.get("device", device)
+                        torch_cuda = last.get("torch_cuda", torch_cuda)
                         if device is not None or last["event"] == "failed":
                             break
             except TrainerError as error:
-                return TrainerCapabilities(problem=str(error))
+                return TrainerCapabilities(problem=str(error), python=str(self._python))
         failure = str(last.get("message")) if last is not None and last["event"] == "failed" else None
-        self._capabilities = judge_installation(self._python, versions, device, failure)
+        self._capabilities = attrs.evolve(
+            judge_installation(self._python, versions, device, failure),
+            torch_version=None if versions is None else versions.get("torch"),
+            torch_cuda=torch_cuda,
+            python=str(self._python),
+        )
         return self._capabilities
 
     async def train(

@@ -18,7 +18,15 @@ def probe(task: Mapping[str, Any], parent: Parent) -> None:
             versions[package] = importlib.metadata.version(package)
     parent.tell("installed", versions=versions, python=sys.version.split()[0])
     if "torch" in versions:
-        parent.tell("device", device=available_device())
+        parent.tell("device", device=available_device(), torch_cuda=built_for_cuda())
+
+
+def built_for_cuda() -> str | None:
+    """The CUDA version that the installed torch is built for, or ROCm's; None where it's a build for the CPU."""
+    import torch
+
+    built_for: str | None = torch.version.cuda or getattr(torch.version, "hip", None)
+    return built_for
 
 
 def available_device() -> str:
