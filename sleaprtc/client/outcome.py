@@ -15,7 +15,8 @@ import trio
 from ..errors import StorageError, UsageError
 from ..protocol.limits import MIB
 from ..transfer.archive import unpack
-from .checkpoints import unsafe_imports
+from ..transfer.checkpoints import unsafe_imports
+
 from .events import Completed, Emit, Notice
 from .job_files import JobOutcome
 

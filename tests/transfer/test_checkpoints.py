@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.checkpoints import _imports, unsafe_imports
+from sleaprtc.transfer.checkpoints import _imports, unsafe_imports
 
 HARMLESS = [
     "collections\nOrderedDict",

@@ -1,0 +1,35 @@
+"""Which frames of a recording are meant, as people write it: ``0-99,120``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_PARTS: Final = 10_000
+MAX_FRAME: Final = 100_000_000
+"""Two weeks at 80 frames a second."""
+
+_PART: Final = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", re.ASCII)
+
+
+def parse_frames(text: str) -> tuple[range, ...]:
+    """Reads numbers and ranges, separated by commas; both ends of a range belong to it.
+
+    Raises:
+        ValueError: It's something else; the message is a sentence.
+    """
+    parts = text.split(",")
+    if len(parts) > MAX_PARTS:
+        raise ValueError(f"More than {MAX_PARTS} ranges of frames are too many.")
+    ranges = []
+    for part in parts:
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part.strip()[:40]!r} isn't a range of frames; write 0-99 or 0-99,120.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last > MAX_FRAME:
+            raise ValueError(
+                f"The range of frames {part.strip()} has its ends in the wrong order or too far."
+            )
+        ranges.append(range(first, last + 1))
+    return tuple(ranges)
