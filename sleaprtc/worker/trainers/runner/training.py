@@ -10,6 +10,7 @@ from typing import Any
 
 from .inspection import import_torchvision
 from .parent import Parent, RunnerError
+from .report import make_report
 
 
 class Stopwatch:
@@ -32,7 +33,9 @@ class Progress:
         self.head = head
         self.directory = directory
         self.epochs = 0
+        self.losses: list[tuple[int, float, float | None]] = []
         self.best_loss = math.inf
+        self.best_epoch: int | None = None
         self.device = "unknown"
         self.fitted = False
         self.diverged_in: int | None = None
@@ -40,9 +43,11 @@ class Progress:
     def end_epoch(self, train_loss: float, val_loss: float | None) -> None:
         """Takes in one epoch's losses; a checkpoint is chosen by the validation's, where there is one."""
         self.epochs += 1
+        self.losses.append((self.epochs, train_loss, val_loss))
         chosen = train_loss if val_loss is None else val_loss
         if math.isfinite(train_loss) and math.isfinite(chosen):
-            self.best_loss = min(self.best_loss, chosen)
+            if chosen < self.best_loss:
+                self.best_loss, self.best_epoch = chosen, self.epochs
         else:
             self.diverged_in = self.epochs
 
@@ -102,6 +107,13 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
         # a weak model can fail sleap-nn's evaluation, and is a model all the same
         traceback.print_exc()
     progress.check()
+    message = f"Making the report of the {progress.head} model"
+    parent.tell("stage", stage="finalizing", model=progress.head, message=message)
+    videos = [*labels.videos, *(val_labels.videos if val_labels is not None else ())]
+    problems = make_report(progress.directory, progress.head, progress.losses, progress.best_epoch, videos)
+    if problems:
+        message = f"The report of the {progress.head} model is incomplete ({'; '.join(problems)})."
+        parent.tell("stage", stage="finalizing", model=progress.head, message=message)
 
 
 def load_labels(path: str) -> Any:

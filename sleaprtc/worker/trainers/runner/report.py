@@ -1,0 +1,174 @@
+"""A finished model's report: losses, metrics and pictures, in the folder ``report`` beside the model.
+
+A report is made for the reader's pleasure: what goes wrong with it is said, and costs the model nothing.
+"""
+
+import csv
+import json
+import math
+import pathlib
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .pictures import Losses, choose_frames, draw_losses, draw_predictions
+
+FOLDER = "report"
+LOSSES_FILE, METRICS_FILE = "losses.csv", "metrics.json"
+LOSSES_PICTURE, PREDICTIONS_PICTURE = "losses.png", "predictions.png"
+VERSION = 1  # of metrics.json, documented in docs/reference/report.md
+
+PICTURES_SEC = 60.0  # matplotlib's first import may look through all fonts of the machine
+
+METRIC_NAMES = {
+    "distance_px": {
+        "mean": ("distance_metrics", "avg"),
+        **{name: ("distance_metrics", name) for name in ("p50", "p75", "p90", "p95", "p99")},
+    },
+    "oks": {
+        "mean": ("mOKS", "mOKS"),
+        "map": ("voc_metrics", "oks_voc.mAP"),
+        "mar": ("voc_metrics", "oks_voc.mAR"),
+    },
+    "pck": {
+        "mean": ("pck_metrics", "mPCK"),
+        "at_5_px": ("pck_metrics", "PCK@5"),
+        "at_10_px": ("pck_metrics", "PCK@10"),
+        "map": ("voc_metrics", "pck_voc.mAP"),
+    },
+    "visibility": {name: ("visibility_metrics", name) for name in ("precision", "recall")},
+    "detection": {name: ("detection_metrics", name) for name in ("precision", "recall", "f1")},
+}
+"""Section and name in a report, and where sleap-nn has the value."""
+
+
+def make_report(
+    directory: pathlib.Path,
+    head: str,
+    losses: Sequence[Losses],
+    best_epoch: int | None,
+    videos: Sequence[Any],
+) -> list[str]:
+    """Writes a model's report.
+
+    Args:
+        directory: The model's folder, with what sleap-nn's evaluation left in it.
+        head: The model's name.
+        losses: Epoch, training loss and validation loss, in order.
+        best_epoch: The epoch whose model was kept.
+        videos: The images that the labels are on.
+
+    Returns:
+        What is missing, a sentence each; nothing is raised.
+    """
+    folder = directory / FOLDER
+    problems: list[str] = []
+    splits: dict[str, Any] = {}
+
+    def draw_curves() -> None:
+        draw_losses(folder / LOSSES_PICTURE, head, losses, best_epoch)
+
+    def draw_frames() -> None:
+        split, frames = predicted_frames(directory, videos)
+        draw_predictions(folder / PREDICTIONS_PICTURE, head, split, frames)
+
+    def draw() -> None:
+        _attempt("no picture of the losses", draw_curves, problems)
+        _attempt("no picture of predictions", draw_frames, problems)
+
+    def read() -> None:
+        splits.update(read_metrics(directory))
+
+    def summarize() -> None:
+        summary = {
+            "version": VERSION,
+            "model": head,
+            "epochs": len(losses),
+            "best_epoch": best_epoch,
+            "splits": splits,
+            "problems": problems,
+        }
+        (folder / METRICS_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+
+    def write() -> None:
+        folder.mkdir(exist_ok=True)
+        write_losses(folder / LOSSES_FILE, losses)
+
+    _attempt("no table of losses", write, problems)
+    _attempt("no metrics", read, problems)
+    drawing = threading.Thread(target=draw, daemon=True)
+    drawing.start()
+    drawing.join(PICTURES_SEC)
+    if drawing.is_alive():
+        problems.append(f"no more pictures: drawing them took longer than {PICTURES_SEC:.0f} seconds")
+    _attempt("no summary", summarize, problems)
+    return problems
+
+
+def _attempt(missing: str, action: Callable[[], None], problems: list[str]) -> None:
+    try:
+        action()
+    except Exception as error:
+        traceback.print_exc()
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        problems.append(f"{missing}: {reason}")
+
+
+def write_losses(path: pathlib.Path, losses: Sequence[Losses]) -> None:
+    """Writes a line an epoch; a loss that isn't there, or isn't finite, is an empty cell."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("epoch", "train_loss", "val_loss"))
+        for epoch, *values in losses:
+            table.writerow((epoch, *("" if v is None or not math.isfinite(v) else v for v in values)))
+
+
+def read_metrics(directory: pathlib.Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Takes single numbers from what sleap-nn measured, by split: ``train``, ``val``, and ``test`` if any."""
+    splits: dict[str, dict[str, dict[str, float]]] = {}
+    for path in sorted(directory.glob("metrics.*.*")):
+        split = path.name.split(".")[1]
+        if split not in splits and path.suffix in (".json", ".npz"):
+            splits[split] = name_metrics(_read_document(path))
+    if not splits:
+        raise FileNotFoundError("sleap-nn's evaluation left none")
+    return splits
+
+
+def _read_document(path: pathlib.Path) -> Mapping[str, Any]:
+    """Reads a metrics file, which sleap-nn has just written: older releases write pickled ones only."""
+    if path.suffix == ".json":
+        document: Mapping[str, Any] = json.loads(path.read_text())
+        return document
+    import numpy as np
+
+    with np.load(path, allow_pickle=True) as arrays:
+        found: Mapping[str, Any] = arrays["metrics"].item()
+    return found
+
+
+def name_metrics(document: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Names the numbers of one of sleap-nn's metrics files; what it doesn't have is left out."""
+    named: dict[str, dict[str, float]] = {}
+    for section, names in METRIC_NAMES.items():
+        for name, (their_section, their_name) in names.items():
+            value = (document.get(their_section) or {}).get(their_name)
+            if isinstance(value, int | float) and math.isfinite(value):
+                named.setdefault(section, {})[name] = float(value)
+    return named
+
+
+def predicted_frames(directory: pathlib.Path, videos: Sequence[Any]) -> tuple[str, Any]:
+    """Finds frames with predictions: of the validation, or of the training where that has none."""
+    import sleap_io
+
+    for split, name in (("val", "validation"), ("train", "training")):
+        files = [directory / f"labels_{kind}.{split}.0.slp" for kind in ("gt", "pr")]
+        if all(file.is_file() for file in files):
+            # the paths of videos in these files are a stranger's: the images come from what is open already
+            true, predicted = (sleap_io.load_slp(str(file), open_videos=False) for file in files)
+            frames = choose_frames(true, predicted, videos)
+            if frames:
+                return name, frames
+    raise FileNotFoundError("sleap-nn's evaluation left no predictions")
