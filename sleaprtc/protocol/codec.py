@@ -257,6 +257,7 @@ _SERVER_MESSAGES = _by_name("type", *get_args(messages.ServerMessage))
 _JOB_MESSAGES = _by_name("app_message_type", *get_args(jobs.JobMessage))
 _TRANSFER_FRAMES = _by_name("type", *get_args(transfer.TransferFrame))
 _PROOF_FRAMES = _by_name("type", *get_args(transfer.ProofFrame))
+_RATE_FRAMES = _by_name("type", *get_args(transfer.RateFrame))
 
 
 def _decode_tagged(value: dict[str, Any], key: str, classes: dict[str, type[Any]]) -> Any:
@@ -333,6 +334,15 @@ def decode_proof_frame(text: str) -> transfer.ProofFrame:
     return cast(transfer.ProofFrame, _decode_tagged(decode_json_object(text), "type", _PROOF_FRAMES))
 
 
+def decode_rate_frame(text: str) -> transfer.RateFrame:
+    """Reads a control frame of a channel that is being measured.
+
+    Raises:
+        ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
+    """
+    return cast(transfer.RateFrame, _decode_tagged(decode_json_object(text), "type", _RATE_FRAMES))
+
+
 # --- encoding -------------------------------------------------------------------------------
 
 
@@ -350,7 +360,7 @@ def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
     return {"app_message_type": message.app_message_type, **_converter.unstructure(message)}
 
 
-def encode_transfer_frame(frame: transfer.TransferFrame | transfer.ProofFrame) -> str:
+def encode_transfer_frame(frame: transfer.TransferFrame | transfer.ProofFrame | transfer.RateFrame) -> str:
     """Writes a control frame of the data channel."""
     return _encode_json({"type": frame.type, **_converter.unstructure(frame)})
 

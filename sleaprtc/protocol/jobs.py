@@ -299,6 +299,30 @@ class JobLog:
     has_more: bool = False
 
 
+@attrs.frozen
+class ConnectionCheck:
+    """Asks a worker to answer an offer that is for no job, only to be measured; an addition of ours.
+
+    ``job_id`` is the asker's name for the check.
+    """
+
+    app_message_type: ClassVar[str] = "connection_check"
+    job_id: str
+
+
+@attrs.frozen
+class ConnectionCheckAnswer:
+    """The worker's answer to :class:`ConnectionCheck`: with ``accepted`` it answers the next offer.
+
+    ``reason`` is ``busy`` where it is being measured already.
+    """
+
+    app_message_type: ClassVar[str] = "connection_check_answer"
+    job_id: str
+    accepted: bool
+    reason: str | None = None
+
+
 JobMessage: TypeAlias = (
     JobRequest
     | JobResponse
@@ -315,4 +339,6 @@ JobMessage: TypeAlias = (
     | JobAttached
     | JobLogRequest
     | JobLog
+    | ConnectionCheck
+    | ConnectionCheckAnswer
 )

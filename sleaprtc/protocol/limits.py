@@ -104,3 +104,9 @@ MAX_UNACKNOWLEDGED_BYTES: Final = 8 * MIB
 """What a sender lets be in flight. Above the 4 MiB that may lie between two acknowledgements."""
 
 MAX_CONTROL_FRAME_BYTES: Final = 16 * 1024
+
+RATE_PROBE_BYTES: Final = 4 * MIB
+"""What goes each way, at most, when a connection is measured: a second of the slower engine."""
+
+RATE_PROBE_SEC: Final = 20.0
+"""Life of a connection that is made to be measured, on the worker's side."""

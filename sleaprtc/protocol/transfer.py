@@ -93,3 +93,32 @@ class ProofTag:
 ProofFrame: TypeAlias = ProofNonce | ProofTag
 
 TransferFrame: TypeAlias = FileOffer | FileAccept | FileRefuse | FileAck | FileDone | FileAbort
+
+
+@attrs.frozen
+class RateProbe:
+    """Begins the measurement of a channel, an addition of this implementation; bytes follow.
+
+    ``download_bytes`` is how much the other end is to send when it has had them.
+    """
+
+    type: ClassVar[str] = "rate_probe"
+    download_bytes: int
+
+
+@attrs.frozen
+class RateProbeEnd:
+    """No more bytes follow."""
+
+    type: ClassVar[str] = "rate_probe_end"
+
+
+@attrs.frozen
+class RateProbeReceived:
+    """So many bytes came; as many follow as were asked for."""
+
+    type: ClassVar[str] = "rate_probe_received"
+    received_bytes: int
+
+
+RateFrame: TypeAlias = RateProbe | RateProbeEnd | RateProbeReceived

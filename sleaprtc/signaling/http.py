@@ -49,6 +49,19 @@ class Room:
     expires_at: float | None = None
 
 
+@attrs.frozen
+class Health:
+    """A server's word that it is well.
+
+    Attributes:
+        version: Of the server, as it says; None where it says nothing.
+        date: Its clock, as in the header ``Date`` (RFC 9110, section 6.6.1); None where there is none.
+    """
+
+    version: str | None
+    date: str | None
+
+
 class SignalingHTTP:
     """The HTTP calls of a signaling server. Made by :func:`open_http`.
 
@@ -59,6 +72,15 @@ class SignalingHTTP:
     def __init__(self, pool: httpcore.AsyncConnectionPool, base_url: str) -> None:
         self._pool = pool
         self._base_url = base_url
+
+    async def health(self) -> Health:
+        """Asks the server whether it is well."""
+        response, answer = await self._call("GET", "/health", None, None)
+        if answer.get("status") != "healthy":
+            raise SignalingUnreachableError(f"What answers at {self._base_url} is not a signaling server.")
+        version = answer.get("version")
+        headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+        return Health(version if isinstance(version, str) else None, headers.get(b"date"))
 
     async def sign_in(self, account: Account | None = None) -> Account:
         """Gets an anonymous identity, or a new token for one that is still valid."""
@@ -79,15 +101,21 @@ class SignalingHTTP:
         await self._post("/delete-peers-and-room", {"room_id": room_id}, account)
 
     async def _post(self, path: str, body: JSONObject, account: Account | None = None) -> dict[str, Any]:
+        _, answer = await self._call("POST", path, body, account)
+        return answer
+
+    async def _call(
+        self, method: str, path: str, body: JSONObject | None, account: Account | None
+    ) -> tuple[httpcore.Response, dict[str, Any]]:
         headers: dict[bytes | str, bytes | str] = {"Content-Type": "application/json"}
         if account:
             headers["Authorization"] = f"Bearer {account.id_token}"
         try:
             response = await self._pool.request(
-                "POST",
+                method,
                 self._base_url + path,
                 headers=headers,
-                content=json.dumps(body).encode(),
+                content=None if body is None else json.dumps(body).encode(),
                 extensions={"timeout": _TIMEOUTS},
             )
         except httpcore.TimeoutException as error:
@@ -107,7 +135,7 @@ class SignalingHTTP:
             raise from_http_status(
                 response.status, message if isinstance(message, str) else f"HTTP status {response.status}."
             )
-        return answer
+        return response, answer
 
 
 def _text(answer: JSONObject, key: str) -> str:

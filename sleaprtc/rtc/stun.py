@@ -1,0 +1,64 @@
+"""STUN binding requests (RFC 8489): the question to a STUN or TURN server by which it shows that it's there.
+
+No I/O. Engines have a STUN client of their own, which says nothing of a server that doesn't answer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from typing import Final
+
+BINDING_REQUEST: Final = 0x0001
+BINDING_SUCCESS: Final = 0x0101
+BINDING_ERROR: Final = 0x0111
+MAGIC_COOKIE: Final = 0x2112A442
+XOR_MAPPED_ADDRESS: Final = 0x0020
+MAPPED_ADDRESS: Final = 0x0001
+
+TRANSACTION_ID_BYTES: Final = 12
+_HEADER: Final = struct.Struct("!HHI12s")
+_ATTRIBUTE: Final = struct.Struct("!HH")
+_IPV4: Final = 1
+_IPV6: Final = 2
+
+
+def binding_request(transaction_id: bytes) -> bytes:
+    """Writes a request; ``transaction_id`` is 12 random bytes that the answer repeats."""
+    return _HEADER.pack(BINDING_REQUEST, 0, MAGIC_COOKIE, transaction_id)
+
+
+def answers(datagram: bytes, transaction_id: bytes) -> bool:
+    """Whether a datagram answers the request, be it with an error: either shows a server."""
+    if len(datagram) < _HEADER.size:
+        return False
+    kind, length, cookie, answered_id = _HEADER.unpack_from(datagram)
+    return (
+        kind in (BINDING_SUCCESS, BINDING_ERROR)
+        and cookie == MAGIC_COOKIE
+        and answered_id == transaction_id
+        and len(datagram) >= _HEADER.size + length
+    )
+
+
+def mapped_address(datagram: bytes) -> str | None:
+    """Reads under which address the server sees the asker, as ``host:port``; None where it doesn't say."""
+    transaction_id = datagram[8 : _HEADER.size]
+    place = _HEADER.size
+    while place + _ATTRIBUTE.size <= len(datagram):
+        kind, length = _ATTRIBUTE.unpack_from(datagram, place)
+        value = datagram[place + _ATTRIBUTE.size : place + _ATTRIBUTE.size + length]
+        if kind in (XOR_MAPPED_ADDRESS, MAPPED_ADDRESS) and len(value) == length >= 8:
+            mask = struct.pack("!I", MAGIC_COOKIE) + transaction_id
+            return _address(value, mask if kind == XOR_MAPPED_ADDRESS else bytes(16))
+        place += _ATTRIBUTE.size + (length + 3) // 4 * 4
+    return None
+
+
+def _address(value: bytes, mask: bytes) -> str | None:
+    family, port = value[1], int.from_bytes(value[2:4], "big") ^ int.from_bytes(mask[:2], "big")
+    size = {_IPV4: 4, _IPV6: 16}.get(family)
+    if size is None or len(value) < 4 + size:
+        return None
+    host = ipaddress.ip_address(bytes(a ^ b for a, b in zip(value[4 : 4 + size], mask, strict=False)))
+    return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
