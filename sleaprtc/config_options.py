@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 import click
 from click.core import ParameterSource
 
-from .config import load_defaults
-from .errors import SleapRTCError, UsageError
+from . import remembered_room
+from .config.option import config_file_option as config_file_option
+from .errors import UsageError
 from .invite import Invite
 from .protocol.ice import parse_ice_server
 from .protocol.messages import IceServer
+from .remembered_room import RememberedRoom
+from .room_sources import ROOM_SETTINGS, RoomSource, chosen_room, room_sources
 from .rtc.secret import RoomSecret
 from .signaling.http import Endpoints, Room
 
@@ -57,12 +61,16 @@ class PeerOptions:
 
     Attributes:
         endpoints: The signaling server.
-        room: None where neither room nor token was given.
+        room: None where neither room nor token was given, nor a room joined here.
+        is_remembered: Whether the room is the one that was joined here, and not one that was named.
+        to_remember: The room, where it was named by ``--invite``: it is kept once the server lets us in.
     """
 
     endpoints: Endpoints
     room: Room | None
     connection: ConnectionOptions = ConnectionOptions()
+    is_remembered: bool = False
+    to_remember: RememberedRoom | None = None
 
 
 @attrs.frozen
@@ -70,54 +78,17 @@ class Access:
     """Which server and which room.
 
     Attributes:
-        room: None where neither room nor token was given.
+        room: None where neither room nor token was given, nor a room joined here.
         secret: None where the room has none.
+        is_remembered: As in :class:`PeerOptions`.
+        to_remember: As in :class:`PeerOptions`.
     """
 
     endpoints: Endpoints
     room: Room | None
     secret: RoomSecret | None
-
-
-def config_file_option(
-    section: str, subcommands: Sequence[tuple[str, ...]] = ()
-) -> Callable[[Command], Command]:
-    """Adds ``--config-file`` and makes the settings files the options' defaults.
-
-    Args:
-        section: Which part of the files holds here.
-        subcommands: Of a group, the paths of its commands, such as ``("room", "create")``.
-    """
-
-    def use(context: click.Context, _: click.Parameter, value: Path | None) -> None:
-        try:
-            defaults = load_defaults(section, value)
-        except SleapRTCError as error:
-            raise click.UsageError(str(error)) from error
-        context.default_map = _default_map(defaults, subcommands)
-
-    return click.option(
-        "--config-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        envvar="SLEAP_RTC_CONFIG_FILE",
-        is_eager=True,
-        expose_value=False,
-        callback=use,
-        help="Settings in TOML, read instead of ./sleap-rtc.toml and the user's own.",
-    )
-
-
-def _default_map(defaults: dict[str, Any], subcommands: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Arranges defaults as click looks them up: for a group, below the names of its commands alone."""
-    if not subcommands:
-        return defaults
-    tree: dict[str, Any] = {}
-    for *groups, command in subcommands:
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-        branch[command] = defaults
-    return tree
+    is_remembered: bool = False
+    to_remember: RememberedRoom | None = None
 
 
 def _warn_of_arguments(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -225,8 +196,16 @@ def server_options(command: Command) -> Command:
 
 
 def room_options(command: Command) -> Command:
-    """Adds the addresses of the signaling server and the room."""
-    return _stack(command, (*_ROOM_OPTIONS, *_OPTIONS))
+    """Adds the addresses of the signaling server and the room.
+
+    The command is also handed ``access_sources``, by which :func:`access_of` knows who says what.
+    """
+
+    @functools.wraps(command)
+    def with_sources(**given: Any) -> Any:
+        return command(**given, access_sources=_AccessSources.of(click.get_current_context()))
+
+    return _stack(cast("Command", with_sources), (*_ROOM_OPTIONS, *_OPTIONS))
 
 
 def connection_options(command: Command) -> Command:
@@ -242,30 +221,77 @@ def peer_options(given: Mapping[str, Any]) -> PeerOptions:
     """
     access = access_of(given)
     connection = attrs.evolve(connection_of(given), secret=access.secret)
-    return PeerOptions(access.endpoints, access.room, connection)
+    return PeerOptions(access.endpoints, access.room, connection, access.is_remembered, access.to_remember)
+
+
+@attrs.frozen
+class _AccessSources:
+    """Who says what of server and room.
+
+    Attributes:
+        rooms: The strongest first.
+        names_a_server: Whether any of them says where the server is.
+    """
+
+    rooms: tuple[RoomSource, ...]
+    names_a_server: bool
+
+    @classmethod
+    def of(cls, context: click.Context) -> _AccessSources:
+        addresses = ("signaling_ws", "signaling_http")
+        defaults = (None, ParameterSource.DEFAULT)
+        named = any(context.get_parameter_source(name) not in defaults for name in addresses)
+        return cls(room_sources(context), named)
 
 
 def access_of(given: Mapping[str, Any]) -> Access:
     """Gathers what :func:`room_options` has collected. An invite says all of it, whatever the addresses are.
+
+    Where nobody names a room, it is the one that was joined here, unless it's on another server than the one
+    that is named.
 
     Raises:
         UsageError: A room without its token, or the other way round; an invite that can't be read, or that is
             to another room than the one named besides.
     """
     endpoints = endpoints_of(given)
-    token = _token_in(given["token_file"]) if given.get("token_file") else given["token"]
-    secret = RoomSecret.parse(given["secret"]) if given.get("secret") else None
-    if not given.get("invite"):
-        return Access(endpoints, room_of(given["room"], token), secret)
-    invite = Invite.parse(given["invite"])
+    sources: _AccessSources | None = given.get("access_sources")
+    if sources is None:
+        named = {name: given.get(name) for name in ROOM_SETTINGS}
+    else:
+        named = chosen_room(sources.rooms)
+        if not named:
+            return _remembered_access(endpoints, sources.names_a_server)
+    access = _named_access(endpoints, named)
+    is_flag = sources is not None and sources.rooms[0].values.get("invite")
+    if is_flag and access.room is not None:
+        return attrs.evolve(access, to_remember=RememberedRoom(access.endpoints, access.room, access.secret))
+    return access
+
+
+def _named_access(endpoints: Endpoints, named: Mapping[str, Any]) -> Access:
+    token = _token_in(Path(named["token_file"])) if named.get("token_file") else named.get("token")
+    secret = RoomSecret.parse(named["secret"]) if named.get("secret") else None
+    if not named.get("invite"):
+        return Access(endpoints, room_of(named.get("room"), token), secret)
+    invite = Invite.parse(named["invite"])
     invited = (invite.room.room_id, invite.room.token, invite.secret)
-    if (given["room"] or invited[0], token or invited[1], secret or invited[2]) != invited:
+    if (named.get("room") or invited[0], token or invited[1], secret or invited[2]) != invited:
         raise UsageError(
             "The invite is to another room than the one named besides. Leave either away: --invite "
             "(SLEAP_RTC_INVITE), or --room, --token and --secret (SLEAP_RTC_ROOM_ID, SLEAP_RTC_TOKEN and "
             "SLEAP_RTC_SECRET)."
         )
     return Access(attrs.evolve(invite.endpoints, ca_file=endpoints.ca_file), invite.room, invite.secret)
+
+
+def _remembered_access(endpoints: Endpoints, names_a_server: bool) -> Access:
+    """The room that was joined here: its token is for its own server alone."""
+    joined = remembered_room.load()
+    if joined is None or (names_a_server and not joined.is_at(endpoints.ws_url, endpoints.http_url)):
+        return Access(endpoints, None, None)
+    at = attrs.evolve(joined.endpoints, ca_file=endpoints.ca_file or joined.endpoints.ca_file)
+    return Access(at, joined.room, joined.secret, is_remembered=True)
 
 
 def endpoints_of(given: Mapping[str, Any]) -> Endpoints:

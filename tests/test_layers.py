@@ -34,7 +34,7 @@ LAYERS = [
     [{"protocol"}],
     [{"rooms"}, {"jobs"}, {"transfer.framing"}, {"config"}],
     [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
-    [{"config_options", "invite", "entrypoint"}],
+    [{"config_options", "invite", "entrypoint", "remembered_room", "room_sources"}],
     [{"worker"}, {"client"}],
     [{"doctor"}],
     [{"__main__", "cli", "demo", "__init__"}],

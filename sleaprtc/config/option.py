@@ -1,0 +1,67 @@
+"""``--config-file``, and the settings files as what the other options are by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from ..errors import EXIT_USAGE, SleapRTCError
+from ..terminal import printable
+from .files import FILE_VARIABLE, SettingsFile, by_parameter, merged, read_files
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_META_KEY: Final = "sleaprtc.settings-files"
+
+
+class _SettingsError(click.ClickException):
+    """A settings file that can't be used: the command was typed right, so its usage would be no help."""
+
+    exit_code = EXIT_USAGE
+
+
+def config_file_option(
+    section: str, subcommands: Sequence[tuple[str, ...]] = ()
+) -> Callable[[Command], Command]:
+    """Adds ``--config-file`` and makes the settings files the options' defaults.
+
+    Args:
+        section: Which part of the files holds here.
+        subcommands: Not needed: a group's commands are found by themselves.
+    """
+
+    def use(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+        try:
+            files, warnings = read_files(value)
+        except SleapRTCError as error:
+            raise _SettingsError(printable(str(error))) from error
+        for warning in warnings:
+            click.echo(f"Warning: {printable(warning)}", err=True)
+        context.meta[_META_KEY] = (section, files)
+        context.default_map = _default_map(by_parameter(merged(files, section), section), context.command)
+
+    return click.option(
+        "--config-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar=FILE_VARIABLE,
+        is_eager=True,
+        expose_value=False,
+        callback=use,
+        help="Settings in TOML, read instead of sleap-rtc.toml and the user's own.",
+    )
+
+
+def files_of(context: click.Context) -> tuple[str, list[SettingsFile]]:
+    """The program that a command belongs to, and its settings files, the strongest first."""
+    found: tuple[str, list[SettingsFile]] = context.meta.get(_META_KEY, ("client", []))
+    return found
+
+
+def _default_map(defaults: dict[str, Any], command: click.Command) -> dict[str, Any]:
+    """Arranges defaults as click looks them up: for a group, below the names of its commands alone."""
+    if not isinstance(command, click.Group):
+        return defaults
+    return {name: _default_map(defaults, inner) for name, inner in command.commands.items()}

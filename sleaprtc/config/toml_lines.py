@@ -1,0 +1,62 @@
+"""On which line a setting stands: ``tomllib`` reads values and forgets where they were."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+Keys: TypeAlias = tuple[str, ...]
+
+
+def lines_of(text: str) -> dict[Keys, int]:
+    """Finds the line, counted from 1, on which each key of a valid TOML document begins.
+
+    Every statement of TOML (a table's header, or a key and its value) is a document by itself, and no value
+    that goes over several lines is valid before its last one. So lines are gathered until they make one.
+    """
+    found: dict[Keys, int] = {}
+    table: Keys = ()
+    for line_number, statement in _statements(text):
+        content = tomllib.loads(statement)
+        if statement.lstrip().startswith("["):
+            table = _innermost(content)
+            found.setdefault(table, line_number)
+        else:
+            for keys in _paths(content):
+                found.setdefault(table + keys, line_number)
+    return found
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    gathered, begin = "", 1
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        if not gathered:
+            begin = line_number
+        gathered += f"{line}\n"
+        try:
+            tomllib.loads(gathered)
+        except tomllib.TOMLDecodeError:
+            continue
+        yield begin, gathered
+        gathered = ""
+
+
+def _innermost(content: Mapping[str, Any]) -> Keys:
+    """The table that a header opens: ``[a.b]`` is ``("a", "b")``."""
+    keys: Keys = ()
+    inner: Any = content
+    while inner:
+        if isinstance(inner, list):
+            inner = inner[0]
+        else:
+            ((key, inner),) = inner.items()
+            keys += (key,)
+    return keys
+
+
+def _paths(content: Mapping[str, Any]) -> Iterator[Keys]:
+    for key, value in content.items():
+        yield (key,)
+        if isinstance(value, Mapping):
+            yield from ((key, *rest) for rest in _paths(value))
