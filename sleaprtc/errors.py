@@ -14,6 +14,9 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 EXIT_NO_WORKER = 4
 EXIT_NETWORK = 5
+EXIT_NOT_YET = 75
+"""``EX_TEMPFAIL`` of sysexits.h: what was asked for isn't there yet, and may be later."""
+
 EXIT_INTERRUPTED = 130
 
 
@@ -49,6 +52,12 @@ class InvalidTrainingConfigError(UsageError):
     """A training configuration that can't be read, or asks for what isn't allowed."""
 
     code = "INVALID_CONFIG"
+
+
+class InvalidModelError(UsageError):
+    """A model folder that can't be used for prediction, or holds more than weights and settings."""
+
+    code = "INVALID_MODEL"
 
 
 # --- the wire -------------------------------------------------------------------------------
@@ -305,6 +314,25 @@ class WorkerLostError(JobFailedError):
     """The worker fell silent while the job was its."""
 
     code = "WORKER_LOST"
+
+
+class WorkerAwayError(WorkerLostError):
+    """The worker of a job that was begun before isn't in the room now, or doesn't answer."""
+
+    code = "WORKER_AWAY"
+
+
+class UnknownJobError(JobFailedError):
+    """The worker has no such job, or not any more."""
+
+    code = "UNKNOWN_JOB"
+
+
+class NotFinishedError(SleapRTCError):
+    """A job's result was asked for while the job still runs."""
+
+    code = "NOT_FINISHED"
+    exit_status = EXIT_NOT_YET
 
 
 class JobCancelledError(SleapRTCError):

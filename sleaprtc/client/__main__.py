@@ -10,13 +10,26 @@ import click
 from ..config_options import config_file_option
 from ..programs import ProgramGroup
 from ..terminal import log_to_standard_error
+from .commands.asking import cancel, logs, status, stop
 from .commands.common import HELP
-from .commands.jobs import attach, jobs
+from .commands.jobs import attach, fetch, jobs
 from .commands.rooms import room
 from .commands.train import train
 from .commands.workers import workers
 
-COMMANDS: Final = (("room", "create"), ("room", "renew"), ("workers",), ("train",), ("attach",), ("jobs",))
+COMMANDS: Final = (
+    ("room", "create"),
+    ("room", "renew"),
+    ("workers",),
+    ("train",),
+    ("jobs",),
+    ("status",),
+    ("logs",),
+    ("attach",),
+    ("fetch",),
+    ("stop",),
+    ("cancel",),
+)
 
 
 @click.group(cls=ProgramGroup, context_settings=HELP)
@@ -27,7 +40,7 @@ def main(verbose: bool) -> None:
     log_to_standard_error(logging.DEBUG if verbose else logging.ERROR)
 
 
-for command in (room, workers, train, attach, jobs):
+for command in (room, workers, train, jobs, status, logs, attach, fetch, stop, cancel):
     main.add_command(command)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import attrs
 import trio
 
 from ..config_options import ConnectionOptions
 from ..errors import JobFailedError, WorkerLostError
 from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
 from ..signaling.link import Link
+from .asking import refuse_unfinished
 from .events import Completed, Emit, Event, Notice
 from .follow import Follower
 from .inbox import Inbox
@@ -27,7 +27,11 @@ ASK_AGAIN_SEC: Final = 2.0
 
 
 async def attach_to_job(
-    record: JobRecord, *, connection: ConnectionOptions, emit: Emit = lambda _: None
+    record: JobRecord,
+    *,
+    connection: ConnectionOptions,
+    emit: Emit = lambda _: None,
+    only_if_finished: bool = False,
 ) -> Completed:
     """Gets what was missed of a job, follows it on, and fetches its model.
 
@@ -37,8 +41,10 @@ async def attach_to_job(
         record: The job, as :func:`sleaprtc.client.records.find` has it.
         connection: How to connect; server, room and secret are the record's.
         emit: Takes what happens.
+        only_if_finished: Whether to leave a job alone that still runs.
 
     Raises:
+        NotFinishedError: It still runs, with ``only_if_finished``.
         JobFailedError: The job failed, or the worker doesn't know it any more.
         WorkerLostError: The worker isn't in the room.
         NetworkError: The server can't be reached.
@@ -50,7 +56,7 @@ async def attach_to_job(
     def notice(sentence: str) -> None:
         emit(Notice(sentence))
 
-    connection = attrs.evolve(connection, secret=record.room_secret)
+    connection = record.connection_options(connection)
     logbook = Logbook(record)
 
     def note(event: Event) -> None:
@@ -58,6 +64,8 @@ async def attach_to_job(
         emit(event)
 
     async with open_room(record.endpoints, record.room, on_change=notice) as (link, inbox):
+        if only_if_finished:
+            await refuse_unfinished(record, link, inbox)
         try:
             return await _attach(record, link, inbox, connection, note)
         except JobFailedError as error:
@@ -65,6 +73,14 @@ async def attach_to_job(
             raise
         finally:
             logbook.detach()
+
+
+def completed_before(record: JobRecord) -> Completed:
+    """What came of a job whose result is here already."""
+    if record.job_type == "inference":
+        predictions = record.results[0] if record.results else None
+        return Completed(record.job_id, record.worker, job_type=record.job_type, predictions=predictions)
+    return Completed(record.job_id, record.worker, model_dirs=record.results)
 
 
 async def _attach(

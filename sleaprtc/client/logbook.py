@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from ..errors import JobCancelledError, SleapRTCError, StorageError, WorkerLostError
+from ..errors import JobCancelledError, JobFailedError, SleapRTCError, StorageError, WorkerLostError
 from .events import Completed, Event, StatusChanged
 from .records import CANCELLED, COMPLETED, FAILED, LOST, JobRecord, save
 
@@ -31,17 +31,28 @@ class Logbook:
 
     def see(self, event: Event) -> None:
         """Takes note of what happens."""
-        if isinstance(event, StatusChanged) and event.seq is not None:
-            self.record = attrs.evolve(self.record, last_seq=max(event.seq, self.record.last_seq))
+        if isinstance(event, StatusChanged):
+            self.record = attrs.evolve(
+                self.record,
+                last_seq=max(event.seq or 0, self.record.last_seq),
+                last_status=attrs.asdict(event),
+                last_seen_at=time.time(),
+            )
             if time.monotonic() - self._saved_at > SAVE_INTERVAL_SEC:
                 self._save()
         elif isinstance(event, Completed):
+            results = (*event.model_dirs, *([event.predictions] if event.predictions else []))
+            self.record = attrs.evolve(self.record, results=results)
             self._end(COMPLETED, "")
 
     def fail(self, error: BaseException) -> None:
-        """Takes note of how the job ended without a model."""
+        """Takes note of how the job ended without a model, unless it has one from before."""
+        if self.record.state == COMPLETED:
+            return
         if isinstance(error, WorkerLostError):
             self._end(LOST, str(error))
+        elif isinstance(error, JobFailedError) and error.error_code == "CANCELLED":
+            self._end(CANCELLED, str(error))
         elif isinstance(error, SleapRTCError) and not isinstance(error, JobCancelledError):
             self._end(FAILED, str(error))
         else:
@@ -52,7 +63,7 @@ class Logbook:
         self._save()
 
     def _end(self, state: str, message: str) -> None:
-        self.record = attrs.evolve(self.record, state=state, message=message)
+        self.record = attrs.evolve(self.record, state=state, message=message, ended_at=time.time())
         self._save()
 
     def _save(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from ..errors import UsageError
+from ..config_options import ConnectionOptions
+from ..errors import StorageError, UsageError
 from ..private_files import state_dir, write_private_json
+from ..protocol.messages import IceServer
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
 
@@ -19,7 +22,16 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 LOST: Final = "lost"
 
-SECRET_FIELDS: Final = ("attach_key", "token", "secret")
+OVER: Final = frozenset({COMPLETED, FAILED, CANCELLED})
+"""States after which nothing more is expected of the worker."""
+
+SECRET_FIELDS: Final = ("attach_key", "token", "secret", "connection")
+
+KEPT_SEC: Final = 30 * 86_400.0
+"""How long a job that is over is remembered. Workers keep models for a week, unless told otherwise."""
+
+UNFINISHED_KEPT_SEC: Final = 180 * 86_400.0
+"""The same for a job of which nothing more was heard: no worker still has it."""
 
 
 @attrs.frozen
@@ -30,7 +42,12 @@ class JobRecord:
         attach_key: Whoever has it may take the job over.
         state: ``running``, ``completed``, ``failed``, ``cancelled`` or ``lost``, as last seen.
         last_seq: Of the last status that was seen.
+        last_status: That status, as ``--json`` shows it.
+        last_seen_at: When it was seen, in Unix epoch seconds.
         started_at: Unix epoch seconds.
+        ended_at: When it was seen to be over, likewise.
+        results: Where what came back lies.
+        connection: How data channels were made, see :meth:`connection_options`.
         message: How it ended, in a sentence.
         secret: The room's, as an invite has it; None where it has none.
         digest_algorithm: What the files were announced by: what came of them goes by it.
@@ -60,6 +77,16 @@ class JobRecord:
     job_type: str = "training"
     models: tuple[str, ...] = ()
     out_file: str | None = None
+    last_status: dict[str, Any] | None = None
+    last_seen_at: float | None = None
+    ended_at: float | None = None
+    results: tuple[str, ...] = ()
+    connection: dict[str, Any] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is expected of the worker."""
+        return self.state in OVER
 
     @property
     def endpoints(self) -> Endpoints:
@@ -79,6 +106,27 @@ class JobRecord:
     def room(self) -> Room:
         """The job's room."""
         return Room(self.room_id, self.token)
+
+    def connection_options(self, given: ConnectionOptions) -> ConnectionOptions:
+        """How to connect: as was given now, else as the job was begun, which is known to work here.
+
+        Raises:
+            UsageError: The record was changed.
+        """
+        known = self.connection
+        servers = (IceServer(tuple(urls), *access) for urls, *access in known.get("ice_servers", ()))
+        return ConnectionOptions(
+            ice_loopback=given.ice_loopback or bool(known.get("ice_loopback")),
+            ice_servers=given.ice_servers or tuple(servers),
+            engine=given.engine if given.engine != "auto" else str(known.get("engine", "auto")),
+            secret=self.room_secret,
+        )
+
+
+def connection_fields(options: ConnectionOptions) -> dict[str, Any]:
+    """What a record keeps of how a job was connected to; the room's secret has a field of its own."""
+    servers = [[list(server.urls), server.username, server.credential] for server in options.ice_servers]
+    return {"ice_loopback": options.ice_loopback, "ice_servers": servers, "engine": options.engine}
 
 
 def records_dir() -> Path:
@@ -101,6 +149,37 @@ def load_all() -> list[JobRecord]:
     return sorted(records, key=lambda record: -record.started_at)
 
 
+def amend(record: JobRecord, **changes: Any) -> JobRecord:
+    """Changes a record on disk as it is there by now; one that is over, or was forgotten, stays as it is.
+
+    The process that follows a job writes its record too: what that knows of the end counts.
+    Where the folder can't be written, the worker still knows better.
+
+    Returns:
+        The record as it is then.
+    """
+    current = _load(records_dir() / f"{record.job_id}.json")
+    if current is None or current.is_over:
+        return current or record
+    changed = attrs.evolve(current, **changes)
+    with contextlib.suppress(StorageError):
+        save(changed)
+    return changed
+
+
+def forget(record: JobRecord) -> None:
+    """Deletes a record, and with it the key to its job."""
+    (records_dir() / f"{record.job_id}.json").unlink(missing_ok=True)
+
+
+def forget_old(now: float) -> None:
+    """Deletes the records of jobs that were over 30 days before ``now``, or not heard of for half a year."""
+    for record in load_all():
+        kept_sec = KEPT_SEC if record.is_over else UNFINISHED_KEPT_SEC
+        if now - (record.ended_at or record.last_seen_at or record.started_at) > kept_sec:
+            forget(record)
+
+
 def find(job: str) -> JobRecord:
     """Finds a record by its job's id, or by how that begins.
 
@@ -115,6 +194,17 @@ def find(job: str) -> JobRecord:
     return found[0]
 
 
+def refuse_if_over(record: JobRecord) -> None:
+    """Raises where there is nothing left to end.
+
+    Raises:
+        UsageError: The job is known to be over.
+    """
+    if record.is_over:
+        where = f", and its result is in {record.out_dir}" if record.state == COMPLETED else ""
+        raise UsageError(f"Job {record.job_id[:8]} is over: it is {record.state}{where}.")
+
+
 def public_fields(record: JobRecord) -> dict[str, Any]:
     """What may be shown of a record: all but its secrets."""
     return attrs.asdict(record, filter=lambda field, _: field.name not in SECRET_FIELDS)
@@ -126,7 +216,7 @@ def _load(path: Path) -> JobRecord | None:
         known = {
             field.name: content[field.name] for field in attrs.fields(JobRecord) if field.name in content
         }
-        lists = {name: tuple(known.get(name, ())) for name in ("configs", "models")}
+        lists = {name: tuple(known.get(name, ())) for name in ("configs", "models", "results")}
         return JobRecord(**{**known, **lists})
     except (OSError, ValueError, TypeError, KeyError):
         return None

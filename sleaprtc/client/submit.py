@@ -45,7 +45,7 @@ from .inbox import Inbox
 from .job_files import JobFiles, JobOutcome, OutgoingFile
 from .logbook import Logbook
 from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
-from .records import JobRecord
+from .records import JobRecord, connection_fields
 
 ATTACH_KEY_BYTES: Final = 16
 """128 bits: nobody guesses a job's key."""
@@ -182,6 +182,7 @@ class Submission:
                 job_type=order.job_type,
                 models=tuple(str(path.absolute()) for path in order.model_dirs),
                 out_file=order.destination.file_name,
+                connection=connection_fields(self._connection),
             )
         )
 

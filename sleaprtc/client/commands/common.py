@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn
@@ -10,6 +9,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from ...entrypoint import run
+from ...json_output import print_json
 from ..filters import worker_filters
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -50,7 +50,7 @@ def run_command(command: Callable[[], Awaitable[None]], as_json: bool) -> NoRetu
 
     def report(code: str, sentence: str, exit_status: int) -> None:
         ended = {"event": "error", "code": code, "message": sentence, "exit_status": exit_status}
-        print(json.dumps(ended), flush=True)
+        print_json(ended)
 
     run(command, on_error=report if as_json else None)
 

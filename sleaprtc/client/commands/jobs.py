@@ -1,14 +1,17 @@
-"""``client jobs`` and ``attach``: jobs that were begun before."""
+"""``client jobs``, ``attach`` and ``fetch``: jobs that were begun before."""
 
 from __future__ import annotations
 
 import functools
-import json
+import time
+from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 from ...config_options import connection_of, connection_options
+from ...json_output import print_json
 from .common import HELP, json_option, run_command
 
 
@@ -37,19 +40,73 @@ def attach(job: str, as_json: bool, **given: Any) -> None:
 
 
 @click.command(context_settings=HELP)
+@click.argument("job", metavar="JOB")
+@click.option(
+    "--out",
+    "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were begun
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the result goes.  [default: as the job was begun]",
+)
+@connection_options
 @json_option
-def jobs(as_json: bool) -> None:
-    """List the jobs that were begun here, the newest first."""
-    from ..display import jobs_table, print_table
-    from ..records import load_all, public_fields
+def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> None:
+    """Get the result of JOB if it is finished; exit status 75 says that it isn't yet.
+
+    JOB is a job's id, or how it begins; `jobs` lists them.
+    """
+    from ..attach import attach_to_job, completed_before
+    from ..display import open_display
+    from ..records import COMPLETED, find
+    from ..room import until_interrupted
+
+    result_dir = result_dir and result_dir.absolute()
 
     async def command() -> None:
-        records = load_all()
+        connection, record = connection_of(given), find(job)
+        with open_display(as_json=as_json) as emit:
+            if record.state == COMPLETED and record.results and result_dir is None:
+                emit(completed_before(record))
+                return
+            if result_dir is not None:
+                record = attrs.evolve(record, out_dir=str(result_dir))
+            get = functools.partial(
+                attach_to_job, record, connection=connection, emit=emit, only_if_finished=True
+            )
+            await until_interrupted(get)
+
+    run_command(command, as_json)
+
+
+@click.command(context_settings=HELP)
+@click.argument("wanted", metavar="[JOB]...", nargs=-1)
+@click.option(
+    "--forget",
+    is_flag=True,
+    help="Forget these jobs, or all that are over; what is on disk or on workers stays.",
+)
+@json_option
+def jobs(wanted: tuple[str, ...], forget: bool, as_json: bool) -> None:
+    """List the jobs that were begun here, the newest first, and what was last seen of them.
+
+    Jobs that are over are forgotten 30 days later by themselves.
+    """
+    from .. import records
+    from ..display import jobs_table, print_table
+
+    async def command() -> None:
+        records.forget_old(time.time())
+        found = [records.find(job) for job in wanted] if wanted else records.load_all()
+        if forget:
+            found = [record for record in found if wanted or record.is_over]
+            for record in found:
+                records.forget(record)
         if as_json:
-            for record in records:
-                print(json.dumps(public_fields(record)))
-        elif records:
-            print_table(jobs_table(records))
+            for record in found:
+                print_json(records.public_fields(record))
+        elif forget:
+            print(f"Forgot {len(found)} job{'' if len(found) == 1 else 's'}.")
+        elif found:
+            print_table(jobs_table(found))
         else:
             print("No jobs yet.")
 

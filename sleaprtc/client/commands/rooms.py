@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 
 from ...config_options import endpoints_of, server_options
 from ...invite import Invite, export_lines
+from ...json_output import print_json
 from ...rtc.secret import RoomSecret
 from ...signaling.http import Room, open_http
 from .common import HELP, json_option, run_command
@@ -54,7 +54,7 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
             shown = (
                 {"secret": secret.text, "invite": Invite(endpoints, made, secret).line()} if secret else {}
             )
-            print(json.dumps(attrs.asdict(made) | shown))
+            print_json(attrs.asdict(made) | shown)
             return
         for line in export_lines(endpoints, made, secret):
             print(line)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import attrs
 import click
 
 from ...config_options import access_of, room_options
+from ...json_output import print_json
 from .common import HELP, filter_options, filters_of, json_option, run_command, to_standard_error
 
 
@@ -28,7 +28,7 @@ def workers(as_json: bool, **given: Any) -> None:
             found = tuple(summarize(peer) for peer in await link.discover(filters))
         if as_json:
             for worker in found:
-                print(json.dumps(attrs.asdict(worker)))
+                print_json(attrs.asdict(worker))
         else:
             from ..display import print_table, workers_table
 

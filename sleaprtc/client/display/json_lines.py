@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from ...json_output import print_json
 from ..events import Event, as_json_object
 
 
@@ -12,4 +11,4 @@ class JSONDisplay:
 
     def show(self, event: Event) -> None:
         """Prints an event."""
-        print(json.dumps(as_json_object(event), allow_nan=False), flush=True)
+        print_json(as_json_object(event))

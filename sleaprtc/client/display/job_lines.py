@@ -1,0 +1,135 @@
+"""A job's state, its log, and what can be done next, in lines."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from ...protocol.jobs import JobStatus
+from ...terminal import printable
+from ..events import StatusChanged
+from ..job_state import JobState
+from .words import duration_text, loss_text, status_sentence
+
+_STATES: Final = {
+    "receiving": "waits for the dataset",
+    "running": "runs",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "lost": "lost: its worker fell silent",
+    "unknown": "unknown: its worker has forgotten it",
+}
+_CONTROL_SEQUENCES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""ECMA-48: colours and cursor movements, of which progress bars are full."""
+
+
+def clock_text(epoch_sec: float, now: float) -> str:
+    """A time of day, with its date where that isn't today's."""
+    then, today = time.localtime(epoch_sec), time.localtime(now)
+    same_day = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
+    return time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M", then)
+
+
+def ago_text(epoch_sec: float, now: float) -> str:
+    """How long something is ago."""
+    seconds = max(0.0, now - epoch_sec)
+    if seconds < 90:
+        return f"{seconds:.0f} s ago"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min ago"
+    return f"{seconds / 3600:.0f} h ago" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days ago"
+
+
+def _when(epoch_sec: float, now: float) -> str:
+    return f"{clock_text(epoch_sec, now)} ({ago_text(epoch_sec, now)})"
+
+
+def state_words(state: JobState) -> str:
+    """A job's state, as the end of a sentence."""
+    if state.state == "completed":
+        where = "its result is here" if state.fetched else "its result waits to be fetched"
+        return f"finished, {where}"
+    if state.stopping:
+        return "runs, and is ending early"
+    return _STATES.get(state.state, printable(state.state))
+
+
+def seen_words(status: dict[str, object] | None) -> str:
+    """What was last seen of a job, as a sentence without its time; nothing where that is nothing."""
+    event = _event_of(status)
+    return "" if event is None else status_sentence(event)
+
+
+def _event_of(status: dict[str, object] | None) -> StatusChanged | None:
+    try:
+        return None if status is None else StatusChanged(**status)  # type: ignore[arg-type]
+    except TypeError:
+        return None  # written by a version that knew more
+
+
+def state_lines(state: JobState, now: float) -> Iterator[str]:
+    """A picture of a job, a fact a line."""
+    since = "" if state.since is None else f" since {_when(state.since, now)}"
+    answered = "" if state.answered or state.fetched or state.state == "cancelled" else ", as last seen"
+    yield f"Job {state.job_id[:8]} ({state.job_type}): {state_words(state)}{since}{answered}."
+    facts: list[tuple[str, str]] = [
+        ("worker", state.worker),
+        ("dataset", state.dataset),
+        ("begun", _when(state.started_at, now)),
+    ]
+    event = _event_of(state.status)
+    if event is not None:
+        facts.extend(_progress(event))
+        if state.seen_at is not None:
+            facts.append(("last heard", _when(state.seen_at, now)))
+    if state.final_loss is not None:
+        facts.append(("final loss", loss_text(state.final_loss)))
+    if state.message:
+        facts.append(("why", state.message))
+    facts.extend(("result", path) for path in state.results)
+    for name, value in facts:
+        yield f"  {name:<11}{printable(value)}"
+    following = _next_command(state)
+    if following:
+        yield f"  {'next':<11}sleap-rtc client {following} {state.job_id[:8]}"
+
+
+def _progress(event: StatusChanged) -> Iterator[tuple[str, str]]:
+    yield "progress", f"{event.progress:.0%}"
+    if event.current_epoch is not None:
+        model = f"{event.model}: " if event.model else ""
+        yield "epoch", f"{model}{event.current_epoch} of {event.total_epochs or '?'}"
+        val = "" if event.val_loss is None else f", validation {loss_text(event.val_loss)}"
+        yield "loss", f"{loss_text(event.current_loss)}{val}"
+    if event.frames_done is not None:
+        yield "frames", f"{event.frames_done} of {event.total_frames or '?'}"
+    if event.estimated_remaining_minutes is not None:
+        yield "time left", f"about {duration_text(event.estimated_remaining_minutes)}"
+    if event.device:
+        yield "device", event.device
+    if event.message:
+        yield "says", event.message
+
+
+def _next_command(state: JobState) -> str | None:
+    if state.state == "completed" and not state.fetched:
+        return "fetch"
+    if state.state in ("receiving", "running", "lost"):
+        return "attach"
+    return "logs" if state.state == "failed" and state.answered else None
+
+
+def log_status_line(worker: str, status: JobStatus, now: float) -> str:
+    """A status in a job's log."""
+    sentence = status_sentence(StatusChanged.of(worker, status))
+    return sentence if status.timestamp is None else f"{clock_text(status.timestamp, now)}  {sentence}"
+
+
+def trainer_lines(text: str) -> Iterator[str]:
+    """The lines of a trainer's log, without what moves a cursor; of a redrawn line, its last state."""
+    for line in _CONTROL_SEQUENCES.sub("", text).split("\n"):
+        drawn = [part for part in line.split("\r") if part.strip()]
+        if drawn:
+            yield printable(drawn[-1].rstrip().expandtabs(4))

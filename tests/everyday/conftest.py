@@ -1,0 +1,144 @@
+"""The client's commands as processes, beside a real server and real workers in the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import attrs
+import pytest
+import trio
+
+from ..lab import ScriptedTrainer, make_labels
+
+TIMEOUT_SEC = 30
+POLL_SEC = 0.05
+
+
+@attrs.frozen
+class Ended:
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def objects(self):
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+@attrs.define
+class Running:
+    """A command that runs: what it has printed so far, and how to wait for more of it."""
+
+    process: trio.Process
+    out: str = ""
+    err: str = ""
+    read: trio.Event = attrs.field(factory=trio.Event)
+
+    @property
+    def objects(self):
+        return [json.loads(line) for line in self.out.splitlines(keepends=True) if line.endswith("\n")]
+
+    async def until(self, text):
+        """Waits until the command has printed this."""
+        with trio.fail_after(TIMEOUT_SEC):
+            while text not in self.out + self.err:
+                assert self.process.returncode is None, self.out + self.err
+                await trio.sleep(POLL_SEC)
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+    async def end(self):
+        with trio.fail_after(TIMEOUT_SEC):
+            await self.process.wait()
+            await self.read.wait()
+        return Ended(self.process.returncode, self.out, self.err)
+
+
+@attrs.frozen
+class Client:
+    """Runs ``sleap-rtc client`` in a room."""
+
+    lab: object
+    folder: object
+    nursery: trio.Nursery
+
+    def environment(self):
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
+        own = {
+            "SLEAP_RTC_SIGNALING_WS": self.lab.endpoints.ws_url,
+            "SLEAP_RTC_SIGNALING_HTTP": self.lab.endpoints.http_url,
+            "SLEAP_RTC_ROOM_ID": self.lab.room.room_id,
+            "SLEAP_RTC_TOKEN": self.lab.room.token,
+            "SLEAP_RTC_STATE_DIR": os.environ["SLEAP_RTC_STATE_DIR"],
+        }
+        return {**kept, **own}
+
+    async def run(self, *words):
+        """Runs a command to its end."""
+        with trio.fail_after(TIMEOUT_SEC):
+            ended = await trio.run_process(
+                [sys.executable, "-m", "sleaprtc.client", *map(str, words)],
+                env=self.environment(),
+                cwd=self.folder,
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+    async def start(self, *words):
+        """Starts a command, which is ended with the test."""
+        process = await self.nursery.start(
+            lambda task_status: trio.run_process(
+                [sys.executable, "-m", "sleaprtc.client", *map(str, words)],
+                env={**self.environment(), "PYTHONUNBUFFERED": "1"},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                check=False,
+                task_status=task_status,
+            )
+        )
+        running = Running(process)
+        self.nursery.start_soon(self._read, running)
+        return running
+
+    async def _read(self, running):
+        async def read(stream, name):
+            async for block in stream:
+                setattr(running, name, getattr(running, name) + block.decode())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, running.process.stdout, "out")
+            nursery.start_soon(read, running.process.stderr, "err")
+        running.read.set()
+
+    async def train(self, labels, *words):
+        """Starts a training that goes on without a terminal; returns its job's id."""
+        ended = await self.run("train", labels, "--ice-loopback", "--detach", "--json", *words)
+        assert ended.status == 0, ended
+        return ended.objects[-1]["job_id"]
+
+
+@pytest.fixture
+async def client(lab, tmp_path, nursery):
+    return Client(lab, tmp_path, nursery)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    return make_labels(tmp_path / "flies.pkg.slp", padding_bytes=50_000)
+
+
+@pytest.fixture
+def trainer():
+    """Trains until it is let go."""
+    return ScriptedTrainer(hold=True, epochs=4)
