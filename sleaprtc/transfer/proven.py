@@ -72,6 +72,25 @@ async def _end(channel: DataChannel, error: RoomSecretMissingError | PeerNotProv
         await channel.aclose()
 
 
+async def prove_membership(peer: Peer, *, role: Role, secret: RoomSecret | None) -> None:
+    """Has both ends of a new connection prove that they belong to the room, where it has a secret.
+
+    Raises:
+        RoomSecretMissingError: The other end has no secret.
+        PeerNotProvenError: It has another, or isn't who it is taken for.
+        ConnectionFailedError: It answers nothing.
+    """
+    if secret is not None:
+        proof = Proof(
+            secret.key,
+            role=role,
+            nonce=secrets.token_hex(NONCE_BYTES),
+            local_fingerprints=peer.local_fingerprints,
+            remote_fingerprints=peer.remote_fingerprints,
+        )
+        await prove(peer.channel, proof)
+
+
 @asynccontextmanager
 async def open_proven_transfers(
     peer: Peer,
@@ -88,15 +107,7 @@ async def open_proven_transfers(
         PeerNotProvenError: The other end has another secret, or isn't who it is taken for.
         ConnectionFailedError: The other end answers nothing.
     """
-    if secret is not None:
-        proof = Proof(
-            secret.key,
-            role=role,
-            nonce=secrets.token_hex(NONCE_BYTES),
-            local_fingerprints=peer.local_fingerprints,
-            remote_fingerprints=peer.remote_fingerprints,
-        )
-        await prove(peer.channel, proof)
+    await prove_membership(peer, role=role, secret=secret)
     async with open_transfers(peer.channel, digest_algorithm=digest_algorithm) as transfers:
         yield transfers
         with suppress(NetworkError, ProtocolError):

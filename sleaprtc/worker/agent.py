@@ -15,6 +15,7 @@ from ..jobs.estimate import estimated_duration_minutes
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
     AppError,
+    ConnectionCheck,
     JobAssignment,
     JobAttach,
     JobCancel,
@@ -156,6 +157,8 @@ class Agent:
             nursery.start_soon(self._roster.attach, client_id, payload, nursery)
         elif isinstance(payload, JobLogRequest):
             nursery.start_soon(self._roster.tell_log, client_id, payload)
+        elif isinstance(payload, ConnectionCheck):
+            nursery.start_soon(self._roster.answer_check, client_id, payload)
 
     # --- requests ---------------------------------------------------------------------------
 

@@ -18,8 +18,11 @@ import trio
 from ..config_options import ConnectionOptions
 from ..errors import SleapRTCError, StorageError
 from ..jobs.attaching import is_key_of, may_attach
+from ..jobs.capacity import BUSY
 from ..jobs.estimate import PastJob
 from ..protocol.jobs import (
+    ConnectionCheck,
+    ConnectionCheckAnswer,
     JobAttach,
     JobCancel,
     JobCancelled,
@@ -33,6 +36,7 @@ from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
 from ..signaling.link import Link
 from .cache import DatasetCache
+from .checks import ConnectionChecks
 from .connection import ClientConnection
 from .history import History
 from .job import Job
@@ -99,6 +103,13 @@ class Roster:
         self._settings = settings
         self._jobs: dict[str, Job] = {}
         self._connections: dict[str, ClientConnection] = {}
+        self._checks = ConnectionChecks(
+            local_id=link.peer_id,
+            send=link.send,
+            ice=self._ice_settings,
+            engine=settings.connection.engine,
+            secret=settings.connection.secret,
+        )
 
     def running(self) -> list[Job]:
         """Lists the jobs that aren't over, those included that wait for their model to be fetched."""
@@ -118,6 +129,15 @@ class Roster:
         connection = self._connections.get(signal.sender)
         if connection is not None:
             connection.take(signal)
+        else:
+            self._checks.take_signal(signal)
+
+    async def answer_check(self, asker: str, request: ConnectionCheck) -> None:
+        """Lets a peer measure its way to this worker, unless it has a connection already."""
+        if asker in self._connections:
+            await self.try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
+        else:
+            await self._checks.answer(asker, request, self.try_send)
 
     async def serve(self) -> None:
         """Looks after the jobs of earlier lives until cancelled."""

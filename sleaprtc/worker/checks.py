@@ -1,0 +1,95 @@
+"""Connections that are for no job: measured, and gone (protocol reference, "Checking a connection")."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, TypeAlias
+
+import trio
+
+from ..errors import SleapRTCError
+from ..jobs.capacity import BUSY
+from ..protocol.jobs import ConnectionCheck, ConnectionCheckAnswer, JobMessage
+from ..protocol.limits import RATE_PROBE_SEC
+from ..protocol.messages import Answer, Candidate, Offer
+from ..rtc.peer import IceSettings, open_peer
+from ..rtc.proof import Role
+from ..rtc.secret import RoomSecret
+from ..transfer.proven import prove_membership
+from ..transfer.rate import answer_probe
+
+SIGNALS_WAITING: Final = 256
+
+Signal: TypeAlias = Offer | Answer | Candidate
+
+
+class ConnectionChecks:
+    """Answers connection checks, one at a time, beside whatever jobs run.
+
+    What it costs this worker is bounded in memory (nothing is kept), in bytes and in time.
+
+    Args:
+        local_id: This worker's name in the room.
+        send: Takes answers and candidates to the asker.
+        ice: Called at each check for the ICE servers as they then are.
+        engine: Which WebRTC engine to use.
+        secret: The room's, which the asker has to prove that it knows.
+    """
+
+    def __init__(
+        self,
+        *,
+        local_id: str,
+        send: Callable[[Signal], Awaitable[None]],
+        ice: Callable[[], IceSettings],
+        engine: str,
+        secret: RoomSecret | None,
+    ) -> None:
+        self._local_id = local_id
+        self._send = send
+        self._ice = ice
+        self._engine = engine
+        self._secret = secret
+        self._asker: str | None = None
+        self._signals: trio.MemorySendChannel[Signal] | None = None
+
+    def take_signal(self, signal: Signal) -> None:
+        """Takes a WebRTC signal of the peer that is being answered; those of others are dropped."""
+        if self._signals is not None and signal.sender == self._asker:
+            # else a flood, or a connection that is already over
+            with suppress(trio.WouldBlock, trio.BrokenResourceError):
+                self._signals.send_nowait(signal)
+
+    async def answer(
+        self, asker: str, request: ConnectionCheck, try_send: Callable[[str, JobMessage], Awaitable[None]]
+    ) -> None:
+        """Says yes or no to a check, and carries it out. Nothing is raised."""
+        if self._asker is not None:
+            await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
+            return
+        self._asker = asker
+        self._signals, signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
+        try:
+            with trio.move_on_after(RATE_PROBE_SEC), signals:
+                await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=True))
+                await self._connect(asker, signals)
+        finally:
+            self._asker = self._signals = None
+
+    async def _connect(self, asker: str, signals: trio.MemoryReceiveChannel[Signal]) -> None:
+        try:
+            async with open_peer(
+                local_id=self._local_id,
+                remote_id=asker,
+                initiator=False,
+                send=self._send,
+                incoming=signals,
+                ice=self._ice(),
+                engine=self._engine,
+                connect_timeout_sec=RATE_PROBE_SEC,
+            ) as peer:
+                await prove_membership(peer, role=Role.WORKER, secret=self._secret)
+                await answer_probe(peer.channel)
+        except SleapRTCError:
+            return  # the asker sees it, and says it to its person
