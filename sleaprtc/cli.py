@@ -1,4 +1,4 @@
-"""The ``sleap-rtc`` command: one name for the four programs.
+"""The ``sleap-rtc`` command: one name for all programs.
 
 A program is imported when it is asked for, so that ``sleap-rtc --help`` stays instant.
 """
@@ -16,6 +16,8 @@ PROGRAMS: Final = {
     "server": "Run a signaling server: rooms, discovery, routing.",
     "worker": "Offer this machine for training to the people in a room.",
     "client": "Make rooms, find workers, train models.",
+    "join": "Keep the room of an invite for later commands.",
+    "doctor": "Find out what is wrong here, and what to do about it.",
     "demo": "Run everything on this machine with a small synthetic recording.",
 }
 """Subcommand to its line in the help; each is ``main`` in ``sleaprtc.NAME.__main__``."""

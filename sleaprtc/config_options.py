@@ -133,7 +133,6 @@ _ROOM_OPTIONS: Final = (
         "--invite",
         envvar="SLEAP_RTC_INVITE",
         metavar="LINE",
-        callback=_warn_of_arguments,
         help="Server, room, token and secret in one: sleap-rtc://HOST:PORT,PORT/ROOM#TOKEN.SECRET.",
     ),
     click.option("--room", envvar="SLEAP_RTC_ROOM_ID", metavar="ID", help="The room's id."),

@@ -69,6 +69,11 @@ def remember(joined: RememberedRoom) -> bool:
     Raises:
         StorageError: The folder can't be written.
     """
+    ca_file = joined.endpoints.ca_file
+    if ca_file is not None:
+        joined = attrs.evolve(
+            joined, endpoints=attrs.evolve(joined.endpoints, ca_file=str(Path(ca_file).absolute()))
+        )
     before = load()
     if before is not None and _same(before, joined):
         return False

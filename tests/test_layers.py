@@ -36,7 +36,7 @@ LAYERS = [
     [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
     [{"config_options", "invite", "entrypoint", "remembered_room", "room_sources"}],
     [{"worker"}, {"client"}],
-    [{"doctor"}],
+    [{"doctor"}, {"join"}, {"completion"}],
     [{"__main__", "cli", "demo", "__init__"}],
 ]
 PURE = ("protocol", "rooms", "jobs", "transfer.framing")

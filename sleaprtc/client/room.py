@@ -8,17 +8,19 @@ import platform
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import attrs
 import trio
 
-from ..errors import JobCancelledError, UsageError
+from .. import remembered_room
+from ..errors import JobCancelledError, RoomExpiredError, RoomNotFoundError, StorageError, UsageError
 from ..exception_groups import single_error
 from ..nurseries import open_outliving_nursery
 from ..protocol.messages import Metadata
+from ..remembered_room import RememberedRoom
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
 from ..signaling.own_room import keep_room_open
@@ -63,11 +65,21 @@ def new_client_name() -> str:
 
 @asynccontextmanager
 async def open_room(
-    endpoints: Endpoints, room: Room | None, *, on_change: Callable[[str], None]
+    endpoints: Endpoints,
+    room: Room | None,
+    *,
+    on_change: Callable[[str], None],
+    to_remember: RememberedRoom | None = None,
 ) -> AsyncIterator[tuple[Link, Inbox]]:
     """Signs in, joins, and sorts what arrives until the block is left.
 
     A room that was made here is kept open meanwhile.
+
+    Args:
+        endpoints: The signaling server.
+        room: Which room; None is an error that says what to do.
+        on_change: Told what happens, in sentences.
+        to_remember: The room where it is to be kept for later commands, once the server has let us in.
 
     Raises:
         UsageError: No room is given.
@@ -76,17 +88,19 @@ async def open_room(
     """
     if room is None:
         raise UsageError(
-            "Which room? Set SLEAP_RTC_INVITE, or SLEAP_RTC_ROOM_ID and SLEAP_RTC_TOKEN (--invite, or "
-            "--room and --token)."
+            "Which room? `sleap-rtc join INVITE` joins one for all later commands; a single command takes "
+            "--invite or SLEAP_RTC_INVITE (or --room and --token)."
         )
     async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         account = await http.sign_in()
     membership = Membership(endpoints, room, new_client_name(), "client", client_metadata())
-    with single_error():
+    with _advice_on_a_lost_room(endpoints, room), single_error():
         async with (
             open_link(membership, account, on_change=on_change) as link,
             open_outliving_nursery() as nursery,
         ):
+            if to_remember is not None:
+                on_change(_remembered(to_remember))
             inbox = Inbox(link)
             nursery.start_soon(inbox.run, on_change)
             maker = owner(room.room_id, endpoints.http_url)
@@ -94,6 +108,40 @@ async def open_room(
                 expiring = attrs.evolve(room, expires_at=link.expires_at)
                 nursery.start_soon(keep_room_open, endpoints, maker, expiring)
             yield link, inbox
+
+
+def _remembered(joined: RememberedRoom) -> str:
+    """Keeps a room for later commands, and says so."""
+    name = f"room {joined.room.room_id}"
+    try:
+        is_new = remembered_room.remember(joined)
+    except StorageError as error:
+        return f"{error} So {name} isn't remembered."
+    if is_new:
+        return (
+            f"Joined {name}: later commands here need no --invite, which everyone on this machine can read "
+            "while a command runs."
+        )
+    return (
+        f"Warning: everyone on this machine can read --invite, which isn't needed any more: {name} was "
+        "joined before."
+    )
+
+
+@contextmanager
+def _advice_on_a_lost_room(endpoints: Endpoints, room: Room) -> Iterator[None]:
+    """Says what to do about a room that isn't there, or isn't there any more."""
+    try:
+        yield
+    except (RoomNotFoundError, RoomExpiredError) as error:
+        advice = "Ask whoever made the room for a new invite."
+        joined = remembered_room.load()
+        if joined is not None and joined.is_room(endpoints, room):
+            advice = (
+                "It is the room that was joined here: ask for a new invite and run `sleap-rtc join INVITE`, "
+                "or forget it with `sleap-rtc join --forget`."
+            )
+        raise type(error)(f"{error} {advice}") from error
 
 
 async def until_interrupted(work: Callable[[], Awaitable[T]]) -> T:

@@ -86,6 +86,8 @@ async def train_on_a_worker(
     def notice(sentence: str) -> None:
         emit(Notice(sentence))
 
-    async with open_room(options.endpoints, options.room, on_change=notice) as (link, inbox):
+    async with open_room(
+        options.endpoints, options.room, on_change=notice, to_remember=options.to_remember
+    ) as (link, inbox):
         submission = Submission(link=link, inbox=inbox, order=order, connection=options.connection, emit=emit)
         return await submission.run()

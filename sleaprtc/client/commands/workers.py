@@ -24,7 +24,9 @@ def workers(as_json: bool, **given: Any) -> None:
     async def command() -> None:
         filters = filters_of(given)
         access = access_of(given)
-        async with open_room(access.endpoints, access.room, on_change=to_standard_error) as (link, _):
+        async with open_room(
+            access.endpoints, access.room, on_change=to_standard_error, to_remember=access.to_remember
+        ) as (link, _):
             found = tuple(summarize(peer) for peer in await link.discover(filters))
         if as_json:
             for worker in found:

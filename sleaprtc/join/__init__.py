@@ -1,0 +1,1 @@
+"""``sleap-rtc join``: keeps a room for later commands."""
