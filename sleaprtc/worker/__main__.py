@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
-import platformdirs
 
 from ..config_options import config_file_option, connection_options, peer_options, room_options
 from ..entrypoint import run
@@ -20,6 +18,7 @@ from ..errors import UsageError
 from ..programs import Program
 from ..protocol.limits import MIB
 from ..terminal import log_to_standard_error
+from .keeping import default_work_dir
 from .program import WorkerOptions, work
 from .trainers.limits import SECONDS_AN_HOUR, TrainingLimits
 
@@ -142,10 +141,6 @@ def main(**given: Any) -> None:
     run(command)
 
 
-def _default_work_dir(name: str) -> Path:
-    return platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(r"[^\w-]", "_", name)
-
-
 def _limit(amount: float, unit: float) -> float:
     """Zero (and "nan", which click lets by) stands for no limit."""
     return amount * unit if amount > 0 else math.inf
@@ -158,7 +153,7 @@ def _options(given: Mapping[str, Any]) -> WorkerOptions:
         peer=peer_options(given),
         name=name,
         with_secret=not given["no_secret"],
-        work_dir=given["work_dir"] or _default_work_dir(name),
+        work_dir=given["work_dir"] or default_work_dir(name),
         max_jobs=max_jobs,
         threads=given["threads"] or default_threads(os.cpu_count() or 1, max_jobs),
         gpu_index=given["gpu_index"],

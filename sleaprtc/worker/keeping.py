@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Final
 
 import attrs
+import platformdirs
 
 from ..errors import StorageError
 from ..protocol.jobs import JobError, JobFailed
@@ -20,6 +22,11 @@ MAX_DRIFT_SEC: Final = 60.0
 """Two clocks that run apart by more than this in an hour: one of them was set."""
 
 _log = logging.getLogger(__name__)
+
+
+def default_work_dir(name: str) -> Path:
+    """Where the worker of this name keeps its files, unless it is told otherwise."""
+    return platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(r"[^\w-]", "_", name)
 
 
 class ResumeTokenFile:

@@ -1,0 +1,91 @@
+"""``python -m sleaprtc.doctor``: looks for what is wrong, and says what to do about it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ..config_options import config_file_option, connection_options, room_options
+from ..entrypoint import run
+from ..programs import Program
+from .plan import Plan
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.command(cls=Program, context_settings=HELP)
+@config_file_option("worker")
+@room_options
+@connection_options
+@click.option("--worker", metavar="NAME", help="Measure the way to this worker too.")
+@click.option(
+    "--work-dir",
+    envvar="SLEAP_RTC_WORK_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where a worker here keeps its jobs.",
+)
+@click.option(
+    "--trainer-python",
+    envvar="SLEAP_RTC_TRAINER_PYTHON",
+    type=click.Path(path_type=Path),
+    help="The Python in which sleap-nn is installed.  [default: this one]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a check, and one for the whole.")
+@click.pass_context
+def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
+    """Check this machine, the server, the room and the way to a worker.
+
+    Says for each check that all is well, or what is wrong and what to do about it, within half a minute. The
+    exit status is 0 where nothing is broken, 1 where something is.
+    """
+    named = any(
+        context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+        for name in ("signaling_ws", "signaling_http", "invite", "room")
+        if given.get(name)
+    )
+
+    async def command() -> int:
+        from .display import (
+            OrderedDisplay,
+            show_as_json,
+            show_as_text,
+            show_summary_as_json,
+            show_summary_as_text,
+        )
+        from .examination import CHECKS, Examination
+        from .findings import exit_status
+
+        ordered = OrderedDisplay(CHECKS, show_as_text)
+        examination = Examination(_plan(given, named), show_as_json if as_json else ordered.take)
+        await examination.run()
+        ordered.finish()
+        (show_summary_as_json if as_json else show_summary_as_text)(examination.findings)
+        return exit_status(examination.findings)
+
+    run(command)
+
+
+def _plan(given: dict[str, Any], is_configured: bool) -> Any:
+    from ..config_options import peer_options
+    from ..private_files import state_dir
+    from ..worker.keeping import default_work_dir
+
+    peer = peer_options(given)
+    return Plan(
+        endpoints=peer.endpoints,
+        is_configured=is_configured or peer.room is not None,
+        room=peer.room,
+        connection=peer.connection,
+        worker=given["worker"],
+        work_dir=given["work_dir"] or default_work_dir(socket.gethostname()),
+        state_dir=state_dir(),
+        trainer_python=given["trainer_python"],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""From an exception to the kind of trouble that it stands for."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+from ..errors import SleapRTCError, UntrustedServerError
+from ..exception_groups import leaves
+from .network import Failure, Trouble
+
+
+def classify(error: SleapRTCError) -> Failure:
+    """Looks behind an error for what the system said."""
+    causes = list(_causes(error))
+    if isinstance(error, UntrustedServerError):
+        return Failure(error, Trouble.UNTRUSTED)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return Failure(error, Trouble.TLS)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Failure(error, Trouble.NAME)
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return Failure(error, Trouble.REFUSED)
+    if "is not a signaling server" in str(error):
+        return Failure(error, Trouble.FOREIGN)
+    if "doesn't answer" in str(error):
+        return Failure(error, Trouble.SILENT)
+    return Failure(error, Trouble.OTHER)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [leaf for leaf in leaves(current) if leaf is not current]
+        waiting += [behind for behind in (current.__cause__, current.__context__) if behind is not None]

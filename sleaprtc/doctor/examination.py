@@ -1,0 +1,241 @@
+"""All checks, each in its time, and none that builds on one which failed."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
+
+from ..client.room import client_metadata
+from ..errors import SleapRTCError
+from ..protocol.messages import Register
+from ..signaling.http import Account, Room, open_http
+from ..signaling.session import Session, open_session
+from ..worker.gpu import GpuInfo, read_gpu
+from ..worker.gpu_users import read_gpu_users, running_trainings
+from ..worker.trainers.sleap_nn import SleapNNTrainer
+from . import measure_channels, measure_machine, measure_network, network, training
+from .causes import classify
+from .findings import Finding, failed, ok, skipped
+from .plan import Plan
+from .worker_check import check_worker
+
+T = TypeVar("T")
+Emit = Callable[[Finding], None]
+
+QUICK_SEC: Final = 8.0
+"""For what normally takes a fraction of a second."""
+
+PROBE_SEC: Final = 20.0
+"""To import torch, from a cold disk too."""
+
+CHANNELS_SEC: Final = 24.0
+WORKER_SEC: Final = 24.0
+
+
+MACHINE_CHECKS: Final = ("python", "packages", "engines", "disk", "gpu", "trainer", "torch", "data_channel")
+NETWORK_CHECKS: Final = ("server", "clock", "sign_in", "websocket", "room", "ice")
+WORKER_CHECK: Final = "worker"
+CHECKS: Final = (*MACHINE_CHECKS, *NETWORK_CHECKS, WORKER_CHECK)
+"""In the order in which a person reads them."""
+
+
+class Examination:
+    """Runs the checks of a plan.
+
+    Args:
+        plan: What to examine.
+        emit: Takes each finding as it comes.
+    """
+
+    def __init__(self, plan: Plan, emit: Emit) -> None:
+        self._plan = plan
+        self._emit = emit
+        self.findings: list[Finding] = []
+
+    async def run(self) -> None:
+        """Runs all checks; what goes wrong is a finding."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._examine_machine)
+            nursery.start_soon(self._examine_network)
+            nursery.start_soon(self._examine_channels)
+
+    def _say(self, finding: Finding) -> bool:
+        self.findings.append(finding)
+        self._emit(finding)
+        return finding.is_usable
+
+    async def _within(self, check: str, limit_sec: float, work: Callable[[], Awaitable[Finding]]) -> bool:
+        """Says what a check finds, or that it takes too long; returns whether others can build on it."""
+        finding: Finding | None = None
+        with trio.move_on_after(limit_sec):
+            finding = await work()
+        return self._say(finding or _too_slow(check, limit_sec))
+
+    async def _in_thread(self, check: str, work: Callable[[], Finding]) -> bool:
+        return await self._within(
+            check, QUICK_SEC, partial(trio.to_thread.run_sync, work, abandon_on_cancel=True)
+        )
+
+    # --- this machine -----------------------------------------------------------------------
+
+    async def _examine_machine(self) -> None:
+        plan = self._plan
+        self._say(measure_machine.check_python())
+        await self._in_thread("packages", measure_machine.check_packages)
+        await self._in_thread("engines", measure_machine.check_engines)
+        await self._in_thread("disk", partial(measure_machine.check_disk, plan.work_dir, plan.state_dir))
+        await self._examine_training()
+
+    async def _examine_training(self) -> None:
+        gpu = GpuInfo(problem="The NVIDIA driver doesn't answer.")
+
+        def look() -> Finding:
+            nonlocal gpu
+            gpu = read_gpu()
+            return training.judge_gpu(gpu, read_gpu_users(gpu), running_trainings())
+
+        await self._in_thread("gpu", look)
+        trainer = SleapNNTrainer(self._plan.trainer_python, gpu_uuid=gpu.uuid)
+        with trio.move_on_after(PROBE_SEC):
+            capabilities = await trainer.probe()
+            is_wanted = self._plan.trainer_python is not None or gpu.memory_mb > 0
+            self._say(training.judge_trainer(capabilities, is_wanted=is_wanted))
+            self._say(training.judge_torch(gpu, capabilities))
+            return
+        self._say(_too_slow("trainer", PROBE_SEC))
+        self._say(skipped("torch", "The trainer's Python didn't answer."))
+
+    # --- the server and the room ------------------------------------------------------------
+
+    async def _examine_network(self) -> None:
+        await self._ask_server()
+        wanted = NETWORK_CHECKS if self._plan.worker is None else (*NETWORK_CHECKS, WORKER_CHECK)
+        said = {finding.check for finding in self.findings}
+        why = "It builds on a check that failed." if self._plan.is_configured else "No server is configured."
+        for check in wanted:
+            if check not in said:
+                is_first = check == NETWORK_CHECKS[0]
+                self._say(skipped(check, why, network.HOW_TO_CONFIGURE if is_first else None))
+
+    async def _ask_server(self) -> None:
+        plan = self._plan
+        account: Account | None = None
+        clock_error_sec: float | None = None
+
+        async def server() -> Finding:
+            nonlocal clock_error_sec
+            try:
+                health, round_trip_ms, clock_error_sec = await measure_network.ask_health(plan.endpoints)
+            except SleapRTCError as error:
+                return network.judge_failed_call("server", classify(error))
+            return network.judge_server(plan.endpoints.http_url, health.version, round_trip_ms)
+
+        async def sign_in() -> Finding:
+            nonlocal account
+            try:
+                async with open_http(plan.endpoints.http_url, plan.endpoints.ca_file) as http:
+                    account = await http.sign_in()
+            except SleapRTCError as error:
+                return network.judge_failed_call("sign_in", classify(error))
+            return ok("sign_in", "The server lets this machine sign in.")
+
+        if not plan.is_configured and not await self._default_answers():
+            return
+        if not await self._within("server", QUICK_SEC, server):
+            return
+        self._say(network.judge_clock(clock_error_sec))
+        if await self._within("sign_in", QUICK_SEC, sign_in) and account is not None:
+            await self._enter(account)
+
+    async def _default_answers(self) -> bool:
+        """Whether a server runs where commands look for it that are told nothing."""
+        with trio.move_on_after(1):
+            try:
+                await measure_network.ask_health(self._plan.endpoints)
+            except SleapRTCError:
+                return False
+            return True
+        return False
+
+    async def _enter(self, account: Account) -> None:
+        if self._plan.room is not None:
+            await self._enter_room(account, self._plan.room)
+            return
+        try:
+            async with measure_network.open_passing_room(self._plan.endpoints, account) as room:
+                await self._enter_room(account, room)
+        except SleapRTCError as error:
+            self._say(network.judge_failed_call("room", classify(error)))
+
+    async def _enter_room(self, account: Account, room: Room) -> None:
+        name = f"doctor-{socket.gethostname()[:64]}-{secrets.token_hex(4)}"
+        register = Register(
+            name, room.room_id, room.token, account.id_token, role="client", metadata=client_metadata()
+        )
+        endpoints = self._plan.endpoints
+        try:
+            async with open_session(
+                endpoints.ws_url, register, connect_timeout_sec=QUICK_SEC, ca_file=endpoints.ca_file
+            ) as session:
+                await self._examine_room(session)
+        except SleapRTCError as error:
+            self._say_why_not_in(error)
+
+    def _say_why_not_in(self, error: SleapRTCError) -> None:
+        said = {finding.check for finding in self.findings}
+        if "websocket" in said:  # it was in, and is no longer
+            self._say(failed("worker" if "room" in said else "room", str(error), "Try again."))
+            return
+        if network.is_refusal(error):
+            self._say(ok("websocket", f"{self._plan.endpoints.ws_url} speaks WebSocket."))
+            self._say(network.judge_refused_room(error))
+        else:
+            self._say(network.judge_failed_call("websocket", classify(error)))
+
+    async def _examine_room(self, session: Session) -> None:
+        plan = self._plan
+        self._say(ok("websocket", f"{plan.endpoints.ws_url} registers this machine."))
+        workers = [peer.peer_id for peer in await session.discover({"role": "worker"})]
+        self._say(network.judge_room(session.registration.room_id, workers, is_own=plan.room is None))
+        servers = (*plan.connection.ice_servers, *session.registration.ice_servers)
+
+        async def ice() -> Finding:
+            return network.judge_ice(await measure_network.ask_ice_servers(servers))
+
+        await self._within("ice", QUICK_SEC, ice)
+        if plan.worker is not None:
+            await self._within(
+                "worker",
+                WORKER_SEC,
+                partial(
+                    check_worker,
+                    session,
+                    plan.worker,
+                    ice=plan.connection.ice_settings(session.registration.ice_servers),
+                    engine=plan.connection.engine,
+                    secret=plan.connection.secret,
+                ),
+            )
+
+    # --- data channels ----------------------------------------------------------------------
+
+    async def _examine_channels(self) -> None:
+        async def channels() -> Finding:
+            engines = await trio.to_thread.run_sync(measure_channels.installed_engines)
+            loopback = self._plan.connection.ice_loopback
+            tests = [await measure_channels.test_engine(engine, loopback=loopback) for engine in engines]
+            return network.judge_self_tests(tests, asked_for_loopback=loopback)
+
+        await self._within("data_channel", CHANNELS_SEC, channels)
+
+
+def _too_slow(check: str, limit_sec: float) -> Finding:
+    sentence = f"This check had no result within {limit_sec:.0f} seconds."
+    return failed(
+        check, sentence, "Something is held up, such as a disk, a driver or the network; try again."
+    )

@@ -1,0 +1,76 @@
+"""What a check comes to."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from ..errors import EXIT_DONE, EXIT_JOB_FAILED
+
+
+class Status(enum.StrEnum):
+    """How a check ended; only ``failed`` makes the whole fail."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@attrs.frozen
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        check: Its name, stable for programs.
+        status: How it ended.
+        sentence: What was found, for a person.
+        remedy: What to do about it, or None where nothing needs to be done.
+        facts: What was measured, by names that carry their units.
+    """
+
+    check: str
+    status: Status
+    sentence: str
+    remedy: str | None = None
+    facts: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether checks that build on this one make sense."""
+        return self.status in (Status.OK, Status.WARNING)
+
+
+def ok(check: str, sentence: str, **facts: Any) -> Finding:
+    """Makes a finding of something that is as it should be."""
+    return Finding(check, Status.OK, sentence, None, facts)
+
+
+def warning(check: str, sentence: str, remedy: str | None, **facts: Any) -> Finding:
+    """Makes a finding of something that works and could be better."""
+    return Finding(check, Status.WARNING, sentence, remedy, facts)
+
+
+def failed(check: str, sentence: str, remedy: str, **facts: Any) -> Finding:
+    """Makes a finding of something that is broken."""
+    return Finding(check, Status.FAILED, sentence, remedy, facts)
+
+
+def skipped(check: str, sentence: str, remedy: str | None = None) -> Finding:
+    """Makes a finding of a check that made no sense."""
+    return Finding(check, Status.SKIPPED, sentence, remedy)
+
+
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many checks ended in which way, zeros included."""
+    statuses = [finding.status for finding in findings]
+    return {status.value: statuses.count(status) for status in Status}
+
+
+def exit_status(findings: Iterable[Finding]) -> int:
+    """0 where nothing is broken, whatever could be better; else 1."""
+    broken = any(finding.status is Status.FAILED for finding in findings)
+    return EXIT_JOB_FAILED if broken else EXIT_DONE

@@ -1,0 +1,91 @@
+"""Looks at this machine: Python, packages, folders."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from .._version import __version__
+from . import machine
+from .findings import Finding
+
+OWN_NAME: Final = "sleap-rtc"
+_COMPILED: Final = ("blake3", "h5py", "aiortc")
+"""Packages with compiled parts, which can be installed and yet not work."""
+
+
+def check_python() -> Finding:
+    """Looks at the Python that runs this."""
+    return machine.judge_python(sys.version_info[:3], sys.executable)
+
+
+def check_packages() -> Finding:
+    """Looks for everything that this package's own metadata asks for."""
+    try:
+        requirements = importlib.metadata.requires(OWN_NAME) or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []  # run from a source tree: what is imported is there
+    named = [found for text in requirements if (found := machine.parse_requirement(text)) is not None]
+    packages = [machine.Package(name, least, _version_of(name), _problem_of(name)) for name, least in named]
+    return machine.judge_packages(__version__, packages)
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _problem_of(name: str) -> str | None:
+    if name not in _COMPILED or _version_of(name) is None:
+        return None
+    return _import_problem(name)
+
+
+def _import_problem(module: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a library of another system or build fails in ways of its own
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}"
+    return None
+
+
+def check_engines() -> Finding:
+    """Loads the fast engine, where it is installed."""
+    version = _version_of(machine.FAST_ENGINE)
+    problem = None if version is None else _import_problem("sleaprtc.rtc.engines.libwebrtc_engine")
+    is_linux = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+    return machine.judge_engines(version, problem, is_linux or sys.platform == "darwin")
+
+
+def check_disk(work_dir: Path, state_dir: Path) -> Finding:
+    """Tries to write where a worker and a client write, and looks how much room there is."""
+    return machine.judge_disk(
+        [
+            _look_at_folder("work folder", work_dir, "--work-dir (SLEAP_RTC_WORK_DIR)"),
+            _look_at_folder("state folder", state_dir, "SLEAP_RTC_STATE_DIR"),
+        ]
+    )
+
+
+def _look_at_folder(purpose: str, path: Path, option: str) -> machine.FolderState:
+    existing = path.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    problem: str | None = None
+    free_bytes: int | None = None
+    try:
+        free_bytes = shutil.disk_usage(existing).free
+        with tempfile.NamedTemporaryFile(prefix=".sleap-rtc-doctor-", dir=existing) as file:
+            file.write(b"x" * 4096)  # a full disk takes the name and not the content
+            file.flush()
+    except OSError as error:
+        problem = error.strerror or str(error)
+    return machine.FolderState(purpose, str(path), problem, free_bytes, option)

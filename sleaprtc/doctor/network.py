@@ -1,0 +1,253 @@
+"""Judgements on the server, the room and the ways to other peers, over what was measured of them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from ..errors import (
+    InvalidTokenError,
+    RateLimitedError,
+    RefusedError,
+    RoomExpiredError,
+    RoomNotFoundError,
+    SleapRTCError,
+)
+from ..terminal import printable
+from ..transfer.rate import Rate
+from .findings import Finding, failed, ok, warning
+
+MOST_CLOCK_ERROR_SEC: Final = 120.0
+"""Beyond that, new tokens are refused as not valid yet, and rooms aren't renewed in time."""
+
+NOTICEABLE_CLOCK_ERROR_SEC: Final = 10.0
+"""The server's header has whole seconds, and the answer takes its time."""
+
+SLOW_MIB_PER_SEC: Final = 1.0
+
+HOW_TO_CONFIGURE: Final = (
+    "Name a server and a room: SLEAP_RTC_INVITE (a worker prints one, `sleap-rtc client room create` makes "
+    "one), `sleap-rtc join INVITE`, or --signaling-ws and --signaling-http."
+)
+
+
+class Trouble(enum.Enum):
+    """Why a server doesn't answer as one."""
+
+    NAME = enum.auto()
+    REFUSED = enum.auto()
+    UNTRUSTED = enum.auto()
+    TLS = enum.auto()
+    FOREIGN = enum.auto()
+    SILENT = enum.auto()
+    OTHER = enum.auto()
+
+
+_SERVER_REMEDIES: Final = {
+    Trouble.NAME: "Check the name for typing errors, and that this network's DNS (or VPN) knows it.",
+    Trouble.REFUSED: "Start the server there (`sleap-rtc server --host 0.0.0.0`), or correct the port.",
+    Trouble.UNTRUSTED: "Name who signed its certificate with --tls-ca FILE (SLEAP_RTC_TLS_CA), or correct "
+    "the name.",
+    Trouble.TLS: "Use http:// and ws:// where the server speaks no TLS, https:// and wss:// where it does.",
+    Trouble.FOREIGN: "Another program listens there: correct the address, or the proxy before the server.",
+    Trouble.SILENT: "See that the machine is on and that no firewall drops packets to this port.",
+    Trouble.OTHER: "Check the address and this machine's network.",
+}
+
+
+@attrs.frozen
+class Failure:
+    """What came of a call that failed."""
+
+    error: SleapRTCError
+    trouble: Trouble
+
+
+def judge_server(url: str, version: str | None, round_trip_ms: float) -> Finding:
+    """Says that the server answers over HTTP."""
+    named = f"sleap-rtc {version}" if version else "a signaling server"
+    sentence = f"{url} answers in {round_trip_ms:.0f} ms ({named})."
+    return ok("server", sentence, url=url, server_version=version, round_trip_ms=round(round_trip_ms, 1))
+
+
+def judge_failed_call(check: str, failure: Failure) -> Finding:
+    """Says why a call to the server failed, and what to do."""
+    facts = {"code": failure.error.code}
+    if isinstance(failure.error, RateLimitedError):
+        return failed(check, str(failure.error), "Wait a minute and try again.", **facts)
+    return failed(check, str(failure.error), _SERVER_REMEDIES[failure.trouble], **facts)
+
+
+def judge_clock(error_sec: float | None) -> Finding:
+    """Compares this machine's clock with the server's.
+
+    Args:
+        error_sec: How far this one is ahead; None where the server says no time.
+    """
+    if error_sec is None:
+        return ok("clock", "The server tells no time to compare this clock with.", clock_error_sec=None)
+    facts = {"clock_error_sec": round(error_sec)}
+    if abs(error_sec) <= NOTICEABLE_CLOCK_ERROR_SEC:
+        return ok("clock", "This machine's clock agrees with the server's.", **facts)
+    direction = "ahead of" if error_sec > 0 else "behind"
+    sentence = f"This machine's clock is {duration(abs(error_sec))} {direction} the server's"
+    remedy = "Set the clock of whichever is wrong: on Linux `sudo timedatectl set-ntp true`."
+    if abs(error_sec) <= MOST_CLOCK_ERROR_SEC:
+        return warning("clock", f"{sentence}.", remedy, **facts)
+    return failed(
+        "clock", f"{sentence}: tokens and certificates fail, and rooms end unforeseen.", remedy, **facts
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time for a person, in one unit."""
+    for unit_sec, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit_sec:
+            return f"{seconds / unit_sec:.0f} {name}"
+    return f"{seconds:.0f} seconds"
+
+
+def is_refusal(error: SleapRTCError) -> bool:
+    """Whether the server answered, and said no."""
+    return isinstance(error, RefusedError)
+
+
+def judge_room(room_id: str, workers: Sequence[str], *, is_own: bool) -> Finding:
+    """Says that the room lets this machine in, and who is there.
+
+    Args:
+        room_id: Which room.
+        workers: Who can train there.
+        is_own: Whether it was made for this examination.
+    """
+    if is_own:
+        sentence = "No room is configured; one that was made for this check let this machine in."
+        return ok("room", sentence, room_id=None, workers=[])
+    names = ", ".join(map(printable, workers)) or "none"
+    sentence = f"Room {room_id} lets this machine in; workers there: {names}."
+    return ok("room", sentence, room_id=room_id, workers=list(workers))
+
+
+def judge_refused_room(error: SleapRTCError) -> Finding:
+    """Says why the room doesn't let this peer in."""
+    remedies: Mapping[type[SleapRTCError], str] = {
+        RoomNotFoundError: "Ask for the invite again; `sleap-rtc client room create` makes a new room.",
+        RoomExpiredError: "Ask for a new invite; a room that a worker makes is kept open by it.",
+        InvalidTokenError: "Check the clock; a server that was set up anew has forgotten earlier sign-ins.",
+        RateLimitedError: "Wait a minute and try again.",
+    }
+    known = (remedy for kind, remedy in remedies.items() if isinstance(error, kind))
+    return failed("room", str(error), next(known, "Ask for the invite again."), code=error.code)
+
+
+# --- STUN and TURN --------------------------------------------------------------------------
+
+
+@attrs.frozen
+class IceAnswer:
+    """What came of asking one STUN or TURN server.
+
+    Attributes:
+        url: As it was configured.
+        round_trip_ms: Until it answered; None where it didn't.
+        mapped_address: How it sees this machine, where it says.
+        problem: Why it wasn't asked or didn't answer.
+    """
+
+    url: str
+    round_trip_ms: float | None = None
+    mapped_address: str | None = None
+    problem: str | None = None
+
+
+def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
+    """Says whether the servers that help through firewalls answer."""
+    facts: dict[str, Any] = {"ice_servers": [attrs.asdict(answer) for answer in answers]}
+    if not answers:
+        sentence = (
+            "Host candidates only: no STUN or TURN server is configured, which does within one network."
+        )
+        return ok("ice", sentence, **facts)
+    dead = [answer for answer in answers if answer.round_trip_ms is None]
+    if not dead:
+        each = ", ".join(f"{answer.url} ({answer.round_trip_ms:.0f} ms)" for answer in answers)
+        return ok("ice", f"STUN and TURN answer: {each}.", **facts)
+    each = "; ".join(f"{answer.url}: {answer.problem}" for answer in dead)
+    sentence = f"No answer over UDP from {each}. Every connection waits for it."
+    remedy = "Correct or remove it (--ice-server here, or at the server), or let UDP through the firewall."
+    judge = warning if len(dead) < len(answers) else failed
+    return judge("ice", sentence, remedy, **facts)
+
+
+# --- data channels --------------------------------------------------------------------------
+
+
+@attrs.frozen
+class SelfTest:
+    """A data channel from this process to itself.
+
+    Attributes:
+        engine: What carried it.
+        connect_ms: Until it was open, where it was.
+        rate: What was measured.
+        problem: Why there is none.
+        over_loopback: Whether it went over 127.0.0.1 alone.
+    """
+
+    engine: str
+    connect_ms: float | None = None
+    rate: Rate | None = None
+    problem: str | None = None
+    over_loopback: bool = False
+
+
+def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> Finding:
+    """Says whether this machine can make data channels at all, and how fast."""
+    facts: dict[str, Any] = {"engines": [_facts_of(test) for test in tests]}
+    broken = [test for test in tests if test.rate is None]
+    if broken:
+        each = "; ".join(f"{test.engine}: {test.problem}" for test in broken)
+        remedy = (
+            "A firewall on this machine may hold UDP back from itself; --engine chooses the other engine."
+        )
+        judge = warning if len(broken) < len(tests) else failed
+        return judge(
+            "data_channel", f"No data channel to this machine itself came about. {each}", remedy, **facts
+        )
+    each = ", ".join(f"{test.engine} {in_words(test.rate)}" for test in tests if test.rate is not None)
+    if not asked_for_loopback and all(test.over_loopback for test in tests):
+        sentence = f"A data channel to itself works over 127.0.0.1 only: {each}."
+        remedy = (
+            "This machine has no network address that a peer could reach; peers on it need --ice-loopback."
+        )
+        return warning("data_channel", sentence, remedy, **facts)
+    return ok("data_channel", f"A data channel to itself works: {each}.", **facts)
+
+
+def _facts_of(test: SelfTest) -> dict[str, Any]:
+    facts = {
+        "engine": test.engine,
+        "connect_ms": None if test.connect_ms is None else round(test.connect_ms),
+        "problem": test.problem,
+        "over_loopback": test.over_loopback,
+    }
+    return facts if test.rate is None else {**facts, **rate_facts(test.rate)}
+
+
+def in_words(rate: Rate) -> str:
+    """The faster way's rate where they are alike, else both."""
+    up, down = rate.upload_mib_per_sec, rate.download_mib_per_sec
+    return f"{up:.1f} MiB/s there and {down:.1f} MiB/s back"
+
+
+def rate_facts(rate: Rate) -> dict[str, Any]:
+    """A rate as the facts of a finding."""
+    return {
+        "upload_mib_per_sec": round(rate.upload_mib_per_sec, 2),
+        "download_mib_per_sec": round(rate.download_mib_per_sec, 2),
+        "upload_bytes": rate.upload_bytes,
+        "download_bytes": rate.download_bytes,
+    }

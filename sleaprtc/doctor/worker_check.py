@@ -1,0 +1,170 @@
+"""The way to one worker: who it is, and a data channel to it that carries no job."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import attrs
+import trio
+
+from ..errors import ProtocolError, RefusedError, SleapRTCError
+from ..exception_groups import single_error
+from ..protocol.codec import decode_job_message, encode_job_message
+from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
+from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo, PeerMessage
+from ..rtc.peer import IceSettings, Path, open_peer
+from ..rtc.proof import Role
+from ..rtc.secret import RoomSecret
+from ..signaling.session import Session
+from ..terminal import printable
+from ..transfer.proven import prove_membership
+from ..transfer.rate import Rate, measure_rate
+from .findings import Finding, failed, ok, skipped, warning
+from .network import SLOW_MIB_PER_SEC, in_words, rate_facts
+
+ANSWER_SEC: Final = 5.0
+"""For a worker to say that it takes the check; one that doesn't know the message may say nothing."""
+
+CONNECT_TIMEOUT_SEC: Final = 12.0
+
+NOT_REACHED: Final = (
+    "Where a firewall or NAT lies between the two machines, a STUN or TURN server is needed (--ice-server); "
+    "where both are one machine, --ice-loopback on both sides."
+)
+
+
+@attrs.frozen
+class Measured:
+    """A connection to a worker that came about."""
+
+    rate: Rate
+    path: Path | None
+    engine: str
+
+
+class _Mail:
+    """What arrives from one worker, sorted; what others say is dropped."""
+
+    def __init__(self, session: Session, worker_id: str) -> None:
+        self._session = session
+        self._worker_id = worker_id
+        self._words, self.words = trio.open_memory_channel[JobMessage](64)
+        self._signals, self.signals = trio.open_memory_channel[Offer | Answer | Candidate](256)
+
+    async def run(self) -> None:
+        while True:
+            message = await self._session.receive()
+            with suppress(trio.WouldBlock, trio.BrokenResourceError, ProtocolError):
+                if isinstance(message, PeerMessage):
+                    if message.from_peer_id == self._worker_id:
+                        self._words.send_nowait(decode_job_message(message.payload))
+                elif not isinstance(message, ErrorMessage) and message.sender == self._worker_id:
+                    self._signals.send_nowait(message)
+
+
+async def check_worker(
+    session: Session, worker_id: str, *, ice: IceSettings, engine: str, secret: RoomSecret | None
+) -> Finding:
+    """Finds a worker in the room and measures the way to it."""
+    present = {peer.peer_id: peer for peer in await session.discover({"role": "worker"})}
+    worker = present.get(worker_id)
+    if worker is None:
+        who = ", ".join(map(printable, present)) or "no worker at all"
+        sentence = f"There is no worker {printable(worker_id)} in the room; there is {who}."
+        remedy = "Check the name, and that the worker was started with this room's invite."
+        return failed("worker", sentence, remedy, workers=sorted(present))
+    try:
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                mail = _Mail(session, worker_id)
+                nursery.start_soon(mail.run)
+                result = await _measure(session, mail, worker_id, ice=ice, engine=engine, secret=secret)
+                nursery.cancel_scope.cancel()
+    except RefusedError as error:
+        remedy = "Start both sides with the same, whole invite (SLEAP_RTC_INVITE)."
+        return failed("worker", f"{printable(worker_id)}: {error}", remedy, worker=worker_id, code=error.code)
+    except SleapRTCError as error:
+        return failed("worker", str(error), NOT_REACHED, worker=worker_id, code=error.code)
+    return result if isinstance(result, Finding) else judge_way(worker, result)
+
+
+async def _measure(
+    session: Session,
+    mail: _Mail,
+    worker_id: str,
+    *,
+    ice: IceSettings,
+    engine: str,
+    secret: RoomSecret | None,
+) -> Finding | Measured:
+    check = ConnectionCheck(f"check-{secrets.token_hex(8)}")
+    await session.send(PeerMessage(session.peer_id, worker_id, encode_job_message(check)))
+    answer: JobMessage | None = None
+    with trio.move_on_after(ANSWER_SEC):
+        answer = await mail.words.receive()
+        while answer.job_id not in (None, check.job_id):
+            answer = await mail.words.receive()
+    if not isinstance(answer, ConnectionCheckAnswer):
+        return _unknown(worker_id, answer)
+    if not answer.accepted:
+        sentence = f"{printable(worker_id)} is being measured by somebody else, or has a connection already."
+        return skipped("worker", sentence, "Try again in half a minute.")
+    async with open_peer(
+        local_id=session.peer_id,
+        remote_id=worker_id,
+        initiator=True,
+        send=session.send,
+        incoming=mail.signals,
+        ice=ice,
+        engine=engine,
+        connect_timeout_sec=CONNECT_TIMEOUT_SEC,
+    ) as peer:
+        await prove_membership(peer, role=Role.CLIENT, secret=secret)
+        return Measured(await measure_rate(peer.channel), peer.path, peer.engine)
+
+
+def _unknown(worker_id: str, answer: JobMessage | None) -> Finding:
+    how = "says that it doesn't know" if isinstance(answer, AppError) else "doesn't answer"
+    sentence = (
+        f"{printable(worker_id)} is in the room and {how} the check of a connection: it is of another make "
+        "or version, so that only a job shows the way to it."
+    )
+    return skipped("worker", sentence)
+
+
+def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
+    """Says how good the way to a worker is, and what the worker says of itself."""
+    rate, path = measured.rate, measured.path
+    kind = {None: "", "direct": "directly, ", "relayed": "through a relay, "}.get(
+        path.kind if path else None, ""
+    )
+    name = printable(worker.peer_id)
+    sentence = f"{name} is connected {kind}by {measured.engine}: {in_words(rate)}."
+    properties: Mapping[str, Any] = worker.metadata.properties or {}
+    problems = problems_of(properties)
+    facts = {
+        "worker": worker.peer_id,
+        "path": None if path is None else path.kind,
+        "engine": measured.engine,
+        "worker_problems": problems,
+        **rate_facts(rate),
+    }
+    if problems:
+        return warning("worker", f"{sentence} {' '.join(problems)}", "To be mended on that machine.", **facts)
+    if min(rate.upload_mib_per_sec, rate.download_mib_per_sec) < SLOW_MIB_PER_SEC:
+        remedy = "Both sides with the fast engine (sleap-rtc[fast]), or a path without a relay, are faster."
+        return warning("worker", f"{sentence} That is slow.", remedy, **facts)
+    return ok("worker", sentence, **facts)
+
+
+def problems_of(properties: Mapping[str, Any]) -> list[str]:
+    """What a worker says is wrong with it, in its own sentences."""
+    said = properties.get("problems")
+    return (
+        [printable(item[:300]) for item in said[:8] if isinstance(item, str)]
+        if isinstance(said, list)
+        else []
+    )
