@@ -28,10 +28,19 @@ def open_display(*, as_json: bool) -> Iterator[Emit]:
     """Chooses the display and shows events with it until the block is left."""
     if as_json:
         yield JSONDisplay().show
-    elif sys.stdout.isatty() and (console := Console(highlight=False, markup=False)).width >= NARROW_COLUMNS:
-        from .live import TerminalDisplay, progress_bar
+        return
+    console = Console(highlight=False, markup=False)
+    if _shows_curves(console):
+        from .live import open_terminal_display
 
-        with progress_bar(console) as progress:
-            yield TerminalDisplay(console, progress).show
+        with open_terminal_display(console) as display:
+            yield display.show
     else:
         yield PlainDisplay(sys.stdout).show
+
+
+def _shows_curves(console: Console) -> bool:
+    """Whether this is a terminal that can draw in place, has the characters for curves, and room for them."""
+    if not sys.stdout.isatty() or console.is_dumb_terminal or console.options.ascii_only:
+        return False
+    return console.width >= NARROW_COLUMNS

@@ -1,64 +1,81 @@
-"""Bars and tables on a terminal."""
+"""Curves, bars and tables on a terminal."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Column
-from rich.text import Text
 
 from ...protocol.limits import MIB
 from ...terminal import printable
-from ..events import Completed, Event, StatusChanged, Transferred
+from ..events import Completed, Event, StatusChanged, Transferred, WorkerLost
+from .job_view import BAR_WIDTH, JobView
+from .live_area import LiveArea, open_live_area
 from .plain import show_common
-from .words import status_sentence
 
-BAR_WIDTH: Final = 20
+MAX_WIDTH: Final = 120
+MAX_JOBS: Final = 100
+"""A bound to what is kept, far above what a person looks at."""
 
 
 class TerminalDisplay:
-    """Bars for transfers and for training, tables for workers and answers."""
+    """Curves and bars for jobs, bars for transfers, tables for answers.
 
-    def __init__(self, console: Console, progress: Progress) -> None:
+    Made by :func:`open_terminal_display`.
+
+    Args:
+        console: A terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = progress
-        self._transfers: dict[tuple[str, str], TaskID] = {}
-        self._training: TaskID | None = None
+        self._area: LiveArea | None = None
+        self._jobs: dict[str, JobView] = {}
+        self._transfers = _transfer_bars(console)
+        self._transfer_tasks: dict[tuple[str, str], TaskID] = {}
+
+    def use(self, area: LiveArea) -> None:
+        """Draws into an area, which draws what :meth:`render` gives."""
+        self._area = area
 
     def show(self, event: Event) -> None:
         """Draws an event."""
-        if isinstance(event, Transferred):
-            self._show_transfer(event)
-        elif isinstance(event, StatusChanged):
-            self._show_status(event)
-        else:
-            if isinstance(event, Completed) and self._training is not None:
-                self._progress.remove_task(self._training)
-            show_common(self._console, event)
+        assert self._area is not None
+        with self._area.changing():
+            if isinstance(event, Transferred):
+                self._show_transfer(event)
+            elif isinstance(event, StatusChanged):
+                self._show_status(event)
+            else:
+                if isinstance(event, Completed | WorkerLost):
+                    self._end_job(event)
+                show_common(self._console, event)
 
     def _show_transfer(self, event: Transferred) -> None:
         key = (event.direction, event.name)
-        if key not in self._transfers:
+        if key not in self._transfer_tasks:
             verb = "Sending" if event.direction == "send" else "Receiving"
-            self._transfers[key] = self._progress.add_task(
-                f"{verb} {printable(event.name)}", total=event.size_bytes, is_transfer=True
+            self._transfer_tasks[key] = self._transfers.add_task(
+                f"{verb} {printable(event.name)}", total=event.size_bytes
             )
-        task = self._transfers[key]
-        self._progress.update(task, completed=event.received_bytes)
+        task = self._transfer_tasks[key]
+        self._transfers.update(task, completed=event.received_bytes)
         if event.received_bytes >= event.size_bytes:
             verb = "Sent" if event.direction == "send" else "Received"
-            self._progress.remove_task(self._transfers.pop(key))
+            self._transfers.remove_task(self._transfer_tasks.pop(key))
             self._console.print(
                 f"{verb} {printable(event.name)} ({event.size_bytes / MIB:.1f} MiB).", soft_wrap=True
             )
@@ -66,32 +83,42 @@ class TerminalDisplay:
     def _show_status(self, event: StatusChanged) -> None:
         if event.status == "receiving":
             return  # the transfer's own bar shows it
-        if self._training is None:
-            self._training = self._progress.add_task("Training", total=1.0, is_transfer=False)
-        self._progress.update(self._training, completed=event.progress, description=status_sentence(event))
+        if event.worker in self._jobs or len(self._jobs) < MAX_JOBS:
+            job = self._jobs.setdefault(event.worker, JobView(event.worker))
+            job.see(event, time.monotonic())
+
+    def _end_job(self, event: Completed | WorkerLost) -> None:
+        """Leaves a job's figures above what is printed from now on."""
+        job = self._jobs.pop(event.worker, None)
+        width = min(self._console.width, MAX_WIDTH)
+        figures = None if job is None else job.figures(width, self._console.height - 1)
+        if figures is not None:
+            self._console.print(figures)
+
+    def render(self, width: int, height: int) -> RenderableType | None:
+        """Makes what is to be seen now: figures first, which get what room the lines leave."""
+        jobs = list(self._jobs.values())
+        tasks = self._transfers.tasks
+        if not jobs and not tasks:
+            return None
+        now_sec = time.monotonic()
+        parts: list[RenderableType] = []
+        room = (height - 1 - len(jobs) - len(tasks)) // max(len(jobs), 1)
+        for job in jobs:
+            figures = job.figures(min(width, MAX_WIDTH), room)
+            if figures is not None:
+                parts.append(figures)
+            lines = job.lines(now_sec)
+            lines.width = min(width, MAX_WIDTH)
+            parts.append(lines)
+        if tasks:
+            bars = self._transfers.make_tasks_table(tasks)
+            bars.width = min(width, MAX_WIDTH)
+            parts.append(bars)
+        return Group(*parts)
 
 
-class _AmountColumn(DownloadColumn):
-    """Bytes for a transfer, percent for training."""
-
-    def render(self, task: Task) -> Text:
-        if task.fields.get("is_transfer"):
-            return super().render(task)
-        return Text(f"{task.percentage:.0f} %")
-
-
-class _RateColumn(ProgressColumn):
-    """The rate of a transfer; training has none."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        if not task.fields.get("is_transfer") or speed is None:
-            return Text()
-        return Text(f"{speed / MIB:.1f} MiB/s")
-
-
-def progress_bar(console: Console) -> Progress:
-    """Bars for transfers and for training."""
+def _transfer_bars(console: Console) -> Progress:
     return Progress(
         TextColumn(
             "{task.description}",
@@ -99,9 +126,19 @@ def progress_bar(console: Console) -> Progress:
             table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
         ),
         BarColumn(bar_width=BAR_WIDTH),
-        _AmountColumn(binary_units=True),
-        _RateColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=console,
+        auto_refresh=False,
         expand=True,
     )
+
+
+@contextmanager
+def open_terminal_display(console: Console) -> Iterator[TerminalDisplay]:
+    """Shows events at the bottom of a terminal until the block is left."""
+    display = TerminalDisplay(console)
+    with open_live_area(console, display.render) as area:
+        display.use(area)
+        yield display

@@ -1,0 +1,157 @@
+"""One job on a terminal: a figure of losses for each model, and a line with a bar."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import deque
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ...terminal import printable
+from ..events import StatusChanged
+from ..losses import LossHistory, ModelLosses
+from .curves import MIN_HEIGHT, MIN_WIDTH, Curve, draw_curves
+from .words import duration_text, loss_text, status_sentence
+
+TRAIN_STYLE: Final = "cyan"
+VAL_STYLE: Final = "yellow"
+
+MAX_FIGURE_HEIGHT: Final = 14
+SIDE_BY_SIDE_WIDTH: Final = 100
+"""From this width on, two models' figures have room beside each other."""
+
+BAR_WIDTH: Final = 20
+RATE_EPOCHS: Final = 8
+"""The rate is the median over so many epochs: those that were missed come all at once after attaching."""
+
+
+class JobView:
+    """What is known of a job from its statuses, and how that looks.
+
+    Args:
+        worker: Who has the job.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._status: StatusChanged | None = None
+        self._losses = LossHistory()
+        self._device: str | None = None
+        self._epoch_times: deque[tuple[int, float]] = deque(maxlen=RATE_EPOCHS + 1)
+        self._ends_at_sec: float | None = None
+
+    def see(self, status: StatusChanged, now_sec: float) -> None:
+        """Takes in a status at a time of a monotonic clock."""
+        model = self._status.model if self._status is not None else None
+        self._status = status
+        self._device = status.device or self._device
+        if status.model != model:
+            self._epoch_times.clear()
+        if self._losses.see(status) and status.current_epoch is not None:
+            self._epoch_times.append((status.current_epoch, now_sec))
+            remaining = status.estimated_remaining_minutes
+            self._ends_at_sec = None if remaining is None else now_sec + remaining * 60
+
+    @property
+    def models(self) -> tuple[ModelLosses, ...]:
+        """The losses so far."""
+        return self._losses.models
+
+    def lines(self, now_sec: float) -> Table:
+        """What happens now: in words, with a bar, the rate, and the time left."""
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for _ in range(3):
+            grid.add_column(no_wrap=True)
+        status = self._status
+        if status is not None:
+            bar = ProgressBar(total=1.0, completed=status.progress, width=BAR_WIDTH)
+            grid.add_row(
+                Text(self._doing(status)), bar, f"{status.progress * 100:.0f} %", self._pace(now_sec)
+            )
+        return grid
+
+    def _doing(self, status: StatusChanged) -> str:
+        where = printable(self._worker) + (f" on {printable(self._device)}" if self._device else "")
+        if status.current_epoch is not None:
+            what = f"{printable(status.model)}, " if status.model else ""
+            return f"{where}: {what}epoch {status.current_epoch} of {status.total_epochs or '?'}"
+        return f"{where}: {status_sentence(status)}"
+
+    def _pace(self, now_sec: float) -> str:
+        status = self._status
+        if status is not None and status.frames_per_sec is not None:
+            return f"{status.frames_per_sec:.1f} frames/s"
+        if status is None or status.current_epoch is None:
+            return ""
+        parts = []
+        rate = self._sec_per_epoch()
+        if rate is not None:
+            parts.append(f"{rate:.2g} s/epoch" if rate < 100 else f"{rate:.0f} s/epoch")
+        if self._ends_at_sec is not None:
+            parts.append(f"{duration_text(max(self._ends_at_sec - now_sec, 0.0) / 60)} left")
+        return ", ".join(parts)
+
+    def _sec_per_epoch(self) -> float | None:
+        times = list(self._epoch_times)
+        steps = [
+            (later - earlier) / (epoch - before)
+            for (before, earlier), (epoch, later) in itertools.pairwise(times)
+            if epoch > before
+        ]
+        return statistics.median(steps) if steps else None
+
+    def figures(self, width: int, height: int) -> RenderableType | None:
+        """The curves of the models, those that fit; a headline for each of the others.
+
+        Args:
+            width: In characters.
+            height: In lines.
+        """
+        models = self.models
+        if not models or width < MIN_WIDTH or height < 1:
+            return None
+        if len(models) > 1 and width >= SIDE_BY_SIDE_WIDTH:
+            beside = Table.grid(padding=(0, 2))
+            half = (width - 2) // 2
+            pair = [_figure(model, half, min(height, MAX_FIGURE_HEIGHT)) for model in models[-2:]]
+            beside.add_row(*(Group(*lines) for lines in pair))
+            return beside
+        headlines = [_headline(model, width) for model in models[:-1]][: max(height - MIN_HEIGHT - 2, 0)]
+        rest = min(height - len(headlines), MAX_FIGURE_HEIGHT)
+        return Group(*headlines, *_figure(models[-1], width, rest))
+
+
+def _figure(model: ModelLosses, width: int, height: int) -> list[Text]:
+    """A headline and, where there is room, the curves."""
+    lines = [_headline(model, width)]
+    if height - 1 < MIN_HEIGHT:
+        return lines
+    curves = [
+        Curve(
+            "train", TRAIN_STYLE, [(e.epoch, e.train_loss) for e in model.epochs if e.train_loss is not None]
+        ),
+        Curve("val", VAL_STYLE, [(e.epoch, e.val_loss) for e in model.epochs if e.val_loss is not None]),
+    ]
+    best = model.best
+    mark = None if best is None or best.chosen_loss is None else (best.epoch, best.chosen_loss)
+    return [*lines, *draw_curves(curves, width=width, height=height - 1, mark=mark)]
+
+
+def _headline(model: ModelLosses, width: int) -> Text:
+    last, best = model.epochs[-1], model.best
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{printable(model.model) or 'model'}", "bold")
+    if last.train_loss is not None:
+        line.append("  train ").append(loss_text(last.train_loss), TRAIN_STYLE)
+    if last.val_loss is not None:
+        line.append("  val ").append(loss_text(last.val_loss), VAL_STYLE)
+    if best is not None:
+        line.append("  best ").append(loss_text(best.chosen_loss), "bold").append(f" in epoch {best.epoch}")
+    line.truncate(width, overflow="ellipsis")
+    return line
