@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Final
 
 from ..jobs.capacity import AVAILABLE, MAINTENANCE, Capability
@@ -10,6 +11,7 @@ from ..protocol.limits import STATUS_INTERVAL_SEC
 from ..protocol.messages import Metadata
 from ..transfer.sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM
 from .gpu import GpuInfo
+from .problems import Problem
 from .trainers.base import TrainerCapabilities
 
 _TAG_OF_JOB_TYPE: Final = {"training": "training-worker", "inference": "inference-worker"}
@@ -25,7 +27,9 @@ def capability(gpu: GpuInfo, trainer: TrainerCapabilities) -> Capability:
     )
 
 
-def worker_metadata(gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int) -> Metadata:
+def worker_metadata(
+    gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int, problems: Sequence[Problem] = ()
+) -> Metadata:
     """Makes the metadata that a worker registers with."""
     tags = ("sleap-rtc", *(_TAG_OF_JOB_TYPE[kind] for kind in trainer.supported_job_types))
     properties = {
@@ -40,11 +44,20 @@ def worker_metadata(gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int) -
         "supported_job_types": list(trainer.supported_job_types),
         "digest_algorithms": [DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM],
         "status_interval_sec": STATUS_INTERVAL_SEC,
+        "torch_device": trainer.torch_device,
+        "problems": sentences_of(problems),
     }
     return Metadata(tags, {key: value for key, value in properties.items() if value is not None})
 
 
-def introduction(name: str, gpu: GpuInfo, trainer: TrainerCapabilities) -> list[str]:
+def sentences_of(problems: Sequence[Problem]) -> list[str]:
+    """What clients are told of a worker's problems; the remedies are for its owner."""
+    return [problem.sentence for problem in problems]
+
+
+def introduction(
+    name: str, gpu: GpuInfo, trainer: TrainerCapabilities, problems: Sequence[Problem] = ()
+) -> list[str]:
     """Says in a few lines, for the person who starts the worker, what it has and what it lacks."""
     if gpu.memory_mb:
         cuda = f", CUDA {gpu.cuda_version}" if gpu.cuda_version else ""
@@ -52,11 +65,11 @@ def introduction(name: str, gpu: GpuInfo, trainer: TrainerCapabilities) -> list[
     else:
         lines = [f"Worker {name} without a GPU: {gpu.problem or 'none found'}"]
     if trainer.problem:
-        lines.append(f"It can't train: {trainer.problem}")
-        lines.append("Jobs are refused until that is mended, which takes a restart.")
+        lines.append("It can't train, and refuses jobs until that is mended, which takes a restart.")
     else:
         models = ", ".join(trainer.supported_models)
         lines.append(f"Trains {models} with sleap-nn {trainer.sleap_version} on {trainer.torch_device}.")
-    if gpu.memory_mb and trainer.torch_device == "cpu":
-        lines.append("The installed torch can't use this GPU: trainings will run on the CPU.")
+    for problem in problems:
+        lines.append(f"Warning: {problem.sentence}")
+        lines.append(f"  {problem.remedy}")
     return lines

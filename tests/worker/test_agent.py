@@ -63,6 +63,8 @@ async def test_metadata_are_the_protocols(lab):
         "supported_job_types": ["training"],
         "digest_algorithms": ["sha256", "blake3"],
         "status_interval_sec": 5.0,
+        "torch_device": "cuda",
+        "problems": [],
     }
 
 

@@ -9,6 +9,7 @@ import click
 
 from ...config_options import access_of, room_options
 from ...json_output import print_json
+from ...terminal import printable
 from .common import HELP, filter_options, filters_of, json_option, run_command, to_standard_error
 
 
@@ -20,6 +21,7 @@ def workers(as_json: bool, **given: Any) -> None:
     """List the workers in the room that fit."""
     from ..events import summarize
     from ..room import open_room
+    from ..worker_notices import problem_sentences
 
     async def command() -> None:
         filters = filters_of(given)
@@ -36,6 +38,9 @@ def workers(as_json: bool, **given: Any) -> None:
 
             if found:
                 print_table(workers_table(found))
+                for worker in found:
+                    for sentence in problem_sentences(worker):
+                        print(printable(f"{worker.worker}: {sentence}"))
             else:
                 print("No worker in the room fits.")
 

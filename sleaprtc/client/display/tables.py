@@ -16,7 +16,7 @@ from .words import duration_text, memory_text, verdict
 
 def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
     """Lays out workers as discovery shows them."""
-    table = Table("worker", "GPU", "memory", "sleap-nn", "status", "models")
+    table = Table("worker", "GPU", "memory", "sleap-nn", "torch on", "status", "models")
     for worker in workers:
         table.add_row(
             *(
@@ -26,6 +26,7 @@ def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
                     worker.gpu_model or "?",
                     memory_text(worker.gpu_memory_mb),
                     worker.sleap_version or "?",
+                    worker.torch_device or "?",
                     worker.status or "?",
                     " ".join(worker.supported_models),
                 )

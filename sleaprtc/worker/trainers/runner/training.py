@@ -184,6 +184,7 @@ def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> A
                 stage="training",
                 model=progress.head,
                 message=f"Training the {progress.head} model on {progress.device}",
+                device=progress.device,
             )
 
         def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
