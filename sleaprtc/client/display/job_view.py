@@ -26,6 +26,8 @@ SIDE_BY_SIDE_WIDTH: Final = 100
 """From this width on, two models' figures have room beside each other."""
 
 BAR_WIDTH: Final = 20
+WORDS_WIDTH: Final = 56
+"""What is said comes before a bar where a terminal has little room."""
 RATE_EPOCHS: Final = 8
 """The rate is the median over so many epochs: those that were missed come all at once after attaching."""
 
@@ -62,26 +64,29 @@ class JobView:
         """The losses so far."""
         return self._losses.models
 
-    def lines(self, now_sec: float) -> Table:
+    def line(self, width: int, now_sec: float) -> Table:
         """What happens now: in words, with a bar, the rate, and the time left."""
         grid = Table.grid(padding=(0, 1), expand=True)
+        grid.width = width
         grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for _ in range(3):
             grid.add_column(no_wrap=True)
         status = self._status
         if status is not None:
-            bar = ProgressBar(total=1.0, completed=status.progress, width=BAR_WIDTH)
+            bar_width = min(max(width - WORDS_WIDTH, 1), BAR_WIDTH)
+            bar = ProgressBar(total=1.0, completed=status.progress, width=bar_width)
             grid.add_row(
                 Text(self._doing(status)), bar, f"{status.progress * 100:.0f} %", self._pace(now_sec)
             )
         return grid
 
     def _doing(self, status: StatusChanged) -> str:
-        where = printable(self._worker) + (f" on {printable(self._device)}" if self._device else "")
-        if status.current_epoch is not None:
-            what = f"{printable(status.model)}, " if status.model else ""
-            return f"{where}: {what}epoch {status.current_epoch} of {status.total_epochs or '?'}"
-        return f"{where}: {status_sentence(status)}"
+        """What matters most comes first, since the end is cut where there is no room."""
+        where = printable(self._worker) + (f" ({printable(self._device)})" if self._device else "")
+        if status.current_epoch is None:
+            return f"{status_sentence(status)}, {where}"
+        model = f"{printable(status.model)}, " if status.model else ""
+        return f"Epoch {status.current_epoch} of {status.total_epochs or '?'}: {model}{where}"
 
     def _pace(self, now_sec: float) -> str:
         status = self._status
@@ -144,14 +149,21 @@ def _figure(model: ModelLosses, width: int, height: int) -> list[Text]:
 
 
 def _headline(model: ModelLosses, width: int) -> Text:
+    """Name, last losses and best epoch; where there's no room for all, without the first of the losses."""
     last, best = model.epochs[-1], model.best
-    line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{printable(model.model) or 'model'}", "bold")
-    if last.train_loss is not None:
-        line.append("  train ").append(loss_text(last.train_loss), TRAIN_STYLE)
-    if last.val_loss is not None:
-        line.append("  val ").append(loss_text(last.val_loss), VAL_STYLE)
+    name = Text(no_wrap=True).append(printable(model.model) or "model", "bold")
+    losses = [
+        Text(f"  {kind} ").append(loss_text(loss), style)
+        for kind, loss, style in (("train", last.train_loss, TRAIN_STYLE), ("val", last.val_loss, VAL_STYLE))
+        if loss is not None
+    ]
     if best is not None:
-        line.append("  best ").append(loss_text(best.chosen_loss), "bold").append(f" in epoch {best.epoch}")
-    line.truncate(width, overflow="ellipsis")
-    return line
+        losses.append(
+            Text("  best ").append(loss_text(best.chosen_loss), "bold").append(f" in epoch {best.epoch}")
+        )
+    while len(losses) > 1 and name.cell_len + sum(part.cell_len for part in losses) > width:
+        del losses[0]
+    for part in losses:
+        name.append_text(part)
+    name.truncate(width, overflow="ellipsis")
+    return name

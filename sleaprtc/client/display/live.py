@@ -108,9 +108,7 @@ class TerminalDisplay:
             figures = job.figures(min(width, MAX_WIDTH), room)
             if figures is not None:
                 parts.append(figures)
-            lines = job.lines(now_sec)
-            lines.width = min(width, MAX_WIDTH)
-            parts.append(lines)
+            parts.append(job.line(min(width, MAX_WIDTH), now_sec))
         if tasks:
             bars = self._transfers.make_tasks_table(tasks)
             bars.width = min(width, MAX_WIDTH)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final, TextIO
 
-import trio
 from rich.console import Console
 
 from ...protocol.limits import MIB
@@ -47,7 +47,7 @@ class PlainDisplay:
             show_common(self._console, event)
 
     def _show_transfer(self, event: Transferred) -> None:
-        now = trio.current_time()
+        now = time.monotonic()
         is_done = event.received_bytes >= event.size_bytes
         if not is_done and now - self._last_transfer_sec < PLAIN_TRANSFER_INTERVAL_SEC:
             return
