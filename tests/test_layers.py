@@ -26,6 +26,7 @@ LAYERS = [
             "json_output",
             "private_files",
             "programs",
+            "qr",
             "nurseries",
             "terminal",
             "_version",

@@ -10,9 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import click
 
-from ..config_options import config_file_option, connection_options, peer_options, room_options
+from ..config_options import (
+    PeerOptions,
+    config_file_option,
+    connection_options,
+    peer_options,
+    room_options,
+)
 from ..entrypoint import run
 from ..errors import UsageError
 from ..programs import Program
@@ -90,6 +97,14 @@ def _checked_name(name: str) -> str:
     help="Make a room for clients of other makes that know no secret; the signaling server is trusted then.",
 )
 @click.option(
+    "--qr/--no-qr",
+    default=True,
+    help="Draw the invite to a room that the worker makes as a QR code, on a terminal.  [default: yes]",
+)
+@click.option(
+    "--new-room", is_flag=True, help="Make a room, although one was joined here with `sleap-rtc join`."
+)
+@click.option(
     "--max-hours",
     envvar="SLEAP_RTC_MAX_HOURS",
     type=click.FloatRange(min=0),
@@ -129,7 +144,8 @@ def _checked_name(name: str) -> str:
 def main(**given: Any) -> None:
     """Take training jobs from the people in a room.
 
-    Without --room, a new room is made, and what to hand to others is printed.
+    Without --invite, that is the room that was joined here with `sleap-rtc join`. Without such a room, a new
+    one is made, and what to paste on the machine with the labels is printed.
     """
     log_to_standard_error(logging.DEBUG if given.pop("verbose") else logging.INFO)
     for noisy in ("aioice", "aiortc", "httpx", "httpcore", "trio-websocket"):
@@ -146,13 +162,34 @@ def _limit(amount: float, unit: float) -> float:
     return amount * unit if amount > 0 else math.inf
 
 
+def _peer(given: Mapping[str, Any]) -> PeerOptions:
+    """Which room to be in; none where the worker is to make one.
+
+    Raises:
+        UsageError: As :func:`peer_options`, or a room besides --new-room.
+    """
+    peer = peer_options(given)
+    if peer.to_remember is not None:
+        click.echo(
+            "Warning: --invite on the command line can be read by everyone on this machine; use "
+            "SLEAP_RTC_INVITE, or `sleap-rtc join -`.",
+            err=True,
+        )
+    if not given["new_room"]:
+        return peer
+    if peer.room is not None and not peer.is_remembered:
+        raise UsageError("Either --new-room or the room that is named besides (--invite, --room).")
+    return attrs.evolve(peer, room=None, is_remembered=False)
+
+
 def _options(given: Mapping[str, Any]) -> WorkerOptions:
     max_jobs = given["max_jobs"]
     name = _checked_name(given["name"] or socket.gethostname())
     return WorkerOptions(
-        peer=peer_options(given),
+        peer=_peer(given),
         name=name,
         with_secret=not given["no_secret"],
+        with_qr=given["qr"],
         work_dir=given["work_dir"] or default_work_dir(name),
         max_jobs=max_jobs,
         threads=given["threads"] or default_threads(os.cpu_count() or 1, max_jobs),

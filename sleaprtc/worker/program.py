@@ -12,26 +12,27 @@ import click
 import trio
 
 from ..config_options import ConnectionOptions, PeerOptions
-from ..errors import NetworkError, RoomExpiredError, RoomNotFoundError, UsageError
+from ..errors import NetworkError, RefusedError, RoomExpiredError, RoomNotFoundError, UsageError
 from ..exception_groups import single_error
 from ..folder_lock import lock_folder
-from ..invite import export_lines
 from ..rtc.secret import RoomSecret
-from ..signaling.http import Account, Endpoints, Room, open_http
+from ..signaling.http import Account, Room, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
 from ..signaling.own_room import keep_room_open
 from ..terminal import printable
 from ..transfer.proven import SERVER_IS_TRUSTED
 from .agent import Agent
-from .cache import DatasetCache
+from .cache import FileCache
 from .description import introduction, worker_metadata
 from .gpu import read_gpu
 from .history import History
+from .invitation import say_how_to_join
 from .journal import Journal, JournalEntry
 from .keeping import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
 from .roster import Roster, WorkerSettings
 from .trainers.limits import NO_LIMITS, TrainingLimits
 from .trainers.sleap_nn import SleapNNTrainer
+from .watch import ProblemWatch
 
 
 @attrs.frozen
@@ -40,6 +41,7 @@ class WorkerOptions:
 
     Attributes:
         with_secret: Whether a room that the worker makes has a secret.
+        with_qr: Whether the invite to such a room is drawn, too, on a terminal.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
@@ -49,6 +51,7 @@ class WorkerOptions:
     peer: PeerOptions
     name: str
     with_secret: bool
+    with_qr: bool
     work_dir: Path
     max_jobs: int
     threads: int
@@ -88,9 +91,13 @@ async def _work(
         raise UsageError(f"There is no GPU {options.gpu_index}: {gpu.problem or 'none was found.'}")
     trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid, limits=options.training_limits)
     capabilities = await trainer.probe()
-    for line in introduction(options.name, gpu, capabilities):
+    watch = ProblemWatch(read_own_gpu, capabilities)
+    problems = await watch.look()
+    for line in introduction(options.name, gpu, capabilities, problems):
         _say(line)
     history = History(options.work_dir / "history.jsonl")
+    if options.peer.is_remembered:
+        _say("This worker goes to the room that was joined here; --new-room makes one of its own.")
     account, room, connection = await _enter_room(options)
     while True:
         metadata = worker_metadata(gpu, capabilities, options.max_jobs)
@@ -98,32 +105,48 @@ async def _work(
         membership = Membership(
             options.peer.endpoints, room, options.name, "worker", metadata, token_file.read()
         )
-        async with open_link(membership, account, on_change=_say) as link:
-            token_file.write(link.resume_token)
-            roster = Roster(
-                link=link,
-                trainer=trainer,
-                history=history,
-                journal=journal,
-                interrupted=interrupted,
-                settings=_settings(options, jobs_dir, connection),
-            )
-            agent = Agent(
-                link=link,
-                roster=roster,
-                trainer_capabilities=capabilities,
-                read_gpu=read_own_gpu,
-                history=history,
-                max_jobs=options.max_jobs,
-            )
-            if await _serve(agent, link, account, room, options):
-                return 0
-        interrupted = []
+        try:
+            with single_error():
+                async with open_link(membership, account, on_change=_say) as link:
+                    token_file.write(link.resume_token)
+                    roster = Roster(
+                        link=link,
+                        trainer=trainer,
+                        history=history,
+                        journal=journal,
+                        interrupted=interrupted,
+                        settings=_settings(options, jobs_dir, connection),
+                    )
+                    interrupted = []
+                    agent = Agent(
+                        link=link,
+                        roster=roster,
+                        trainer_capabilities=capabilities,
+                        read_gpu=read_own_gpu,
+                        history=history,
+                        max_jobs=options.max_jobs,
+                    )
+                    await _serve(agent, link, account, room, options)
+                    return 0
+        except (RoomExpiredError, RoomNotFoundError) as error:
+            options = _for_a_new_room(options, error)
         account, room, connection = await _enter_room_in_time(options)
 
 
+def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOptions:
+    """What holds once the room has ended, unless that is one that somebody named.
+
+    Raises:
+        RefusedError: It is, and so the worker ends.
+    """
+    if options.peer.room is not None and not options.peer.is_remembered:
+        raise error
+    _say(f"{error} Making a new room.")
+    return attrs.evolve(options, peer=attrs.evolve(options.peer, room=None, is_remembered=False))
+
+
 def _settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOptions) -> WorkerSettings:
-    cache = DatasetCache(options.work_dir / "datasets", options.cache_bytes)
+    cache = FileCache(options.work_dir / "datasets", options.cache_bytes)
     cache.clean()
     return WorkerSettings(
         jobs_dir=jobs_dir,
@@ -146,19 +169,10 @@ async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, Connection
             room = await http.create_room(account)
             secret = RoomSecret.generate() if options.with_secret else None
             connection = attrs.evolve(connection, secret=secret)
-            _say_how_to_join(endpoints, room, secret)
+            await say_how_to_join(endpoints, account, room, secret, with_qr=options.with_qr)
     if connection.secret is None:
         _say(SERVER_IS_TRUSTED)
     return account, room, connection
-
-
-def _say_how_to_join(endpoints: Endpoints, room: Room, secret: RoomSecret | None) -> None:
-    first, *others = export_lines(endpoints, room, secret)
-    _say(f"Made room {room.room_id}. Hand this to whoever trains here, and to further workers:")
-    _say(f"  {first}")
-    _say("or, the same as single settings:" if secret is not None else "and:")
-    for line in others:
-        _say(f"  {line}")
 
 
 async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
@@ -172,23 +186,14 @@ async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, Co
             await trio.sleep(next(delays))
 
 
-async def _serve(agent: Agent, link: Link, account: Account, room: Room, options: WorkerOptions) -> bool:
-    """Works in one room until told to leave (True) or until a room of the worker's own has ended (False)."""
-    is_own = options.peer.room is None
-    try:
-        with single_error():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_leave_on_signal, agent, nursery.cancel_scope)
-                if is_own:
-                    nursery.start_soon(keep_room_open, options.peer.endpoints, account, room)
-                _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
-                await agent.run()
-    except (RoomExpiredError, RoomNotFoundError) as error:
-        if not is_own:
-            raise
-        _say(f"{error} Making a new room.")
-        return False
-    return True
+async def _serve(agent: Agent, link: Link, account: Account, room: Room, options: WorkerOptions) -> None:
+    """Works in one room until told to leave."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_leave_on_signal, agent, nursery.cancel_scope)
+        if options.peer.room is None:
+            nursery.start_soon(keep_room_open, options.peer.endpoints, account, room)
+        _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
+        await agent.run()
 
 
 async def _leave_on_signal(agent: Agent, leave_scope: trio.CancelScope) -> None:

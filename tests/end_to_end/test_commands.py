@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,9 +152,8 @@ def _has_sleap_nn():
 
 def test_a_worker_makes_a_room_and_leaves_on_a_signal(server_process, tmp_path):
     with running_worker(server_process, tmp_path / "w", "--name", "own") as (process, said):
-        line = next(line for line in said.splitlines() if "SLEAP_RTC_ROOM_ID=" in line)
-        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        room = {"room_id": words["SLEAP_RTC_ROOM_ID"], "token": words["SLEAP_RTC_TOKEN"]}
+        (room_id, token) = re.search(r"/(\w+)#(\w+)\.", said).groups()
+        room = {"room_id": room_id, "token": token}
         listed = client(server_process, "workers", "--tag", "sleap-rtc", room=room)
         assert "own" in listed.stdout
         process.send_signal(signal.SIGINT)

@@ -1,0 +1,56 @@
+"""What a worker that has made a room prints for those who are to use it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import trio
+
+from ..invite import Invite, export_lines
+from ..qr import qr_for
+from ..rtc.secret import RoomSecret
+from ..signaling.http import Account, Endpoints, Room
+from ..signaling.own_address import is_only_local, own_address, reached_from_outside
+
+
+async def say_how_to_join(
+    endpoints: Endpoints, account: Account, room: Room, secret: RoomSecret | None, *, with_qr: bool
+) -> None:
+    """Prints one line to paste on the machine with the labels, which has all that it takes."""
+    shared, remark = await _shared_endpoints(endpoints, account)
+    invite = None if secret is None else Invite(shared, room, secret).line()
+    if invite is None:
+        click.echo(f"Made room {room.room_id}. Hand this to whoever trains here, and to further workers:")
+        for line in export_lines(shared, room, secret):
+            click.echo(f"  {line}")
+    else:
+        picture = qr_for(invite, sys.stdout) if with_qr else None
+        if picture is not None:
+            click.echo(picture)
+        click.echo(f"Made room {room.room_id}. To train here, paste this on the machine with the labels:")
+        click.echo(f"\n  {paste_line(invite)}\n")
+    click.echo("Whoever has this can use this worker: hand it to nobody else.")
+    if remark:
+        click.echo(remark)
+
+
+def paste_line(invite: str) -> str:
+    """The command that trains with an invite."""
+    return f"sleap-rtc client train labels.pkg.slp --invite '{invite}'"
+
+
+async def _shared_endpoints(endpoints: Endpoints, account: Account) -> tuple[Endpoints, str]:
+    """Finds addresses that others can use, and a remark where they aren't the ones that were given."""
+    if not (is_only_local(endpoints.ws_url) or is_only_local(endpoints.http_url)):
+        return endpoints, ""
+    address = await trio.to_thread.run_sync(own_address)
+    if address is not None:
+        outside = await reached_from_outside(endpoints, account, address)
+        if outside is not None:
+            return outside, f"The server is on this machine, which others reach as {address}."
+    return endpoints, (
+        f"It works on this machine only: the server is named {endpoints.http_url} here, and doesn't answer "
+        "from outside. For other machines, start it with `sleap-rtc server --host 0.0.0.0`, and then this "
+        "worker again."
+    )
