@@ -17,6 +17,7 @@ PROGRAMS: Final = {
     "worker": "Offer this machine for training to the people in a room.",
     "client": "Make rooms, find workers, train models.",
     "join": "Keep the room of an invite for later commands.",
+    "config": "Show what is set, and where.",
     "doctor": "Find out what is wrong here, and what to do about it.",
     "demo": "Run everything on this machine with a small synthetic recording.",
 }

@@ -87,10 +87,7 @@ async def open_room(
         RefusedError: The server doesn't let the client in, or ends its stay.
     """
     if room is None:
-        raise UsageError(
-            "Which room? `sleap-rtc join INVITE` joins one for all later commands; a single command takes "
-            "--invite or SLEAP_RTC_INVITE (or --room and --token)."
-        )
+        raise UsageError(_which_room())
     async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         account = await http.sign_in()
     membership = Membership(endpoints, room, new_client_name(), "client", client_metadata())
@@ -108,6 +105,19 @@ async def open_room(
                 expiring = attrs.evolve(room, expires_at=link.expires_at)
                 nursery.start_soon(keep_room_open, endpoints, maker, expiring)
             yield link, inbox
+
+
+def _which_room() -> str:
+    """What to say where no room is given, nor one that was joined on the server that is."""
+    sentence = (
+        "Which room? `sleap-rtc join INVITE` joins one for all later commands; a single command takes "
+        "--invite or SLEAP_RTC_INVITE (or --room and --token)."
+    )
+    joined = remembered_room.load()
+    if joined is None:
+        return sentence
+    name, server = joined.room.room_id, joined.endpoints.http_url
+    return f"{sentence} Room {name}, which was joined here, is on another server than the one set: {server}."
 
 
 def _remembered(joined: RememberedRoom) -> str:

@@ -17,7 +17,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _META_KEY: Final = "sleaprtc.settings-files"
 
 
-class _SettingsError(click.ClickException):
+class SettingsError(click.ClickException):
     """A settings file that can't be used: the command was typed right, so its usage would be no help."""
 
     exit_code = EXIT_USAGE
@@ -37,7 +37,7 @@ def config_file_option(
         try:
             files, warnings = read_files(value)
         except SleapRTCError as error:
-            raise _SettingsError(printable(str(error))) from error
+            raise SettingsError(printable(str(error))) from error
         for warning in warnings:
             click.echo(f"Warning: {printable(warning)}", err=True)
         context.meta[_META_KEY] = (section, files)

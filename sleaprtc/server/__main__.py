@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,9 @@ from typing import Final
 import click
 import platformdirs
 
+from ..config.option import config_file_option
 from ..entrypoint import run
+from ..log_options import log_options, start_log
 from ..programs import Program
 from ..protocol.ice import parse_ice_server
 from ..protocol.limits import ROOM_TTL_SEC
@@ -24,7 +27,8 @@ def _number(_context: click.Context, _option: click.Parameter, value: float) -> 
     return value
 
 
-@click.command(cls=Program, context_settings={"show_default": True})
+@click.command(cls=Program, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@config_file_option("server")
 @click.option("--host", default="127.0.0.1", envvar="SLEAP_RTC_HOST", help="Address to listen on.")
 @click.option(
     "--ws-port",
@@ -88,6 +92,7 @@ def _number(_context: click.Context, _option: click.Parameter, value: float) -> 
     metavar="ADDR",
     help="Address or network of a proxy whose X-Forwarded-For is believed. Can be repeated.",
 )
+@log_options
 def main(
     host: str,
     ws_port: int,
@@ -98,13 +103,17 @@ def main(
     tls_cert: Path | None,
     tls_key: Path | None,
     trusted_proxies: tuple[str, ...],
+    log_format: str,
+    log_level: str | None,
 ) -> None:
     """Run the signaling server: it lets peers find each other and never sees their data.
 
-    Prints one line, `ready ws=… http=…`, once both ports accept. Every option can also be given as an
-    environment variable: SLEAP_RTC_HOST, SLEAP_RTC_WS_PORT, SLEAP_RTC_HTTP_PORT, SLEAP_RTC_STATE_DIR,
-    SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER, SLEAP_RTC_TLS_CERT, SLEAP_RTC_TLS_KEY, SLEAP_RTC_TRUSTED_PROXY.
+    Prints one line, `ready ws=… http=…`, once both ports accept. Every option can also be given in the
+    section [server] of a settings file, or as an environment variable: SLEAP_RTC_HOST, SLEAP_RTC_WS_PORT, SLEAP_RTC_HTTP_PORT, SLEAP_RTC_STATE_DIR,
+    SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER, SLEAP_RTC_TLS_CERT, SLEAP_RTC_TLS_KEY, SLEAP_RTC_TRUSTED_PROXY,
+    SLEAP_RTC_LOG_FORMAT, SLEAP_RTC_LOG_LEVEL.
     """
+    start_log(log_format, log_level, logging.INFO)
 
     async def serve_until_signalled() -> None:
         # Imported late, so that --help is quick.

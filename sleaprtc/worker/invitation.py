@@ -30,7 +30,7 @@ async def say_how_to_join(
             click.echo(picture)
         click.echo(f"Made room {room.room_id}. To train here, paste this on the machine with the labels:")
         click.echo(f"\n  {paste_line(invite)}\n")
-    click.echo("Whoever has this can use this worker: hand it to nobody else.")
+    click.echo("It has all that it takes, the room's secret too: whoever has it can use this worker.")
     if remark:
         click.echo(remark)
 
@@ -51,6 +51,6 @@ async def _shared_endpoints(endpoints: Endpoints, account: Account) -> tuple[End
             return outside, f"The server is on this machine, which others reach as {address}."
     return endpoints, (
         f"It works on this machine only: the server is named {endpoints.http_url} here, and doesn't answer "
-        "from outside. For other machines, start it with `sleap-rtc server --host 0.0.0.0`, and then this "
+        "from outside. For other machines, start `sleap-rtc server` with --host 0.0.0.0, and then this "
         "worker again."
     )
