@@ -287,10 +287,23 @@ class StorageError(SleapRTCError):
 
 
 class NoWorkerError(SleapRTCError):
-    """No worker fits, or none that fits accepted the job."""
+    """No worker fits, or none that fits accepted the job.
+
+    Args:
+        message: One sentence for a person.
+        busy: Who refused because other jobs run, or didn't answer: they may take the job later.
+        retry_after_sec: When to ask again, where one of them said so.
+    """
 
     code = "NO_WORKER"
     exit_status = EXIT_NO_WORKER
+
+    def __init__(
+        self, message: str, *, busy: tuple[str, ...] = (), retry_after_sec: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.busy = busy
+        self.retry_after_sec = retry_after_sec
 
 
 class JobFailedError(SleapRTCError):

@@ -12,6 +12,7 @@ import attrs
 
 from ..protocol.jobs import JobStatus
 from ..protocol.messages import PeerInfo
+from .model_report import ModelReport
 
 
 @attrs.frozen
@@ -26,6 +27,8 @@ class WorkerSummary:
     supported_models: tuple[str, ...] = ()
     hostname: str | None = None
     digest_algorithms: tuple[str, ...] = ()
+    torch_device: str | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def best_digest_algorithm(self) -> str:
@@ -56,6 +59,8 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
         supported_models=texts("supported_models"),
         hostname=text("hostname"),
         digest_algorithms=texts("digest_algorithms"),
+        torch_device=text("torch_device"),
+        problems=texts("problems"),
     )
 
 
@@ -152,6 +157,58 @@ class StatusChanged:
 
 
 @attrs.frozen
+class JobBegun:
+    """A job gets its id, before anybody is asked; a job that is begun again gets another one."""
+
+    event: ClassVar[str] = "job"
+    job_id: str
+    dataset: str
+    job_type: str
+
+
+@attrs.frozen
+class Waiting:
+    """No worker is free; ``patience_sec`` is how long to wait in all, None where that isn't limited."""
+
+    event: ClassVar[str] = "waiting"
+    reason: str
+    waited_sec: float
+    patience_sec: float | None
+
+
+@attrs.frozen
+class Retrying:
+    """A job failed in a way that need not come again; beginning ``attempt`` of ``attempts`` follows."""
+
+    event: ClassVar[str] = "retrying"
+    job_id: str
+    worker: str | None
+    message: str
+    attempt: int
+    attempts: int
+
+
+@attrs.frozen
+class Detached:
+    """The job runs on its worker, and goes on without this process."""
+
+    event: ClassVar[str] = "detached"
+    job_id: str
+    worker: str
+
+
+@attrs.frozen
+class Failed:
+    """One of several jobs ended without a result; ``job_id`` is None where it had none yet."""
+
+    event: ClassVar[str] = "failed"
+    job_id: str | None
+    code: str
+    message: str
+    exit_status: int
+
+
+@attrs.frozen
 class WorkerLost:
     """The chosen worker is gone before it began; another one is sought."""
 
@@ -186,6 +243,7 @@ class Completed:
     predictions_size_mb: float | None = None
     frame_count: int | None = None
     inference_duration_seconds: float | None = None
+    report: tuple[ModelReport, ...] = ()
 
 
 @attrs.frozen
@@ -204,6 +262,11 @@ Event: TypeAlias = (
     | Connected
     | Transferred
     | StatusChanged
+    | JobBegun
+    | Waiting
+    | Retrying
+    | Detached
+    | Failed
     | WorkerLost
     | Notice
     | Completed

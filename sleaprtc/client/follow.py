@@ -41,6 +41,7 @@ from ..transfer.stream import IncomingFile, TransferProgress
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
 from .job_files import JobFiles, JobOutcome
+from .losses import LossHistory
 
 CHECK_INTERVAL_SEC: Final = 1.0
 SILENCE_SEC: Final = 6.0
@@ -112,7 +113,9 @@ class Follower:
         self._received: list[Path] = []
         self._complete: JobComplete | None = None
         self._completed = trio.Event()
+        self._begun = trio.Event()
         self._last_seq = 0
+        self._losses = LossHistory()
         self._cancel_on_leave = True
         self._was_connected = False
         self._promises_statuses = False
@@ -139,6 +142,20 @@ class Follower:
         await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
         return await self._follow(send_inputs=True, others=others)
 
+    async def run_until_begun(self, others: Iterable[str] = ()) -> None:
+        """Assigns the job, sends the dataset, and leaves the job to its worker once the work has begun.
+
+        Leaving before that cancels the job on the worker.
+
+        Args:
+            others: As :meth:`run` has them.
+
+        Raises:
+            The same as :meth:`run`.
+        """
+        await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
+        await self._follow(send_inputs=True, others=others, until_begun=True)
+
     async def run_attached(self, *, after_seq: int, send_inputs: bool) -> JobOutcome:
         """Follows a job that another process began. Leaving early leaves the job alone.
 
@@ -153,7 +170,9 @@ class Follower:
         self._cancel_on_leave = False
         return await self._follow(send_inputs=send_inputs, others=())
 
-    async def _follow(self, *, send_inputs: bool, others: Iterable[str]) -> JobOutcome:
+    async def _follow(
+        self, *, send_inputs: bool, others: Iterable[str], until_begun: bool = False
+    ) -> JobOutcome:
         try:
             for other in others:
                 await self._inbox.send(other, JobCancel(self._job_id, "assigned_elsewhere"))
@@ -164,18 +183,25 @@ class Follower:
                         nursery.start_soon(self._send_inputs)
                     nursery.start_soon(self._watch_worker)
                     nursery.start_soon(self._read_messages)
-                    await self._receive_results()
-                    with trio.move_on_after(LAST_WORD_SEC if self._link.is_connected else 0):
-                        await self._completed.wait()
-                    self._is_over = True
-                    with trio.move_on_after(LINGER_SEC):
-                        await self._transfers.wait_disconnected()
+                    if until_begun:
+                        await self._begun.wait()
+                        self._is_over = True
+                    else:
+                        await self._receive_to_the_end()
                     nursery.cancel_scope.cancel()
         finally:
             if self._cancel_on_leave and not self._is_over and self._complete is None:
                 with trio.move_on_after(CANCEL_WAIT_SEC, shield=True):
                     await self._cancel_job()
-        return JobOutcome(tuple(self._received), self._complete)
+        return JobOutcome(tuple(self._received), self._complete, self._losses.models)
+
+    async def _receive_to_the_end(self) -> None:
+        await self._receive_results()
+        with trio.move_on_after(LAST_WORD_SEC if self._link.is_connected else 0):
+            await self._completed.wait()
+        self._is_over = True
+        with trio.move_on_after(LINGER_SEC):
+            await self._transfers.wait_disconnected()
 
     async def _cancel_job(self) -> None:
         """Tells the worker and waits for its word that nothing is left there."""
@@ -306,6 +332,7 @@ class Follower:
         elif isinstance(message, JobComplete):
             self._complete = message
             self._completed.set()
+            self._begun.set()
             if not message.ready_for_download:
                 raise JobFailedError("The worker completed the job but has no result to fetch.")
         elif isinstance(message, JobFailed):
@@ -327,7 +354,11 @@ class Follower:
                 return  # told again to a process that attached
             self._last_seq = status.seq
         self.has_started |= status.status in ("running", "sending")
-        self._emit(StatusChanged.of(self._worker_id, status))
+        if _is_at_work(status):
+            self._begun.set()
+        event = StatusChanged.of(self._worker_id, status)
+        self._losses.see(event)
+        self._emit(event)
 
     async def _watch_worker(self) -> None:
         """Raises once the worker is silent and no longer in the room, or silent after its last word."""
@@ -374,3 +405,10 @@ class Follower:
                 self._promises_statuses = "status_interval_sec" in (peer.metadata.properties or {})
                 return False
         return True
+
+
+def _is_at_work(status: JobStatus) -> bool:
+    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
+    details = status.details
+    under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
+    return status.status == "sending" or (status.status == "running" and bool(under_way))

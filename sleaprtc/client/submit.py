@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
@@ -19,6 +20,7 @@ from ..errors import (
     WorkerLostError,
 )
 from ..jobs.attaching import attach_digest
+from ..jobs.capacity import BUSY, MAINTENANCE
 from ..jobs.negotiation import Negotiation, SelectionRule
 from ..protocol.jobs import (
     JobRequest,
@@ -33,6 +35,7 @@ from .events import (
     Answered,
     AnswerSummary,
     Completed,
+    Detached,
     Emit,
     Event,
     WorkerLost,
@@ -42,10 +45,13 @@ from .events import (
 )
 from .follow import Follower
 from .inbox import Inbox
-from .job_files import JobFiles, JobOutcome, OutgoingFile
+from .job_files import JobFiles, OutgoingFile
 from .logbook import Logbook
 from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from .records import JobRecord, connection_fields
+from .worker_notices import DeviceWatch, announce_problems, problem_sentences
+
+T = TypeVar("T")
 
 ATTACH_KEY_BYTES: Final = 16
 """128 bits: nobody guesses a job's key."""
@@ -112,6 +118,10 @@ class Submission:
         order: What to do.
         connection: How to connect.
         emit: Takes what happens.
+
+    Attributes:
+        job_id: The client's name for the job.
+        avoided: Workers that aren't asked where there are others that fit.
     """
 
     def __init__(
@@ -129,6 +139,7 @@ class Submission:
         self._connection = connection
         self._emit = emit
         self.job_id = str(uuid.uuid4())
+        self.avoided: frozenset[str] = frozenset()
         self._logbook: Logbook | None = None
         self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
 
@@ -142,19 +153,47 @@ class Submission:
             StorageError: The result can't be written.
         """
         destination = self._order.destination
+        async with self._incoming_dir() as incoming_dir:
+            worker_id, outcome = await self._do_somewhere(incoming_dir, Follower.run)
+            completed = await destination.lay_down(self.job_id, worker_id, outcome, self._note)
+        self._note(completed)
+        return completed
+
+    async def begin(self) -> Detached:
+        """Finds a worker, and leaves the job to it once the work has begun there.
+
+        Raises:
+            NoWorkerError: None fits, or none that fits accepted.
+            JobFailedError: The job failed, or its worker was lost, before that.
+            TransferError: A file didn't get across.
+        """
+        async with self._incoming_dir() as incoming_dir:
+            worker_id, _ = await self._do_somewhere(incoming_dir, Follower.run_until_begun)
+        if self._logbook is not None:
+            self._logbook.detach()
+        detached = Detached(self.job_id, worker_id)
+        self._emit(detached)
+        return detached
+
+    @property
+    def worker_id(self) -> str | None:
+        """Whose job it is, or was last."""
+        return None if self._logbook is None else self._logbook.record.worker
+
+    @asynccontextmanager
+    async def _incoming_dir(self) -> AsyncIterator[Path]:
+        """Makes the folder for what arrives, and notes how the job ended without a result."""
+        destination = self._order.destination
         incoming_dir = make_incoming_dir(destination.folder, self.job_id)
         warn_of_little_space(destination.folder, self._emit)
         try:
-            worker_id, outcome = await self._do_somewhere(incoming_dir)
-            completed = await destination.lay_down(self.job_id, worker_id, outcome, self._note)
+            yield incoming_dir
         except BaseException as error:
             if self._logbook is not None:
                 self._logbook.fail(error)
             raise
         finally:
             discard_incoming(incoming_dir)
-        self._note(completed)
-        return completed
 
     def _note(self, event: Event) -> None:
         if self._logbook is not None:
@@ -186,7 +225,9 @@ class Submission:
             )
         )
 
-    async def _do_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
+    async def _do_somewhere(
+        self, incoming_dir: Path, follow: Callable[[Follower, Iterable[str]], Awaitable[T]]
+    ) -> tuple[str, T]:
         lost: dict[str, str] = {}
         for _ in range(DISCOVERY_ROUNDS):
             workers = {worker.worker: worker for worker in await self._discover(lost)}
@@ -195,10 +236,11 @@ class Submission:
             others = negotiation.ranked(self._order.rule)[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
-                follower = self._follower(chosen, incoming_dir, digest_algorithm)
+                follower = self._follower(workers[chosen], incoming_dir)
                 self._open_logbook(chosen, digest_algorithm)
+                announce_problems(workers[chosen], self._note)
                 try:
-                    return chosen, await follower.run(others)
+                    return chosen, await follow(follower, others)
                 except JobFailedError as error:
                     if follower.has_started and isinstance(error, WorkerLostError):
                         way_back = f"When it is back: sleap-rtc client attach {self.job_id[:8]}"
@@ -211,15 +253,15 @@ class Submission:
                 chosen, others = await self._next_that_accepts(negotiation), []
         raise NoWorkerError(f"No worker began the job. {' '.join(lost.values())}")
 
-    def _follower(self, worker_id: str, incoming_dir: Path, digest_algorithm: str) -> Follower:
+    def _follower(self, worker: WorkerSummary, incoming_dir: Path) -> Follower:
         return Follower(
             link=self._link,
             inbox=self._inbox,
-            worker_id=worker_id,
+            worker_id=worker.worker,
             job_id=self.job_id,
-            files=JobFiles(self._order.inputs, incoming_dir, digest_algorithm),
+            files=JobFiles(self._order.inputs, incoming_dir, worker.best_digest_algorithm),
             connection=self._connection,
-            emit=self._note,
+            emit=DeviceWatch(worker, self._note),
         )
 
     # --- who --------------------------------------------------------------------------------
@@ -230,6 +272,7 @@ class Submission:
         workers = [summarize(peer) for peer in peers if peer.peer_id not in lost]
         if self._order.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._order.worker]
+        workers = [worker for worker in workers if worker.worker not in self.avoided] or workers
         self._emit(WorkersFound(tuple(workers)))
         if not workers:
             raise NoWorkerError(" ".join([*lost.values(), await self._why_none(lost)]))
@@ -281,7 +324,7 @@ class Submission:
         answers = tuple(_summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
         self._emit(Answered(self.job_id, answers, ranked[0] if ranked else None))
         if not ranked:
-            raise NoWorkerError(f"No worker accepted the job: {'; '.join(map(_in_words, answers))}.")
+            raise _nobody_accepted(negotiation, answers)
         return ranked[0]
 
     async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
@@ -292,6 +335,17 @@ class Submission:
                 return worker_id
             negotiation.withdraw(worker_id)
         return None
+
+
+def _nobody_accepted(negotiation: Negotiation, answers: Iterable[AnswerSummary]) -> NoWorkerError:
+    refused = negotiation.refused
+    busy = [worker for worker, answer in refused.items() if answer.reason in (BUSY, MAINTENANCE)]
+    delays_sec = [a.retry_after_sec for a in refused.values() if a.retry_after_sec is not None]
+    return NoWorkerError(
+        f"No worker accepted the job: {'; '.join(map(_in_words, answers))}.",
+        busy=(*busy, *negotiation.silent),
+        retry_after_sec=min(delays_sec, default=None),
+    )
 
 
 def _is_worth_another(error: JobFailedError) -> bool:
@@ -316,7 +370,8 @@ def _summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSum
 def _in_short(worker: WorkerSummary) -> str:
     memory_mb = worker.gpu_memory_mb
     parts = [worker.gpu_model, None if memory_mb is None else f"{memory_mb:.0f} MiB", worker.status]
-    return f"{worker.worker} ({', '.join(part for part in parts if part)})"
+    problems = "".join(f": {sentence.rstrip('.')}" for sentence in problem_sentences(worker)[:1])
+    return f"{worker.worker} ({', '.join(part for part in parts if part)}{problems})"
 
 
 def _in_words(answer: AnswerSummary) -> str:

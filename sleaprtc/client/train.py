@@ -13,11 +13,12 @@ from ..jobs.negotiation import SelectionRule
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..protocol.messages import JSONObject
 from .dataset import Dataset, model_type_of_configs, read_config, read_dataset
-from .events import Completed, Emit, Notice
+from .events import Completed, Emit
 from .filters import worker_filters
 from .outcome import ModelFolders
-from .room import installed_sleap_version, open_room
-from .submit import JobOrder, Submission
+from .persistence import ONE_ATTEMPT, Persistence, open_endeavour
+from .room import installed_sleap_version
+from .submit import JobOrder
 
 
 def _read_inputs(
@@ -30,11 +31,10 @@ def _read_inputs(
     return dataset, {**settings, **({"model_type": model_type} if model_type else {})}
 
 
-async def train_on_a_worker(
+async def training_order(
     dataset: Path,
     *,
     out_dir: Path,
-    options: PeerOptions,
     configs: Sequence[Path] = (),
     settings: Mapping[str, Any] | None = None,
     filters: JSONObject | None = None,
@@ -42,16 +42,12 @@ async def train_on_a_worker(
     worker: str | None = None,
     rule: SelectionRule = SelectionRule.FASTEST,
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC,
-    emit: Emit = lambda _: None,
-) -> Completed:
-    """Finds a worker in the room, has it train, and lays the models into ``out_dir``.
-
-    Cancelling this call cancels the job on the worker.
+) -> JobOrder:
+    """Reads what is to be trained, and says how.
 
     Args:
         dataset: Labels with their images, or a training job package.
-        out_dir: Made where needed; models that are there already are kept.
-        options: Server, room and connection.
+        out_dir: Where the models go: made where needed; models that are there already are kept.
         configs: Model configurations, in training order.
         settings: ``model_type epochs batch_size learning_rate``, those that aren't to be derived.
         filters: Which workers fit, as in a discovery; all of them by default.
@@ -59,18 +55,12 @@ async def train_on_a_worker(
         worker: The only worker to ask.
         rule: Which of the workers that accept gets the job.
         response_timeout_sec: How long to wait for answers.
-        emit: Takes what happens, see :mod:`sleaprtc.client.events`.
 
     Raises:
-        UsageError: A file or an option can't be as it is.
-        NoWorkerError: No worker fits or accepts.
-        JobFailedError: The job failed on the worker, or the worker was lost.
-        TransferError: A file didn't get across.
-        NetworkError: The server can't be reached.
-        RefusedError: The server doesn't let the client in.
+        UsageError: A file can't be read as what it should be.
     """
     described, chosen_settings = await trio.to_thread.run_sync(_read_inputs, dataset, configs, settings or {})
-    order = JobOrder(
+    return JobOrder(
         dataset=described,
         settings=chosen_settings,
         destination=ModelFolders(out_dir),
@@ -83,11 +73,34 @@ async def train_on_a_worker(
         sleap_version=installed_sleap_version(),
     )
 
-    def notice(sentence: str) -> None:
-        emit(Notice(sentence))
 
-    async with open_room(
-        options.endpoints, options.room, on_change=notice, to_remember=options.to_remember
-    ) as (link, inbox):
-        submission = Submission(link=link, inbox=inbox, order=order, connection=options.connection, emit=emit)
-        return await submission.run()
+async def train_on_a_worker(
+    dataset: Path,
+    *,
+    options: PeerOptions,
+    persistence: Persistence = ONE_ATTEMPT,
+    emit: Emit = lambda _: None,
+    **how: Any,
+) -> Completed:
+    """Finds a worker in the room, has it train, and lays the models down.
+
+    Cancelling this call cancels the job on the worker.
+
+    Args:
+        dataset: Labels with their images, or a training job package.
+        options: Server, room and connection.
+        persistence: Whether to wait for a worker, and to begin again after a failure.
+        emit: Takes what happens, see :mod:`sleaprtc.client.events`.
+        how: All else, as :func:`training_order` has it.
+
+    Raises:
+        UsageError: A file or an option can't be as it is.
+        NoWorkerError: No worker fits or accepts.
+        JobFailedError: The job failed on the worker, or the worker was lost.
+        TransferError: A file didn't get across.
+        NetworkError: The server can't be reached.
+        RefusedError: The server doesn't let the client in.
+    """
+    order = await training_order(dataset, **how)
+    async with open_endeavour(order, options, persistence, emit) as endeavour:
+        return await endeavour.run()

@@ -9,7 +9,7 @@ from typing import Final
 
 from ...protocol.jobs import JobStatus
 from ...terminal import printable
-from ..events import StatusChanged
+from ..events import Detached, Failed, Retrying, StatusChanged, Waiting
 from ..job_state import JobState
 from .words import duration_text, loss_text, status_sentence
 
@@ -119,6 +119,33 @@ def _next_command(state: JobState) -> str | None:
     if state.state in ("receiving", "running", "lost"):
         return "attach"
     return "logs" if state.state == "failed" and state.answered else None
+
+
+def course_line(event: Waiting | Retrying | Failed) -> str:
+    """What stands in a job's way, and what is done about it."""
+    reason = printable(event.reason if isinstance(event, Waiting) else event.message)
+    if isinstance(event, Failed):
+        return f"Failed: {reason}"
+    if isinstance(event, Retrying):
+        return f"{reason} Beginning again, attempt {event.attempt} of {event.attempts}."
+    limit = "" if event.patience_sec is None else f" of {duration_text(event.patience_sec / 60)}"
+    waited = f" ({duration_text(event.waited_sec / 60)}{limit} so far)" if event.waited_sec >= 1 else ""
+    return f"{reason} Waiting for a worker{waited}; Ctrl-C ends that."
+
+
+def detached_lines(event: Detached) -> Iterator[str]:
+    """How to go on with a job that was left to its worker, in commands to paste."""
+    job = event.job_id[:8]
+    yield f"Job {job} runs on {printable(event.worker)} and goes on without this terminal. What can be done:"
+    for command, meaning in (
+        ("status", "how it stands"),
+        ("logs -f", "what it says"),
+        ("attach", "follow it, and get its result at the end"),
+        ("fetch", "get its result when it is finished"),
+        ("stop", "end it early, and keep what it has"),
+        ("cancel", "end it, and throw away what it has"),
+    ):
+        yield f"  {f'sleap-rtc client {command} {job}':<36}# {meaning}"
 
 
 def log_status_line(worker: str, status: JobStatus, now: float) -> str:

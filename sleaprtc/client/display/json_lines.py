@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ...json_output import print_json
-from ..events import Event, as_json_object
+from ..events import Emit, Event, JobBegun, as_json_object
 
 
 class JSONDisplay:
-    """One JSON object a line on standard output."""
+    """One JSON object a line on standard output, each with the id of its job where there is one.
+
+    Args:
+        names_jobs: Whether an object says that a job has got its id, which tells several of them apart.
+    """
+
+    def __init__(self, *, names_jobs: bool = False) -> None:
+        self._names_jobs = names_jobs
+        self._job_id: str | None = None
 
     def show(self, event: Event) -> None:
         """Prints an event."""
-        print_json(as_json_object(event))
+        if isinstance(event, JobBegun):
+            self._job_id = event.job_id
+            if not self._names_jobs:
+                return
+        print_json({"job_id": self._job_id, **as_json_object(event)})
+
+
+class SeveralJSON:
+    """The same for several jobs at a time."""
+
+    def for_job(self, _dataset: Path) -> Emit:
+        """A place for one of them."""
+        return JSONDisplay(names_jobs=True).show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -13,15 +14,21 @@ from ..events import (
     Answered,
     Completed,
     Connected,
+    Detached,
     Event,
+    Failed,
     Notice,
+    Retrying,
     StatusChanged,
     Transferred,
+    Waiting,
     WorkerLost,
     WorkersFound,
 )
+from .job_lines import course_line, detached_lines
+from .report_table import show_report
 from .tables import answers_table
-from .words import completion_lines, connected_line, status_sentence
+from .words import completion_lines, connected_line, status_sentence, workers_lines
 
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
 
@@ -64,19 +71,25 @@ class PlainDisplay:
 
 def show_common(console: Console, event: Event) -> None:
     """Prints the events that look alike with and without a terminal."""
-    if isinstance(event, WorkersFound):
-        count = len(event.workers)
-        names = ", ".join(printable(worker.worker) for worker in event.workers)
-        if count:
-            console.print(f"{count} worker{'s fit' if count > 1 else ' fits'}: {names}.", soft_wrap=True)
-    elif isinstance(event, Answered):
+    if isinstance(event, Answered):
         console.print(answers_table(event))
-    elif isinstance(event, Connected):
-        console.print(connected_line(event), soft_wrap=True)
-    elif isinstance(event, WorkerLost):
-        console.print(f"{printable(event.message)} Trying another worker.", soft_wrap=True)
-    elif isinstance(event, Notice):
-        console.print(printable(event.message), soft_wrap=True)
-    elif isinstance(event, Completed):
-        for line in completion_lines(event):
-            console.print(line, soft_wrap=True)
+    for line in _lines(event):
+        console.print(line, soft_wrap=True)
+    if isinstance(event, Completed):
+        show_report(console, event.report)
+
+
+def _lines(event: Event) -> Iterable[str]:
+    if isinstance(event, WorkersFound):
+        return workers_lines(event)
+    if isinstance(event, Connected):
+        return [connected_line(event)]
+    if isinstance(event, WorkerLost):
+        return [f"{printable(event.message)} Trying another worker."]
+    if isinstance(event, Notice):
+        return [printable(event.message)]
+    if isinstance(event, Completed):
+        return completion_lines(event)
+    if isinstance(event, Waiting | Retrying | Failed):
+        return [course_line(event)]
+    return detached_lines(event) if isinstance(event, Detached) else ()

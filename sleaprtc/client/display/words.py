@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...terminal import printable
-from ..events import AnswerSummary, Completed, Connected, StatusChanged
+from ..events import AnswerSummary, Completed, Connected, StatusChanged, WorkersFound
 
 
 def memory_text(memory_mb: float | None) -> str:
@@ -44,6 +44,13 @@ def status_sentence(event: StatusChanged) -> str:
         f"{model}epoch {event.current_epoch}/{event.total_epochs or '?'}, "
         f"loss {loss_text(event.current_loss)}{val}{left}"
     )
+
+
+def workers_lines(event: WorkersFound) -> list[str]:
+    """Who was found; nothing where that is nobody, since the error says more."""
+    count = len(event.workers)
+    names = ", ".join(printable(worker.worker) for worker in event.workers)
+    return [f"{count} worker{'s fit' if count > 1 else ' fits'}: {names}."] if count else []
 
 
 def connected_line(event: Connected) -> str:

@@ -1,0 +1,116 @@
+"""Several jobs at a time, each line with the name of its dataset; and what came of them, in a table."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOBase
+from pathlib import Path
+from typing import Final, TextIO
+
+from rich.table import Table
+
+from ...terminal import printable
+from ..events import (
+    Answered,
+    Completed,
+    Connected,
+    Detached,
+    Emit,
+    Event,
+    Notice,
+    StatusChanged,
+    Transferred,
+    WorkersFound,
+)
+from ..several import Display, Outcome
+from .json_lines import SeveralJSON
+from .plain import PlainDisplay
+from .words import duration_text, loss_text
+
+STATUS_INTERVAL_SEC: Final = 10.0
+"""How often the epochs of one of several jobs are told, so that the others aren't drowned."""
+
+
+class _NamedLines(TextIOBase):
+    """Writes lines to a stream, each behind a name."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        super().__init__()
+        self._stream = stream
+        self._name = name
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Writes the lines that are whole by now."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._stream.write(f"{self._name}: {line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands on what was written."""
+        self._stream.flush()
+
+
+class SeveralLines:
+    """Lines, of which those that come often are left out here and there."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def for_job(self, dataset: Path) -> Emit:
+        """A place for one of them."""
+        named = _NamedLines(self._stream, printable(dataset.name))
+        display = PlainDisplay(named)  # type: ignore[arg-type]  # of a text stream, rich writes alone
+        told_at = float("-inf")
+
+        def show(event: Event) -> None:
+            nonlocal told_at
+            if isinstance(event, StatusChanged) and event.current_epoch is not None:
+                if time.monotonic() - told_at < STATUS_INTERVAL_SEC:
+                    return
+                told_at = time.monotonic()
+            for shown in _in_short(event):
+                display.show(shown)
+
+        return show
+
+
+def _in_short(event: Event) -> Iterator[Event]:
+    """Leaves out what is said of the room anew for each job."""
+    if isinstance(event, Answered):
+        if event.chosen is not None:
+            yield Notice(f"{event.chosen} takes it.")
+    elif isinstance(event, Transferred):
+        if event.received_bytes >= event.size_bytes:
+            yield event
+    elif not isinstance(event, WorkersFound | Connected):
+        yield event
+
+
+@contextmanager
+def open_several_display(*, as_json: bool) -> Iterator[Display]:
+    """Chooses the display of several jobs."""
+    yield SeveralJSON() if as_json else SeveralLines(sys.stdout)
+
+
+def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
+    """Lays out what came of several jobs."""
+    table = Table("dataset", "job", "worker", "outcome", "loss", "took", "result")
+    for outcome in outcomes:
+        result, loss, took, where = outcome.result, "", "", ""
+        if isinstance(result, Completed):
+            word = "trained"
+            loss = "" if result.final_loss is None else loss_text(result.final_loss)
+            took = duration_text(result.training_duration_minutes)
+            where = ", ".join(result.model_dirs)
+        elif isinstance(result, Detached):
+            word = "runs"
+        else:
+            word, where = "failed", str(outcome.error)
+        job, worker = (outcome.job_id or "")[:8], outcome.worker or ""
+        table.add_row(*map(printable, (outcome.dataset.name, job, worker, word, loss, took, where)))
+    return table
