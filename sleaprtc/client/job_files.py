@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from ..protocol.jobs import JobComplete
+from .losses import ModelLosses
 
 
 @attrs.frozen
@@ -34,7 +35,8 @@ class JobFiles:
 
 @attrs.frozen
 class JobOutcome:
-    """What came back: the files, and the worker's last word, if it came."""
+    """What came back: the files, the worker's last word, if it came, and the losses that it told of."""
 
     files: tuple[Path, ...]
     complete: JobComplete | None
+    losses: tuple[ModelLosses, ...] = ()

@@ -9,7 +9,8 @@ import attrs
 
 from .events import StatusChanged
 
-MAX_EPOCHS: Final = 200_000
+MAX_EPOCH: Final = 10**9
+MAX_EPOCHS: Final = 100_000
 MAX_MODELS: Final = 16
 """Bounds to what a worker can have its client remember; a job has one or two models."""
 
@@ -73,7 +74,7 @@ class LossHistory:
 
     def see(self, status: StatusChanged) -> bool:
         """Takes in a status, and says whether it tells of an epoch that wasn't known."""
-        if status.current_epoch is None or status.current_epoch < 1:
+        if status.current_epoch is None or not 0 < status.current_epoch <= MAX_EPOCH:
             return False
         epoch = EpochLosses(status.current_epoch, _number(status.current_loss), _number(status.val_loss))
         if epoch.chosen_loss is None:

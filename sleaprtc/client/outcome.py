@@ -16,9 +16,9 @@ from ..errors import StorageError, UsageError
 from ..protocol.limits import MIB
 from ..transfer.archive import unpack
 from ..transfer.checkpoints import unsafe_imports
-
 from .events import Completed, Emit, Notice
 from .job_files import JobOutcome
+from .reports import complete_reports
 
 LITTLE_SPACE_MB: Final = 200.0
 LEFTOVER_SEC: Final = 7 * 86_400.0
@@ -112,7 +112,7 @@ def discard_incoming(incoming_dir: Path) -> None:
 
 async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path, emit: Emit) -> Completed:
     try:
-        model_dirs = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
+        model_dirs, heads = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
     except StorageError as error:
         kept = ", ".join(str(path) for path in outcome.files)
         raise StorageError(f"{error} What came from the worker is kept as {kept}.") from error
@@ -130,6 +130,7 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
         training_duration_minutes=result.training_duration_minutes if result else None,
         model_size_mb=result.model_size_mb if result else None,
         device=result.device if result else None,
+        report=await trio.to_thread.run_sync(complete_reports, model_dirs, heads, outcome.losses),
     )
 
 
@@ -161,8 +162,9 @@ def free_path(wanted: Path, suffix: str = "") -> Path:
     return path
 
 
-def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> list[Path]:
-    laid_down = []
+def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path], list[str]]:
+    """Returns where what came now is, and what the worker called it."""
+    laid_down, names = [], []
     for file in files:
         entries = [file]
         if file.suffix.lower() == ".zip":  # a PyTorch checkpoint is a zip file too, and stays one
@@ -174,4 +176,5 @@ def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> list[Path]:
             except OSError as error:
                 raise StorageError(f"{target} can't be written: {error.strerror}.") from error
             laid_down.append(target)
-    return laid_down
+            names.append(entry.name)
+    return laid_down, names

@@ -1,0 +1,59 @@
+"""The table of what was measured of the models that came home, and where its pictures are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from ...terminal import printable
+from ..model_report import ModelReport
+from .words import loss_text
+
+SPLIT_NAMES: Final = {"val": "validation", "train": "training"}
+
+
+def show_report(console: Console, reports: Sequence[ModelReport]) -> None:
+    """Prints the table and the paths, where there is something to say."""
+    measured = [report for report in reports if report.best_epoch is not None or report.split is not None]
+    if measured:
+        console.print(report_table(measured))
+    for report in reports:
+        for path in report.pictures:
+            console.print(f"Picture: {path}", soft_wrap=True)
+        for problem in report.problems:
+            console.print(f"{printable(report.model)}: {printable(problem)}", soft_wrap=True)
+
+
+def report_table(reports: Sequence[ModelReport]) -> Table:
+    """Lays out a line a model, without the columns that nobody has numbers for."""
+    columns = {
+        "model": [printable(report.model) for report in reports],
+        "best epoch": [_of(report.best_epoch, report.epochs) for report in reports],
+        "val loss": [_number(report.best_val_loss, ".3g") for report in reports],
+        "measured on": [SPLIT_NAMES.get(report.split or "", "") for report in reports],
+        "error median": [_number(report.error_px_median, ".1f", " px") for report in reports],
+        "95 %": [_number(report.error_px_p95, ".1f", " px") for report in reports],
+        "OKS mAP": [_number(report.oks_map, ".2f") for report in reports],
+        "PCK": [_number(report.pck_mean, ".2f") for report in reports],
+        "precision": [_number(report.precision, ".2f") for report in reports],
+        "recall": [_number(report.recall, ".2f") for report in reports],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    table = Table(*shown)
+    for cells in zip(*shown.values(), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+def _of(best_epoch: int | None, epochs: int | None) -> str:
+    return "" if best_epoch is None else f"{best_epoch} of {epochs}"
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    if value is None:
+        return ""
+    # a stranger's number may be as long as it likes
+    return f"{value:{form}}{unit}" if abs(value) < 1e6 else loss_text(value)

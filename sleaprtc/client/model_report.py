@@ -1,0 +1,46 @@
+"""What is known of a finished model."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class ModelReport:
+    """What is known of a finished model; None for what isn't.
+
+    Attributes:
+        model: Its head, or what its folder is called.
+        model_dir: Where it is.
+        epochs: How many it was trained for.
+        best_epoch: The one whose weights were kept.
+        best_val_loss: The validation loss of that epoch.
+        split: What the numbers below were measured on: ``val``, or ``train`` where nothing was held out.
+        error_px_mean: Distance between labels and predictions, in pixels.
+        error_px_median: Half of the points are nearer.
+        error_px_p95: 95 % of the points are nearer.
+        oks_map: Mean average precision by object keypoint similarity, 0.0 to 1.0.
+        pck_mean: Mean share of points that are nearer than 1 to 10 pixels, 0.0 to 1.0.
+        precision: Of what was found, the share that is there; of animals or, without those, of points.
+        recall: Of what is there, the share that was found.
+        pictures: Files to look at.
+        files: Tables and TensorBoard's events.
+        problems: What is missing, and why.
+    """
+
+    model: str
+    model_dir: str
+    epochs: int | None = None
+    best_epoch: int | None = None
+    best_val_loss: float | None = None
+    split: str | None = None
+    error_px_mean: float | None = None
+    error_px_median: float | None = None
+    error_px_p95: float | None = None
+    oks_map: float | None = None
+    pck_mean: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    pictures: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
