@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from ._version import __version__
+from .programs import ProgramGroup
 
 PROGRAMS: Final = {
     "server": "Run a signaling server: rooms, discovery, routing.",
@@ -18,13 +19,14 @@ PROGRAMS: Final = {
     "client": "Make rooms, find workers, train models.",
     "join": "Keep the room of an invite for later commands.",
     "config": "Show what is set, and where.",
+    "completion": "Print what a shell needs to complete our commands.",
     "doctor": "Find out what is wrong here, and what to do about it.",
     "demo": "Run everything on this machine with a small synthetic recording.",
 }
 """Subcommand to its line in the help; each is ``main`` in ``sleaprtc.NAME.__main__``."""
 
 
-class _Programs(click.Group):
+class _Programs(ProgramGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(PROGRAMS)
 

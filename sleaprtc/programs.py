@@ -1,7 +1,9 @@
-"""Commands that end an interrupt with one word and exit status 130, at whatever moment it comes."""
+"""Commands that end an interrupt with one word and exit status 130, and that print whatever a terminal shows."""
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -10,6 +12,11 @@ from .errors import EXIT_INTERRUPTED
 
 
 class _Interruptible(click.Command):
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the program of which this is the outermost command."""
+        _replace_what_cannot_be_shown()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; click itself would say "Aborted!" and return 1."""
         try:
@@ -25,3 +32,13 @@ class Program(_Interruptible):
 
 class ProgramGroup(_Interruptible, click.Group):
     """A program with subcommands."""
+
+
+def _replace_what_cannot_be_shown() -> None:
+    """Lets a character that the locale hasn't, or a file name that isn't text, be a question mark.
+
+    Otherwise it would end the program.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
@@ -22,12 +22,12 @@ from ..config_options import (
 )
 from ..entrypoint import run
 from ..errors import UsageError
+from ..log_options import log_options, start_log
 from ..programs import Program
 from ..protocol.limits import MIB
-from ..terminal import log_to_standard_error
-from .keeping import default_work_dir
-from .program import WorkerOptions, work
-from .trainers.limits import SECONDS_AN_HOUR, TrainingLimits
+
+if TYPE_CHECKING:
+    from .program import WorkerOptions
 
 MAX_THREADS_BY_DEFAULT: Final = 8
 SECONDS_A_DAY: Final = 86_400.0
@@ -141,17 +141,19 @@ def _checked_name(name: str) -> str:
     help="Main memory for the processes of one training; 0 for no limit.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
+@log_options
 def main(**given: Any) -> None:
     """Take training jobs from the people in a room.
 
     Without --invite, that is the room that was joined here with `sleap-rtc join`. Without such a room, a new
     one is made, and what to paste on the machine with the labels is printed.
     """
-    log_to_standard_error(logging.DEBUG if given.pop("verbose") else logging.INFO)
-    for noisy in ("aioice", "aiortc", "httpx", "httpcore", "trio-websocket"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_format, log_level = given.pop("log_format"), given.pop("log_level")
+    start_log(log_format, log_level, logging.INFO, verbose=given.pop("verbose"))
 
     async def command() -> int:
+        from .program import work  # so that --help and completion are quick
+
         return await work(_options(given))
 
     run(command)
@@ -183,6 +185,10 @@ def _peer(given: Mapping[str, Any]) -> PeerOptions:
 
 
 def _options(given: Mapping[str, Any]) -> WorkerOptions:
+    from .keeping import default_work_dir
+    from .program import WorkerOptions
+    from .trainers.limits import SECONDS_AN_HOUR, TrainingLimits
+
     max_jobs = given["max_jobs"]
     name = _checked_name(given["name"] or socket.gethostname())
     return WorkerOptions(

@@ -10,9 +10,7 @@ import attrs
 import click
 
 from ...json_output import print_json
-from .common import HELP, json_option, run_command
-
-job_argument = click.argument("job", metavar="JOB")
+from .common import HELP, job_argument, json_option, run_command
 
 
 @click.command(context_settings=HELP)

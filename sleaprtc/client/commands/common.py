@@ -13,6 +13,8 @@ from ...json_output import print_json
 from ..filters import worker_filters
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
+SHOWN_ID_LENGTH: Final = 8
+"""What tables show of a job's id, which is enough to name it."""
 
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,6 +40,22 @@ json_option = click.option(
     is_flag=True,
     help="JSON lines on standard output, all else on standard error.",
 )
+
+
+def complete_job(_context: click.Context, _argument: click.Parameter, incomplete: str) -> list[Any]:
+    """Lists the jobs that a shell can complete to, by what is shown of their ids."""
+    from click.shell_completion import CompletionItem
+
+    from ..records import load_all
+
+    return [
+        CompletionItem(record.job_id[:SHOWN_ID_LENGTH], help=f"{record.state}, {record.worker}")
+        for record in load_all()
+        if record.job_id.startswith(incomplete[:SHOWN_ID_LENGTH])
+    ]
+
+
+job_argument = click.argument("job", metavar="JOB", shell_complete=complete_job)
 
 
 def to_standard_error(sentence: str) -> None:

@@ -12,11 +12,11 @@ import click
 
 from ...config_options import connection_of, connection_options
 from ...json_output import print_json
-from .common import HELP, json_option, run_command
+from .common import HELP, complete_job, job_argument, json_option, run_command
 
 
 @click.command(context_settings=HELP)
-@click.argument("job", metavar="JOB")
+@job_argument
 @connection_options
 @json_option
 def attach(job: str, as_json: bool, **given: Any) -> None:
@@ -40,7 +40,7 @@ def attach(job: str, as_json: bool, **given: Any) -> None:
 
 
 @click.command(context_settings=HELP)
-@click.argument("job", metavar="JOB")
+@job_argument
 @click.option(
     "--out",
     "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were begun
@@ -78,7 +78,7 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
 
 
 @click.command(context_settings=HELP)
-@click.argument("wanted", metavar="[JOB]...", nargs=-1)
+@click.argument("wanted", metavar="[JOB]...", nargs=-1, shell_complete=complete_job)
 @click.option(
     "--forget",
     is_flag=True,

@@ -1,0 +1,1 @@
+"""``sleap-rtc completion``: what shells need to complete our commands."""
