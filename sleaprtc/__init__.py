@@ -31,30 +31,34 @@ def _peer_options(
     ice_loopback: bool | None,
     invite: str | None,
 ) -> PeerOptions:
-    """Fills what isn't given from the environment, as the command does.
+    """Fills what isn't given from the environment, as the command does, and from the room that was joined."""
+    import attrs
 
-    A room or an invite that is given is the room that is meant: the environment names none besides it.
-    """
-    from .config_options import DEFAULT_HTTP_URL, DEFAULT_WS_URL, peer_options
+    from .config_options import DEFAULT_HTTP_URL, DEFAULT_WS_URL, AccessSources, peer_options
+    from .room_sources import RoomSource, weaker_sources
 
     environ = os.environ
-    rooms: Mapping[str, str] = environ if (room, invite) == (None, None) else {}
+    given = RoomSource("the call", {"invite": invite, "room": room, "token": token})
+    addresses = (
+        (signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")),
+        (signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")),
+    )
     if ice_loopback is None:
         ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
-    return peer_options(
+    options = peer_options(
         {
-            "invite": invite or rooms.get("SLEAP_RTC_INVITE"),
-            "room": room or rooms.get("SLEAP_RTC_ROOM_ID"),
-            "token": token or (environ if invite is None else rooms).get("SLEAP_RTC_TOKEN"),
-            "secret": rooms.get("SLEAP_RTC_SECRET"),
+            "access_sources": sources,
             "tls_ca": environ.get("SLEAP_RTC_TLS_CA"),
-            "signaling_ws": signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS", DEFAULT_WS_URL),
-            "signaling_http": signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP", DEFAULT_HTTP_URL),
+            "signaling_ws": ws_url or DEFAULT_WS_URL,
+            "signaling_http": http_url or DEFAULT_HTTP_URL,
             "ice_loopback": ice_loopback,
             "ice_servers": (),
             "engine": environ.get("SLEAP_RTC_ENGINE", "auto"),
         }
     )
+    return attrs.evolve(
+        options, to_remember=None
+    )  # what a script is given isn't for the commands that come later
 
 
 def train(

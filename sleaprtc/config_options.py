@@ -202,7 +202,7 @@ def room_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_sources(**given: Any) -> Any:
-        return command(**given, access_sources=_AccessSources.of(click.get_current_context()))
+        return command(**given, access_sources=AccessSources.of(click.get_current_context()))
 
     return _stack(cast("Command", with_sources), (*_ROOM_OPTIONS, *_OPTIONS))
 
@@ -224,7 +224,7 @@ def peer_options(given: Mapping[str, Any]) -> PeerOptions:
 
 
 @attrs.frozen
-class _AccessSources:
+class AccessSources:
     """Who says what of server and room.
 
     Attributes:
@@ -236,7 +236,8 @@ class _AccessSources:
     names_a_server: bool
 
     @classmethod
-    def of(cls, context: click.Context) -> _AccessSources:
+    def of(cls, context: click.Context) -> AccessSources:
+        """Gathers what a command was given, on its line and otherwise."""
         addresses = ("signaling_ws", "signaling_http")
         defaults = (None, ParameterSource.DEFAULT)
         named = any(context.get_parameter_source(name) not in defaults for name in addresses)
@@ -254,7 +255,7 @@ def access_of(given: Mapping[str, Any]) -> Access:
             to another room than the one named besides.
     """
     endpoints = endpoints_of(given)
-    sources: _AccessSources | None = given.get("access_sources")
+    sources: AccessSources | None = given.get("access_sources")
     if sources is None:
         named = {name: given.get(name) for name in ROOM_SETTINGS}
     else:

@@ -1,4 +1,4 @@
-"""Commands that end an interrupt with one word and exit status 130, and that print whatever a terminal shows."""
+"""Commands that end an interrupt with one word and exit status 130, and that print in any locale."""
 
 from __future__ import annotations
 
