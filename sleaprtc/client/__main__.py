@@ -8,8 +8,8 @@ from typing import Final
 import click
 
 from ..config_options import config_file_option
+from ..log_options import log_options, start_log
 from ..programs import ProgramGroup
-from ..terminal import log_to_standard_error
 from .commands.asking import cancel, logs, status, stop
 from .commands.common import HELP
 from .commands.jobs import attach, fetch, jobs
@@ -35,9 +35,10 @@ COMMANDS: Final = (
 @click.group(cls=ProgramGroup, context_settings=HELP)
 @config_file_option("client", subcommands=COMMANDS)
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
-def main(verbose: bool) -> None:
+@log_options
+def main(verbose: bool, log_format: str, log_level: str | None) -> None:
     """Make rooms, find workers, train models."""
-    log_to_standard_error(logging.DEBUG if verbose else logging.ERROR)
+    start_log(log_format, log_level, logging.ERROR, verbose=verbose)
 
 
 for command in (room, workers, train, jobs, status, logs, attach, fetch, stop, cancel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from ..errors import (
 )
 from ..identity.issuer import TokenIssuer
 from ..identity.verifier import TokenVerifier
+from ..logs import get_logger
 from ..protocol.codec import decode_json_object
 from ..protocol.limits import MAX_HTTP_BODY_BYTES
 from .hub import Hub
@@ -34,7 +34,7 @@ from .proxies import FORWARDED_FOR, Network, client_address
 from .rate import KeyedBuckets
 from .settings import ServerSettings
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BODY_TIMEOUT_SEC: Final = 10
 
@@ -227,7 +227,7 @@ def _failure(status: int, code: str, sentence: str) -> Response:
 async def _on_own_error(error: SleapRTCError) -> Response:
     status = next((status for kind, status in _STATUS_BY_ERROR if isinstance(error, kind)), 500)
     if status == 500:
-        logger.error("%s failed: %s", request.path, error)
+        logger.error("A request failed.", path=request.path, error=str(error))
     response = _failure(status, error.code, str(error))
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -251,5 +251,5 @@ async def _on_http_error(error: HTTPException) -> Response:
 
 
 async def _on_fault(error: Exception) -> Response:
-    logger.error("%s failed.", request.path, exc_info=error)
+    logger.error("A request failed.", path=request.path, exc_info=error)
     return _failure(500, "INTERNAL", "The server failed to answer this request.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from ..errors import (
     SleapRTCError,
 )
 from ..identity.verifier import TokenVerifier
+from ..logs import bind, get_logger
 from ..protocol.close_codes import CloseCode
 from ..protocol.codec import decode_client_message, decode_json_object
 from ..protocol.limits import ENDED_ROOM_MEMORY_SEC, ROOM_ID_CHARS, ROOM_TOKEN_CHARS
@@ -35,7 +35,7 @@ from .admission import Applicant, ConnectionCounter, GuessLimits
 from .batch import WriteBatch
 from .settings import ServerSettings
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 DRAIN_GRACE_SEC: Final = 2.5
 """How long all peers together may take to read that the server leaves."""
@@ -149,6 +149,7 @@ class Hub:
             if not self._rooms_in_the_making[account]:
                 del self._rooms_in_the_making[account]
         self._created_count += 1
+        logger.info("A room was made.", room=room.room_id)
         return room
 
     async def renew_room(self, account: str, room_id: str) -> float:
@@ -214,6 +215,8 @@ class Hub:
 
     def disconnected(self, connection: Connection) -> None:
         """Forgets a connection and who was registered on it."""
+        if self._registry.is_registered(connection):
+            logger.info("A peer has left.")
         self._registry.leave(connection)
         self._connections.discard(connection)
         if not self._connections and self.draining:
@@ -288,11 +291,14 @@ class Hub:
         except RoomNotFoundError:
             self._guess_limits.note_wrong_token(applicant, now)
             raise
+        bind(peer=request.peer_id, room=request.room_id)
+        logger.info("A peer has joined.", role=request.role, address=connection.address)
         self._perform(effects)
         self._open_rooms[request.room_id].nursery.start_soon(connection.read)
 
     def _refuse(self, connection: Connection, error: SleapRTCError, text: str) -> None:
         if _is_register(text, error):
+            logger.info("A registration was refused.", code=error.code, address=connection.address)
             self._perform(refuse_registration(connection, error))
         else:
             connection.deliver(encode_error(error))
@@ -347,7 +353,7 @@ class Hub:
             try:
                 await self._storage.forget_rooms_expired_before(self._wall_clock() - ENDED_ROOM_MEMORY_SEC)
             except SleapRTCError as error:
-                logger.warning("Old rooms couldn't be dropped: %s", error)
+                logger.warning("Old rooms couldn't be dropped.", error=str(error))
 
 
 def _random_text(length: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -12,9 +11,11 @@ from typing import Final
 import trio
 
 from ..folder_lock import lock_folder
-from ..terminal import log_to_standard_error
+from ..logs import get_logger
 from .serve import serve
 from .settings import ServerSettings
+
+_log = get_logger(__name__)
 
 EXIT_SEC: Final = 4.0
 """From a signal to the process' end, whatever peers do; normally it takes a fraction of a second."""
@@ -27,7 +28,6 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
         AddressInUseError: A port can't be had.
         StorageError: The state folder can't be used.
     """
-    log_to_standard_error(logging.INFO)
     stop = trio.Event()
     with (
         lock_folder(settings.state_dir, "server", "--state-dir"),
@@ -37,7 +37,7 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
             addresses = await nursery.start(partial(serve, settings, stop=stop))
             print(f"ready ws={addresses.ws_url} http={addresses.http_url}", flush=True)
             await anext(aiter(signals))
-            logging.getLogger(__name__).info("Leaving: every peer is told.")
+            _log.info("Leaving: every peer is told.")
             _be_gone_in_time()
             stop.set()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 import trio
 
 from ..errors import InvalidMessageError, RateLimitedError
+from ..logs import get_logger
 from ..protocol.close_codes import CloseCode
 from ..protocol.limits import CLOSE_GRACE_SEC
 from ..rooms.refusals import encode_error
@@ -29,7 +29,7 @@ from .rate import TokenBucket
 from .settings import ServerSettings
 from .sockets import PeerStream
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 WRITE_BYTES: Final = 64 * 1024
 """Frames that have waited are written together, until they are this much."""

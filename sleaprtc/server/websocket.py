@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
+from ..logs import get_logger
 from ..protocol.limits import CLOSE_GRACE_SEC, HANDSHAKE_TIMEOUT_SEC
 from .hub import Hub
 from .proxies import FORWARDED_FOR, client_address, is_proxy
@@ -15,7 +15,7 @@ from .session import Session
 from .settings import ServerSettings
 from .sockets import RECEIVE_BYTES, PeerStream
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PATH: Final = "/"
 
@@ -36,7 +36,7 @@ async def serve_connection(stream: PeerStream, *, hub: Hub, settings: ServerSett
         else:
             await _serve_direct(stream, hub, settings)
     except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as lost:
-        logger.debug("A connection was lost: %r", lost)
+        logger.debug("A connection was lost.", error=repr(lost))
     except* Exception:
         logger.exception("A connection couldn't be served.")
     finally:

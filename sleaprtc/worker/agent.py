@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +11,7 @@ import trio
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import BUSY, MAINTENANCE, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
+from ..logs import bind, get_logger
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
     AppError,
@@ -47,7 +47,7 @@ FAREWELL_SEC: Final = 2.0
 MAX_PENDING_REQUESTS: Final = 64
 """Requests being judged at once; more of them are a flood and are dropped."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Agent:
@@ -99,7 +99,7 @@ class Agent:
                     self._take(await self._link.receive(), nursery)
             except RefusedError as error:
                 if self._roster.running():
-                    _log.warning("%s The jobs that run go on.", error)
+                    _log.warning(f"{error} The jobs that run go on.")
                 for job in self._roster.running():
                     await job.wait_ended()
                 raise
@@ -118,7 +118,7 @@ class Agent:
     def _take(self, message: Inbound, nursery: trio.Nursery) -> None:
         """Acts on one message; whatever waits runs in a task of its own, so that nobody blocks the rest."""
         if isinstance(message, ErrorMessage):
-            _log.debug("The signaling server says: %s", message.message)
+            _log.debug("The signaling server says an error.", error=message.message, code=message.code)
         elif isinstance(message, PeerMessage):
             self._take_job_message(message, nursery)
         else:
@@ -144,7 +144,7 @@ class Agent:
         elif isinstance(payload, JobCancel):
             nursery.start_soon(self._cancel, client_id, payload)
         elif isinstance(payload, AppError):
-            _log.info("%s says: %s", client_id, payload.message)
+            _log.info("A client says an error.", job=payload.job_id, peer=client_id, error=payload.message)
         else:
             self._take_word_on_job(client_id, payload, nursery)
 
@@ -163,10 +163,12 @@ class Agent:
     # --- requests ---------------------------------------------------------------------------
 
     async def _answer(self, client_id: str, request: JobRequest) -> None:
+        bind(job=request.job_id, peer=client_id)
         try:
             version = request.requirements.sleap_version or await self._version_of(client_id)
             gpu = await trio.to_thread.run_sync(self._read_gpu)
             response = self._judge(client_id, request, version, gpu)
+            _log.info("A request was judged.", accepted=response.accepted, reason=response.reason)
             await self._roster.try_send(client_id, response)
         finally:
             self._pending_requests -= 1
@@ -224,10 +226,11 @@ class Agent:
 
     async def _do(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
         """Does a job; a mistake in this program costs that one job, and none of the others that run."""
+        bind(job=request.job_id, peer=client_id)
         try:
             await self._roster.run_new(client_id, request, free_slot)
         except Exception:
-            _log.exception("Job %s failed unexpectedly.", request.job_id)
+            _log.exception("The job failed unexpectedly.")
             free_slot()
             failure = JobError("INTERNAL", "The worker failed unexpectedly; its log says more.", True)
             await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
@@ -268,4 +271,4 @@ class Agent:
                 try:
                     await self._link.update_metadata(Metadata(properties={"status": published}))
                 except SignalingLostError as error:
-                    _log.debug("The status will be told with the next registration: %s", error)
+                    _log.debug("The status will be told with the next registration.", error=str(error))

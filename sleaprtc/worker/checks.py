@@ -10,6 +10,7 @@ import trio
 
 from ..errors import SleapRTCError
 from ..jobs.capacity import BUSY
+from ..logs import bind, get_logger
 from ..protocol.jobs import ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ..protocol.limits import RATE_PROBE_SEC
 from ..protocol.messages import Answer, Candidate, Offer
@@ -22,6 +23,8 @@ from ..transfer.rate import answer_probe
 SIGNALS_WAITING: Final = 256
 
 Signal: TypeAlias = Offer | Answer | Candidate
+
+_log = get_logger(__name__)
 
 
 class ConnectionChecks:
@@ -65,6 +68,7 @@ class ConnectionChecks:
         self, asker: str, request: ConnectionCheck, try_send: Callable[[str, JobMessage], Awaitable[None]]
     ) -> None:
         """Says yes or no to a check, and carries it out. Nothing is raised."""
+        bind(peer=asker, check=request.job_id)
         if self._asker is not None:
             await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
             return
@@ -91,5 +95,8 @@ class ConnectionChecks:
             ) as peer:
                 await prove_membership(peer, role=Role.WORKER, secret=self._secret)
                 await answer_probe(peer.channel)
-        except SleapRTCError:
-            return  # the asker sees it, and says it to its person
+        except SleapRTCError as error:
+            # the asker sees it too, and says it to its person
+            _log.info("A check of the connection ended early.", error=str(error), code=error.code)
+        else:
+            _log.info("The connection was measured.")

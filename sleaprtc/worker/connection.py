@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import trio
 
 from ..errors import RefusedError, SleapRTCError
+from ..logs import bind, get_logger
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings, Peer, open_peer
 from ..rtc.proof import Role
@@ -21,7 +21,7 @@ SIGNALS_WAITING: Final = 256
 
 Signal: TypeAlias = Offer | Answer | Candidate
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ClientConnection:
@@ -84,6 +84,7 @@ class ClientConnection:
                         _log.debug("A signal came too late for its connection.")
 
     async def _connect(self, signals: trio.MemoryReceiveChannel[Signal], scope: trio.CancelScope) -> None:
+        bind(peer=self.remote_id)
         with scope, signals:
             try:
                 async with open_peer(
@@ -95,9 +96,10 @@ class ClientConnection:
                     ice=self._ice(),
                     engine=self._engine,
                 ) as peer:
+                    _log.info("The client is connected.", engine=peer.engine)
                     await self._use(peer)
             except SleapRTCError as error:
-                _log.info("The connection to %s ended: %s", self.remote_id, error)
+                _log.info("The connection has ended.", error=str(error))
 
     async def _use(self, peer: Peer) -> None:
         try:
@@ -105,4 +107,4 @@ class ClientConnection:
                 await self.transfers.use_until_closed(transfers)
         except RefusedError as error:
             # Said here: a client that finds the same gives the job up, which cancels the connection at once.
-            _log.warning("The connection to %s was ended: %s", self.remote_id, error)
+            _log.warning("The connection was ended.", error=str(error), code=error.code)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from ..jobs.estimate import PastJob
+from ..logs import get_logger
 
 MAX_PAST_JOBS: Final = 500
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class History:
@@ -34,7 +34,7 @@ class History:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(attrs.asdict(job)) + "\n")
         except OSError as error:
-            _log.warning("The history of trainings can't be written: %s.", error)
+            _log.warning("The history of trainings can't be written.", error=str(error))
 
 
 def _read(path: Path) -> list[PastJob]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ import attrs
 import platformdirs
 
 from ..errors import StorageError
+from ..logs import get_logger
 from ..protocol.jobs import JobError, JobFailed
 from .journal import COMPLETED, FAILED, Journal, JournalEntry
 from .telling import keep_log
@@ -21,7 +21,7 @@ JOB_DIR_PREFIX: Final = "job-"
 MAX_DRIFT_SEC: Final = 60.0
 """Two clocks that run apart by more than this in an hour: one of them was set."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 def default_work_dir(name: str) -> Path:
@@ -57,7 +57,7 @@ class ResumeTokenFile:
             self._path.touch(mode=0o600)
             self._path.write_text(json.dumps([*self._place, token]), encoding="utf-8")
         except OSError as error:
-            _log.warning("The worker's name can't be kept for its next start: %s.", error)
+            _log.warning("The worker's name can't be kept for its next start.", error=str(error))
 
 
 def make_jobs_dir(work_dir: Path) -> Path:
@@ -130,4 +130,4 @@ def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 
         if not entry.is_unfinished and now - entry.updated_at > keep_sec:
             shutil.rmtree(entry.directory, ignore_errors=True)
             journal.forget(entry.job_id)
-            _log.info("Job %s is forgotten.", entry.job_id)
+            _log.info("The job is forgotten.", job=entry.job_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Final
 import trio
 
 from ..errors import StorageError
+from ..logs import get_logger
 from ..protocol.jobs import JobComplete, JobFailed, JobStatus
 from .journal import Journal
 from .telling import keep_log
 
 RETRY_SEC: Final = 5.0
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class JobNotes:
@@ -69,6 +69,6 @@ class JobNotes:
         try:
             await trio.to_thread.run_sync(write)
         except StorageError as error:
-            _log.warning("Job %s: %s", self._job_id, error)
+            _log.warning("The journal can't be written.", job=self._job_id, error=str(error))
             return False
         return True

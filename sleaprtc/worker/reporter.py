@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 import attrs
 import trio
 
+from ..logs import get_logger
 from ..protocol.jobs import JobStatus, StatusDetails
 from ..protocol.limits import STATUS_INTERVAL_SEC
+
+_log = get_logger(__name__)
 
 
 class StatusReporter:
@@ -40,6 +43,11 @@ class StatusReporter:
     ) -> None:
         """Queues a status; ``progress`` is 0.0 to 1.0."""
         self.progress = min(max(progress, 0.0), 1.0)
+        if message is not None:
+            _log.info(message, job=self._job_id, status=status)
+        elif details is not None:
+            fields = attrs.asdict(details, filter=lambda _, value: value is not None)
+            _log.debug("The job goes on.", job=self._job_id, status=status, **fields)
         self._queue_send.send_nowait(
             JobStatus(self._job_id, status, self.progress, details or StatusDetails(), message)
         )

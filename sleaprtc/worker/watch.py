@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from ..errors import SignalingLostError
+from ..logs import get_logger
 from ..protocol.messages import Metadata
 from ..signaling.link import Link
 from .description import sentences_of
@@ -20,7 +20,7 @@ from .trainers.base import TrainerCapabilities
 LOOK_INTERVAL_SEC: Final = 20.0
 """How old what clients read may be; asking the driver takes some milliseconds."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ProblemWatch:
@@ -56,8 +56,8 @@ class ProblemWatch:
                 continue
             for problem in now:
                 if problem.code not in {known.code for known in before}:
-                    _log.warning("%s", problem.sentence)
+                    _log.warning(problem.sentence, problem=problem.code)
             try:
                 await link.update_metadata(Metadata(properties={"problems": sentences_of(now)}))
             except SignalingLostError as error:
-                _log.debug("The problems will be told with the next registration: %s", error)
+                _log.debug("The problems will be told with the next registration.", error=str(error))

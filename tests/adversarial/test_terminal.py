@@ -13,7 +13,7 @@ from sleaprtc.client.display import PlainDisplay
 from sleaprtc.client.events import StatusChanged
 from sleaprtc.entrypoint import run
 from sleaprtc.errors import JobFailedError
-from sleaprtc.terminal import PrintableFormatter
+from sleaprtc.logs import RecordFormatter
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\nERROR forged\u202e\x9b31m"
 
@@ -37,7 +37,7 @@ def test_an_error_of_the_other_side(capsys: pytest.CaptureFixture[str]) -> None:
 def log_into(stream: io.StringIO) -> Iterator[logging.Logger]:
     logger = logging.getLogger("tests.terminal")
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(PrintableFormatter())
+    handler.setFormatter(RecordFormatter())
     logger.addHandler(handler)
     logger.propagate = False
     try:

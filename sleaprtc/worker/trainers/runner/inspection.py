@@ -22,7 +22,7 @@ def probe(task: Mapping[str, Any], parent: Parent) -> None:
 
 
 def built_for_cuda() -> str | None:
-    """The CUDA version that the installed torch is built for, or ROCm's; None where it's a build for the CPU."""
+    """The CUDA or ROCm version that the installed torch is built for; None where it's for the CPU."""
     import torch
 
     built_for: str | None = torch.version.cuda or getattr(torch.version, "hip", None)
