@@ -39,10 +39,9 @@ def _peer_options(
 
     environ = os.environ
     given = RoomSource("the call", {"invite": invite, "room": room, "token": token})
-    addresses = (
-        (signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")),
-        (signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")),
-    )
+    ws_url = signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")
+    http_url = signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")
+    sources = AccessSources((given, *weaker_sources(environ, (), "client")), bool(ws_url or http_url))
     if ice_loopback is None:
         ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
     options = peer_options(
