@@ -1,0 +1,129 @@
+"""Every object that a command prints with ``--json`` is as ``docs/reference/json.md`` says."""
+
+import inspect
+from typing import get_args
+
+import attrs
+import pytest
+import trio
+
+from sleaprtc.client import events
+from sleaprtc.client.job_state import JobState
+from sleaprtc.client.model_report import ModelReport
+from sleaprtc.client.records import SECRET_FIELDS, JobRecord
+
+from ..lab import ScriptedTrainer, make_labels
+from .json_tables import TABLES, check, read_tables
+
+pytestmark = [pytest.mark.timeout(60)]
+
+PARTS = {
+    "client workers": events.WorkerSummary,
+    "answer": events.AnswerSummary,
+    "model report": ModelReport,
+    "client jobs": JobRecord,
+    "job_state": JobState,
+}
+EVENTS = {cls.event: cls for cls in get_args(events.Event)}
+
+
+@pytest.mark.parametrize("name", [*PARTS, *EVENTS])
+def test_each_field_is_documented(name):
+    cls = PARTS.get(name) or EVENTS[name]
+    fields = {field.name for field in attrs.fields(cls)} - set(SECRET_FIELDS)
+    added = {"event", "job_id"} if name in EVENTS else {"event"} if name == "job_state" else set()
+    optional = {field for field, wanted in TABLES[name].items() if wanted.is_optional}
+    documented = TABLES[name].keys() - optional - (added - fields)
+    assert documented == fields
+
+
+def test_all_types_are_types():
+    for name, table in TABLES.items():
+        for field, wanted in table.items():
+            for kind in wanted.types:
+                inner = kind.removeprefix("list of ")
+                assert inner.strip("`") in TABLES or inner in (
+                    "string",
+                    "integer",
+                    "number",
+                    "boolean",
+                    "object",
+                    "null",
+                ), f"{name}.{field}"
+
+
+def test_a_table_that_is_wrong_is_seen():
+    table = read_tables("### `a`\n\n| field | type | meaning |\n|---|---|---|\n| `b` | optional string | c |\n")
+    assert (table["a"]["b"].types, table["a"]["b"].is_optional) == (("string",), True)
+    for wrong in (
+        {"event": "log", "job_id": "1", "line": "x"},
+        {"version": 1, "event": "log", "job_id": 1, "line": "x"},
+        {"version": 1, "event": "log", "line": "x"},
+        {"version": 1, "event": "log", "job_id": "1", "line": "x", "more": 1},
+        {"version": 1, "event": "unheard of"},
+    ):
+        with pytest.raises(AssertionError):
+            check(wrong)
+
+
+@pytest.mark.trio
+async def test_every_command(lab, client, labels, trainer, tmp_path):
+    seen = set()
+
+    async def run(*words, status=0):
+        ended = await client.run(*words, "--json")
+        assert ended.status == status, ended
+        for printed in ended.objects:
+            command = "client " + " ".join(words[: 2 if words[0] == "room" else 1])
+            check(printed, command)
+            seen.add(printed.get("event", command))
+        return ended.objects
+
+    await run("room", "create")
+    await run("train", labels, "--wait", "0.005", status=4)
+    await run("status", "nothing", status=2)
+    async with lab.worker("gpu-1", trainer), lab.worker("gpu-2", ScriptedTrainer()):
+        await run("workers")
+        await run("train", labels, "--detach", "--worker", "gpu-1", "--ice-loopback")
+        (job,) = await run("jobs")
+        await run("status", job["job_id"])
+        await run("logs", job["job_id"])
+        await run("fetch", job["job_id"], status=75)
+        await run("stop", job["job_id"])
+        await run("logs", "-f", job["job_id"])
+        await run("fetch", job["job_id"])
+        await run("fetch", job["job_id"])
+        (cancelled,) = (await run("train", labels, "--detach", "--worker", "gpu-2", "--ice-loopback"))[-1:]
+        await run("cancel", cancelled["job_id"])
+        bad = make_labels(tmp_path / "bad.slp", embedded=False)
+        await run("train", labels, bad, "--ice-loopback", "--worker", "gpu-2", status=2)
+        await run("jobs", "--forget")
+    parts = {"answer", "model report"}
+    rare = {"worker_lost", "notice", "retrying", "log"}  # test_training has the middle one, test_logs the last
+    assert seen >= TABLES_OF_CLIENT - parts - rare
+
+
+TABLES_OF_CLIENT = {name for name in TABLES if name.startswith("client ") or name in EVENTS} | {
+    "job_state",
+    "stopping",
+    "cancelled",
+}
+
+
+def test_every_event_has_a_name():
+    classes = [cls for _, cls in inspect.getmembers(events, inspect.isclass) if hasattr(cls, "event")]
+    assert set(classes) <= set(EVENTS.values()) | {events.ModelReport}
+
+
+@pytest.mark.trio
+async def test_a_line_is_there_as_soon_as_it_is_known(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        running = await client.start("train", labels, "--ice-loopback", "--json")
+        await running.until('"current_epoch": 1')
+        trainer.go_on.set()
+        ended = await running.end()
+    assert ended.status == 0
+    for printed in ended.objects:
+        check(printed)
+    with trio.fail_after(5):
+        assert ended.objects[-1]["event"] == "completed"
