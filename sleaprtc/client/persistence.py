@@ -169,7 +169,9 @@ async def open_endeavour(
     def notice(sentence: str) -> None:
         emit(Notice(sentence))
 
-    async with open_room(options.endpoints, options.room, on_change=notice) as (link, inbox):
+    async with open_room(
+        options.endpoints, options.room, on_change=notice, to_remember=options.to_remember
+    ) as (link, inbox):
         yield Endeavour(
             order, link=link, inbox=inbox, connection=options.connection, persistence=persistence, emit=emit
         )

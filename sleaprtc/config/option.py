@@ -61,7 +61,7 @@ def files_of(context: click.Context) -> tuple[str, list[SettingsFile]]:
 
 
 def _default_map(defaults: dict[str, Any], command: click.Command) -> dict[str, Any]:
-    """Arranges defaults as click looks them up: for a group, below the names of its commands alone."""
+    """Arranges defaults as click looks them up: a group's own, and below the names of its commands theirs."""
     if not isinstance(command, click.Group):
         return defaults
-    return {name: _default_map(defaults, inner) for name, inner in command.commands.items()}
+    return defaults | {name: _default_map(defaults, inner) for name, inner in command.commands.items()}

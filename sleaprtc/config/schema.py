@@ -64,6 +64,24 @@ class Setting:
     parameter: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True), kw_only=True)
 
 
+_LOG: Final = (
+    Setting(
+        "log_format",
+        Kind.TEXT,
+        "Lines for people, or JSON; auto is people on a terminal and JSON elsewhere.",
+        "SLEAP_RTC_LOG_FORMAT",
+        "human",
+        choices=("human", "json", "auto"),
+    ),
+    Setting(
+        "log_level",
+        Kind.TEXT,
+        "How much is logged on standard error.",
+        "SLEAP_RTC_LOG_LEVEL",
+        default_text="info; error for the client",
+        choices=("debug", "info", "warning", "error"),
+    ),
+)
 _SHARED: Final = (
     Setting(
         "invite", Kind.TEXT, "Server, room, token and secret in one line.", "SLEAP_RTC_INVITE", secret=True
@@ -111,6 +129,7 @@ _SHARED: Final = (
         "auto",
         choices=("auto", "aiortc", "libwebrtc"),
     ),
+    *_LOG,
 )
 _WORKER: Final = (
     Setting("name", Kind.TEXT, "Name in the room.", "SLEAP_RTC_WORKER_NAME", default_text="this host's name"),
@@ -296,6 +315,7 @@ _SERVER: Final = (
         (),
         parameter="trusted_proxies",
     ),
+    *_LOG,
 )
 
 
