@@ -26,8 +26,9 @@ SIDE_BY_SIDE_WIDTH: Final = 100
 """From this width on, two models' figures have room beside each other."""
 
 BAR_WIDTH: Final = 20
-WORDS_WIDTH: Final = 56
-"""What is said comes before a bar where a terminal has little room."""
+WORDS_WIDTH: Final = 54
+BARS_WIDTH: Final = 60
+"""Of less than this much, words need all; of less than the former, not all words have room."""
 RATE_EPOCHS: Final = 8
 """The rate is the median over so many epochs: those that were missed come all at once after attaching."""
 
@@ -65,19 +66,22 @@ class JobView:
         return self._losses.models
 
     def line(self, width: int, now_sec: float) -> Table:
-        """What happens now: in words, with a bar, the rate, and the time left."""
+        """What happens now: in words, with a bar, the rate, and the time left, as far as there is room."""
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.width = width
         grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        for _ in range(3):
-            grid.add_column(no_wrap=True)
         status = self._status
-        if status is not None:
-            bar_width = min(max(width - WORDS_WIDTH, 1), BAR_WIDTH)
-            bar = ProgressBar(total=1.0, completed=status.progress, width=bar_width)
-            grid.add_row(
-                Text(self._doing(status)), bar, f"{status.progress * 100:.0f} %", self._pace(now_sec)
-            )
+        if status is None:
+            return grid
+        cells: list[RenderableType] = [Text(self._doing(status))]
+        if width >= BARS_WIDTH:
+            bar_width = min(width - WORDS_WIDTH, BAR_WIDTH)
+            cells.append(ProgressBar(total=1.0, completed=status.progress, width=bar_width))
+        if width >= WORDS_WIDTH:
+            cells += [f"{status.progress * 100:.0f} %", self._pace(now_sec)]
+        for _ in cells[1:]:
+            grid.add_column(no_wrap=True)
+        grid.add_row(*cells)
         return grid
 
     def _doing(self, status: StatusChanged) -> str:

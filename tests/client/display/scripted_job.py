@@ -1,0 +1,47 @@
+"""Shows a job on standard output, as `client train` does: a process for tests to look at from outside.
+
+Takes the epochs a model has, and how long to show the last one, in seconds.
+"""
+
+import math
+import sys
+import time
+
+from sleaprtc.client.display import open_display
+from sleaprtc.client.events import Completed, Connected, StatusChanged, Transferred
+from sleaprtc.client.model_report import ModelReport
+
+MIB = 2**20
+MODELS = ("centroid", "centered_instance")
+
+
+def losses(epoch: int) -> tuple[float, float]:
+    return math.exp(-epoch / 5) + 0.001, math.exp(-epoch / 6) + 0.002 * epoch
+
+
+def main() -> None:
+    epochs, hold_sec = int(sys.argv[1]), float(sys.argv[2])
+    with open_display(as_json=False) as show:
+        for part in range(5):
+            show(Transferred("send", "labels.pkg.slp", 4 * MIB, part * MIB, 0))
+        show(Connected("gpu-1", "direct", "aiortc"))
+        for number, model in enumerate(MODELS):
+            for epoch in range(1, epochs + 1):
+                train, val = losses(epoch)
+                progress = (number + epoch / epochs) / 2
+                show(
+                    StatusChanged(
+                        "gpu-1", "running", progress, epoch, epochs, train, val, 1.5, model, "cuda:0"
+                    )
+                )
+            print(f"a word on {model}", file=sys.stderr)
+        time.sleep(hold_sec)
+        report = ModelReport("centroid", "models/centroid", 9, 7, 0.25, "val", 1.0, 0.5, 2.5, 0.75)
+        show(
+            Completed(
+                "j", "gpu-1", ("models/centroid",), 0.25, 2 * epochs, 3.0, 1.0, "cuda:0", report=(report,)
+            )
+        )
+
+
+main()

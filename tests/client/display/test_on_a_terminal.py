@@ -1,0 +1,211 @@
+"""The display of a job as a process on a terminal, read back by a terminal emulator."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+SCRIPT = Path(__file__).with_name("scripted_job.py")
+LIMIT_SEC = 30
+ESCAPE = b"\x1b"
+CURVES = range(0x2801, 0x2900)
+LONG = 60
+
+
+class Terminal:
+    """A terminal with a process in it."""
+
+    def __init__(self, columns: int, rows: int, *arguments: str, **environment: str) -> None:
+        self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.1)
+        self.raw = b""
+        self._stream = pyte.ByteStream(self.screen)
+        self._fd, child_fd = pty.openpty()
+        self.resize(columns)
+        kept = {
+            key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", SCRIPT, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=child_fd,
+            stderr=child_fd,
+            env={**kept, "TERM": "xterm-256color", "COLORTERM": "", **environment},
+        )
+        os.close(child_fd)
+
+    def resize(self, columns: int) -> None:
+        rows = self.screen.lines
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen.resize(rows, columns)
+
+    def read(self) -> bool:
+        """Reads what there is; False at the process' end."""
+        ready, _, _ = select.select([self._fd], [], [], 0.1)
+        try:
+            data = os.read(self._fd, 65536) if ready else None
+        except OSError:  # Linux' way to say that the other end is closed
+            return False
+        if data:
+            self.raw += data
+            self._stream.feed(data)
+        return data != b""
+
+    def lines(self) -> list[str]:
+        """What can be seen, with what has been scrolled away above it."""
+        columns = range(self.screen.columns)
+        above = ["".join(line[column].data for column in columns) for line in self.screen.history.top]
+        return [line.rstrip() for line in [*above, *self.screen.display]]
+
+    def wait_for(self, condition: Any) -> list[str]:
+        deadline = time.monotonic() + LIMIT_SEC
+        while not condition(self.lines()):
+            assert time.monotonic() < deadline, "\n".join(self.lines())
+            assert self.read(), "\n".join(self.lines())
+        return self.lines()
+
+    def finish(self) -> list[str]:
+        deadline = time.monotonic() + LIMIT_SEC
+        while self.read():
+            assert time.monotonic() < deadline
+        assert self.process.wait(LIMIT_SEC) == 0, "\n".join(self.lines())
+        return self.lines()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._fd)
+
+
+@contextmanager
+def terminal(columns: int, rows: int, *arguments: object, **environment: str) -> Iterator[Terminal]:
+    opened = Terminal(columns, rows, *map(str, arguments), **environment)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def has_curve(line: str) -> bool:
+    return any(ord(char) in CURVES for char in line)
+
+
+def curve_count(lines: list[str]) -> int:
+    return sum("epoch 12" in line and "best" not in line and "Epoch" not in line for line in lines)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(70, 24), (80, 40), (100, 30), (200, 50)])
+def test_curves_and_then_the_result(columns: int, rows: int) -> None:
+    with terminal(columns, rows, 12, 0) as shown:
+        lines = shown.finish()
+    assert all(len(line) <= columns for line in lines)
+    text = "\n".join(lines)
+    assert text.count("centered_instance  ") == 1
+    assert "best" in text
+    assert curve_count(lines) == 1
+    assert 5 < sum(map(has_curve, lines)) < 15
+    assert "Sent labels.pkg.slp (4.0 MiB)." in lines
+    assert lines.index("a word on centroid") < lines.index("a word on centered_instance")
+    assert "Trained by gpu-1 on cuda:0: 24 epochs in 3 min, loss 0.25." in lines
+    assert "2.5 px" in text
+    assert "s/epoch" not in text  # the bar is gone
+    assert not shown.screen.cursor.hidden
+
+
+def test_what_happens_while_it_trains() -> None:
+    with terminal(80, 30, 12, LONG) as shown:
+        lines = shown.wait_for(
+            lambda lines: "a word on centered_instance" in lines and "min left" in "".join(lines)
+        )
+        (now,) = [line for line in lines if "min left" in line]
+        assert now.startswith("Epoch 12 of 12: centered")
+        assert "100 %" in now
+        assert curve_count(lines) == 1
+        assert shown.screen.cursor.hidden
+
+
+@pytest.mark.parametrize("columns", [60, 40, 20, 130])
+def test_another_width_is_drawn_anew(columns: int) -> None:
+    with terminal(100, 30, 12, LONG) as shown:
+        shown.wait_for(lambda lines: "a word on centered_instance" in lines)
+        shown.resize(columns)
+        length = len(shown.raw)
+        shown.wait_for(lambda _: shown.raw.count(b"\x1b[?2026l", length) > 2)
+        lines = [line for line in shown.lines() if line]
+    assert sum(line.startswith("Epoch 12") for line in lines) == 1
+    assert lines[-1].startswith("Epoch 12")
+    if columns > 30:
+        assert curve_count(lines) == 1
+
+
+def test_a_terminal_of_few_lines_has_room_for_the_bar() -> None:
+    with terminal(80, 5, 12, LONG) as shown:
+        lines = shown.wait_for(lambda lines: any("Epoch 12 of 12: centered" in line for line in lines))
+    assert not any(map(has_curve, lines))
+
+
+def test_without_colours_the_curves_have_names() -> None:
+    with terminal(80, 30, 12, 0, NO_COLOR="1") as shown:
+        lines = shown.finish()
+    assert any(map(has_curve, lines))
+    assert any(line.endswith(" train") for line in lines)
+    assert any(line.endswith(" val") for line in lines)
+    colours = [
+        code for code in shown.raw.split(ESCAPE) if code.startswith((b"[3", b"[9")) and b"m" in code[:5]
+    ]
+    assert colours == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "environment"),
+    [(80, {"TERM": "dumb"}), (60, {}), (80, {"PYTHONIOENCODING": "ascii"})],
+    ids=["dumb", "narrow", "ascii"],
+)
+def test_lines_where_nothing_can_be_drawn(columns: int, environment: dict[str, str]) -> None:
+    with terminal(columns, 24, 3, 0, **environment) as shown:
+        shown.finish()
+    assert ESCAPE not in shown.raw
+    text = shown.raw.decode()
+    assert "centroid: epoch 3/3, loss 0.55, validation 0.613" in text
+    assert text.count("\n") < 30
+
+
+def test_lines_in_a_pipe() -> None:
+    ended = subprocess.run(
+        [sys.executable, SCRIPT, "3", "0"],
+        capture_output=True,
+        timeout=LIMIT_SEC,
+        check=True,
+        env={**os.environ},
+    )
+    lines = ended.stdout.decode().splitlines()
+    assert ESCAPE not in ended.stdout
+    assert [line.split(",")[0] for line in lines if "epoch" in line][:3] == [
+        f"centroid: epoch {epoch}/3" for epoch in (1, 2, 3)
+    ]
+    assert "Trained by gpu-1 on cuda:0: 6 epochs in 3 min, loss 0.25." in lines
+
+
+def test_an_interrupt_gives_the_cursor_back() -> None:
+    with terminal(80, 30, 12, LONG) as shown:
+        shown.wait_for(lambda lines: curve_count(lines) == 1)
+        shown.process.send_signal(signal.SIGINT)
+        while shown.read():
+            pass
+        assert shown.process.wait(LIMIT_SEC) in (1, 130, -signal.SIGINT)
+        assert not shown.screen.cursor.hidden
+        assert curve_count(shown.lines()) == 1
