@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import attrs
 import pytest
@@ -95,18 +96,17 @@ class Client:
 
     async def start(self, *words):
         """Starts a command, which is ended with the test."""
-        process = await self.nursery.start(
-            lambda task_status: trio.run_process(
-                [sys.executable, "-m", "sleaprtc.client", *map(str, words)],
-                env={**self.environment(), "PYTHONUNBUFFERED": "1"},
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                check=False,
-                task_status=task_status,
-            )
+        start = partial(
+            trio.run_process,
+            [sys.executable, "-m", "sleaprtc.client", *map(str, words)],
+            env={**self.environment(), "PYTHONUNBUFFERED": "1"},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            check=False,
         )
+        process = await self.nursery.start(start)
         running = Running(process)
         self.nursery.start_soon(self._read, running)
         return running

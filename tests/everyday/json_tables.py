@@ -41,9 +41,7 @@ def read_tables(text=None):
         elif heading is not None and (row := _ROW.fullmatch(line)):
             types = row[2].strip()
             is_optional = types.startswith("optional ")
-            tables[heading][row[1]] = Field(
-                tuple(types.removeprefix("optional ").split(" or ")), is_optional
-            )
+            tables[heading][row[1]] = Field(tuple(types.removeprefix("optional ").split(" or ")), is_optional)
         elif heading is not None and line.startswith("|"):
             assert line in ("| field | type | meaning |", "|---|---|---|"), f"{heading}: {line}"
     return tables

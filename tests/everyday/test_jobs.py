@@ -1,9 +1,12 @@
 """Looking at jobs, ending them and fetching their models, each from a process of its own."""
 
+import time
+
 import pytest
 import trio
 
-from sleaprtc.client.records import find, load_all
+from sleaprtc.client.records import JobRecord, amend, find, load_all, save
+from sleaprtc.protocol.jobs import AppError, JobAttached
 
 pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
 
@@ -48,3 +51,109 @@ async def test_another_terminal_cancels(lab, client, labels, trainer):
         again = await client.run("stop", record.job_id)
         assert again.status == 2
         assert "is over" in again.stderr
+
+
+async def test_a_worker_that_is_away_is_spoken_of_as_it_was_last_seen(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        job = await client.train(labels)
+        await client.run("status", job)
+    seen = await client.run("status", job[:8])
+    assert seen.status == 0, seen.stderr
+    assert "as last seen" in seen.stdout
+    assert "centroid: 1 of 4" in seen.stdout
+    assert "gpu-1 isn't in the room now." in seen.stdout
+    (state,) = (await client.run("status", job, "--json")).objects
+    assert (state["state"], state["answered"]) == ("running", False)
+    for command in ("fetch", "stop", "cancel", "logs"):
+        ended = await client.run(command, job)
+        assert (ended.status, ended.stderr) == (1, "Error: gpu-1 isn't in the room now.\n")
+    listed = await client.run("jobs")
+    assert "epoch 1/4" in listed.stdout
+
+
+async def test_without_a_server_the_last_sight_and_a_network_error(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        job = await client.train(labels)
+    amend(find(job), http_url="http://127.0.0.1:9")
+    seen = await client.run("status", job)
+    assert seen.status == 5
+    assert "centroid: 1 of 4" in seen.stdout
+    assert seen.stderr.startswith("Error: ")
+
+
+async def test_a_worker_that_knows_nothing_of_this(lab, client, labels):
+    """One of another make, or an older one: it answers what it doesn't know, or not at all."""
+    async with lab.peer("other-make", "worker") as worker, trio.open_nursery() as nursery:
+
+        async def answer():
+            while True:
+                message = await worker.receive()
+                kind = message.payload["app_message_type"]
+                if kind == "job_log_request":
+                    reply = AppError("UNKNOWN_MESSAGE_TYPE", "Unknown message type 'job_log_request'.")
+                elif kind == "job_attach":
+                    reply = JobAttached("a-job", "training")
+                else:
+                    continue
+                await worker.send_job_message(message.from_peer_id, reply)
+
+        nursery.start_soon(answer)
+        save(record_of(lab, "a-job", worker="other-make"))
+        logs = await client.run("logs", "a-job")
+        assert logs.status == 1
+        assert "other-make can't be asked that" in logs.stderr
+        stop = await client.run("stop", "a-job")
+        assert stop.status == 1
+        assert "goes on with the job" in stop.stderr
+        status = await client.run("status", "a-job")
+        assert (status.status, status.stdout.splitlines()[0]) == (0, "Job a-job (training): runs.")
+        fetch = await client.run("fetch", "a-job")
+        assert (fetch.status, fetch.stderr) == (75, "Error: The job isn't finished yet: it runs.\n")
+        nursery.cancel_scope.cancel()
+
+
+async def test_records_are_forgotten(lab, client):
+    day_sec = 86_400
+    now = time.time()
+    for name, state, age_days in (
+        ("running", "running", 100),
+        ("given-up", "running", 200),
+        ("old", "completed", 31),
+        ("young", "completed", 29),
+        ("failed", "failed", 1),
+    ):
+        save(record_of(lab, name, state=state, started_at=now - age_days * day_sec))
+    listed = [record["job_id"] for record in (await client.run("jobs", "--json")).objects]
+    assert listed == ["failed", "young", "running"]
+    assert (await client.run("jobs", "run", "--json")).objects[0]["job_id"] == "running"
+    assert (await client.run("jobs", "--forget")).stdout == "Forgot 2 jobs.\n"
+    assert (await client.run("jobs", "--forget", "runn")).stdout == "Forgot 1 job.\n"
+    assert (await client.run("jobs")).stdout == "No jobs yet.\n"
+    unknown = await client.run("status", "runn")
+    assert unknown.status == 2
+    assert "sleap-rtc client jobs" in unknown.stderr
+
+
+async def test_an_end_that_is_known_is_not_overwritten(lab):
+    save(record_of(lab, "job", state="completed"))
+    assert amend(record_of(lab, "job"), state="failed").state == "completed"
+    assert find("job").state == "completed"
+    forgotten = record_of(lab, "gone")
+    assert amend(forgotten, state="failed") == forgotten
+    assert len(load_all()) == 1
+
+
+def record_of(lab, job_id, **changes):
+    fields = {
+        "attach_key": "key",
+        "worker": "gpu-1",
+        "ws_url": lab.endpoints.ws_url,
+        "http_url": lab.endpoints.http_url,
+        "room_id": lab.room.room_id,
+        "token": lab.room.token,
+        "dataset": "/flies.pkg.slp",
+        "configs": (),
+        "out_dir": "models",
+        "started_at": time.time(),
+    }
+    return JobRecord(job_id=job_id, **{**fields, **changes})

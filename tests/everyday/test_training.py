@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from sleaprtc.client.commands.train import with_explicit_wait
+from sleaprtc.client.commands.submitting import with_explicit_wait
 from sleaprtc.client.records import find, load_all
 from sleaprtc.errors import TrainerError
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from ...terminal import printable
 from ..events import Answered, WorkerSummary
 from ..records import JobRecord
+from .job_lines import ago_text, seen_words
 from .words import duration_text, memory_text, verdict
 
 
@@ -36,14 +37,22 @@ def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
 
 
 def jobs_table(records: list[JobRecord]) -> Table:
-    """Lays out the jobs that were begun here."""
-    table = Table("job", "begun", "dataset", "worker", "state", "models")
+    """Lays out the jobs that were begun here, and what was last seen of those that aren't over."""
+    table = Table("job", "begun", "dataset", "worker", "state", "last seen", "result")
     for record in records:
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started_at))
         dataset = record.dataset.rpartition("/")[2]
-        cells = (record.job_id[:8], begun, dataset, record.worker, record.state, record.out_dir)
+        seen = record.message if record.is_over else _last_seen(record)
+        cells = (record.job_id[:8], begun, dataset, record.worker, record.state, seen, record.out_dir)
         table.add_row(*(printable(cell) for cell in cells))
     return table
+
+
+def _last_seen(record: JobRecord) -> str:
+    words = seen_words(record.last_status)
+    if not words or record.last_seen_at is None:
+        return words
+    return f"{words} ({ago_text(record.last_seen_at, time.time())})"
 
 
 def print_table(table: Table) -> None:
