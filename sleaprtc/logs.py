@@ -43,6 +43,7 @@ TALKATIVE: Final = (
 """Libraries whose debug and info records are of use to their own developers only, and may show a header."""
 
 FIRST_FIELDS: Final = ("timestamp", "level", "event", "job", "peer", "room")
+LAST_FIELDS: Final = ("logger", "exception")
 
 _SECRETS: Final = (
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), "[id token]"),
@@ -180,5 +181,7 @@ def without_secrets(text: str) -> str:
 
 def _in_order(_: Any, __: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Puts what a person looks for first."""
-    first = {name: fields[name] for name in FIRST_FIELDS if name in fields}
-    return {**first, **{name: value for name, value in fields.items() if name not in first}}
+    first = [name for name in FIRST_FIELDS if name in fields]
+    last = [name for name in LAST_FIELDS if name in fields]
+    between = [name for name in fields if name not in first and name not in last]
+    return {name: fields[name] for name in (*first, *between, *last)}

@@ -6,7 +6,7 @@ import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ from ..errors import (
 from ..jobs.attaching import attach_digest
 from ..jobs.capacity import BUSY, MAINTENANCE
 from ..jobs.negotiation import Negotiation, SelectionRule
+from ..logs import bind
 from ..protocol.jobs import (
     JobRequest,
     JobResponse,
@@ -82,6 +83,7 @@ class JobOrder:
         rule: Which of those that accept is the best.
         response_timeout_sec: How long to wait for answers.
         sleap_version: The client's own, where it has one.
+        scratch: Left once the order is carried out; it removes temporary files among those that are sent.
     """
 
     dataset: Dataset
@@ -98,6 +100,7 @@ class JobOrder:
     rule: SelectionRule = SelectionRule.FASTEST
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
     sleap_version: str | None = None
+    scratch: AbstractContextManager[Any] = attrs.field(factory=nullcontext)
 
     @property
     def inputs(self) -> tuple[OutgoingFile, ...]:
@@ -183,6 +186,7 @@ class Submission:
     @asynccontextmanager
     async def _incoming_dir(self) -> AsyncIterator[Path]:
         """Makes the folder for what arrives, and notes how the job ended without a result."""
+        bind(job=self.job_id)
         destination = self._order.destination
         incoming_dir = make_incoming_dir(destination.folder, self.job_id)
         warn_of_little_space(destination.folder, self._emit)
