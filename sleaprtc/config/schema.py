@@ -82,24 +82,6 @@ _LOG: Final = (
         choices=("debug", "info", "warning", "error"),
     ),
 )
-_LOG: Final = (
-    Setting(
-        "log_format",
-        Kind.TEXT,
-        "Form of the log: for people, JSON, or JSON where it isn't a terminal.",
-        "SLEAP_RTC_LOG_FORMAT",
-        "human",
-        choices=("human", "json", "auto"),
-    ),
-    Setting(
-        "log_level",
-        Kind.TEXT,
-        "How much is logged.",
-        "SLEAP_RTC_LOG_LEVEL",
-        default_text="info, of clients error",
-        choices=("debug", "info", "warning", "error"),
-    ),
-)
 _SHARED: Final = (
     Setting(
         "invite", Kind.TEXT, "Server, room, token and secret in one line.", "SLEAP_RTC_INVITE", secret=True
@@ -342,10 +324,10 @@ def _by_name(*settings: Setting) -> dict[str, Setting]:
 
 
 SETTINGS: Final[Mapping[str, Mapping[str, Setting]]] = {
-    SHARED: _by_name(*_SHARED, *_LOG),
+    SHARED: _by_name(*_SHARED),
     "worker": _by_name(*_WORKER),
     "client": _by_name(*_CLIENT),
-    "server": _by_name(*_SERVER, *_LOG),
+    "server": _by_name(*_SERVER),
 }
 """Settings by name, below the section to which they belong."""
 
