@@ -189,15 +189,18 @@ async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, Co
 async def _serve(agent: Agent, link: Link, account: Account, room: Room, options: WorkerOptions) -> None:
     """Works in one room until told to leave."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_leave_on_signal, agent, nursery.cancel_scope)
+        await nursery.start(_leave_on_signal, agent, nursery.cancel_scope)
         if options.peer.room is None:
             nursery.start_soon(keep_room_open, options.peer.endpoints, account, room)
         _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
         await agent.run()
 
 
-async def _leave_on_signal(agent: Agent, leave_scope: trio.CancelScope) -> None:
+async def _leave_on_signal(
+    agent: Agent, leave_scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for _ in signals:
             _say("Leaving.")
             await agent.leave()

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sleaprtc.worker.trainers import runner
+from sleaprtc.worker.trainers.runner import tasks
+from sleaprtc.worker.trainers.runner.parent import Parent
 
 EPOCH_SEC = 0.2
 SMALLEST_MODEL_BYTES = 100_000
@@ -28,12 +30,12 @@ def model_bytes(dataset: Path) -> bytes:
     return rng.randbytes(SMALLEST_MODEL_BYTES + int(spread))
 
 
-def probe(_task: Mapping[str, Any], parent: runner.Parent) -> None:
+def probe(_task: Mapping[str, Any], parent: Parent) -> None:
     parent.tell("installed", versions={"sleap-nn": "0.3.5", "torch": "2.0"})
     parent.tell("device", device="cpu")
 
 
-def train(task: Mapping[str, Any], parent: runner.Parent) -> None:
+def train(task: Mapping[str, Any], parent: Parent) -> None:
     plan = task["models"][0]
     head, epochs = plan["head"], plan["config"]["trainer_config"]["max_epochs"]
     parent.tell("stage", stage="training", model=head, message="Training")
@@ -60,5 +62,5 @@ def train(task: Mapping[str, Any], parent: runner.Parent) -> None:
 
 
 if __name__ == "__main__":
-    runner.COMMANDS.update(probe=probe, train=train)
-    runner.main()
+    tasks.COMMANDS.update(probe=probe, train=train)
+    tasks.main(int(sys.argv[1]))
