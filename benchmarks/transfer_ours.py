@@ -24,7 +24,7 @@ from sleaprtc.rtc.peer import IceSettings, Peer, open_peer
 from sleaprtc.transfer import receiving
 from sleaprtc.transfer.disk import PartialFile
 from sleaprtc.transfer.stream import TransferProgress, Transfers, open_transfers
-from sleaprtc.worker.cache import DatasetCache
+from sleaprtc.worker.cache import FileCache
 
 CACHE_BYTES = 2**40
 
@@ -116,7 +116,7 @@ async def send(transfers: Transfers, options: dict[str, Any]) -> None:
 async def receive(transfers: Transfers, options: dict[str, Any]) -> None:
     """Takes the files in."""
     directory = Path(options["directory"])
-    cache = DatasetCache(directory / "cache", CACHE_BYTES) if options.get("cache") else None
+    cache = FileCache(directory / "cache", CACHE_BYTES) if options.get("cache") else None
     for number in range(options.get("times", 1)):
         offered = await transfers.next_offer()
         cpu = time.process_time()

@@ -1,4 +1,4 @@
-"""``python -m sleaprtc.client``: makes rooms, finds workers, trains models."""
+"""``python -m sleaprtc.client``: makes rooms, finds workers, trains models, predicts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .commands.asking import cancel, logs, status, stop
 from .commands.common import HELP
 from .commands.jobs import attach, fetch, jobs
 from .commands.rooms import room
+from .commands.track import track
 from .commands.train import train
 from .commands.workers import workers
 
@@ -22,6 +23,7 @@ COMMANDS: Final = (
     ("room", "renew"),
     ("workers",),
     ("train",),
+    ("track",),
     ("jobs",),
     ("status",),
     ("logs",),
@@ -37,11 +39,11 @@ COMMANDS: Final = (
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
 @log_options
 def main(verbose: bool, log_format: str, log_level: str | None) -> None:
-    """Make rooms, find workers, train models."""
+    """Make rooms, find workers, train models, predict with them."""
     start_log(log_format, log_level, logging.ERROR, verbose=verbose)
 
 
-for command in (room, workers, train, jobs, status, logs, attach, fetch, stop, cancel):
+for command in (room, workers, train, track, jobs, status, logs, attach, fetch, stop, cancel):
     main.add_command(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import trio
@@ -17,9 +18,12 @@ from .follow import Follower
 from .inbox import Inbox
 from .job_files import JobFiles, JobOutcome, OutgoingFile
 from .logbook import Logbook
-from .outcome import ModelFolders, arrived_files, discard_incoming, make_incoming_dir
+from .outcome import Destination, ModelFolders, arrived_files, discard_incoming, make_incoming_dir
+from .packing import read_with_images
+from .predictions import PredictionsFile
 from .records import JobRecord
 from .room import open_room
+from .track import tracking_inputs
 
 ATTACH_TIMEOUT_SEC: Final = 15.0
 ASK_AGAIN_SEC: Final = 2.0
@@ -33,7 +37,7 @@ async def attach_to_job(
     emit: Emit = lambda _: None,
     only_if_finished: bool = False,
 ) -> Completed:
-    """Gets what was missed of a job, follows it on, and fetches its model.
+    """Gets what was missed of a job, follows it on, and fetches its result.
 
     Cancelling this call leaves the job alone.
 
@@ -49,8 +53,8 @@ async def attach_to_job(
         WorkerLostError: The worker isn't in the room.
         NetworkError: The server can't be reached.
         RefusedError: The room is gone.
-        TransferError: The model didn't get across.
-        StorageError: The model can't be written.
+        TransferError: The result didn't get across.
+        StorageError: The result can't be written.
     """
 
     def notice(sentence: str) -> None:
@@ -94,7 +98,7 @@ async def _attach(
         if not isinstance(error, WorkerLostError):
             discard_incoming(incoming_dir)  # nothing more will come into it
         raise
-    completed = await ModelFolders(out_dir).lay_down(record.job_id, record.worker, outcome, emit)
+    completed = await _destination(record).lay_down(record.job_id, record.worker, outcome, emit)
     discard_incoming(incoming_dir)
     emit(completed)
     return completed
@@ -113,23 +117,37 @@ async def _fetch(
         # The worker has the word of a process that may have ended before it laid the model down.
         arrived = arrived_files(incoming_dir)
         if not arrived:
-            raise JobFailedError(f"The model was fetched before, into {record.out_dir}.")
+            raise JobFailedError(f"The result was fetched before, into {record.out_dir}.")
         return JobOutcome(arrived, None)
-    follower = Follower(
-        link=link,
-        inbox=inbox,
-        worker_id=record.worker,
-        job_id=record.job_id,
-        files=JobFiles(_inputs(record), incoming_dir, record.digest_algorithm),
-        connection=connection,
-        emit=emit,
-    )
-    return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
+    with TemporaryDirectory(prefix="sleap-rtc-") as scratch:
+        inputs = await _inputs_again(record, Path(scratch), emit) if state == "receiving" else ()
+        follower = Follower(
+            link=link,
+            inbox=inbox,
+            worker_id=record.worker,
+            job_id=record.job_id,
+            files=JobFiles(inputs, incoming_dir, record.digest_algorithm),
+            connection=connection,
+            emit=emit,
+        )
+        return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
 
 
-def _inputs(record: JobRecord) -> tuple[OutgoingFile, ...]:
+async def _inputs_again(record: JobRecord, scratch: Path, emit: Emit) -> tuple[OutgoingFile, ...]:
+    """Finds or makes the files anew that the process before didn't send to the end."""
+    if record.job_type == "inference":
+        return await tracking_inputs(record, scratch, emit)
+    dataset = await read_with_images(Path(record.dataset), scratch, embed="user", emit=emit)
     configs = (OutgoingFile(Path(path), "config") for path in record.configs)
-    return (*configs, OutgoingFile(Path(record.dataset), "dataset"))
+    return (*configs, OutgoingFile(dataset.path, "dataset"))
+
+
+def _destination(record: JobRecord) -> Destination:
+    """Where a job's result goes."""
+    folder = Path(record.out_dir)
+    if record.out_file is None:
+        return ModelFolders(folder)
+    return PredictionsFile(folder / record.out_file, Path(record.dataset))
 
 
 async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:

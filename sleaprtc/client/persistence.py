@@ -157,7 +157,7 @@ class Endeavour:
 async def open_endeavour(
     order: JobOrder, options: PeerOptions, persistence: Persistence, emit: Emit
 ) -> AsyncIterator[Endeavour]:
-    """Joins the room to carry an order out in it, until the block is left.
+    """Joins the room to carry an order out in it, until the block is left; then its scratch is removed too.
 
     Raises:
         UsageError: No room is given.
@@ -169,9 +169,15 @@ async def open_endeavour(
     def notice(sentence: str) -> None:
         emit(Notice(sentence))
 
-    async with open_room(
-        options.endpoints, options.room, on_change=notice, to_remember=options.to_remember
-    ) as (link, inbox):
-        yield Endeavour(
-            order, link=link, inbox=inbox, connection=options.connection, persistence=persistence, emit=emit
-        )
+    with order.scratch:
+        async with open_room(
+            options.endpoints, options.room, on_change=notice, to_remember=options.to_remember
+        ) as (link, inbox):
+            yield Endeavour(
+                order,
+                link=link,
+                inbox=inbox,
+                connection=options.connection,
+                persistence=persistence,
+                emit=emit,
+            )

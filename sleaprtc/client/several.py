@@ -146,7 +146,7 @@ async def train_several(
         note = _noting(outcome, turn, display.for_job(outcome.dataset))
         own = attrs.evolve(persistence, turn=turn, is_worth_waiting=counter.will_free_a_worker)
         try:
-            order = await training_order(outcome.dataset, out_dir=outcome.out_dir, **how)
+            order = await training_order(outcome.dataset, out_dir=outcome.out_dir, emit=note, **how)
             async with open_endeavour(order, options, own, note) as endeavour:
                 outcome.result = await (endeavour.begin() if detach else endeavour.run())
         except JobCancelledError:

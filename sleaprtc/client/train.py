@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,23 @@ from ..config_options import PeerOptions
 from ..jobs.negotiation import SelectionRule
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..protocol.messages import JSONObject
-from .dataset import Dataset, model_type_of_configs, read_config, read_dataset
+from .dataset import Dataset, model_type_of_configs, read_config
 from .events import Completed, Emit
 from .filters import worker_filters
 from .outcome import ModelFolders
+from .packing import read_with_images
 from .persistence import ONE_ATTEMPT, Persistence, open_endeavour
 from .room import installed_sleap_version
 from .submit import JobOrder
 
 
-def _read_inputs(
-    dataset_path: Path, configs: Sequence[Path], settings: Mapping[str, Any]
-) -> tuple[Dataset, dict[str, Any]]:
-    """Reads dataset and configurations; says what they train where that isn't said otherwise."""
-    dataset = read_dataset(dataset_path)
+def _with_model_type(
+    dataset: Dataset, configs: Sequence[Path], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Adds to the settings what dataset and configurations train, where that isn't said otherwise."""
     parsed = [config for path in configs if (config := read_config(path)) is not None]
     model_type = settings.get("model_type") or model_type_of_configs(parsed) or dataset.model_type
-    return dataset, {**settings, **({"model_type": model_type} if model_type else {})}
+    return {**settings, **({"model_type": model_type} if model_type else {})}
 
 
 async def training_order(
@@ -42,11 +43,12 @@ async def training_order(
     worker: str | None = None,
     rule: SelectionRule = SelectionRule.FASTEST,
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC,
+    emit: Emit = lambda _: None,
 ) -> JobOrder:
     """Reads what is to be trained, and says how.
 
     Args:
-        dataset: Labels with their images, or a training job package.
+        dataset: Labels, or a training job package. Labels that point to videos are packed first.
         out_dir: Where the models go: made where needed; models that are there already are kept.
         configs: Model configurations, in training order.
         settings: ``model_type epochs batch_size learning_rate``, those that aren't to be derived.
@@ -55,14 +57,21 @@ async def training_order(
         worker: The only worker to ask.
         rule: Which of the workers that accept gets the job.
         response_timeout_sec: How long to wait for answers.
+        emit: Takes what happens meanwhile.
 
     Raises:
         UsageError: A file can't be read as what it should be.
     """
-    described, chosen_settings = await trio.to_thread.run_sync(_read_inputs, dataset, configs, settings or {})
+    scratch = tempfile.TemporaryDirectory(prefix="sleap-rtc-")
+    try:
+        described = await read_with_images(dataset, Path(scratch.name), embed="user", emit=emit)
+        chosen = await trio.to_thread.run_sync(_with_model_type, described, configs, settings or {})
+    except BaseException:
+        scratch.cleanup()
+        raise
     return JobOrder(
         dataset=described,
-        settings=chosen_settings,
+        settings=chosen,
         destination=ModelFolders(out_dir),
         configs=tuple(configs),
         filters=filters or worker_filters(),
@@ -71,6 +80,7 @@ async def training_order(
         rule=rule,
         response_timeout_sec=response_timeout_sec,
         sleap_version=installed_sleap_version(),
+        scratch=scratch,
     )
 
 
@@ -87,7 +97,7 @@ async def train_on_a_worker(
     Cancelling this call cancels the job on the worker.
 
     Args:
-        dataset: Labels with their images, or a training job package.
+        dataset: Labels, or a training job package.
         options: Server, room and connection.
         persistence: Whether to wait for a worker, and to begin again after a failure.
         emit: Takes what happens, see :mod:`sleaprtc.client.events`.
@@ -101,6 +111,6 @@ async def train_on_a_worker(
         NetworkError: The server can't be reached.
         RefusedError: The server doesn't let the client in.
     """
-    order = await training_order(dataset, **how)
+    order = await training_order(dataset, emit=emit, **how)
     async with open_endeavour(order, options, persistence, emit) as endeavour:
         return await endeavour.run()

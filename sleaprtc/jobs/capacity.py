@@ -37,7 +37,7 @@ def refusal_reason(request: JobRequest, capability: Capability, client_version: 
     """
     if request.job_type not in capability.supported_job_types:
         return "unsupported_job_type"
-    model_type = request.config.get("model_type")
+    model_type = request.config.get("model_type") or (request.model_info or {}).get("model_type")
     if not capability.supported_models or (
         model_type is not None and model_type not in capability.supported_models
     ):

@@ -28,8 +28,6 @@ def parse_frames(text: str) -> tuple[range, ...]:
             raise ValueError(f"{part.strip()[:40]!r} isn't a range of frames; write 0-99 or 0-99,120.")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first or last > MAX_FRAME:
-            raise ValueError(
-                f"The range of frames {part.strip()} has its ends in the wrong order or too far."
-            )
+            raise ValueError(f"The range of frames {part.strip()} ends before it begins, or too far away.")
         ranges.append(range(first, last + 1))
     return tuple(ranges)

@@ -80,6 +80,19 @@ def hash_step(file: BinaryIO, hasher: Hasher, name: str) -> int:
     return hashed_bytes
 
 
+def hash_file(path: Path, algorithm: str) -> str:
+    """The digest of a whole file, in hexadecimal.
+
+    Raises:
+        StorageError: The file can't be read.
+    """
+    hasher = new_hasher(algorithm)
+    with _storage_errors(path.name, "read"), path.open("rb") as file:
+        while hash_step(file, hasher, path.name):
+            pass
+    return hasher.hexdigest()
+
+
 # --- sending --------------------------------------------------------------------------------
 
 

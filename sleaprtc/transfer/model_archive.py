@@ -20,7 +20,7 @@ CONFIG_NAME: Final = "training_config.yaml"
 MODEL_FILES: Final = (CHECKPOINT_NAME, CONFIG_NAME)
 
 MAX_MODEL_BYTES: Final = 8 * 1024 * MIB
-"""Unpacked; the largest of sleap-nn's backbones has 200 million weights, 2.4 GB with its optimizer's state."""
+"""Unpacked; sleap-nn's largest backbone has 200 million weights, 2.4 GB with its optimizer's state."""
 
 EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip file can name."""

@@ -1,9 +1,8 @@
-"""Datasets that this worker has had before, by what is in them, so that none is sent twice."""
+"""Datasets and models that this worker has had before, by what is in them, so that none is sent twice."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import tempfile
@@ -12,18 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InvalidMessageError
+from ..logs import get_logger
 from ..transfer.framing import parse_digest
 
 TEMPORARY_PREFIX: Final = ".new-"
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
-class DatasetCache:
-    """A folder of files named for their digests, each the same file (a hard link) as its jobs' datasets.
+class FileCache:
+    """A folder of files named for their digests, each the same file (a hard link) as those of its jobs.
 
     Synchronous; to be called in threads. Nothing here raises over the disk: a job without a cache is only
-    slower. What comes out is to be verified, since a job may have written into its dataset.
+    slower. What comes out is to be verified, since a job may have written into its files.
 
     Args:
         directory: Where the files are kept; made when it's needed.
@@ -48,7 +48,7 @@ class DatasetCache:
         except FileNotFoundError:
             return False
         except OSError as error:
-            _log.warning("The dataset cache can't be read: %s", error)
+            _log.warning("The cache can't be read.", error=str(error))
             return False
         return True
 
@@ -70,7 +70,7 @@ class DatasetCache:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
-            _log.warning("%s isn't kept in the dataset cache: %s", path.name, error)
+            _log.warning("A file isn't kept in the cache.", file=path.name, error=str(error))
 
     def clean(self) -> None:
         """Brings the folder within its limit, and removes what an earlier process left half done."""

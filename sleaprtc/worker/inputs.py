@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import attrs
 import trio
 
 from ..errors import (
@@ -17,12 +17,13 @@ from ..errors import (
     TransferAbortedError,
     TransferError,
 )
+from ..logs import get_logger
 from ..protocol.limits import MIB
 from ..protocol.transfer import FileOffer
 from ..transfer.names import checked_name
 from ..transfer.resuming import ResumingTransfers
 from ..transfer.stream import IncomingFile, TransferProgress
-from .cache import DatasetCache
+from .cache import FileCache
 from .reporter import StatusReporter
 from .trainers.configuration import MAX_CONFIG_BYTES
 
@@ -32,12 +33,25 @@ CONNECT_WAIT_SEC: Final = 60.0
 INPUT_IDLE_SEC: Final = 120.0
 """How long a connected client may take to offer the next file of its job."""
 
-MAX_CONFIGS: Final = 16
+MAX_FILES_BEFORE_DATASET: Final = 16
 """One a head; no model type has more than two."""
 
 PROGRESS_INTERVAL_SEC: Final = 0.5
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
+
+
+_CACHED_PURPOSES: Final = frozenset({"dataset", "model"})
+_IN_WORDS: Final = {"config": "configurations", "model": "models"}
+
+
+@attrs.frozen
+class JobInputs:
+    """The client's files: the dataset, and what came before it, in the order in which it came."""
+
+    dataset: Path
+    configs: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
 
 
 async def receive_inputs(
@@ -45,72 +59,81 @@ async def receive_inputs(
     job_dir: Path,
     transfers: ResumingTransfers,
     reporter: StatusReporter,
-    cache: DatasetCache | None = None,
+    cache: FileCache | None = None,
     max_dataset_bytes: float = math.inf,
-) -> tuple[Path, tuple[Path, ...]]:
-    """Takes configurations until the dataset comes, which is always last.
+    takes: tuple[str, ...] = ("config",),
+) -> JobInputs:
+    """Takes configurations or models until the dataset comes, which is always last.
 
-    A dataset that is in the cache isn't sent again: it's put where it belongs, and accepting it finds it
-    there and verifies it.
+    A dataset or model that is in the cache isn't sent again: it's put where it belongs, and accepting it
+    finds it there and verifies it.
 
-    Returns:
-        The dataset, and the configurations in the order in which they came.
+    Args:
+        job_id: Whose files they are.
+        job_dir: Where they go, in a folder for each purpose.
+        transfers: Where they come from.
+        reporter: Is told how far they are.
+        cache: Files of earlier jobs.
+        max_dataset_bytes: The largest dataset, or model, that is taken.
+        takes: Purposes of files that may come before the dataset.
 
     Raises:
         JobFailedError: The client made no connection, or came back to none.
         TransferError: The client is connected but sends nothing, or something else than it announced.
         StorageError: The files can't be written.
     """
-    configs: dict[str, Path] = {}
+    received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
     while True:
         incoming = await _next_offer(transfers)
         offer = incoming.offer
-        if offer.purpose not in ("dataset", "config") or (offer.job_id or job_id) != job_id:
-            await incoming.refuse("UNEXPECTED_FILE", "This job takes a dataset and configurations.")
+        if offer.purpose not in ("dataset", *takes) or (offer.job_id or job_id) != job_id:
+            wanted = " and ".join(["a dataset", *(_IN_WORDS[purpose] for purpose in takes)])
+            await incoming.refuse("UNEXPECTED_FILE", f"This job takes {wanted}.")
             continue
-        excess = _excess(offer, len(configs), max_dataset_bytes)
+        excess = _excess(offer, len(received.get(offer.purpose, ())), max_dataset_bytes)
         if excess is not None:
             await incoming.refuse("TOO_LARGE", excess)
             raise TransferError(excess)
         directory = job_dir / offer.purpose
         directory.mkdir(parents=True, exist_ok=True)
-        if cache is not None and offer.purpose == "dataset":
+        if cache is not None and offer.purpose in _CACHED_PURPOSES:
             await _fetch(cache, offer, directory)
         try:
             path = await incoming.accept(directory, progress=_receiving(reporter))
         except (ChannelClosedError, TransferAbortedError) as error:
-            _log.info("Job %s: %s Waiting for the client.", job_id, error)
+            _log.info("Waiting for the client.", error=str(error))
             continue
+        if cache is not None and offer.purpose in _CACHED_PURPOSES:
+            await trio.to_thread.run_sync(cache.add, offer.digest, path)
         if offer.purpose == "dataset":
-            if cache is not None:
-                await trio.to_thread.run_sync(cache.add, offer.digest, path)
-            return path, tuple(configs.values())
-        configs[path.name] = path
+            before = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
+            return JobInputs(path, before.get("config", ()), before.get("model", ()))
+        received[offer.purpose][path.name] = path
 
 
-def _excess(offer: FileOffer, config_count: int, max_dataset_bytes: float) -> str | None:
+def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> str | None:
     """Says what is too much about a file, before a byte of it is taken."""
-    if offer.purpose == "dataset":
+    if count_before >= MAX_FILES_BEFORE_DATASET:
+        return f"A job takes at most {MAX_FILES_BEFORE_DATASET} {_IN_WORDS[offer.purpose]}."
+    if offer.purpose in _CACHED_PURPOSES:
         if offer.size_bytes <= max_dataset_bytes:
             return None
         return (
-            f"The dataset has {offer.size_bytes / MIB:.0f} MiB, and the worker's owner allows "
+            f"The {offer.purpose} has {offer.size_bytes / MIB:.0f} MiB, and the worker's owner allows "
             f"{max_dataset_bytes / MIB:.0f}."
         )
-    if config_count >= MAX_CONFIGS:
-        return f"A job takes at most {MAX_CONFIGS} configurations."
     if offer.size_bytes > MAX_CONFIG_BYTES:
         return f"A configuration has at most {MAX_CONFIG_BYTES // 1024} KiB."
     return None
 
 
-async def _fetch(cache: DatasetCache, offer: FileOffer, directory: Path) -> None:
+async def _fetch(cache: FileCache, offer: FileOffer, directory: Path) -> None:
     try:
         target = directory / checked_name(offer.name)
     except InvalidFileNameError:
         return  # accepting it says so to the sender
     if await trio.to_thread.run_sync(cache.fetch, offer.digest, offer.size_bytes, target):
-        _log.info("%s was here before, and needn't be sent.", target.name)
+        _log.info("A file was here before, and needn't be sent.", file=target.name)
 
 
 async def _next_offer(transfers: ResumingTransfers) -> IncomingFile:

@@ -1,10 +1,9 @@
-"""One job of a worker, from the assignment to the model's delivery."""
+"""One job of a worker, from the assignment to the delivery of what came of it."""
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,30 +11,28 @@ import trio
 
 from ..errors import SleapRTCError, StorageError, TransferError
 from ..exception_groups import single_error
+from ..logs import get_logger
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
-from ..transfer.archive import pack_folders
-from .cache import DatasetCache
+from .cache import FileCache
 from .connection import ClientConnection
 from .inputs import receive_inputs
 from .journal import COMPLETED, DELIVERED, FAILED, TRAINING, JournalEntry
 from .notes import JobNotes
 from .reporter import StatusReporter
-from .reports import completion, failure, report_training
-from .trainers.base import Trainer, TrainingEvent, TrainingJob, TrainingOutcome
+from .reports import failure
+from .trainers.base import Trainer, TrainingOutcome
+from .work import WORK, Product, WorkOrder
 
 RESULT_WAIT_SEC: Final = 15 * 60.0
 """How long a finished job waits for its client before it lies down in the journal, to be attached to."""
 
-PACKING_PATIENCE_SEC: Final = 30 * 60.0
-PACKING_RETRY_SEC: Final = 15.0
-
 LAST_WORD_SEC: Final = 4.0
-"""How long a worker that has handed over its model tries to say what it is like, without the server; the
+"""How long a worker that has handed over its result tries to say what it is like, without the server; the
 client waits a second longer."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
-OnTrained = Callable[[TrainingOutcome | None], None]
+OnWorked = Callable[[TrainingOutcome | None], None]
 
 
 class Job:
@@ -45,7 +42,7 @@ class Job:
         request: What the client asked for.
         job_dir: A folder of the job's own.
         connection: The data channel to the client, whoever that is at the time.
-        cache: Datasets of earlier jobs, or None where none are kept.
+        cache: Files of earlier jobs, or None where none are kept.
         max_dataset_bytes: The largest dataset that the owner takes.
         notes: The job's page in the journal.
         deliver: Takes a job message to a client, whenever that is possible.
@@ -61,7 +58,7 @@ class Job:
         request: JobRequest,
         job_dir: Path,
         connection: ClientConnection,
-        cache: DatasetCache | None,
+        cache: FileCache | None,
         max_dataset_bytes: float,
         notes: JobNotes,
         deliver: Callable[[str, JobMessage], Awaitable[None]],
@@ -79,7 +76,8 @@ class Job:
         self._stop = trio.Event()
         self._scope = trio.CancelScope()
         self._waiting: trio.CancelScope | None = None
-        self._is_trained = False
+        self._kind = WORK[request.job_type]
+        self._is_worked = False
         self._keep = False
         self._ended = trio.Event()
 
@@ -89,7 +87,7 @@ class Job:
         return self.request.job_id
 
     def stop(self) -> None:
-        """Ends training early; the best model so far is kept and sent."""
+        """Ends the work early; the best model, or the predictions, so far are kept and sent."""
         self._stop.set()
 
     @property
@@ -116,27 +114,27 @@ class Job:
         """Waits until the job needs nothing more of this worker, but for a result that nobody fetched."""
         await self._ended.wait()
 
-    async def run(self, trainer: Trainer, thread_count: int, on_trained: OnTrained) -> None:
+    async def run(self, trainer: Trainer, thread_count: int, on_worked: OnWorked) -> None:
         """Does the job. Everything that goes wrong is told to the client; nothing is raised.
 
         Args:
-            trainer: What trains.
-            thread_count: CPU threads for training.
-            on_trained: Called once, when the job no longer needs its slot: with what came out, or None.
+            trainer: What trains and predicts.
+            thread_count: CPU threads for it.
+            on_worked: Called once, when the job no longer needs its slot: with how a training went, or None.
         """
 
         async def work() -> None:
-            finished = await self._train_to_the_end(trainer, thread_count, on_trained)
+            finished = await self._work_to_the_end(trainer, thread_count, on_worked)
             if finished is not None:
                 await self._hand_over(*finished)
 
         try:
             await self._serve(work)
         finally:
-            self._mark_trained(on_trained, None)
+            self._mark_worked(on_worked, None)
 
     async def run_delivery(self, entry: JournalEntry) -> None:
-        """Hands over the model of a job that was trained before, as :meth:`run` does at its end."""
+        """Hands over the result of a job that was done before, as :meth:`run` does at its end."""
 
         async def work() -> None:
             if isinstance(entry.last_word, JobComplete) and entry.archive is not None:
@@ -146,7 +144,7 @@ class Job:
         await self._serve(work)
 
     async def _serve(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Works with the connection beside it; keeps the job's folder only for a model that waits in it."""
+        """Works with the connection beside it; keeps the job's folder only for a result that waits in it."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -159,101 +157,105 @@ class Job:
                 shutil.rmtree(self._job_dir, ignore_errors=True)
             self._ended.set()
 
-    def _mark_trained(self, on_trained: OnTrained, outcome: TrainingOutcome | None) -> None:
-        if not self._is_trained:
-            self._is_trained = True
-            on_trained(outcome)
+    def _mark_worked(self, on_worked: OnWorked, training: TrainingOutcome | None) -> None:
+        if not self._is_worked:
+            self._is_worked = True
+            on_worked(training)
 
-    # --- training ---------------------------------------------------------------------------
+    # --- work -------------------------------------------------------------------------------
 
-    async def _train_to_the_end(
-        self, trainer: Trainer, thread_count: int, on_trained: OnTrained
+    async def _work_to_the_end(
+        self, trainer: Trainer, thread_count: int, on_worked: OnWorked
     ) -> tuple[JobComplete, Path] | None:
         try:
             with single_error():
-                outcome, archive = await self._train_and_report(trainer, thread_count)
-            complete = completion(self.job_id, outcome, archive)
+                product = await self._work_and_report(trainer, thread_count)
         except SleapRTCError as error:
             failed = failure(self.job_id, error)
         except OSError as error:
-            problem = f"The job's folder can't be used: {error.strerror or error}."
-            failed = failure(self.job_id, StorageError(problem))
+            sentence = f"The job's folder can't be used: {error.strerror or error}."
+            failed = failure(self.job_id, StorageError(sentence))
         except Exception:
-            _log.exception("Job %s failed unexpectedly.", self.job_id)
+            _log.exception("The job failed unexpectedly.", job=self.job_id)
             sentence = "The worker failed unexpectedly; its log says more."
             failed = JobFailed(self.job_id, JobError("INTERNAL", sentence, True))
         else:
             self._keep = True
-            await self._notes.change(COMPLETED, last_word=complete, archive=archive)
-            self._mark_trained(on_trained, outcome)
-            return complete, archive
+            _log.info("The job is done.", peer=self.client_id)
+            await self._notes.change(COMPLETED, last_word=product.complete, archive=product.file)
+            self._mark_worked(on_worked, product.training)
+            return product.complete, product.file
+        _log.warning(
+            "The job failed.", peer=self.client_id, code=failed.error.code, error=failed.error.message
+        )
         await self._notes.keep_log(self._job_dir)
         await self._notes.change(FAILED, last_word=failed)
-        self._mark_trained(on_trained, None)
+        self._mark_worked(on_worked, None)
         await self._deliver(self.client_id, failed)
         return None
 
-    async def _train_and_report(self, trainer: Trainer, thread_count: int) -> tuple[TrainingOutcome, Path]:
+    async def _work_and_report(self, trainer: Trainer, thread_count: int) -> Product:
         """Works with statuses going out beside it; how it ends is known only when the last one is sent."""
         reporter = StatusReporter(self.job_id, self._send_status)
         problem: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reporter.run)
             try:
-                outcome, archive = await self._produce_model(trainer, thread_count, reporter)
+                product = await self._produce(trainer, thread_count, reporter)
             except Exception as error:
                 problem = error
             reporter.finish()
         if problem is not None:
             raise problem
-        return outcome, archive
+        return product
 
     async def _send_status(self, status: JobStatus) -> None:
         await self._notes.add_status(status)
         await self._try_send(self.client_id, status)
 
-    async def _produce_model(
-        self, trainer: Trainer, thread_count: int, reporter: StatusReporter
-    ) -> tuple[TrainingOutcome, Path]:
+    async def _produce(self, trainer: Trainer, thread_count: int, reporter: StatusReporter) -> Product:
         reporter.report("starting", message="Waiting for the client's connection.")
-        dataset, configs = await receive_inputs(
+        inputs = await receive_inputs(
             self.job_id,
             self._job_dir,
             self.connection.transfers,
             reporter,
             self._cache,
             self._max_dataset_bytes,
+            self._kind.takes,
         )
         await self._notes.change(TRAINING)
-        work_dir = self._job_dir / "training"
-        work_dir.mkdir()
-        job = TrainingJob(dataset, configs, self.request.config, work_dir, thread_count)
-        reporter.report("running", message="Preparing the training.")
-
-        def report(event: TrainingEvent) -> None:
-            report_training(reporter, event)
-
-        outcome = await trainer.train(job, report=report, stop=self._stop)
-        reporter.report("sending", 1.0, message="Packing the model.")
-        archive = self._job_dir / f"{dataset.name.partition('.')[0]}.models.zip"
-        await _pack_in_time(outcome.model_dirs, archive, reporter)
+        product = await self._kind.do(
+            WorkOrder(
+                request=self.request,
+                job_dir=self._job_dir,
+                inputs=inputs,
+                trainer=trainer,
+                thread_count=thread_count,
+                stop=self._stop,
+                reporter=reporter,
+                cache=self._cache,
+            )
+        )
         await self._notes.keep_log(self._job_dir)
-        await trio.to_thread.run_sync(_remove_all_but, self._job_dir, archive)
-        return outcome, archive
+        await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
+        return product
 
     # --- delivery ---------------------------------------------------------------------------
 
     async def _hand_over(self, complete: JobComplete, archive: Path) -> None:
-        """Sends the model, whether or not the server is there to say so."""
+        """Sends the result, whether or not the server is there to say so."""
         told = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell_completed, complete, told)
             nursery.start_soon(self._notes.keep_trying)
             with trio.move_on_after(RESULT_WAIT_SEC) as self._waiting:
                 try:
-                    await self.connection.transfers.send_file(archive, purpose="model", job_id=self.job_id)
+                    await self.connection.transfers.send_file(
+                        archive, purpose=self._kind.gives, job_id=self.job_id
+                    )
                 except (TransferError, StorageError) as error:
-                    _log.warning("Job %s: the model wasn't taken: %s", self.job_id, error)
+                    _log.warning("The result wasn't taken.", peer=self.client_id, error=str(error))
                 else:
                     self._keep = False
                     await self._notes.change(DELIVERED)
@@ -263,30 +265,12 @@ class Job:
             # Leaving closes the channel, by which the client sees that we have its last word.
             nursery.cancel_scope.cancel()
         if self._keep:
-            await self._notes.keep_trying()  # until then, only this job knows that its model waits
-            _log.info("Job %s: the model is kept as %s until it is fetched.", self.job_id, archive)
+            await self._notes.keep_trying()  # until then, only this job knows that its result waits
+            _log.info("The result is kept until it is fetched.", job=self.job_id, path=str(archive))
 
     async def _tell_completed(self, complete: JobComplete, told: trio.Event) -> None:
         await self._deliver(self.client_id, complete)
         told.set()
-
-
-async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: StatusReporter) -> None:
-    """Packs a model. A disk that is full just then doesn't cost the training: somebody may make room.
-
-    Raises:
-        StorageError: It can't be packed for half an hour.
-    """
-    deadline = trio.current_time() + PACKING_PATIENCE_SEC
-    while True:
-        try:
-            return await trio.to_thread.run_sync(pack_folders, folders, archive)
-        except StorageError as error:
-            if trio.current_time() >= deadline:
-                raise
-            _log.warning("%s Trying again.", error)
-            reporter.report("sending", 1.0, message=f"{error} Trying again.")
-        await trio.sleep(PACKING_RETRY_SEC)
 
 
 def _remove_all_but(folder: Path, kept: Path) -> None:

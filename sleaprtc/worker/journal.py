@@ -65,11 +65,11 @@ class JournalEntry:
     """A job as the journal has it.
 
     Attributes:
-        state: ``receiving``, ``training``, ``completed`` (its model waits to be fetched), ``failed`` or
-            ``delivered``.
+        state: ``receiving``, ``training`` (also while it predicts), ``completed`` (its result waits to be
+            fetched), ``failed`` or ``delivered``.
         directory: The job's own folder.
         last_word: What the client is told when it asks again.
-        archive: The model, of a completed job.
+        archive: The file that goes to the client, of a completed job.
         updated_at: Unix epoch seconds.
     """
 

@@ -8,7 +8,15 @@ from ..errors import SleapRTCError, StorageError
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobResult, StatusDetails
 from ..protocol.limits import MIB
 from .reporter import StatusReporter
-from .trainers.base import EpochEnded, StageStarted, TrainingEvent, TrainingOutcome
+from .trainers.base import (
+    EpochEnded,
+    FramesPredicted,
+    PredictionEvent,
+    PredictionOutcome,
+    StageStarted,
+    TrainingEvent,
+    TrainingOutcome,
+)
 
 
 def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
@@ -17,11 +25,32 @@ def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
         reporter.report(
             "running",
             reporter.progress if event.stage != "preparing" else 0.0,
-            details=StatusDetails(model=event.model),
+            details=StatusDetails(model=event.model, device=event.device),
             message=event.message,
         )
     else:
         reporter.report("running", event.progress, details=_epoch_details(event))
+
+
+def report_prediction(reporter: StatusReporter, event: PredictionEvent) -> None:
+    """The same for a prediction's events."""
+    if isinstance(event, StageStarted):
+        progress = reporter.progress if event.stage == "finalizing" else 0.0
+        reporter.report("running", progress, message=event.message)
+    else:
+        reporter.report("running", event.frames_done / event.total_frames, details=_frame_details(event))
+
+
+def _frame_details(event: FramesPredicted) -> StatusDetails:
+    rate = event.frames_per_sec
+    remaining_sec = (event.total_frames - event.frames_done) / rate if rate > 0 else None
+    return StatusDetails(
+        estimated_remaining_minutes=None if remaining_sec is None else round(remaining_sec / 60, 2),
+        device=event.device,
+        frames_done=event.frames_done,
+        total_frames=event.total_frames,
+        frames_per_sec=round(rate, 2),
+    )
 
 
 def _epoch_details(event: EpochEnded) -> StatusDetails:
@@ -60,6 +89,20 @@ def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobCompl
             final_loss=outcome.final_loss,
             training_duration_minutes=round(outcome.duration_sec / 60, 3),
             total_epochs=outcome.total_epochs,
+            file_count=1,
+            device=outcome.device,
+        ),
+    )
+
+
+def prediction_completion(job_id: str, outcome: PredictionOutcome, file: Path) -> JobComplete:
+    """Makes the message for a job whose predictions lie in ``file``."""
+    return JobComplete(
+        job_id,
+        result=JobResult(
+            predictions_size_mb=round(file.stat().st_size / MIB, 3),
+            frame_count=outcome.frame_count,
+            inference_duration_seconds=round(outcome.duration_sec, 3),
             file_count=1,
             device=outcome.device,
         ),

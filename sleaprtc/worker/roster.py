@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
 import tempfile
@@ -20,6 +19,7 @@ from ..errors import SleapRTCError, StorageError
 from ..jobs.attaching import is_key_of, may_attach
 from ..jobs.capacity import BUSY
 from ..jobs.estimate import PastJob
+from ..logs import bind, get_logger
 from ..protocol.jobs import (
     ConnectionCheck,
     ConnectionCheckAnswer,
@@ -35,7 +35,7 @@ from ..protocol.jobs import (
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
 from ..signaling.link import Link
-from .cache import DatasetCache
+from .cache import FileCache
 from .checks import ConnectionChecks
 from .connection import ClientConnection
 from .history import History
@@ -49,7 +49,7 @@ from .trainers.base import Trainer, TrainingOutcome
 
 FORGET_INTERVAL_SEC: Final = 3600.0
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class WorkerSettings:
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         threads_per_job: CPU threads for one training.
         connection: How to connect to clients.
-        cache: Datasets of earlier jobs, or None where none are kept.
+        cache: Files of earlier jobs, or None where none are kept.
         max_dataset_bytes: The largest dataset that is taken.
     """
 
@@ -69,7 +69,7 @@ class WorkerSettings:
     keep_results_sec: float
     threads_per_job: int
     connection: ConnectionOptions
-    cache: DatasetCache | None = None
+    cache: FileCache | None = None
     max_dataset_bytes: float = math.inf
 
 
@@ -151,14 +151,14 @@ class Roster:
         try:
             await self._link.send_job_message(client_id, message)
         except SleapRTCError as error:
-            _log.debug("A message to %s was dropped: %s", client_id, error)
+            _log.debug("A message was dropped.", peer=client_id, error=str(error))
 
     async def deliver(self, client_id: str, message: JobMessage) -> None:
         """Sends a job message as soon as the server can be reached."""
         try:
             await self._link.deliver_job_message(client_id, message)
         except SleapRTCError as error:
-            _log.warning("%s can't be told: %s", client_id, error)
+            _log.warning("The client can't be told.", peer=client_id, error=str(error))
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -227,7 +227,8 @@ class Roster:
         return job_dir
 
     async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
-        _log.info("Job %s of %s begins.", job.job_id, job.client_id)
+        bind(job=job.job_id, peer=job.client_id)
+        _log.info("The job begins.")
         self._jobs[job.job_id] = job
         try:
             await work()
@@ -235,7 +236,7 @@ class Roster:
             if self._jobs.get(job.job_id) is job:
                 del self._jobs[job.job_id]
             self._drop_connection(job.connection)
-            _log.info("Job %s of %s has ended.", job.job_id, job.client_id)
+            _log.info("The job has ended.", peer=job.client_id)
 
     def _drop_connection(self, connection: ClientConnection) -> None:
         if self._connections.get(connection.remote_id) is connection:
@@ -274,7 +275,7 @@ class Roster:
         try:
             entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
         except StorageError as error:
-            _log.warning("Job %s: %s", request.job_id, error)
+            _log.warning("The journal can't be read.", job=request.job_id, error=str(error))
             return False
         if entry is None:
             return True
@@ -289,16 +290,18 @@ class Roster:
         try:
             await trio.to_thread.run_sync(self._journal.forget, job_id)
         except StorageError as error:
-            _log.warning("Job %s: %s", job_id, error)
+            _log.warning("The journal can't be written.", job=job_id, error=str(error))
 
     # --- attaching --------------------------------------------------------------------------
 
     async def attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
         """Hands a job over to a later process of its client, with what that has missed."""
+        bind(job=request.job_id, peer=client_id)
         try:
             await self._attach(client_id, request, nursery)
         except StorageError as error:
-            _log.warning("Job %s can't be attached to just now: %s", request.job_id, error)  # asked for again
+            # it is asked for again
+            _log.warning("The job can't be attached to just now.", error=str(error))
 
     async def _attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
         entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
@@ -326,7 +329,8 @@ class Roster:
         try:
             answer = await trio.to_thread.run_sync(page_of_log, self._journal, request)
         except StorageError as error:
-            _log.warning("Job %s's log can't be told just now: %s", request.job_id, error)  # asked for again
+            # it is asked for again
+            _log.warning("The job's log can't be told just now.", job=request.job_id, error=str(error))
             return
         await self.try_send(client_id, answer)
 
@@ -375,7 +379,7 @@ class Roster:
                 )
                 clock = WallClock(now, trio.current_time())
             except StorageError as error:
-                _log.warning("%s", error)
+                _log.warning(str(error))
             await trio.sleep(FORGET_INTERVAL_SEC)
 
 

@@ -71,14 +71,14 @@ async def test_when_the_time_is_over_the_best_model_is_kept(tmp_path: Path) -> N
     outcome, events = await train(tmp_path, UNTIL_STOPPED, TrainingLimits(max_sec=1.0))
     assert outcome.total_epochs == 1
     (told,) = [event for event in events if isinstance(event, StageStarted) and event.stage == "finalizing"]
-    assert "hours a training, which are over: keeping the best model." in told.message
+    assert "hours a job, which are over: keeping the best model." in told.message
 
 
 async def test_one_that_does_not_hear_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "STOP_GRACE_SEC", 0.2)
-    with pytest.raises(TrainerError, match="which are over; no model was finished") as caught:
+    with pytest.raises(TrainerError, match="which are over; nothing was finished") as caught:
         await train(tmp_path, DEAF, TrainingLimits(max_sec=1.0))
     assert caught.value.error_code == "TIME_LIMIT"
 

@@ -132,7 +132,7 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
 
     async with lab.worker("gpu-1") as agent:
         with monkeypatch.context() as patched:
-            patched.setattr("sleaprtc.worker.job.TrainingJob", fail)
+            patched.setattr("sleaprtc.worker.work.TrainingJob", fail)
             with pytest.raises(NoWorkerError, match=r"On the worker: .* No space left on device"):
                 await lab.train(labels)
         assert list(agent.jobs_dir.iterdir()) == []
@@ -142,7 +142,7 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
 @pytest.mark.trio
 async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, monkeypatch):
     """Somebody makes room, and the model comes."""
-    monkeypatch.setattr("sleaprtc.worker.job.PACKING_RETRY_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.worker.work.PACKING_RETRY_SEC", 0.05)
     attempts = []
 
     def fill_at_first(folders, archive):
@@ -152,7 +152,7 @@ async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, mo
             raise StorageError("The model can't be packed: No space left on device.")
         pack_folders(folders, archive)
 
-    monkeypatch.setattr("sleaprtc.worker.job.pack_folders", fill_at_first)
+    monkeypatch.setattr("sleaprtc.worker.work.pack_folders", fill_at_first)
     events = []
     async with lab.worker("gpu-1"):
         assert len((await lab.train(labels, events.append)).model_dirs) == 1
@@ -188,7 +188,7 @@ async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
             received.set()
             await trio.sleep_forever()
 
-        patched.setattr("sleaprtc.client.submit.finish", be_killed)
+        patched.setattr("sleaprtc.client.outcome._finish", be_killed)
         async with lab.worker("gpu-1") as agent:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(lab.train, labels)
@@ -197,6 +197,7 @@ async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
             while list(agent.jobs_dir.iterdir()):
                 await trio.sleep(0.02)
             (record,) = load_all()
+            patched.undo()
             completed = await attach_to_job(record, connection=LOOPBACK)
     assert completed.model_dirs == (str(tmp_path / "models" / "centroid"),)
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["centroid"]

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from sleaprtc.transfer.resuming import ResumingTransfers
-from sleaprtc.worker.cache import DatasetCache
+from sleaprtc.worker.cache import FileCache
 from sleaprtc.worker.inputs import receive_inputs
 
 from ..transfer.pairs import open_memory_pair
@@ -25,7 +25,7 @@ def dataset(path: Path, content: bytes) -> str:
 
 
 def test_what_was_kept_comes_out_under_any_name_even_after_its_job_is_gone(tmp_path: Path) -> None:
-    cache = DatasetCache(tmp_path / "cache", max_bytes=1000)
+    cache = FileCache(tmp_path / "cache", max_bytes=1000)
     digest = dataset(tmp_path / "job-1" / "a.slp", b"x" * 400)
     assert not cache.fetch(digest, 400, tmp_path / "b.slp")
     cache.add(digest, tmp_path / "job-1" / "a.slp")
@@ -35,7 +35,7 @@ def test_what_was_kept_comes_out_under_any_name_even_after_its_job_is_gone(tmp_p
 
 
 def test_neither_another_size_nor_nonsense_is_found_and_nothing_is_overwritten(tmp_path: Path) -> None:
-    cache = DatasetCache(tmp_path / "cache", max_bytes=1000)
+    cache = FileCache(tmp_path / "cache", max_bytes=1000)
     digest = dataset(tmp_path / "a", b"x" * 400)
     cache.add(digest, tmp_path / "a")
     assert not cache.fetch(digest, 401, tmp_path / "b")
@@ -46,7 +46,7 @@ def test_neither_another_size_nor_nonsense_is_found_and_nothing_is_overwritten(t
 
 
 def test_the_least_recently_used_makes_room(tmp_path: Path) -> None:
-    cache = DatasetCache(tmp_path / "cache", max_bytes=1000)
+    cache = FileCache(tmp_path / "cache", max_bytes=1000)
     digests = [dataset(tmp_path / str(n), bytes([n]) * 400) for n in range(3)]
     for n in range(2):
         cache.add(digests[n], tmp_path / str(n))
@@ -59,7 +59,7 @@ def test_the_least_recently_used_makes_room(tmp_path: Path) -> None:
 
 
 def test_what_is_too_large_is_not_kept_and_costs_nobody_a_place(tmp_path: Path) -> None:
-    cache = DatasetCache(tmp_path / "cache", max_bytes=1000)
+    cache = FileCache(tmp_path / "cache", max_bytes=1000)
     small, large = dataset(tmp_path / "s", b"s" * 900), dataset(tmp_path / "l", b"l" * 1001)
     cache.add(small, tmp_path / "s")
     cache.add(large, tmp_path / "l")
@@ -69,15 +69,15 @@ def test_what_is_too_large_is_not_kept_and_costs_nobody_a_place(tmp_path: Path) 
 
 def test_a_smaller_limit_holds_from_the_start(tmp_path: Path) -> None:
     digest = dataset(tmp_path / "a", b"x" * 400)
-    DatasetCache(tmp_path / "cache", max_bytes=1000).add(digest, tmp_path / "a")
+    FileCache(tmp_path / "cache", max_bytes=1000).add(digest, tmp_path / "a")
     (tmp_path / "cache" / ".new-dead").mkdir()
-    DatasetCache(tmp_path / "cache", max_bytes=300).clean()
+    FileCache(tmp_path / "cache", max_bytes=300).clean()
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_disk_that_fails_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(b"not a folder")
-    cache = DatasetCache(tmp_path / "cache", max_bytes=1000)
+    cache = FileCache(tmp_path / "cache", max_bytes=1000)
     digest = dataset(tmp_path / "a", b"x")
     cache.add(digest, tmp_path / "a")
     cache.clean()
@@ -89,7 +89,7 @@ class Silent:
         pass
 
 
-async def train_with(cache: DatasetCache | None, path: Path, job_dir: Path) -> int:
+async def train_with(cache: FileCache | None, path: Path, job_dir: Path) -> int:
     """Hands a dataset to a job; returns how many of its bytes were sent."""
     async with open_memory_pair() as (client, worker, channel, _), trio.open_nursery() as nursery:
         transfers = ResumingTransfers()
@@ -99,8 +99,8 @@ async def train_with(cache: DatasetCache | None, path: Path, job_dir: Path) -> i
             await client.send_file(path, purpose="dataset")
 
         nursery.start_soon(send)
-        received, _ = await receive_inputs("j", job_dir, transfers, Silent(), cache)
-        assert await trio.to_thread.run_sync(filecmp.cmp, received, path, False)
+        received = await receive_inputs("j", job_dir, transfers, Silent(), cache)
+        assert await trio.to_thread.run_sync(filecmp.cmp, received.dataset, path, False)
         await trio.testing.wait_all_tasks_blocked()
         sent = sum(len(message) for message in channel.sent if isinstance(message, bytes))
         nursery.cancel_scope.cancel()
@@ -110,7 +110,7 @@ async def train_with(cache: DatasetCache | None, path: Path, job_dir: Path) -> i
 @pytest.mark.trio
 async def test_a_dataset_is_sent_once_unless_the_cache_is_off(tmp_path: Path) -> None:
     dataset(tmp_path / "labels.slp", os.urandom(300_000))
-    cache = DatasetCache(tmp_path / "cache", max_bytes=10**6)
+    cache = FileCache(tmp_path / "cache", max_bytes=10**6)
     assert await train_with(cache, tmp_path / "labels.slp", tmp_path / "job-1") == 300_000
     assert await train_with(cache, tmp_path / "labels.slp", tmp_path / "job-2") == 0
     assert await train_with(None, tmp_path / "labels.slp", tmp_path / "job-3") == 300_000
@@ -120,7 +120,7 @@ async def test_a_dataset_is_sent_once_unless_the_cache_is_off(tmp_path: Path) ->
 async def test_a_dataset_that_a_job_has_written_into_is_sent_again(tmp_path: Path) -> None:
     content = os.urandom(300_000)
     dataset(tmp_path / "labels.slp", content)
-    cache = DatasetCache(tmp_path / "cache", max_bytes=10**6)
+    cache = FileCache(tmp_path / "cache", max_bytes=10**6)
     await train_with(cache, tmp_path / "labels.slp", tmp_path / "job-1")
     with (tmp_path / "job-1" / "dataset" / "labels.slp").open("r+b") as file:
         file.write(b"other")

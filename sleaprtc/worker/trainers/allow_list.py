@@ -76,7 +76,15 @@ REQUESTED_VALUES: Final[Mapping[str, Check]] = {
     "batch_size": _BATCH,
     "learning_rate": _positive,
 }
-"""What of a request's ``config`` is used (protocol reference, section 3)."""
+"""What of a training request's ``config`` is used (protocol reference, section 3)."""
+
+PREDICTION_VALUES: Final[Mapping[str, Check]] = {
+    "batch_size": _BATCH,
+    "peak_threshold": _FRACTION,
+    "frames": lambda value: isinstance(value, str) and len(value) <= 10_000,
+    "tracking": _flag,
+}
+"""What of an inference request's ``config`` is used."""
 
 # --- the allow-list -------------------------------------------------------------------------
 
@@ -221,6 +229,46 @@ ALLOWED_KEYS: Final[Allowed] = {
     },
 }
 """Every key that a received configuration may set."""
+
+
+def _name_tree(value: Any, depth: int = 6) -> bool:
+    """Names of nodes in lists and sections, as skeletons are written."""
+    if depth and isinstance(value, list):
+        return len(value) <= 1000 and all(_name_tree(inner, depth - 1) for inner in value)
+    if depth and isinstance(value, Mapping):
+        return all(_name(key) and _name_tree(inner, depth - 1) for key, inner in value.items())
+    return value is None or _name(value)
+
+
+def _size(value: Any) -> bool:
+    return value in ("auto", "infer") or _SIDE(value)
+
+
+_TILING: Final[Allowed] = {
+    "enabled": _flag,
+    "tile_size": _or_null(_size),
+    "overlap": _or_null(_number(0, 16384)),
+    "min_overlap_fraction": _FRACTION,
+    "blend": _one_of("gaussian", "uniform", "linear", "mean", "average", "max"),
+    "sigma_scale": _number(0, 100),
+    "tile_batch_size": _or_null(_BATCH),
+    "cpu_thresh": _number(0, 1e6),
+}
+MODEL_KEYS: Final[Allowed] = {
+    "data_config": {
+        "preprocessing": {
+            **_PREPROCESSING,
+            "crop_mode": _one_of("fixed", "bbox"),
+            "crop_bbox_aspect": _name,
+            "crop_bbox_padding": _number(0, 100),
+            "crop_bbox_min_size": _or_null(_number(0, 16384)),
+            "tiling": _TILING,
+        },
+        "skeletons": _name_tree,
+    },
+    "model_config": ALLOWED_KEYS["model_config"],
+}
+"""Every key that counts of the configuration of a received model. What trained it doesn't any more."""
 
 NULLABLE_SECTIONS: Final = {
     "augmentation_config",

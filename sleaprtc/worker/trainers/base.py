@@ -57,14 +57,48 @@ class TrainingJob:
     work_dir: Path
     thread_count: int = 1
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What takes space on disk for it."""
+        return (self.work_dir, self.dataset)
+
+
+@attrs.frozen
+class PredictionJob:
+    """Everything that predictions are made from.
+
+    Attributes:
+        dataset: The received ``.slp`` with its images, or video.
+        models: Received archives of model folders.
+        requested: The request's ``config`` object, from a stranger: ``batch_size``, ``peak_threshold``,
+            ``frames``, ``tracking``; everything else in it is ignored.
+        work_dir: An empty folder of this job's own, for models and temporary files.
+        thread_count: CPU threads that this job may use.
+    """
+
+    dataset: Path
+    models: tuple[Path, ...]
+    requested: JSONObject
+    work_dir: Path
+    thread_count: int = 1
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What takes space on disk for it."""
+        return (self.work_dir, self.dataset, *self.models)
+
 
 @attrs.frozen
 class StageStarted:
-    """Training enters a stage: ``preparing``, ``training`` (of one model) or ``finalizing``."""
+    """Work enters a stage: ``preparing``, ``training`` (of one model), ``predicting`` or ``finalizing``.
+
+    ``device`` is what the model's weights are on, from the moment that it's known.
+    """
 
     stage: str
     message: str
     model: str | None = None
+    device: str | None = None
 
 
 @attrs.frozen
@@ -92,7 +126,24 @@ class EpochEnded:
     elapsed_sec: float
 
 
+@attrs.frozen
+class FramesPredicted:
+    """More frames are done.
+
+    Attributes:
+        frames_done: Of ``total_frames``.
+        frames_per_sec: Since the first of them.
+        device: What the models really are on.
+    """
+
+    frames_done: int
+    total_frames: int
+    frames_per_sec: float
+    device: str
+
+
 TrainingEvent: TypeAlias = StageStarted | EpochEnded
+PredictionEvent: TypeAlias = StageStarted | FramesPredicted
 
 
 @attrs.frozen
@@ -115,8 +166,25 @@ class TrainingOutcome:
     device: str
 
 
+@attrs.frozen
+class PredictionOutcome:
+    """Finished predictions.
+
+    Attributes:
+        predictions: The ``.slp``.
+        frame_count: Frames that were looked at.
+        duration_sec: Without loading libraries and models.
+        device: What was really used.
+    """
+
+    predictions: Path
+    frame_count: int
+    duration_sec: float
+    device: str
+
+
 class Trainer(ABC):
-    """Runs trainings in processes of their own."""
+    """Trains and predicts in processes of its own."""
 
     @abstractmethod
     async def probe(self) -> TrainerCapabilities:
@@ -135,3 +203,18 @@ class Trainer(ABC):
             InvalidTrainingConfigError: A configuration asks for what isn't allowed or can't work.
             TrainerError: Training ended without a usable model.
         """
+
+    async def predict(
+        self, job: PredictionJob, *, report: Callable[[PredictionEvent], None], stop: trio.Event
+    ) -> PredictionOutcome:
+        """Predicts on all frames, or until ``stop`` is set, which keeps the predictions so far.
+
+        Cancelling this call ends every process of it before it returns. A trainer that can't predict says
+        so in its capabilities.
+
+        Raises:
+            InvalidDatasetError: The dataset can't be read, or holds nothing to look at.
+            InvalidModelError: A model can't be read, or may not be loaded.
+            TrainerError: It ended without predictions.
+        """
+        raise NotImplementedError

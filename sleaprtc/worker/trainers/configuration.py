@@ -17,11 +17,13 @@ import yaml
 from ...errors import InvalidTrainingConfigError
 from .allow_list import (
     ALLOWED_KEYS,
+    MODEL_KEYS,
     NULLABLE_SECTIONS,
     REQUESTED_VALUES,
     SUPPORTED_HEADS,
     UNGRANTABLE,
     Allowed,
+    Check,
 )
 
 MAX_CONFIG_BYTES: Final = 256 * 1024
@@ -101,7 +103,24 @@ def filter_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
             asks for something that can't be granted and can't be left out without changing the model.
     """
     _refuse_ungrantable(document, name)
+    _refuse_unsupported_heads(document, name)
     return _keep_allowed(document, ALLOWED_KEYS, name, ())
+
+
+def filter_model_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What the configuration of a received model says about prediction.
+
+    How it was trained, pretrained weights among it, has gone into its own weights and is left out.
+
+    Args:
+        document: As returned by :func:`parse_config`.
+        name: How errors call it.
+
+    Raises:
+        InvalidTrainingConfigError: A value is of the wrong kind or out of range, or it isn't supported.
+    """
+    _refuse_unsupported_heads(document, name)
+    return _keep_allowed(document, MODEL_KEYS, name, ())
 
 
 def head_of(config: Mapping[str, Any], name: str) -> str:
@@ -155,13 +174,22 @@ def _refuse_unsafe_values(document: Mapping[str, Any], name: str) -> None:
 
 
 def check_requested(requested: Mapping[str, Any]) -> dict[str, Any]:
-    """The usable part of a request's ``config``, without what is null.
+    """The usable part of a training request's ``config``, without what is null.
+
+    Raises:
+        InvalidTrainingConfigError: A value is of the wrong kind or out of range.
+    """
+    return check_values(requested, REQUESTED_VALUES)
+
+
+def check_values(requested: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str, Any]:
+    """The part of ``requested`` that is allowed, without what is null.
 
     Raises:
         InvalidTrainingConfigError: A value is of the wrong kind or out of range.
     """
     checked: dict[str, Any] = {}
-    for key, is_valid in REQUESTED_VALUES.items():
+    for key, is_valid in allowed.items():
         value = requested.get(key)
         if isinstance(value, float) and value.is_integer() and key != "learning_rate":
             value = int(value)  # JSON has one kind of number
@@ -179,6 +207,9 @@ def _refuse_ungrantable(document: Mapping[str, Any], name: str) -> None:
             raise InvalidTrainingConfigError(
                 f"{name} asks for {wish} ({'.'.join(path)}), which a worker doesn't load from others."
             )
+
+
+def _refuse_unsupported_heads(document: Mapping[str, Any], name: str) -> None:
     for head, settings in subsection(document, "model_config", "head_configs").items():
         if settings is not None and head not in SUPPORTED_HEADS:
             raise InvalidTrainingConfigError(f"{name} asks for a model that isn't supported: {head}.")

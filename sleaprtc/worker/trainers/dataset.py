@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import h5py
@@ -20,6 +20,9 @@ import numpy as np
 import trio
 
 from ...errors import InvalidDatasetError
+from ...transfer.hdf5_links import outside_reference
+
+T = TypeVar("T")
 
 INSPECTION_TIMEOUT_SEC: Final = 60.0
 """A dataset of 100,000 frames takes under two seconds."""
@@ -27,9 +30,6 @@ INSPECTION_TIMEOUT_SEC: Final = 60.0
 MAX_ADDRESS_SPACE_BYTES: Final = 8 * 2**30
 MAX_TABLE_ROWS: Final = 50_000_000
 MAX_METADATA_BYTES: Final = 64 * 2**20
-MAX_HDF5_OBJECTS: Final = 200_000
-"""An embedded video is four objects."""
-
 USER_INSTANCE: Final = 0
 """SLEAP's ``instance_type`` of what a person labelled; 1 is a prediction."""
 
@@ -71,21 +71,36 @@ async def inspect_dataset(path: Path) -> DatasetSummary:
         InvalidDatasetError: The file isn't a readable SLEAP dataset, has nothing labelled, or refers
             to images outside itself.
     """
+    answer = await _ask_reader("summary", path)
+    return DatasetSummary(**{**answer, "node_names": tuple(answer["node_names"])})
+
+
+async def inspect_images(path: Path) -> int:
+    """Makes sure, in a process of its own, that a dataset has its images; returns its number of frames.
+
+    Raises:
+        InvalidDatasetError: The file isn't a readable SLEAP dataset, has no frames, or refers to images
+            outside itself.
+    """
+    return int((await _ask_reader("images", path))["frame_count"])
+
+
+async def _ask_reader(question: str, path: Path) -> dict[str, Any]:
     unreadable = f"{path.name} can't be read as a SLEAP dataset."
     with trio.move_on_after(INSPECTION_TIMEOUT_SEC):
         done = await trio.run_process(
-            [sys.executable, "-m", __name__, str(path)],
+            [sys.executable, "-m", __name__, question, str(path)],
             capture_stdout=True,
             capture_stderr=True,
             check=False,
         )
         try:
-            answer = json.loads(done.stdout)
+            answer: dict[str, Any] = json.loads(done.stdout)
         except ValueError as error:
             raise InvalidDatasetError(unreadable) from error
         if "error" in answer:
             raise InvalidDatasetError(answer["error"])
-        return DatasetSummary(**{**answer, "node_names": tuple(answer["node_names"])})
+        return answer
     raise InvalidDatasetError(f"{path.name} took longer than a minute to read, and was given up.")
 
 
@@ -95,10 +110,25 @@ def read_summary(path: Path) -> DatasetSummary:
     Raises:
         InvalidDatasetError: As with :func:`inspect_dataset`.
     """
+    return _read(path, _summarize)
+
+
+def read_frame_count(path: Path) -> int:
+    """Does in this process what :func:`inspect_images` does in its own.
+
+    Raises:
+        InvalidDatasetError: As there.
+    """
+    return _read(path, _count_frames)
+
+
+def _read(path: Path, look: Callable[[h5py.File, str], T]) -> T:
     try:
         with h5py.File(path, "r") as file:
-            _refuse_outside_references(file, path.name)
-            return _summarize(file, path.name)
+            fault = outside_reference(file)
+            if fault is not None:
+                raise InvalidDatasetError(f"{path.name} {fault}")
+            return look(file, path.name)
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
         raise InvalidDatasetError(f"{path.name} can't be read as a SLEAP dataset ({error}).") from error
 
@@ -129,6 +159,14 @@ def _summarize(file: h5py.File, name: str) -> DatasetSummary:
         channels=channels,
         max_instance_px=float(np.nanmax(boxes)),
     )
+
+
+def _count_frames(file: h5py.File, name: str) -> int:
+    _read_image_shape(file, name)
+    frame_count = len(file["frames"])
+    if not frame_count:
+        raise InvalidDatasetError(f"{name} has no labelled frames, and so none to predict on.")
+    return frame_count
 
 
 def _bounding_box_sides(instances: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -222,28 +260,6 @@ def _parse_json(text: Any) -> Any:
     return json.loads(text)
 
 
-def _refuse_outside_references(file: h5py.File, name: str) -> None:
-    """HDF5 can name other files for its links and data, which would read the worker's own files."""
-    pending: list[h5py.Group] = [file]
-    seen = 0
-    while pending:
-        group = pending.pop()
-        for key in group:
-            seen += 1
-            if seen > MAX_HDF5_OBJECTS:
-                raise InvalidDatasetError(f"{name} has more parts than any SLEAP dataset.")
-            link = group.get(key, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                raise InvalidDatasetError(f"{name} links to another file ({key}), which isn't allowed.")
-            if not isinstance(link, h5py.HardLink):
-                continue  # a link inside the file: its target is visited where it lies
-            item = group[key]
-            if isinstance(item, h5py.Group):
-                pending.append(item)
-            elif item.external or item.is_virtual:
-                raise InvalidDatasetError(f"{name} keeps {key} in another file, which isn't allowed.")
-
-
 def _limit_memory() -> None:
     if sys.platform.startswith("linux"):
         import resource
@@ -252,10 +268,14 @@ def _limit_memory() -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a dataset's summary, or what is wrong with it, as one JSON object."""
+    """Prints what is asked about a dataset, or what is wrong with it, as one JSON object."""
     _limit_memory()
     try:
-        print(json.dumps(attrs.asdict(read_summary(Path(arguments[0])))))
+        question, path = arguments[0], Path(arguments[1])
+        if question == "images":
+            print(json.dumps({"frame_count": read_frame_count(path)}))
+        else:
+            print(json.dumps(attrs.asdict(read_summary(path))))
     except InvalidDatasetError as error:
         print(json.dumps({"error": str(error)}))
 

@@ -42,15 +42,13 @@ class TrainingLimits:
     @property
     def time_sentence(self) -> str:
         """What a client is told when the time is over."""
-        return (
-            f"The worker's owner allows {self.max_sec / SECONDS_AN_HOUR:g} hours a training, which are over"
-        )
+        return f"The worker's owner allows {self.max_sec / SECONDS_AN_HOUR:g} hours a job, which are over"
 
     def excess(self, memory_bytes: float, disk_bytes: float) -> TrainerError | None:
         """Judges what a training takes now."""
         if memory_bytes > self.max_memory_bytes:
             return TrainerError(
-                f"Training took {memory_bytes / MIB:.0f} MiB of memory, and the worker's owner allows "
+                f"The job took {memory_bytes / MIB:.0f} MiB of memory, and the worker's owner allows "
                 f"{self.max_memory_bytes / MIB:.0f}: a smaller batch or smaller images take less.",
                 error_code="MEMORY_LIMIT",
             )
@@ -138,5 +136,5 @@ async def _watch_time(
     await trio.sleep(limits.max_sec)
     end_early()
     await trio.sleep(STOP_GRACE_SEC)
-    sentence = f"{limits.time_sentence}; no model was finished {STOP_GRACE_SEC / 60:.0f} minutes later."
+    sentence = f"{limits.time_sentence}; nothing was finished {STOP_GRACE_SEC / 60:.0f} minutes later."
     await send.send(TrainerError(sentence, error_code="TIME_LIMIT"))

@@ -1,4 +1,4 @@
-"""Training with sleap-nn, in a process of its own and with the Python of the user's choice."""
+"""Training and predicting with sleap-nn, in a process of its own and with the Python of the user's choice."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ import trio
 from ...errors import SleapRTCError, StorageError, TrainerError
 from .base import (
     EpochEnded,
+    PredictionEvent,
+    PredictionJob,
+    PredictionOutcome,
     StageStarted,
     Trainer,
     TrainerCapabilities,
@@ -29,8 +32,11 @@ from .environment import runner_environment
 from .failures import reported_failure, silent_failure
 from .inputs import gather_sources
 from .limits import NO_LIMITS, TrainingLimits, wait_for_excess
-from .plan import RUNS_FOLDER, ModelPlan, ModelSource, ReceivedConfig, plan_models
+from .model_files import read_models
+from .plan import RUNS_FOLDER, ModelSource, ReceivedConfig, plan_models
+from .prediction import plan_prediction, read_frames_event, read_prediction_outcome
 from .process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
+from .recordings import put_recording
 from .settings import MODEL_HEADS
 
 PROBE_TIMEOUT_SEC: Final = 90.0
@@ -41,9 +47,12 @@ CONVERSION_TIMEOUT_SEC: Final = 180.0
 
 OLDEST_SLEAP_NN: Final = (0, 3)
 
+_WORK: Final = {"train": "training", "predict": "prediction", "convert": "training"}
+_KEPT: Final = {"train": "keeping the best model", "predict": "keeping the predictions so far"}
+
 
 class SleapNNTrainer(Trainer):
-    """Trains with sleap-nn.
+    """Trains and predicts with sleap-nn.
 
     Args:
         python: The interpreter in which sleap-nn is installed; this one's own by default.
@@ -104,25 +113,64 @@ class SleapNNTrainer(Trainer):
             StorageError: The job's folder can't be written to.
         """
         report(StageStarted("preparing", "Checking the labels and the configuration"))
-        capabilities = self._capabilities or await self.probe()
-        if capabilities.problem is not None:
-            raise TrainerError(capabilities.problem, error_code="NO_TRAINER", recoverable=True)
+        capabilities = await self._ready_capabilities()
         try:
             sources = await self._modernize(await gather_sources(job), job)
         except OSError as error:
             raise StorageError(f"The job's folder can't be used: {error.strerror or error}.") from error
         plans = plan_models(sources, job.requested, accelerated=capabilities.torch_device != "cpu")
-        return await self._run(job, plans, report, stop)
-
-    async def _run(
-        self,
-        job: TrainingJob,
-        plans: Sequence[ModelPlan],
-        report: Callable[[TrainingEvent], None],
-        stop: trio.Event,
-    ) -> TrainingOutcome:
         task = {"command": "train", "models": [attrs.asdict(plan) for plan in plans]}
         heads = [plan.head for plan in plans]
+
+        def take(event: Mapping[str, Any]) -> None:
+            # null is a loss that is no number, after which the runner's last word says so
+            if event["event"] == "epoch" and event["train_loss"] is not None:
+                report(_read_epoch(event, heads))
+
+        done = await self._carry_out(task, job, take=take, report=report, stop=stop)
+        return read_outcome(done, job.work_dir)
+
+    async def predict(
+        self, job: PredictionJob, *, report: Callable[[PredictionEvent], None], stop: trio.Event
+    ) -> PredictionOutcome:
+        """Predicts as :meth:`Trainer.predict` has it.
+
+        Raises:
+            StorageError: The job's folder can't be written to.
+        """
+        report(StageStarted("preparing", "Checking the recording and the models"))
+        await self._ready_capabilities()
+        try:
+            recording = await put_recording(job.dataset, job.work_dir)
+            models = await trio.to_thread.run_sync(read_models, job.models, job.work_dir)
+        except OSError as error:
+            raise StorageError(f"The job's folder can't be used: {error.strerror or error}.") from error
+        plan = plan_prediction(recording, models, job.requested)
+        task = {"command": "predict", **attrs.asdict(plan)}
+
+        def take(event: Mapping[str, Any]) -> None:
+            if event["event"] == "frames":
+                report(read_frames_event(event))
+
+        done = await self._carry_out(task, job, take=take, report=report, stop=stop)
+        return await trio.to_thread.run_sync(read_prediction_outcome, done, job.work_dir)
+
+    async def _ready_capabilities(self) -> TrainerCapabilities:
+        capabilities = self._capabilities or await self.probe()
+        if capabilities.problem is not None:
+            raise TrainerError(capabilities.problem, error_code="NO_TRAINER", recoverable=True)
+        return capabilities
+
+    async def _carry_out(
+        self,
+        task: Mapping[str, Any],
+        job: TrainingJob | PredictionJob,
+        *,
+        take: Callable[[Mapping[str, Any]], None],
+        report: Callable[[StageStarted], None],
+        stop: trio.Event,
+    ) -> Mapping[str, Any]:
+        """Has the runner carry out a task within the owner's limits; returns its last word, "done"."""
         last: Mapping[str, Any] | None = None
         excess: TrainerError | None = None
         async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
@@ -130,32 +178,30 @@ class SleapNNTrainer(Trainer):
             async with trio.open_nursery() as nursery:
 
                 def end_early() -> None:
-                    sentence = f"{self._limits.time_sentence}: keeping the best model."
-                    report(StageStarted("finalizing", sentence))
+                    report(
+                        StageStarted("finalizing", f"{self._limits.time_sentence}: {_KEPT[task['command']]}.")
+                    )
                     nursery.start_soon(runner.send_stop)
 
                 async def end_on_excess() -> None:
                     nonlocal excess
                     excess = await wait_for_excess(
-                        self._limits,
-                        group=runner.pid,
-                        files=(job.work_dir, job.dataset),
-                        end_early=end_early,
+                        self._limits, group=runner.pid, files=job.files, end_early=end_early
                     )
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(_forward_stop, runner, stop)
                 nursery.start_soon(end_on_excess)
-                last = await _follow(runner, heads, report)
+                last = await _follow(runner, take, report)
                 nursery.cancel_scope.cancel()
             if excess is not None:
                 raise excess
             await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
-            failure = _failure(last, runner, job.work_dir)
+            failure = _failure(last, runner, job.work_dir, _WORK[task["command"]])
         if failure is not None:
             raise failure
         assert last is not None
-        return read_outcome(last, job.work_dir)
+        return last
 
     async def _modernize(self, sources: tuple[ModelSource, ...], job: TrainingJob) -> tuple[ModelSource, ...]:
         """Has SLEAP's old JSON profiles converted by sleap-nn itself."""
@@ -176,7 +222,7 @@ class SleapNNTrainer(Trainer):
                 event = await runner.next_event()
                 if event is None:
                     await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
-                failure = _failure(event, runner, job.work_dir)
+                failure = _failure(event, runner, job.work_dir, _WORK["convert"])
             if failure is not None:
                 raise failure
         if event is None:
@@ -229,7 +275,7 @@ def judge_installation(
         )
     return TrainerCapabilities(
         supported_models=tuple(MODEL_HEADS),
-        supported_job_types=("training",),
+        supported_job_types=("training", "inference"),
         sleap_version=version,
         torch_device=device,
     )
@@ -245,17 +291,18 @@ async def _forward_stop(runner: Runner, stop: trio.Event) -> None:
 
 
 async def _follow(
-    runner: Runner, heads: Sequence[str], report: Callable[[TrainingEvent], None]
+    runner: Runner, take: Callable[[Mapping[str, Any]], None], report: Callable[[StageStarted], None]
 ) -> Mapping[str, Any] | None:
     """Reports what the runner says, up to its last word, which is returned; None if it has none."""
     while (event := await runner.next_event()) is not None:
         if event.get("event") in ("done", "failed"):
             return event
         if event.get("event") == "stage":
-            report(StageStarted(event["stage"], event["message"], event.get("model")))
-        elif event.get("event") == "epoch" and event["train_loss"] is not None:
-            # null is a loss that is no number, after which the runner's last word says so
-            report(_read_epoch(event, heads))
+            report(
+                StageStarted(event["stage"], event["message"], event.get("model"), event.get("device"))
+            )
+        elif "event" in event:
+            take(event)
     return None
 
 
@@ -273,10 +320,12 @@ def _read_epoch(event: Mapping[str, Any], heads: Sequence[str]) -> EpochEnded:
     )
 
 
-def _failure(last: Mapping[str, Any] | None, runner: Runner, work_dir: Path) -> SleapRTCError | None:
+def _failure(
+    last: Mapping[str, Any] | None, runner: Runner, work_dir: Path, work: str
+) -> SleapRTCError | None:
     if last is None:
         free_bytes = shutil.disk_usage(work_dir).free
-        return silent_failure(runner.exit_status, runner.log_tail(), free_bytes)
+        return silent_failure(runner.exit_status, runner.log_tail(), free_bytes, work)
     return reported_failure(last) if last["event"] == "failed" else None
 
 

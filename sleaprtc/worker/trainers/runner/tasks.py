@@ -10,29 +10,35 @@ from typing import Any
 
 from .inspection import convert, probe
 from .parent import Parent, RunnerError, die_with_parent
+from .prediction import predict
 from .training import train
 
 COMMANDS: dict[str, Callable[[Mapping[str, Any], Parent], None]] = {
     "probe": probe,
     "convert": convert,
     "train": train,
+    "predict": predict,
 }
 
+WORDS = {"predict": ("Prediction", "PREDICTION_FAILED", "predict")}
+"""How errors call a command, for all but training."""
 
-def explain(error: BaseException) -> tuple[str, str]:
+
+def explain(error: BaseException, command: str = "train") -> tuple[str, str]:
     """An error's code and one sentence for a person."""
+    work, code, verb = WORDS.get(command, ("Training", "TRAINING_FAILED", "train"))
     text = str(error).strip()
     first_line = text.splitlines()[0][:500] if text else type(error).__name__
     if isinstance(error, RunnerError):
         return error.code, text
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         remedy = "a smaller batch size, or a lower scale of the images, needs less"
-        return "OUT_OF_MEMORY", f"Training ran out of memory: {remedy}."
+        return "OUT_OF_MEMORY", f"{work} ran out of memory: {remedy}."
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
         return "DISK_FULL", "The worker's disk is full."
     if isinstance(error, ImportError):
         return "NO_TRAINER", f"sleap-nn can't be imported on the worker: {first_line}"
-    return "TRAINING_FAILED", f"sleap-nn couldn't train: {first_line}"
+    return code, f"sleap-nn couldn't {verb}: {first_line}"
 
 
 def main(events_fd: int) -> None:
@@ -45,7 +51,7 @@ def main(events_fd: int) -> None:
         COMMANDS[task["command"]](task, parent)
     except Exception as error:
         traceback.print_exc()
-        code, message = explain(error)
+        code, message = explain(error, task["command"])
         parent.tell("failed", code=code, message=message)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,94 @@
+"""Model folders on the client, looked into and packed before they're sent to predict with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..errors import InvalidModelError, InvalidTrainingConfigError
+from ..protocol.limits import MIB
+from ..transfer.checkpoints import unsafe_imports
+from ..transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
+from .dataset import heads_of, model_type_of_configs, read_config
+
+
+@attrs.frozen
+class Model:
+    """A model folder that prediction can use; ``head`` is what it predicts, such as ``centroid``."""
+
+    folder: Path
+    head: str
+    config: dict[str, Any]
+
+    @property
+    def size_mb(self) -> float:
+        """What of it is sent."""
+        return sum((self.folder / name).stat().st_size for name in MODEL_FILES) / MIB
+
+
+def read_models(paths: Sequence[Path]) -> tuple[Model, ...]:
+    """Looks into model folders.
+
+    Args:
+        paths: Each a model folder, a file in one, or a folder of model folders, as a training leaves it.
+
+    Raises:
+        InvalidModelError: One of them isn't, or holds more than weights.
+    """
+    return tuple(_read_model(folder) for path in paths for folder in _folders(path))
+
+
+def model_info(models: Sequence[Model]) -> dict[str, Any]:
+    """What workers are told of the models in a request."""
+    return {
+        "model_type": model_type_of_configs([model.config for model in models]),
+        "models": [model.head for model in models],
+        "size_mb": round(sum(model.size_mb for model in models), 3),
+    }
+
+
+def pack_models(models: Iterable[Model], directory: Path) -> tuple[Path, ...]:
+    """Packs each model into a file of its own.
+
+    Raises:
+        StorageError: A file can't be read or written.
+    """
+    archives = []
+    for number, model in enumerate(models):
+        archives.append(directory / f"{model.head}-{number}.model.zip")
+        pack_model(model.folder, archives[-1])
+    return tuple(archives)
+
+
+def _folders(path: Path) -> list[Path]:
+    folder = path.parent if path.is_file() else path
+    if is_model_folder(folder):
+        return [folder]
+    inner = sorted(entry for entry in folder.glob("*/") if is_model_folder(entry)) if folder.is_dir() else []
+    if not inner:
+        missing = " and ".join(name for name in MODEL_FILES if not (folder / name).is_file())
+        problem = f"it lacks {missing}" if folder.is_dir() else "there is no such folder"
+        raise InvalidModelError(f"{path} is no model folder of sleap-nn: {problem}.")
+    return inner
+
+
+def _read_model(folder: Path) -> Model:
+    try:
+        config = read_config(folder / CONFIG_NAME) or {}
+    except InvalidTrainingConfigError as error:
+        raise InvalidModelError(str(error)) from error
+    heads = heads_of(config)
+    if len(heads) != 1:
+        raise InvalidModelError(
+            f"{folder / CONFIG_NAME} says of no single model that can be used what it is."
+        )
+    found = unsafe_imports(folder / CHECKPOINT_NAME)
+    if found:
+        shown = ", ".join(found[:3])
+        raise InvalidModelError(
+            f"{folder / CHECKPOINT_NAME} holds more than weights ({shown}): no worker loads that."
+        )
+    return Model(folder, heads[0], config)

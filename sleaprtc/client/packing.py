@@ -1,0 +1,90 @@
+"""Labels that point to videos, packed with their images before they're sent.
+
+Reading videos takes sleap-io, which many clients have only in SLEAP's own environment: packing is done by
+another process, with whichever Python has it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import trio
+
+from ..errors import InvalidDatasetError
+from .dataset import Dataset, points_to_videos, read_dataset
+from .events import Emit, Notice
+
+SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
+TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
+
+HOW_TO_PACK: Final = (
+    "Packing needs sleap-io: run pip install sleap-io, or name the Python that has it with "
+    f"{TRAINER_PYTHON_VARIABLE}. Or save the labels with their images yourself: in SLEAP, File > Export "
+    'Labels Package; in Python, labels.save("labels.pkg.slp", embed="user").'
+)
+
+
+def packing_python() -> str | None:
+    """A Python that should have sleap-io: this one, or the one that is named for training."""
+    if find_spec("sleap_io") is not None:
+        return sys.executable
+    return os.environ.get(TRAINER_PYTHON_VARIABLE) or None
+
+
+async def read_with_images(path: Path, directory: Path, *, embed: str, emit: Emit) -> Dataset:
+    """Reads a dataset that can be sent; labels that point to videos are packed first.
+
+    Args:
+        path: Labels, or a training job package.
+        directory: Where a package goes, if one is made.
+        embed: Which frames get their images: ``user`` for those that a person labelled, or ``all``.
+        emit: Is told that packing has begun.
+
+    Raises:
+        InvalidDatasetError: It can't be read, or its images can't be found.
+        InvalidTrainingConfigError: A configuration in a training job package can't be read.
+    """
+    if not await trio.to_thread.run_sync(points_to_videos, path):
+        return await trio.to_thread.run_sync(read_dataset, path)
+    package = directory / f"{path.name.removesuffix('.slp')}.pkg.slp"
+    await _pack(path, package, embed, emit)
+    return attrs.evolve(await trio.to_thread.run_sync(read_dataset, package), packed_from=path)
+
+
+async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
+    python = packing_python()
+    if python is None:
+        raise InvalidDatasetError(
+            f"{path.name} points to videos on this machine, which a worker can't see. {HOW_TO_PACK}"
+        )
+    emit(Notice(f"{path.name} points to videos: packing its frames with their images."))
+    command = [python, str(SCRIPT), str(path), str(package), embed]
+    try:
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    except OSError as error:
+        raise InvalidDatasetError(
+            f"{path.name} points to videos, and {python}, which is to pack them, can't be run: "
+            f"{error.strerror}."
+        ) from error
+    answer = _last_object(done.stdout)
+    if "error" in answer:
+        raise InvalidDatasetError(str(answer["error"]))
+    if "frames" not in answer or not await trio.Path(package).is_file():
+        raise InvalidDatasetError(
+            f"{path.name} points to videos, which {python} can't pack: it ended with {done.returncode}. "
+            f"{HOW_TO_PACK}"
+        )
+
+
+def _last_object(output: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(output.decode().strip().rpartition("\n")[2])
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

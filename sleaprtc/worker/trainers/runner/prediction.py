@@ -1,0 +1,188 @@
+"""Prediction: the models of a task on the frames of one recording."""
+
+import json
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .inspection import available_device, import_torchvision
+from .parent import Parent, RunnerError
+from .training import load_labels, verify_config
+
+MODELS_FOLDER = "models"
+REPORT_INTERVAL_SEC = 0.5
+
+
+def predict(task: Mapping[str, Any], parent: Parent) -> None:
+    """Predicts, writes the predictions, and says "done" when they're written."""
+    parent.tell("stage", stage="preparing", message="Loading sleap-nn")
+    import_torchvision()
+    device = available_device()
+    parent.tell("stage", stage="preparing", message="Loading the models")
+    folders = [lay_out_model(model) for model in task["models"]]
+    predictor = load_predictor(task, folders, device)
+    provider, frame_count = open_frames(task, predictor)
+    if not frame_count:
+        raise RunnerError("INVALID_DATASET", f"{task['recording']} has none of the wanted frames.")
+    parent.tell("stage", stage="predicting", message=f"Predicting {frame_count} frames on {device}")
+    started = time.monotonic()
+    frames = StoppableFrames(provider, parent)
+    labels = predictor.predict(frames, progress_callback=make_reporter(parent, frame_count, device, started))
+    duration_sec = time.monotonic() - started
+    parent.tell("stage", stage="finalizing", message="Writing the predictions")
+    labels.provenance = {key: labels.provenance.get(key) for key in ("sleap_nn_version", "sleap_io_version")}
+    labels.save(task["output"], embed=False, verbose=False)
+    forget_folders(task["output"])
+    parent.tell("done", frame_count=frames.frame_count, duration_sec=duration_sec, device=device)
+
+
+def lay_out_model(model: Mapping[str, Any]) -> str:
+    """Makes a model folder for sleap-nn, in which nothing is left of a received checkpoint but its weights.
+
+    sleap-nn loads checkpoints by ``torch.load(weights_only=False)``, which runs what is in them. So what it
+    gets is written here, from what ``weights_only=True`` lets through: tensors by name, and no more, since
+    Lightning would act on other entries of a checkpoint too, such as its hyperparameters.
+    """
+    import lightning
+    import torch
+    from omegaconf import OmegaConf
+
+    head = model["head"]
+    try:
+        loaded = torch.load(model["checkpoint"], map_location="cpu", weights_only=True)
+        weights = {str(name): tensor.detach() for name, tensor in loaded["state_dict"].items()}
+    except Exception as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise RunnerError(
+            "INVALID_MODEL", f"The checkpoint of the {head} model isn't loaded: {first_line}"
+        ) from error
+    if not all(type(tensor) is torch.Tensor for tensor in weights.values()):
+        raise RunnerError("INVALID_MODEL", f"The checkpoint of the {head} model holds more than weights.")
+    folder = pathlib.Path(MODELS_FOLDER, head)
+    folder.mkdir(parents=True)
+    content = {"state_dict": weights, "pytorch-lightning_version": lightning.__version__}
+    torch.save(content, folder / "best.ckpt")
+    OmegaConf.save(verify_config(OmegaConf.create(model["config"])), folder / "training_config.yaml")
+    return str(folder)
+
+
+def load_predictor(task: Mapping[str, Any], folders: list[str], device: str) -> Any:
+    """Has sleap-nn load the models."""
+    from sleap_nn.inference.predictor import Predictor
+    from sleap_nn.inference.tracking import TrackerConfig
+
+    try:
+        return Predictor.from_model_paths(
+            folders,
+            device=device,
+            batch_size=task["batch_size"],
+            peak_threshold=task["peak_threshold"],
+            tracker_config=TrackerConfig() if task["tracking"] else None,
+        )
+    except (RuntimeError, ValueError, KeyError, AttributeError) as error:
+        if "out of memory" in str(error).lower():
+            raise
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise RunnerError("INVALID_MODEL", f"sleap-nn can't load the models: {first_line}") from error
+
+
+def open_frames(task: Mapping[str, Any], predictor: Any) -> tuple[Any, int]:
+    """Opens the wanted frames; returns what provides them, and how many there are."""
+    name, batch_size = task["recording"], task["batch_size"]
+    ranges = None if task["frames"] is None else [range(first, last + 1) for first, last in task["frames"]]
+    provider = (open_video if task["is_video"] else open_labels)(name, batch_size, ranges)
+    return provider, provider.num_frames()
+
+
+def open_video(name: str, batch_size: int, ranges: list[range] | None) -> Any:
+    """Provides frames of a video."""
+    import sleap_io
+    from sleap_nn.inference.providers import VideoProvider
+
+    try:
+        video = sleap_io.Video.from_filename(name)
+        count = len(video)
+        if count:
+            video[0]
+    except Exception as error:
+        raise RunnerError("INVALID_DATASET", f"{name} can't be read as a video ({error}).") from error
+    frames = None if ranges is None else among(ranges, count)
+    return VideoProvider(video=video, batch_size=batch_size, frames=frames)
+
+
+def open_labels(name: str, batch_size: int, ranges: list[range] | None) -> Any:
+    """Provides the labelled frames whose images are in the file; what is labelled in them isn't looked at."""
+    from sleap_nn.inference.providers import LabelsProvider
+
+    labels = load_labels(name)
+    labels.labeled_frames = [
+        frame for frame in labels.labeled_frames if frame.video.backend.has_frame(frame.frame_idx)
+    ]
+    frames = None if ranges is None else among(ranges, len(labels.labeled_frames))
+    return LabelsProvider(labels=labels, batch_size=batch_size, frames=frames)
+
+
+def among(ranges: list[range], count: int) -> list[int]:
+    """The numbers in the ranges that are below ``count``, in order and once each."""
+    return sorted({number for wanted in ranges for number in wanted[: max(0, count - wanted.start)]})
+
+
+class StoppableFrames:
+    """Frames for sleap-nn, until the parent asks to stop."""
+
+    def __init__(self, provider: Any, parent: Parent) -> None:
+        self._provider = provider
+        self._parent = parent
+        self.videos = provider.videos
+        self.frame_count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._provider:
+            if self._parent.stop_requested.is_set():
+                return
+            self.frame_count += len(batch.images)
+            yield batch
+
+    def __len__(self) -> int:
+        return len(self._provider)
+
+    def num_frames(self) -> int:
+        """How many there are unless it's stopped."""
+        return int(self._provider.num_frames())
+
+
+def make_reporter(
+    parent: Parent, total_frames: int, device: str, started: float
+) -> Callable[[int, int], None]:
+    """Tells how far it is, twice a second."""
+    reported = started - REPORT_INTERVAL_SEC
+
+    def report(frames_done: int, _total: int) -> None:
+        nonlocal reported
+        now = time.monotonic()
+        if now - reported < REPORT_INTERVAL_SEC and frames_done < total_frames:
+            return
+        reported = now
+        parent.tell(
+            "frames",
+            frames_done=frames_done,
+            total_frames=total_frames,
+            frames_per_sec=frames_done / max(now - started, 1e-6),
+            device=device,
+        )
+
+    return report
+
+
+def forget_folders(path: str) -> None:
+    """Leaves of the videos' places in a file only their names: the folders are this machine's."""
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        videos = [json.loads(text) for text in file["videos_json"][:]]
+        for video in videos:
+            for part in (video, video.get("backend", {})):
+                if isinstance(part.get("filename"), str):
+                    part["filename"] = pathlib.Path(part["filename"]).name
+        file["videos_json"][:] = [json.dumps(video, separators=(",", ":")).encode() for video in videos]
