@@ -12,7 +12,7 @@ from ..errors import SignalingLostError, WorkerAwayError
 from ..protocol.jobs import JobLog
 from .asking import Asker
 
-FOLLOW_INTERVAL_SEC: Final = 2.0
+FOLLOW_INTERVAL_SEC: Final = 1.0
 AWAY_PATIENCE_SEC: Final = 60.0
 """How long a log is followed further while its worker, or the server, is away."""
 

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from functools import partial
+from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
 from ..lab import ScriptedTrainer, make_labels
+from . import prepared
 
 TIMEOUT_SEC = 30
+ROOT = Path(__file__).parents[2]
 POLL_SEC = 0.05
 
 
@@ -36,10 +38,10 @@ class Ended:
 class Running:
     """A command that runs: what it has printed so far, and how to wait for more of it."""
 
-    process: trio.Process
+    process: prepared.Process
     out: str = ""
     err: str = ""
-    read: trio.Event = attrs.field(factory=trio.Event)
+    ended: trio.Event = attrs.field(factory=trio.Event)
 
     @property
     def objects(self):
@@ -49,7 +51,7 @@ class Running:
         """Waits until the command has printed this."""
         with trio.fail_after(TIMEOUT_SEC):
             while text not in self.out + self.err:
-                assert self.process.returncode is None, self.out + self.err
+                assert not self.ended.is_set(), self.out + self.err
                 await trio.sleep(POLL_SEC)
 
     def interrupt(self):
@@ -57,8 +59,7 @@ class Running:
 
     async def end(self):
         with trio.fail_after(TIMEOUT_SEC):
-            await self.process.wait()
-            await self.read.wait()
+            await self.ended.wait()
         return Ended(self.process.returncode, self.out, self.err)
 
 
@@ -69,6 +70,7 @@ class Client:
     lab: object
     folder: object
     nursery: trio.Nursery
+    socket: str
 
     def environment(self):
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
@@ -83,43 +85,32 @@ class Client:
 
     async def run(self, *words):
         """Runs a command to its end."""
-        with trio.fail_after(TIMEOUT_SEC):
-            ended = await trio.run_process(
-                [sys.executable, "-m", "sleaprtc.client", *map(str, words)],
-                env=self.environment(),
-                cwd=self.folder,
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-            )
-        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+        return await (await self.start(*words)).end()
 
     async def start(self, *words):
         """Starts a command, which is ended with the test."""
-        start = partial(
-            trio.run_process,
-            [sys.executable, "-m", "sleaprtc.client", *map(str, words)],
-            env={**self.environment(), "PYTHONUNBUFFERED": "1"},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-        process = await self.nursery.start(start)
+        process = await prepared.start(self.socket, words, self.environment(), self.folder)
         running = Running(process)
         self.nursery.start_soon(self._read, running)
         return running
 
     async def _read(self, running):
         async def read(stream, name):
-            async for block in stream:
-                setattr(running, name, getattr(running, name) + block.decode())
+            async with stream:
+                async for block in stream:
+                    setattr(running, name, getattr(running, name) + block.decode())
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read, running.process.stdout, "out")
-            nursery.start_soon(read, running.process.stderr, "err")
-        running.read.set()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read, running.process.stdout, "out")
+                nursery.start_soon(read, running.process.stderr, "err")
+            await running.process.wait()
+            running.ended.set()
+        finally:
+            if running.process.returncode is None:
+                running.process.send_signal(signal.SIGKILL)
+                with trio.CancelScope(shield=True):
+                    await running.process.wait()
 
     async def train(self, labels, *words):
         """Starts a training that goes on without a terminal; returns its job's id."""
@@ -128,9 +119,28 @@ class Client:
         return ended.objects[-1]["job_id"]
 
 
+@pytest.fixture(scope="session")
+def prepared_client(tmp_path_factory):
+    """What commands are forked from; returns its socket."""
+    path = str(tmp_path_factory.mktemp("prepared") / "socket")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.everyday.prepared", path],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield path
+        finally:
+            process.kill()
+
+
 @pytest.fixture
-async def client(lab, tmp_path, nursery):
-    return Client(lab, tmp_path, nursery)
+async def client(lab, tmp_path, nursery, prepared_client):
+    return Client(lab, tmp_path, nursery, prepared_client)
 
 
 @pytest.fixture
