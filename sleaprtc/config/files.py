@@ -15,7 +15,7 @@ import platformdirs
 from ..errors import UsageError
 from .checking import problem_in
 from .schema import FILES, MANY, SETTINGS, SHARED, Setting, allowed_in, name_of
-from .toml_lines import lines_of
+from .toml_lines import lines_of, unfinished_line
 
 PROJECT_FILE_NAME: Final = "sleap-rtc.toml"
 USER_FILE_NAME: Final = "config.toml"
@@ -147,8 +147,10 @@ def read_file(path: Path) -> SettingsFile:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
-        where = f", line {place['line']}" if place is not None and place["line"] else ""
-        raise UsageError(f"{label}{where}: this is no valid TOML: {_PLACE.sub('', str(error))}.") from error
+        line = place["line"] if place is not None and place["line"] else unfinished_line(text)
+        raise UsageError(
+            f"{label}, line {line}: this is no valid TOML: {_PLACE.sub('', str(error))}."
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{label} isn't text in UTF-8.") from error
     except OSError as error:

@@ -28,9 +28,15 @@ def lines_of(text: str) -> dict[Keys, int]:
     return found
 
 
+def unfinished_line(text: str) -> int:
+    """Finds the line on which the statement begins that is still open where an invalid document ends."""
+    complete = [line_number + statement.count("\n") for line_number, statement in _statements(text)]
+    return complete[-1] if complete else 1
+
+
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     gathered, begin = "", 1
-    for line_number, line in enumerate(text.splitlines(), start=1):
+    for line_number, line in enumerate(text.split("\n"), start=1):
         if not gathered:
             begin = line_number
         gathered += f"{line}\n"
