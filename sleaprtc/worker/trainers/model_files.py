@@ -37,7 +37,7 @@ class ReceivedModel:
 
     Attributes:
         head: What it predicts.
-        checkpoint: Its weights, below the job's folder, still to be taken out.
+        checkpoint: Its weights, still to be taken out; a path from the job's folder.
         config: Its configuration, as far as it's allowed.
     """
 
@@ -57,7 +57,7 @@ def read_models(archives: Sequence[Path], work_dir: Path) -> tuple[ReceivedModel
     folders: list[Path] = []
     for number, archive in enumerate(archives):
         folders += unpack_models(archive, work_dir / MODELS_FOLDER / str(number))
-    models = tuple(_read_model(folder) for folder in folders)
+    models = tuple(_read_model(folder, work_dir) for folder in folders)
     heads = [model.head for model in models]
     if len(set(heads)) != len(heads) or set(heads) not in MODEL_SETS:
         raise InvalidModelError(
@@ -67,7 +67,7 @@ def read_models(archives: Sequence[Path], work_dir: Path) -> tuple[ReceivedModel
     return models
 
 
-def _read_model(folder: Path) -> ReceivedModel:
+def _read_model(folder: Path, work_dir: Path) -> ReceivedModel:
     document = _read_config(folder / CONFIG_NAME)
     try:
         config = filter_model_config(document, CONFIG_NAME)
@@ -75,7 +75,7 @@ def _read_model(folder: Path) -> ReceivedModel:
     except InvalidTrainingConfigError as error:
         raise InvalidModelError(str(error)) from error
     check_checkpoint(folder / CHECKPOINT_NAME, head)
-    return ReceivedModel(head, folder / CHECKPOINT_NAME, config)
+    return ReceivedModel(head, (folder / CHECKPOINT_NAME).relative_to(work_dir), config)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
