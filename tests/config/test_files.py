@@ -123,7 +123,7 @@ list = [
   # c = 3
   "]",
 ]
-text = """   one line
+text = """ \u2028 one line
 [not.a.table]
 d = 4
 """

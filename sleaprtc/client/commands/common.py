@@ -46,10 +46,11 @@ def complete_job(_context: click.Context, _argument: click.Parameter, incomplete
     """Lists the jobs that a shell can complete to, by what is shown of their ids."""
     from click.shell_completion import CompletionItem
 
+    from ...terminal import printable
     from ..records import load_all
 
     return [
-        CompletionItem(record.job_id[:SHOWN_ID_LENGTH], help=f"{record.state}, {record.worker}")
+        CompletionItem(record.job_id[:SHOWN_ID_LENGTH], help=printable(f"{record.state} on {record.worker}"))
         for record in load_all()
         if record.job_id.startswith(incomplete[:SHOWN_ID_LENGTH])
     ]
