@@ -5,6 +5,7 @@ import time
 import pytest
 import trio
 
+from sleaprtc.client.job_state import look
 from sleaprtc.client.records import JobRecord, amend, find, load_all, save
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
@@ -56,7 +57,7 @@ async def test_another_terminal_cancels(lab, client, labels, trainer):
 async def test_a_worker_that_is_away_is_spoken_of_as_it_was_last_seen(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)
-        await client.run("status", job)
+        await look(find(job))
     seen = await client.run("status", job[:8])
     assert seen.status == 0, seen.stderr
     assert "as last seen" in seen.stdout
@@ -74,6 +75,7 @@ async def test_a_worker_that_is_away_is_spoken_of_as_it_was_last_seen(lab, clien
 async def test_without_a_server_the_last_sight_and_a_network_error(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)
+        await look(find(job))
     amend(find(job), http_url="http://127.0.0.1:9")
     seen = await client.run("status", job)
     assert seen.status == 5

@@ -10,6 +10,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Final, TextIO
 
+import attrs
 from rich.table import Table
 
 from ...terminal import printable
@@ -87,6 +88,8 @@ def _in_short(event: Event) -> Iterator[Event]:
     elif isinstance(event, Transferred):
         if event.received_bytes >= event.size_bytes:
             yield event
+    elif isinstance(event, Completed):
+        yield attrs.evolve(event, report=())  # the table at the end has a line for each job
     elif not isinstance(event, WorkersFound | Connected):
         yield event
 
