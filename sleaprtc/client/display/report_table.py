@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -28,23 +29,23 @@ def show_report(console: Console, reports: Sequence[ModelReport]) -> None:
 
 
 def report_table(reports: Sequence[ModelReport]) -> Table:
-    """Lays out a line a model, without the columns that nobody has numbers for."""
-    columns = {
-        "model": [printable(report.model) for report in reports],
+    """Lays out a column a model, which has room on any terminal, without the rows that would be empty."""
+    splits = [SPLIT_NAMES.get(report.split or "", "") for report in reports]
+    rows = {
         "best epoch": [_of(report.best_epoch, report.epochs) for report in reports],
-        "val loss": [_number(report.best_val_loss, ".3g") for report in reports],
-        "measured on": [SPLIT_NAMES.get(report.split or "", "") for report in reports],
-        "error median": [_number(report.error_px_median, ".1f", " px") for report in reports],
-        "95 %": [_number(report.error_px_p95, ".1f", " px") for report in reports],
+        "validation loss": [_number(report.best_val_loss, ".3g") for report in reports],
+        "measured on": [f"{split} frames" if split else "" for split in splits],
+        "median error": [_number(report.error_px_median, ".1f", " px") for report in reports],
+        "95 % of errors": [_number(report.error_px_p95, ".1f", " px", "< ") for report in reports],
         "OKS mAP": [_number(report.oks_map, ".2f") for report in reports],
         "PCK": [_number(report.pck_mean, ".2f") for report in reports],
         "precision": [_number(report.precision, ".2f") for report in reports],
         "recall": [_number(report.recall, ".2f") for report in reports],
     }
-    shown = {name: cells for name, cells in columns.items() if any(cells)}
-    table = Table(*shown)
-    for cells in zip(*shown.values(), strict=True):
-        table.add_row(*cells)
+    table = Table("", *(printable(report.model) for report in reports), box=SIMPLE_HEAD)
+    for name, cells in rows.items():
+        if any(cells):
+            table.add_row(name, *cells)
     return table
 
 
@@ -52,8 +53,8 @@ def _of(best_epoch: int | None, epochs: int | None) -> str:
     return "" if best_epoch is None else f"{best_epoch} of {epochs}"
 
 
-def _number(value: float | None, form: str, unit: str = "") -> str:
+def _number(value: float | None, form: str, unit: str = "", sign: str = "") -> str:
     if value is None:
         return ""
     # a stranger's number may be as long as it likes
-    return f"{value:{form}}{unit}" if abs(value) < 1e6 else loss_text(value)
+    return f"{sign}{value:{form}}{unit}" if abs(value) < 1e6 else loss_text(value)
