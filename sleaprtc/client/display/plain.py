@@ -31,6 +31,7 @@ from .tables import answers_table
 from .words import completion_lines, connected_line, status_sentence, workers_lines
 
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
+PLAIN_FRAMES_INTERVAL_SEC: Final = 5.0
 
 
 class PlainDisplay:
@@ -40,18 +41,27 @@ class PlainDisplay:
         self._console = Console(file=stream, force_terminal=False, width=120, highlight=False, markup=False)
         self._last_status = ""
         self._last_transfer_sec = float("-inf")
+        self._next_frames_sec = float("-inf")
 
     def show(self, event: Event) -> None:
         """Prints what is new in an event."""
         if isinstance(event, Transferred):
             self._show_transfer(event)
         elif isinstance(event, StatusChanged):
-            sentence = status_sentence(event)
-            if sentence != self._last_status:
-                self._last_status = sentence
-                self._say(sentence)
+            self._show_status(event)
         else:
             show_common(self._console, event)
+
+    def _show_status(self, event: StatusChanged) -> None:
+        sentence = status_sentence(event)
+        now = time.monotonic()
+        is_between = event.frames_done is not None and event.frames_done != event.total_frames
+        if sentence == self._last_status or (is_between and now < self._next_frames_sec):
+            return
+        self._last_status = sentence
+        if event.frames_done is not None:
+            self._next_frames_sec = now + PLAIN_FRAMES_INTERVAL_SEC
+        self._say(sentence)
 
     def _show_transfer(self, event: Transferred) -> None:
         now = time.monotonic()

@@ -34,12 +34,15 @@ def verdict(answer: AnswerSummary) -> str:
 
 def status_sentence(event: StatusChanged) -> str:
     """What a worker said last, in one line."""
+    remaining = event.estimated_remaining_minutes
+    left = f", about {duration_text(remaining)} left" if remaining else ""
+    if event.frames_done is not None:
+        rate = f", {event.frames_per_sec:.3g} frames/s" if event.frames_per_sec is not None else ""
+        return f"frame {event.frames_done}/{event.total_frames or '?'}{rate}{left}"
     if event.current_epoch is None:
         return printable(event.message or event.status)
     model = f"{printable(event.model)}: " if event.model else ""
     val = f", validation {loss_text(event.val_loss)}" if event.val_loss is not None else ""
-    remaining = event.estimated_remaining_minutes
-    left = f", about {duration_text(remaining)} left" if remaining is not None else ""
     return (
         f"{model}epoch {event.current_epoch}/{event.total_epochs or '?'}, "
         f"loss {loss_text(event.current_loss)}{val}{left}"
@@ -62,12 +65,25 @@ def connected_line(event: Connected) -> str:
 
 
 def completion_lines(event: Completed) -> list[str]:
-    """What came of a job, and where its models are."""
+    """What came of a job, and where its models or predictions are."""
     device = f" on {printable(event.device)}" if event.device else ""
+    if event.job_type == "inference":
+        return _prediction_lines(event, device)
     loss = f", loss {loss_text(event.final_loss)}" if event.final_loss is not None else ""
     time_taken = duration_text(event.training_duration_minutes)
     return [
         f"Trained by {printable(event.worker)}{device}: "
         f"{event.total_epochs or '?'} epochs in {time_taken}{loss}.",
         *(f"Model: {path}" for path in event.model_dirs),
+    ]
+
+
+def _prediction_lines(event: Completed, device: str) -> list[str]:
+    frames, seconds = event.frame_count, event.inference_duration_seconds
+    rate = f", {frames / seconds:.3g} frames/s" if frames and seconds else ""
+    time_taken = duration_text(None if seconds is None else seconds / 60)
+    return [
+        f"Predicted by {printable(event.worker)}{device}: {'?' if frames is None else frames} frames in "
+        f"{time_taken}{rate}.",
+        f"Predictions: {event.predictions}",
     ]

@@ -11,7 +11,9 @@ from .parent import Parent, RunnerError
 from .training import load_labels, verify_config
 
 MODELS_FOLDER = "models"
-REPORT_INTERVAL_SEC = 0.5
+REPORT_INTERVAL_SEC = 1.0
+LATER_REPORT_INTERVAL_SEC = 5.0
+"""After the first minute: a day of predicting is a few thousand reports."""
 
 
 def predict(task: Mapping[str, Any], parent: Parent) -> None:
@@ -155,13 +157,14 @@ class StoppableFrames:
 def make_reporter(
     parent: Parent, total_frames: int, device: str, started: float
 ) -> Callable[[int, int], None]:
-    """Tells how far it is, twice a second."""
+    """Tells how far it is, often at first."""
     reported = started - REPORT_INTERVAL_SEC
 
     def report(frames_done: int, _total: int) -> None:
         nonlocal reported
         now = time.monotonic()
-        if now - reported < REPORT_INTERVAL_SEC and frames_done < total_frames:
+        interval_sec = REPORT_INTERVAL_SEC if now - started < 60 else LATER_REPORT_INTERVAL_SEC
+        if now - reported < interval_sec and frames_done < total_frames:
             return
         reported = now
         parent.tell(
