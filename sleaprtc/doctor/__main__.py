@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from click.core import ParameterSource
 
 from ..config_options import config_file_option, connection_options, room_options
 from ..entrypoint import run
+from ..log_options import start_log
+from ..logs import HUMAN
 from ..programs import Program
 from .plan import Plan
 
@@ -66,6 +69,7 @@ def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
         (show_summary_as_json if as_json else show_summary_as_text)(examination.findings)
         return exit_status(examination.findings)
 
+    start_log(HUMAN, None, logging.ERROR)  # what libraries say besides is said by the findings
     run(command)
 
 

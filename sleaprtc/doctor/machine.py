@@ -28,7 +28,7 @@ FAST_ENGINE: Final = "wrtc"
 def judge_python(version: tuple[int, int, int], executable: str) -> Finding:
     """Says whether this Python is one that the package runs on."""
     text = ".".join(map(str, version))
-    facts = {"version": text, "executable": executable}
+    facts = {"python_version": text, "executable": executable}
     oldest = ".".join(map(str, OLDEST_PYTHON))
     if version[:2] < OLDEST_PYTHON:
         sentence = f"Python {text} is too old: {oldest} or later is needed."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import ssl
 from collections.abc import Iterator
 
@@ -46,6 +47,13 @@ def connection_error(url: str, error: BaseException) -> NetworkError:
                 f"The signaling server at {url} can't be reached: no TLS connection came about "
                 f"({cause.reason or 'it was cut off'})."
             )
-    first = next(leaves(error.__cause__ or error))
-    why = getattr(first, "strerror", None) or str(first) or type(first).__name__
-    return SignalingUnreachableError(f"The signaling server at {url} can't be reached: {why}.")
+    by_the_system = (cause for cause in _causes(error) if isinstance(cause, OSError) and cause.errno)
+    first = next(by_the_system, next(leaves(error.__cause__ or error)))
+    return SignalingUnreachableError(f"The signaling server at {url} can't be reached: {_reason(first)}.")
+
+
+def _reason(error: BaseException) -> str:
+    """What the system says, without what libraries have put around it."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:  # else a resolver's own
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
