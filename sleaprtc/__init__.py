@@ -9,6 +9,7 @@ The public Python API. From a script or a notebook::
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -77,6 +78,8 @@ def train(
     learning_rate: float | None = None,
     worker: str | None = None,
     filters: Mapping[str, Any] | None = None,
+    wait: float | bool = False,
+    retries: int = 0,
     on_event: Callable[[Event], None] | None = None,
 ) -> Completed:
     """Trains on a worker of the room and brings the models home; blocks until they are there.
@@ -100,6 +103,8 @@ def train(
         learning_rate: Of the optimizer.
         worker: The only worker to ask.
         filters: Which workers fit, as in a discovery (protocol reference, section 2).
+        wait: Minutes to wait for a worker that is free, or True for as long as it takes.
+        retries: How often to begin again where the worker was lost or the failure need not come again.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 
     Returns:
@@ -110,6 +115,7 @@ def train(
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
+    from .client.persistence import Persistence
     from .client.train import train_on_a_worker
 
     options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
@@ -131,6 +137,7 @@ def train(
                 settings={key: value for key, value in given.items() if value is not None},
                 filters=filters,
                 worker=worker,
+                persistence=Persistence(math.inf if wait is True else 60 * wait, retries),
                 emit=on_event or show,
             )
 

@@ -258,6 +258,22 @@ _CLIENT: Final = (
         parameter="rule",
     ),
     Setting("response_timeout", Kind.NUMBER, "Seconds to wait for answers.", default=5.0, minimum=0.1),
+    Setting(
+        "wait",
+        Kind.NUMBER,
+        "Minutes to wait for a worker that is free.",
+        default=0.0,
+        minimum=0,
+        parameter="wait_minutes",
+    ),
+    Setting(
+        "retries",
+        Kind.WHOLE,
+        "How often to begin again after a failure that need not come again.",
+        default=0,
+        minimum=0,
+        maximum=100,
+    ),
 )
 _SERVER: Final = (
     Setting("host", Kind.TEXT, "Address to listen on.", "SLEAP_RTC_HOST", "127.0.0.1"),

@@ -6,7 +6,8 @@ import pytest
 import trio
 
 import sleaprtc
-from sleaprtc.errors import NoWorkerError, UsageError
+from sleaprtc.client.events import Retrying, Waiting
+from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 
 from ..lab import ScriptedTrainer, make_labels
 
@@ -52,6 +53,46 @@ async def test_errors_are_raised_as_they_are(lab, tmp_path, monkeypatch):
             sleaprtc.train(labels, out=tmp_path / "out")
 
     await trio.to_thread.run_sync(train)
+
+
+@pytest.mark.trio
+async def test_a_worker_is_waited_for_and_a_training_begun_again(lab, tmp_path):
+    passing = TrainerError("The GPU fell off the bus.", recoverable=True)
+    trainer, events = ScriptedTrainer(failure=passing), []
+    labels = make_labels(tmp_path / "a.pkg.slp")
+
+    def note(event):
+        events.append(event)
+        if isinstance(event, Retrying):
+            trainer.failure = None
+
+    def train():
+        return sleaprtc.train(
+            labels,
+            room=lab.room.room_id,
+            token=lab.room.token,
+            signaling_ws=lab.endpoints.ws_url,
+            signaling_http=lab.endpoints.http_url,
+            ice_loopback=True,
+            out=tmp_path / "out",
+            wait=True,
+            retries=1,
+            on_event=note,
+        )
+
+    async with trio.open_nursery() as nursery:
+
+        async def come_late():
+            while not any(isinstance(event, Waiting) for event in events):
+                await trio.sleep(0.02)
+            async with lab.worker("gpu-1", trainer):
+                await trio.sleep_forever()
+
+        nursery.start_soon(come_late)
+        completed = await trio.to_thread.run_sync(train)
+        nursery.cancel_scope.cancel()
+    assert completed.worker == "gpu-1"
+    assert len(trainer.jobs) == 2
 
 
 def test_a_room_is_needed(monkeypatch, tmp_path):
