@@ -7,6 +7,7 @@ import statistics
 from collections import deque
 from typing import Final
 
+import attrs
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -50,15 +51,16 @@ class JobView:
 
     def see(self, status: StatusChanged, now_sec: float) -> None:
         """Takes in a status at a time of a monotonic clock."""
-        model = self._status.model if self._status is not None else None
-        self._status = status
-        self._device = status.device or self._device
-        if status.model != model:
+        before, self._status = self._status, status
+        if before is not None and attrs.evolve(before, seq=status.seq) == status:
+            return  # said again as a sign of life: what it says of the time left is old
+        if before is None or before.model != status.model:
             self._epoch_times.clear()
+        self._device = status.device or self._device
         if self._losses.see(status) and status.current_epoch is not None:
             self._epoch_times.append((status.current_epoch, now_sec))
-            remaining = status.estimated_remaining_minutes
-            self._ends_at_sec = None if remaining is None else now_sec + remaining * 60
+        remaining = status.estimated_remaining_minutes
+        self._ends_at_sec = None if remaining is None else now_sec + remaining * 60
 
     @property
     def models(self) -> tuple[ModelLosses, ...]:
@@ -78,7 +80,7 @@ class JobView:
             bar_width = min(width - WORDS_WIDTH, BAR_WIDTH)
             cells.append(ProgressBar(total=1.0, completed=status.progress, width=bar_width))
         if width >= WORDS_WIDTH:
-            cells += [f"{status.progress * 100:.0f} %", self._pace(now_sec)]
+            cells += [f"{status.progress * 100:.0f} %", self._pace(status, now_sec)]
         for _ in cells[1:]:
             grid.add_column(no_wrap=True)
         grid.add_row(*cells)
@@ -87,20 +89,20 @@ class JobView:
     def _doing(self, status: StatusChanged) -> str:
         """What matters most comes first, since the end is cut where there is no room."""
         where = printable(self._worker) + (f" ({printable(self._device)})" if self._device else "")
+        if status.frames_done is not None:
+            return f"Frame {status.frames_done} of {status.total_frames or '?'}: {where}"
         if status.current_epoch is None:
             return f"{status_sentence(status)}, {where}"
         model = f"{printable(status.model)}, " if status.model else ""
         return f"Epoch {status.current_epoch} of {status.total_epochs or '?'}: {model}{where}"
 
-    def _pace(self, now_sec: float) -> str:
-        status = self._status
-        if status is not None and status.frames_per_sec is not None:
-            return f"{status.frames_per_sec:.1f} frames/s"
-        if status is None or status.current_epoch is None:
-            return ""
+    def _pace(self, status: StatusChanged, now_sec: float) -> str:
+        """The rate and the time left, those that are known."""
         parts = []
-        rate = self._sec_per_epoch()
-        if rate is not None:
+        if status.frames_done is not None:
+            rate = status.frames_per_sec
+            parts += [] if rate is None else [f"{rate:.3g} frames/s"]
+        elif status.current_epoch is not None and (rate := self._sec_per_epoch()) is not None:
             parts.append(f"{rate:.2g} s/epoch" if rate < 100 else f"{rate:.0f} s/epoch")
         if self._ends_at_sec is not None:
             parts.append(f"{duration_text(max(self._ends_at_sec - now_sec, 0.0) / 60)} left")

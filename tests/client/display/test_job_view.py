@@ -1,0 +1,69 @@
+"""What a job's line and figures say, at times that the test chooses."""
+
+from __future__ import annotations
+
+import io
+
+import attrs
+from rich.console import Console, RenderableType
+
+from sleaprtc.client.display.job_view import JobView
+from sleaprtc.client.events import StatusChanged
+
+
+def text(shown: RenderableType | None, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print("" if shown is None else shown)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def epoch(number: int, **changes: object) -> StatusChanged:
+    status = StatusChanged(
+        "gpu-1", "running", number / 10, number, 10, 1 / number, 2 / number, 4.0, "centroid"
+    )
+    return attrs.evolve(status, **changes)
+
+
+def test_the_rate_is_that_of_the_last_epochs_and_the_time_left_runs_down() -> None:
+    job = JobView("gpu-1")
+    for number in (1, 2, 3):  # missed, and told all at once
+        job.see(epoch(number), 100.0)
+    for number in (4, 5, 6, 7, 8, 9):
+        job.see(epoch(number, device="cuda:0"), 100.0 + number * 2)
+    job.see(epoch(9, device="cuda:0", seq=17), 200.0)  # said again
+    line = text(job.line(100, 118.0 + 120))
+    assert "Epoch 9 of 10: centroid, gpu-1 (cuda:0)" in line
+    assert "90 % 2 s/epoch, 2 min left" in line
+    assert "0 s left" in text(job.line(100, 10_000.0))
+
+
+def test_frames_have_a_rate_too() -> None:
+    job = JobView("gpu-1")
+    status = StatusChanged("gpu-1", "running", 0.25, frames_done=50, total_frames=200, frames_per_sec=12.345)
+    job.see(status, 0.0)
+    line = text(job.line(100, 0.0))
+    assert "Frame 50 of 200: gpu-1" in line
+    assert "25 % 12.3 frames/s" in line
+    assert job.figures(100, 20) is None
+
+
+def test_words_before_there_are_epochs() -> None:
+    job = JobView("gpu-1")
+    job.see(StatusChanged("gpu-1", "running", 0.0, message="Reading the labels\x1b[2J"), 0.0)
+    line = text(job.line(100, 0.0))
+    assert "Reading the labels\N{REPLACEMENT CHARACTER}[2J, gpu-1" in line
+
+
+def test_figures_take_no_more_room_than_there_is() -> None:
+    job = JobView("gpu-1")
+    for model in ("centroid", "centered_instance"):
+        for number in range(1, 11):
+            job.see(epoch(number, model=model), 0.0)
+    for width in (10, 30, 60, 99, 100, 120):
+        for height in (0, 1, 2, 5, 6, 7, 8, 20, 60):
+            figures = job.figures(width, height)
+            lines = text(figures, 200).rstrip("\n").split("\n") if figures is not None else []
+            assert len(lines) <= height
+            assert all(len(line.rstrip()) <= width for line in lines)
+    assert "best 0.2 in epoch 10" in text(job.figures(60, 20))
