@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from .report_files import (
     write_losses,
     write_tensorboard,
 )
+
+_log = logging.getLogger(__name__)
 
 MAX_METRICS_BYTES: Final = 256 * 1024
 MAX_LOSSES_BYTES: Final = 16 * 2**20
@@ -115,6 +118,10 @@ def _add_files(folder: Path, losses: ModelLosses, problems: list[str]) -> None:
             write_tensorboard(folder, losses)
     except OSError as error:
         problems.append(f"The report can't be written to {folder}: {error.strerror or error}.")
+    except Exception as error:
+        # matplotlib and TensorBoard's protobuf can be installed and not work, in more ways than one
+        _log.debug("A part of the report failed.", exc_info=True)
+        problems.append(f"A part of the report can't be made ({type(error).__name__}: {error}).")
 
 
 def _read_text(path: Path, max_bytes: int) -> str | None:

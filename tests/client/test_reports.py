@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +209,13 @@ def test_a_report_that_is_in_the_way_costs_a_sentence(tmp_path: Path) -> None:
     (model / "report").write_text("not a folder")
     (problem,) = report_of(model, SEEN).problems
     assert problem.startswith("The report can't be written to ")
+
+
+def test_a_library_that_does_not_work_costs_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    report = report_of(sent_model(tmp_path, losses_csv=LOSSES))
+    (problem,) = report.problems
+    assert problem.startswith("A part of the report can't be made (ModuleNotFoundError: ")
+    assert report.best_epoch == 2
