@@ -132,6 +132,15 @@ def test_join_forget_and_what_is_said_without_a_room(server_process, home, tmp_p
     assert "`sleap-rtc join INVITE`" in nowhere.stderr
 
 
+def test_what_room_create_prints_can_be_pasted(server_process, home):
+    made = shell(home, "sleap-rtc client room create", **at(server_process))
+    renew = made.stdout.splitlines()[-1].partition("prolonged by: ")[2]
+    pasted = shell(home, f"{made.stdout}\nsleap-rtc client workers\n{renew}", **at(server_process))
+    assert (pasted.returncode, pasted.stderr) == (0, "")
+    assert "No worker in the room fits." in pasted.stdout
+    assert " lives until " in pasted.stdout
+
+
 def test_a_room_that_is_not_there_is_not_joined(server_process, home):
     made = json.loads(shell(home, "sleap-rtc client room create --json", **at(server_process)).stdout)
     for invite, status, words in (

@@ -38,8 +38,8 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
 
     It has a secret that the signaling server never sees, by which workers and clients know each other.
 
-    It lives for two hours, and for as long as `train` or `attach` runs in it here; `room renew` gives it
-    two more.
+    It lives for two hours, and for as long as `train` or `attach` runs in it here; `sleap-rtc client room
+    renew` gives it two more.
     """
     from ..own_rooms import remember
 
@@ -58,7 +58,7 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
             return
         for line in export_lines(endpoints, made, secret):
             print(line)
-        print(f"# until {_clock(made.expires_at)}; `room renew` prolongs it")
+        print(f"# until {_clock(made.expires_at)}; prolonged by: sleap-rtc client room renew {made.room_id}")
 
     run_command(command, as_json)
 
