@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import trio
 
+from sleaprtc.client.track import track_on_a_worker
 from sleaprtc.client.train import train_on_a_worker
 from sleaprtc.config_options import ConnectionOptions, PeerOptions
 from sleaprtc.errors import TrainerError
@@ -30,6 +31,8 @@ from sleaprtc.worker.keeping import fail_interrupted
 from sleaprtc.worker.roster import Roster, WorkerSettings
 from sleaprtc.worker.trainers.base import (
     EpochEnded,
+    FramesPredicted,
+    PredictionOutcome,
     StageStarted,
     Trainer,
     TrainerCapabilities,
@@ -43,19 +46,26 @@ LOOPBACK = ConnectionOptions(ice_loopback=True)
 MODELS = ("base", "centroid", "topdown", "bottomup")
 
 
+MODEL_CONFIG = "model_config: {{head_configs: {{{head}: {{confmaps: {{sigma: 2.5}}}}}}}}\n"
+
+
 class ScriptedTrainer(Trainer):
-    """Trains nothing; its script decides how long that takes and how it ends.
+    """Trains and predicts nothing; its script decides how long that takes and how it ends.
 
     Attributes:
-        started: Set when a training begins.
-        go_on: Training waits for it after its first epoch.
-        failure: Raised after the first epoch.
+        started: Set when a job's work begins.
+        go_on: Work waits for it after its first epoch or frame.
+        failure: Raised after the first epoch or frame.
         jobs: What it was given.
-        running: Trainings that run; back to 0 when they end in any way.
+        running: Jobs that run; back to 0 when they end in any way.
+        job_types: What it says that it can do.
+        judge: Takes a prediction's job and may raise.
     """
 
-    def __init__(self, *, epochs=3, failure=None, hold=False):
+    def __init__(self, *, epochs=3, failure=None, hold=False, job_types=("training",), judge=None):
         self.epochs = epochs
+        self.job_types = job_types
+        self.judge = judge or (lambda _: None)
         self.failure = failure
         self.started = trio.Event()
         self.go_on = trio.Event()
@@ -66,7 +76,7 @@ class ScriptedTrainer(Trainer):
         self.stopped_early = False
 
     async def probe(self):
-        return TrainerCapabilities(MODELS, ("training",), "1.3.0", "cuda")
+        return TrainerCapabilities(MODELS, self.job_types, "1.3.0", "cuda")
 
     async def train(self, job, *, report, stop):
         self.jobs.append(job)
@@ -92,8 +102,30 @@ class ScriptedTrainer(Trainer):
         folder = job.work_dir / "models" / "centroid"
         folder.mkdir(parents=True)
         (folder / "best.ckpt").write_bytes(b"weights" * 1000)
-        (folder / "training_config.yaml").write_text("a: 1\n")
+        (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head="centroid"))
         return TrainingOutcome((folder,), 1 / epoch, epoch, 12.0, "cuda:0")
+
+    async def predict(self, job, *, report, stop):
+        self.jobs.append(job)
+        self.running += 1
+        self.started.set()
+        try:
+            self.judge(job)
+            report(StageStarted("predicting", "Predicting 4 frames on cuda:0"))
+            for frames in range(1, 5):
+                report(FramesPredicted(frames, 4, 20.0, "cuda:0"))
+                if self.failure is not None:
+                    raise self.failure
+                await self._wait(stop)
+                if stop.is_set():
+                    self.stopped_early = True
+                    break
+        finally:
+            self.running -= 1
+        predictions = make_labels(
+            job.work_dir / "predictions.slp", frames=frames, video=f"{job.dataset.name}"
+        )
+        return PredictionOutcome(predictions, frames, 0.2, "cuda:0")
 
     async def _wait(self, stop):
         async with trio.open_nursery() as nursery:
@@ -109,16 +141,34 @@ class ScriptedTrainer(Trainer):
 NOT_FINITE = TrainerError("The loss isn't finite any more.", error_code="LOSS_NOT_FINITE")
 
 
-def make_labels(path: Path, *, frames=5, embedded=True, padding_bytes=0) -> Path:
-    """Writes what the client reads of a labels file, and nothing more."""
+def make_labels(path: Path, *, frames=5, embedded=True, padding_bytes=0, video=None) -> Path:
+    """Writes what the client reads of a labels file, and nothing more; ``video`` is where its images are."""
     with h5py.File(path, "w") as file:
         file["frames"] = np.zeros(frames, dtype=[("frame_id", "u8")])
         metadata = file.create_group("metadata")
         metadata.attrs["json"] = json.dumps({"skeletons": [{"graph": {"name": "fly"}}], "nodes": []})
-        filename = "." if embedded else "/videos/fly.mp4"
+        filename = video or ("." if embedded else "/videos/fly.mp4")
         video = json.dumps({"backend": {"filename": filename, "dataset": "video0/video"}})
         file["videos_json"] = np.array([video.encode()])
         file["padding"] = np.random.default_rng(0).integers(0, 255, padding_bytes, dtype="u1")
+    return path
+
+
+def make_model(folder: Path, head="centroid", *, imports=("torch._utils _rebuild_tensor_v2",)) -> Path:
+    """Makes a model folder whose checkpoint would import such names when it is loaded."""
+    folder.mkdir(parents=True)
+    pickled = b"".join(b"c" + name.replace(" ", "\n").encode() + b"\n" for name in imports)
+    with zipfile.ZipFile(folder / "best.ckpt", "w") as checkpoint:
+        checkpoint.writestr("best/data.pkl", b"\x80\x02" + pickled + b".")
+        checkpoint.writestr("best/data/0", np.random.default_rng(0).bytes(300_000))
+    (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head=head))
+    (folder / "training_log.csv").write_text("epoch,loss\n")
+    return folder
+
+
+def make_video(path: Path) -> Path:
+    """Writes what begins as a video does."""
+    path.write_bytes(b"\x00\x00\x00\x20ftypisom" + np.random.default_rng(0).bytes(50_000))
     return path
 
 
@@ -198,6 +248,11 @@ class Lab:
         out_dir = changes.pop("out_dir", self.tmp_path / "models")
         options = attrs.evolve(self.options, connection=changes.pop("connection", LOOPBACK))
         return await train_on_a_worker(dataset, out_dir=out_dir, options=options, emit=emit, **changes)
+
+    async def track(self, recording, *models, emit=lambda _: None, **changes):
+        """Does what the `track` command does."""
+        out = changes.pop("out", self.tmp_path / "predictions.slp")
+        return await track_on_a_worker(recording, models, out=out, options=self.options, emit=emit, **changes)
 
 
 async def open_lab(server, tmp_path) -> Lab:

@@ -1,0 +1,341 @@
+"""The whole way of an inference over a real server and real data channels; only predicting is scripted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import h5py
+import pytest
+import trio
+
+from sleaprtc.client.asking import open_asker
+from sleaprtc.client.attach import attach_to_job
+from sleaprtc.client.events import Completed, Notice, StatusChanged, Transferred, WorkersFound
+from sleaprtc.client.persistence import ONE_ATTEMPT, open_endeavour
+from sleaprtc.client.records import load_all
+from sleaprtc.client.track import tracking_order
+from sleaprtc.errors import (
+    InvalidDatasetError,
+    InvalidModelError,
+    JobFailedError,
+    NoWorkerError,
+    TrainerError,
+    UsageError,
+)
+from sleaprtc.protocol.codec import decode_job_message
+from sleaprtc.protocol.jobs import JobRequest
+from sleaprtc.protocol.messages import PeerMessage
+from sleaprtc.worker.cache import FileCache
+from sleaprtc.worker.trainers.model_files import read_models
+
+from ..lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
+
+pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+
+BOTH = ("training", "inference")
+
+
+def predicting(**how):
+    return ScriptedTrainer(job_types=BOTH, **how)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_model(tmp_path / "centroid")
+
+
+@pytest.fixture
+def video(tmp_path):
+    return make_video(tmp_path / "flies.mp4")
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def sent_bytes(events, suffix):
+    """How many bytes of such files went over the channel."""
+    last = {e.name: e for e in of(Transferred, events) if e.direction == "send" and e.name.endswith(suffix)}
+    return sum(event.received_bytes - event.offset_bytes for event in last.values())
+
+
+def videos_of(path):
+    with h5py.File(path) as file:
+        return [json.loads(text) for text in file["videos_json"][:]]
+
+
+async def test_predictions_come_back(lab, video, model, tmp_path):
+    trainer, events = predicting(judge=lambda job: read_models(job.models, job.work_dir)), []
+    settings = {"peak_threshold": 0.3, "frames": "0-3"}
+    async with lab.worker("gpu-1", trainer) as agent:
+        completed = await lab.track(video, model, emit=events.append, settings=settings)
+        while list(agent.jobs_dir.iterdir()):
+            await trio.sleep(0.02)
+    assert completed.predictions == str(tmp_path / "predictions.slp")
+    assert (completed.job_type, completed.frame_count, completed.inference_duration_seconds) == (
+        "inference",
+        4,
+        0.2,
+    )
+    assert isinstance(events[-1], Completed)
+    (job,) = trainer.jobs
+    assert job.requested == settings
+    assert job.dataset.name == "flies.mp4"
+    frames = [(e.frames_done, e.total_frames) for e in of(StatusChanged, events) if e.frames_done]
+    assert list(dict.fromkeys(frames)) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert {e.frames_per_sec for e in of(StatusChanged, events) if e.frames_done} == {20.0}
+    (record,) = load_all()
+    assert (record.job_type, record.state, record.out_file) == ("inference", "completed", "predictions.slp")
+
+
+async def test_the_predictions_point_to_the_clients_own_video(lab, video, model, tmp_path):
+    labels = make_labels(tmp_path / "labels.pkg.slp")
+    async with lab.worker("gpu-1", predicting()):
+        of_video = await lab.track(video, model)
+        of_labels = await lab.track(labels, model, out=tmp_path / "other.slp")
+    for completed, place in ((of_video, video), (of_labels, labels)):
+        (found,) = videos_of(completed.predictions)
+        assert found["backend"]["filename"] == found["filename"] == str(place)
+        assert found["backend"]["dataset"] == "video0/video"
+
+
+async def test_an_earlier_file_is_kept_unless_it_may_be_replaced(lab, video, model, tmp_path):
+    async with lab.worker("gpu-1", predicting()):
+        names = [(await lab.track(video, model)).predictions for _ in range(3)]
+        first = (tmp_path / "predictions.slp").stat().st_ino
+        replaced = await lab.track(video, model, replace=True)
+    assert [name.rpartition("/")[2] for name in names] == [
+        "predictions.slp",
+        "predictions-1.slp",
+        "predictions-2.slp",
+    ]
+    assert replaced.predictions == names[0]
+    assert (tmp_path / "predictions.slp").stat().st_ino != first
+
+
+async def test_only_workers_that_predict_are_asked(lab, video, model):
+    events = []
+    trains_only, both = ScriptedTrainer(), predicting()
+    async with lab.worker("gpu-1", trains_only):
+        with pytest.raises(NoWorkerError, match="No worker in the room fits the job"):
+            await lab.track(video, model)
+        async with lab.worker("gpu-2", both):
+            await lab.track(video, model, emit=events.append)
+    assert [w.worker for w in of(WorkersFound, events)[0].workers] == ["gpu-2"]
+    assert (len(trains_only.jobs), len(both.jobs)) == (0, 1)
+
+
+async def test_a_worker_that_only_trains_refuses(lab):
+    async with lab.worker("gpu-1", ScriptedTrainer()), lab.peer("client") as client:
+        await client.send_job_message("gpu-1", JobRequest("j", "inference"))
+        while not isinstance(message := await client.receive(), PeerMessage):
+            pass
+    answer = decode_job_message(message.payload)
+    assert (answer.accepted, answer.reason) == (False, "unsupported_job_type")
+
+
+# --- models ---------------------------------------------------------------------------------
+
+
+async def test_a_model_is_sent_once(lab, video, model, tmp_path):
+    first, second = [], []
+    cache = FileCache(tmp_path / "cache", 10**9)
+    async with lab.worker("gpu-1", predicting(), cache=cache):
+        await lab.track(video, model, emit=first.append)
+        moved = model.rename(tmp_path / "elsewhere")
+        (moved / "best.ckpt").touch()
+        await lab.track(video, moved, emit=second.append)
+    assert sent_bytes(first, ".model.zip") > 300_000
+    assert sent_bytes(second, ".model.zip") == 0
+    assert sent_bytes(second, ".mp4") == 0
+
+
+async def test_a_model_that_was_trained_there_is_not_sent_at_all(lab, video, tmp_path):
+    events = []
+    trainer = predicting()
+    async with lab.worker("gpu-1", trainer, cache=FileCache(tmp_path / "cache", 10**9)):
+        trained = await lab.train(make_labels(tmp_path / "labels.pkg.slp"))
+        await lab.track(video, *map(tmp_path.joinpath, trained.model_dirs), emit=events.append)
+    assert sent_bytes(events, ".mp4") == video.stat().st_size
+    assert sent_bytes(events, ".model.zip") == 0
+    assert [path.name for path in trainer.jobs[-1].models] == ["centroid-0.model.zip"]
+
+
+async def test_a_checkpoint_with_more_than_weights_is_not_sent(lab, video, tmp_path):
+    evil = make_model(tmp_path / "evil", imports=["os system"])
+    with pytest.raises(InvalidModelError, match="more than weights"):
+        await lab.track(video, evil)
+
+
+async def test_a_checkpoint_with_more_than_weights_is_not_loaded(lab, video, tmp_path, monkeypatch):
+    evil = make_model(tmp_path / "evil", imports=["os system"])
+    monkeypatch.setattr("sleaprtc.client.models.unsafe_imports", lambda _: [])
+    trainer = predicting(judge=lambda job: read_models(job.models, job.work_dir))
+    async with lab.worker("gpu-1", trainer):
+        with pytest.raises(JobFailedError, match=r"more than weights \(os system\)") as caught:
+            await lab.track(video, evil)
+    assert caught.value.error_code == "INVALID_MODEL"
+
+
+@pytest.mark.parametrize(
+    ("heads", "sentence"),
+    [
+        (("centered_instance",), "needs the centroid model"),
+        (("centroid", "centroid"), "same kind"),
+    ],
+)
+async def test_models_that_make_no_prediction(lab, video, tmp_path, heads, sentence):
+    models = [make_model(tmp_path / str(number), head) for number, head in enumerate(heads)]
+    with pytest.raises(InvalidModelError, match=sentence):
+        await lab.track(video, *models)
+
+
+async def test_a_training_leaves_a_folder_that_can_be_named_as_a_whole(lab, video, tmp_path):
+    for head in ("centroid", "centered_instance"):
+        make_model(tmp_path / "models" / head, head)
+    trainer = predicting()
+    async with lab.worker("gpu-1", trainer):
+        await lab.track(video, tmp_path / "models")
+    (job,) = trainer.jobs
+    assert len(job.models) == 2
+    with pytest.raises(InvalidModelError, match=r"lacks best.ckpt and training_config.yaml"):
+        await lab.track(video, tmp_path)
+
+
+# --- recordings -----------------------------------------------------------------------------
+
+
+async def test_what_is_no_recording(lab, model, tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InvalidDatasetError, match="neither labels"):
+        await lab.track(tmp_path / "notes.txt", model)
+    with pytest.raises(UsageError, match="isn't a range of frames"):
+        await lab.track(make_video(tmp_path / "a.mp4"), model, settings={"frames": "first"})
+
+
+def a_python_with_sleap_io(folder, source, monkeypatch):
+    """Something that packs, whatever it is told, as the labels that it was given for that."""
+    script = folder / "python"
+    script.write_text(
+        f"#!{sys.executable}\nimport json, shutil, sys\n"
+        f"shutil.copy({str(source)!r}, sys.argv[3])\n"
+        f"print(json.dumps({{'frames': 5, 'asked': sys.argv[4]}}))\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr("sleaprtc.client.packing.find_spec", lambda _: None)
+    monkeypatch.setenv("SLEAP_RTC_TRAINER_PYTHON", str(script))
+
+
+async def test_labels_that_point_to_videos_are_packed(lab, model, tmp_path, monkeypatch):
+    labels = make_labels(tmp_path / "labels.slp", embedded=False)
+    a_python_with_sleap_io(tmp_path, make_labels(tmp_path / "packed", padding_bytes=1000), monkeypatch)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    trainer, events = predicting(), []
+    async with lab.worker("gpu-1", trainer):
+        tracked = await lab.track(labels, model, emit=events.append)
+        await lab.train(labels, events.append)
+    assert [job.dataset.name for job in trainer.jobs] == ["labels.pkg.slp", "labels.pkg.slp"]
+    assert sum("packing its frames" in notice.message for notice in of(Notice, events)) == 2
+    assert list((tmp_path / "temporary").iterdir()) == []
+    (found,) = videos_of(tracked.predictions)
+    assert found["backend"]["filename"] == "/videos/fly.mp4"
+    assert {record.dataset for record in load_all()} == {str(labels)}
+
+
+async def test_without_sleap_io_one_is_told_what_to_do(lab, model, tmp_path, monkeypatch):
+    labels = make_labels(tmp_path / "labels.slp", embedded=False)
+    monkeypatch.setattr("sleaprtc.client.packing.find_spec", lambda _: None)
+    monkeypatch.delenv("SLEAP_RTC_TRAINER_PYTHON", raising=False)
+    for work in (lab.track(labels, model), lab.train(labels)):
+        with pytest.raises(InvalidDatasetError, match=r"pip install sleap-io.*Export Labels Package"):
+            await work
+
+
+# --- ends of all kinds ----------------------------------------------------------------------
+
+
+async def test_a_failure_comes_as_its_sentence(lab, video, model, tmp_path):
+    failure = TrainerError("Prediction ran out of memory.", error_code="OUT_OF_MEMORY")
+    async with lab.worker("gpu-1", predicting(failure=failure)) as agent:
+        with pytest.raises(JobFailedError, match="ran out of memory"):
+            await lab.track(video, model)
+        while list(agent.jobs_dir.iterdir()):
+            await trio.sleep(0.02)
+    assert not (tmp_path / "predictions.slp").exists()
+
+
+async def test_predictions_that_are_none(lab, video, model, tmp_path, monkeypatch):
+    def write_nonsense(path, **_):
+        path.write_bytes(b"no predictions")
+        return path
+
+    monkeypatch.setattr("tests.lab.make_labels", write_nonsense)
+    async with lab.worker("gpu-1", predicting()):
+        with pytest.raises(Exception, match="isn't readable as predictions"):
+            await lab.track(video, model)
+    assert not (tmp_path / "predictions.slp").exists()
+
+
+async def test_a_job_that_is_told_to_stop_keeps_what_it_has(lab, video, model):
+    trainer = predicting(hold=True)
+    results = []
+    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+
+        async def track():
+            results.append(await lab.track(video, model))
+
+        nursery.start_soon(track)
+        await trainer.started.wait()
+        (record,) = load_all()
+        async with open_asker(record) as asker:
+            await asker.stop()
+    (completed,) = results
+    assert trainer.stopped_early
+    assert completed.frame_count == 1
+
+
+async def test_a_later_process_fetches_the_predictions(lab, video, model, tmp_path):
+    trainer = predicting(hold=True)
+    async with lab.worker("gpu-1", trainer):
+        order = await tracking_order(video, [model], out=tmp_path / "predictions.slp")
+        async with open_endeavour(order, lab.options, ONE_ATTEMPT, lambda _: None) as endeavour:
+            await endeavour.begin()
+        (record,) = load_all()
+        trainer.go_on.set()
+        completed = await attach_to_job(record, connection=LOOPBACK)
+    assert completed.predictions == str(tmp_path / "predictions.slp")
+    (found,) = videos_of(completed.predictions)
+    assert found["filename"] == str(video)
+
+
+async def test_ctrl_c_ends_the_job_on_the_worker(lab, video, model, tmp_path):
+    trainer = predicting(hold=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
+    own = {
+        "SLEAP_RTC_SIGNALING_WS": lab.endpoints.ws_url,
+        "SLEAP_RTC_SIGNALING_HTTP": lab.endpoints.http_url,
+        "SLEAP_RTC_ROOM_ID": lab.room.room_id,
+        "SLEAP_RTC_TOKEN": lab.room.token,
+        "SLEAP_RTC_ICE_LOOPBACK": "1",
+        "SLEAP_RTC_STATE_DIR": str(tmp_path / "state"),
+    }
+    command = [sys.executable, "-m", "sleaprtc.client", "track", str(video), "--model", str(model)]
+    async with lab.worker("gpu-1", trainer) as agent:
+        process = await trio.lowlevel.open_process(
+            command, env={**kept, **own}, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            await trainer.started.wait()
+            process.send_signal(signal.SIGINT)
+            said = b"".join([block async for block in process.stderr])
+            assert await process.wait() == 130
+        finally:
+            process.kill()
+        assert said == b"Error: Cancelled.\n"
+        while trainer.running or list(agent.jobs_dir.iterdir()):
+            await trio.sleep(0.02)
+    assert not list(tmp_path.glob("*.predictions.slp"))
