@@ -56,7 +56,7 @@ async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROO
                 if answer is not None:
                     await channel.send(encode_transfer_frame(answer))
     except (RoomSecretMissingError, PeerNotProvenError) as error:
-        await _end(channel, error)
+        await end_unproven(channel, error)
         raise
     except (trio.TooSlowError, ChannelClosedError) as error:
         raise ConnectionFailedError(
@@ -65,7 +65,8 @@ async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROO
         ) from error
 
 
-async def _end(channel: DataChannel, error: RoomSecretMissingError | PeerNotProvenError) -> None:
+async def end_unproven(channel: DataChannel, error: RoomSecretMissingError | PeerNotProvenError) -> None:
+    """Tells the other end why there is no proof, and closes the channel."""
     # Shielded: the other side may give the job up at once, which is to hide from nobody why.
     with trio.move_on_after(FAREWELL_SEC, shield=True), suppress(ChannelClosedError):
         await channel.send(encode_transfer_frame(FileAbort("", error.code, str(error))))

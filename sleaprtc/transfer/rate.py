@@ -129,8 +129,8 @@ def _read(message: str | bytes) -> RateProbe | RateProbeEnd | RateProbeReceived:
         raise ConnectionFailedError("The other end of the data channel sends bytes that nobody asked for.")
     if asks_for_proof(message):
         raise RoomSecretMissingError(
-            "The other side has a secret for this room: the whole invite is needed (--invite or "
-            "SLEAP_RTC_INVITE)."
+            "The other side has a secret for this room, and this side hasn't: it must be started with the "
+            "room's whole invite (--invite or SLEAP_RTC_INVITE)."
         )
     try:
         return decode_rate_frame(message)

@@ -8,16 +8,17 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..errors import SleapRTCError
+from ..errors import RoomSecretMissingError, SleapRTCError
 from ..jobs.capacity import BUSY
 from ..logs import bind, get_logger
 from ..protocol.jobs import ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ..protocol.limits import RATE_PROBE_SEC
 from ..protocol.messages import Answer, Candidate, Offer
+from ..rtc.channel import DataChannel
 from ..rtc.peer import IceSettings, open_peer
 from ..rtc.proof import Role
 from ..rtc.secret import RoomSecret
-from ..transfer.proven import prove_membership
+from ..transfer.proven import end_unproven, prove_membership
 from ..transfer.rate import answer_probe
 
 SIGNALS_WAITING: Final = 256
@@ -94,9 +95,17 @@ class ConnectionChecks:
                 connect_timeout_sec=RATE_PROBE_SEC,
             ) as peer:
                 await prove_membership(peer, role=Role.WORKER, secret=self._secret)
-                await answer_probe(peer.channel)
+                await _answer_probe(peer.channel)
         except SleapRTCError as error:
             # the asker sees it too, and says it to its person
             _log.info("A check of the connection ended early.", error=str(error), code=error.code)
         else:
             _log.info("The connection was measured.")
+
+
+async def _answer_probe(channel: DataChannel) -> None:
+    try:
+        await answer_probe(channel)
+    except RoomSecretMissingError as error:
+        await end_unproven(channel, error)
+        raise
