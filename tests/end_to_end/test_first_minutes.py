@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -100,16 +101,52 @@ def test_the_worker_s_line_trains_and_the_room_is_remembered(server_process, hom
 
         listed = shell(home, "sleap-rtc client workers --json")
         assert [json.loads(line)["worker"] for line in listed.stdout.splitlines()] == ["gpu-box"]
-        again = shell(home, "sleap-rtc client train labels.pkg.slp --epochs 1")
-        assert again.returncode == 0, again.stderr
-        assert "--invite" not in again.stdout + again.stderr
-
         joined = shell(home, "sleap-rtc join")
         assert kept["room"] in joined.stdout
         assert kept["secret"] not in joined.stdout
         assert kept["token"] not in joined.stdout
     files = list(home.rglob("room.json"))
     assert [path.stat().st_mode & 0o077 for path in files] == [0]
+
+
+def readme_blocks():
+    """The commands of the README's first minutes, a block each, without the installing."""
+    section = (ROOT / "README.md").read_text().partition("## The first five minutes")[2].partition("\n## ")[0]
+    for block in re.findall(r"(?m)(?:^    .+\n)+", section):
+        yield [line.strip() for line in block.splitlines() if "pip install" not in line]
+
+
+def test_the_readme_s_first_minutes_are_true(home, tmp_path):
+    """Its lines, as they stand there; the ports, and sleap-nn, are the test's own."""
+    (server_line,), (worker_line,), (train_line,), later = readme_blocks()
+    ports = {"SLEAP_RTC_WS_PORT": str(free_port()), "SLEAP_RTC_HTTP_PORT": str(free_port())}
+    addresses = {
+        "SLEAP_RTC_SIGNALING_WS": f"ws://127.0.0.1:{ports['SLEAP_RTC_WS_PORT']}/",
+        "SLEAP_RTC_SIGNALING_HTTP": f"http://127.0.0.1:{ports['SLEAP_RTC_HTTP_PORT']}",
+    }
+    gpu_box = tmp_path / "gpu-box"
+    gpu_box.mkdir()
+    server = shlex.split(server_line.replace("sleap-rtc", f"{SCRIPTS}/sleap-rtc"))
+    with subprocess.Popen(
+        server,
+        env=environment(gpu_box, **ports),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline().startswith("ready ")
+            assert worker_line == "sleap-rtc worker"
+            with running_worker(gpu_box, None, **addresses) as (_, said):
+                pasted = pasted_line(said)
+                assert pasted.partition(" 'sleap-rtc")[0] == train_line.partition(" 'sleap-rtc")[0]
+                assert shell(home, pasted).returncode == 0
+                assert [path.name for path in (home / "models").iterdir()] == ["single_instance"]
+                for line in later:
+                    assert shell(home, f"{line}").returncode == 0, line
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def test_join_forget_and_what_is_said_without_a_room(server_process, home, tmp_path):
