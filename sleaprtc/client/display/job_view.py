@@ -27,9 +27,13 @@ SIDE_BY_SIDE_WIDTH: Final = 100
 """From this width on, two models' figures have room beside each other."""
 
 BAR_WIDTH: Final = 20
-WORDS_WIDTH: Final = 54
-BARS_WIDTH: Final = 60
-"""Of less than this much, words need all; of less than the former, not all words have room."""
+WORDS_WIDTH: Final = 66
+"""What words, rate and time left take; a bar gets what is beyond that."""
+
+BARS_WIDTH: Final = 72
+PACE_WIDTH: Final = 54
+"""Below the first there is no bar, and below the second neither rate nor time."""
+
 RATE_EPOCHS: Final = 8
 """The rate is the median over so many epochs: those that were missed come all at once after attaching."""
 
@@ -79,7 +83,7 @@ class JobView:
         if width >= BARS_WIDTH:
             bar_width = min(width - WORDS_WIDTH, BAR_WIDTH)
             cells.append(ProgressBar(total=1.0, completed=status.progress, width=bar_width))
-        if width >= WORDS_WIDTH:
+        if width >= PACE_WIDTH:
             cells += [f"{status.progress * 100:.0f} %", self._pace(status, now_sec)]
         for _ in cells[1:]:
             grid.add_column(no_wrap=True)

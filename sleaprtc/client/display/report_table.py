@@ -23,7 +23,7 @@ def show_report(console: Console, reports: Sequence[ModelReport]) -> None:
         console.print(report_table(measured))
     for report in reports:
         for path in report.pictures:
-            console.print(f"Picture: {path}", soft_wrap=True)
+            console.print(f"Picture: {printable(path)}", soft_wrap=True)
         for problem in report.problems:
             console.print(f"{printable(report.model)}: {printable(problem)}", soft_wrap=True)
 
