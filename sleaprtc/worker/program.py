@@ -100,7 +100,7 @@ async def _work(
         _say("This worker goes to the room that was joined here; --new-room makes one of its own.")
     account, room, connection = await _enter_room(options)
     while True:
-        metadata = worker_metadata(gpu, capabilities, options.max_jobs)
+        metadata = worker_metadata(gpu, capabilities, options.max_jobs, await watch.look())
         token_file = ResumeTokenFile(options.work_dir, room.room_id, options.name)
         membership = Membership(
             options.peer.endpoints, room, options.name, "worker", metadata, token_file.read()
@@ -126,7 +126,7 @@ async def _work(
                         history=history,
                         max_jobs=options.max_jobs,
                     )
-                    await _serve(agent, link, account, room, options)
+                    await _serve(agent, watch, link, account, room, options)
                     return 0
         except (RoomExpiredError, RoomNotFoundError) as error:
             options = _for_a_new_room(options, error)
@@ -186,10 +186,13 @@ async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, Co
             await trio.sleep(next(delays))
 
 
-async def _serve(agent: Agent, link: Link, account: Account, room: Room, options: WorkerOptions) -> None:
+async def _serve(
+    agent: Agent, watch: ProblemWatch, link: Link, account: Account, room: Room, options: WorkerOptions
+) -> None:
     """Works in one room until told to leave."""
     async with trio.open_nursery() as nursery:
         await nursery.start(_leave_on_signal, agent, nursery.cancel_scope)
+        nursery.start_soon(watch.run, link)
         if options.peer.room is None:
             nursery.start_soon(keep_room_open, options.peer.endpoints, account, room)
         _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
