@@ -29,7 +29,7 @@ METRICS = {
             "visibility": {"precision": 1.0, "recall": 0.9},
         },
     },
-    "problems": ["no picture of predictions: there are none"],
+    "problems": ["There is no picture of predictions (there are none)."],
 }
 LOSSES = "epoch,train_loss,val_loss\n1,0.5,0.6\n2,0.25,0.375\n3,0.125,0.5\n"
 SEEN = ModelLosses("centroid", 5, [EpochLosses(1, 0.5, None), EpochLosses(2, 0.25, None)])
@@ -79,7 +79,7 @@ def test_a_workers_report_is_read_and_gets_its_scalars(tmp_path: Path) -> None:
     assert report.split == "val"
     assert (report.error_px_mean, report.error_px_median, report.error_px_p95) == (1.5, 1.25, 4.0)
     assert (report.oks_map, report.pck_mean, report.precision, report.recall) == (0.75, 0.5, 1.0, 0.9)
-    assert report.problems == ("no picture of predictions: there are none",)
+    assert report.problems == ("There is no picture of predictions (there are none).",)
     assert [Path(path).name for path in report.pictures] == ["losses.png"]
     assert scalars_in(model / "report") == [
         ("loss/train", 1, 0.5),

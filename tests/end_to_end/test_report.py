@@ -49,7 +49,7 @@ async def test_a_report_comes_home(lab, tmp_path):
     for cell in ("2 of 3", "0.375", "1.2 px", "4.0 px", "0.75"):
         assert cell in text
     assert f"Picture: {folder / 'predictions.png'}\n" in text
-    assert "no picture of predictions: there are none\n" in text
+    assert "There is no picture of predictions (there are none).\n" in text
 
     with redirect_stdout(io.StringIO()) as printed:
         JSONDisplay().show(completed)

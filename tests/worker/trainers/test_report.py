@@ -51,12 +51,12 @@ def test_a_report_is_made_of_what_is_there(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert (summary["best_epoch"], summary["splits"]) == (1, {})
     assert summary["problems"] == problems
-    assert "no metrics: sleap-nn's evaluation left none" in problems
-    assert any(problem.startswith("no picture of predictions: ") for problem in problems)
+    assert "There are no metrics (sleap-nn's evaluation left none)." in problems
+    assert any(problem.startswith("There is no picture of predictions (") for problem in problems)
     assert (tmp_path / "report" / "losses.png").is_file() == (find_spec("matplotlib") is not None)
 
 
 def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "report").touch()
     problems = make_report(tmp_path, "centroid", [(1, 0.5, 0.25)], 1, [])
-    assert any(problem.startswith("no table of losses: ") for problem in problems)
+    assert any(problem.startswith("There is no table of losses (") for problem in problems)

@@ -74,8 +74,8 @@ def make_report(
         draw_predictions(folder / PREDICTIONS_PICTURE, head, split, frames)
 
     def draw() -> None:
-        _attempt("no picture of the losses", draw_curves, problems)
-        _attempt("no picture of predictions", draw_frames, problems)
+        _attempt("There is no picture of the losses", draw_curves, problems)
+        _attempt("There is no picture of predictions", draw_frames, problems)
 
     def read() -> None:
         splits.update(read_metrics(directory))
@@ -95,14 +95,14 @@ def make_report(
         folder.mkdir(exist_ok=True)
         write_losses(folder / LOSSES_FILE, losses)
 
-    _attempt("no table of losses", write, problems)
-    _attempt("no metrics", read, problems)
+    _attempt("There is no table of losses", write, problems)
+    _attempt("There are no metrics", read, problems)
     drawing = threading.Thread(target=draw, daemon=True)
     drawing.start()
     drawing.join(PICTURES_SEC)
     if drawing.is_alive():
-        problems.append(f"no more pictures: drawing them took longer than {PICTURES_SEC:.0f} seconds")
-    _attempt("no summary", summarize, problems)
+        problems.append(f"Drawing pictures took longer than {PICTURES_SEC:.0f} seconds, and was given up.")
+    _attempt("There is no summary", summarize, problems)
     return problems
 
 
@@ -112,7 +112,7 @@ def _attempt(missing: str, action: Callable[[], None], problems: list[str]) -> N
     except Exception as error:
         traceback.print_exc()
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        problems.append(f"{missing}: {reason}")
+        problems.append(f"{missing} ({reason}).")
 
 
 def write_losses(path: pathlib.Path, losses: Sequence[Losses]) -> None:

@@ -112,7 +112,7 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     videos = [*labels.videos, *(val_labels.videos if val_labels is not None else ())]
     problems = make_report(progress.directory, progress.head, progress.losses, progress.best_epoch, videos)
     if problems:
-        message = f"The report of the {progress.head} model is incomplete ({'; '.join(problems)})."
+        message = f"The report of the {progress.head} model is incomplete. {' '.join(problems)}"
         parent.tell("stage", stage="finalizing", model=progress.head, message=message)
 
 
