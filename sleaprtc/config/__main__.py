@@ -16,7 +16,15 @@ from ..errors import UsageError
 from ..json_output import print_json
 from ..programs import ProgramGroup
 from ..terminal import printable
-from .files import FILE_VARIABLE, PROJECT_FILE_NAME, belongs_to_somebody_else, places, read_files
+from .files import (
+    FILE_VARIABLE,
+    PROJECT_FILE_NAME,
+    belongs_to_somebody_else,
+    is_there,
+    places,
+    read_files,
+    working_dir,
+)
 from .option import SettingsError
 from .origins import Origin, Resolved, Source, resolve, shown
 from .schema import PROGRAMS, SETTINGS, SHARED
@@ -81,7 +89,9 @@ def path(as_json: bool, config_file: Path | None) -> None:
                 {"what": what, "path": None if where is None else str(where), "is_read": remark is None}
             )
         else:
-            shown_path = f"none in {Path.cwd()} or above it" if where is None else str(where)
+            shown_path = (
+                f"none in {working_dir() or 'no folder'} or above it" if where is None else str(where)
+            )
             said = "" if remark is None or where is None else f" ({remark})"
             click.echo(printable(f"{what:8} {shown_path}{said}"))
 
@@ -90,7 +100,7 @@ def _remark(what: str, where: Path | None) -> str | None:
     """Why a file isn't read; None where it is."""
     if where is None:
         return f"no {PROJECT_FILE_NAME}"
-    if not where.exists():
+    if what != "given" and not is_there(where):
         return "not there"
     if what == "project" and belongs_to_somebody_else(where):
         return "belongs to somebody else, and isn't read"

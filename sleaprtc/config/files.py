@@ -76,8 +76,25 @@ class SettingsFile:
     def _path(self, text: str) -> str:
         """A path as a file has it, seen from the working directory, and left alone where that is the same."""
         path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises where there is no home
-        folder = self.path.absolute().parent
-        return text if folder == Path.cwd() and not text.startswith("~") else str(folder / path)
+        here = working_dir()
+        folder = self.path.absolute().parent if here is not None else self.path.parent
+        return text if folder == here and not text.startswith("~") else str(folder / path)
+
+
+def working_dir() -> Path | None:
+    """The working directory; None where it was removed meanwhile."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, as far as this user may know."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def user_file() -> Path:
@@ -89,7 +106,7 @@ def project_file(folder: Path) -> Path | None:
     """The nearest ``sleap-rtc.toml`` in a folder or above it."""
     for candidate in (folder, *folder.parents):
         path = candidate / PROJECT_FILE_NAME
-        if path.is_file():
+        if is_there(path):
             return path
     return None
 
@@ -107,7 +124,8 @@ def places(explicit: Path | None) -> list[tuple[str, Path | None]]:
     """Which files are looked at, the strongest first: what each is, and where; None where there is none."""
     if explicit is not None:
         return [("given", explicit)]
-    return [("project", project_file(Path.cwd())), ("user", user_file())]
+    here = working_dir()
+    return [("project", None if here is None else project_file(here)), ("user", user_file())]
 
 
 def read_files(explicit: Path | None = None) -> tuple[list[SettingsFile], list[str]]:
@@ -124,7 +142,7 @@ def read_files(explicit: Path | None = None) -> tuple[list[SettingsFile], list[s
     """
     files, warnings = [], []
     for what, path in places(explicit):
-        if path is None or (what == "user" and not path.is_file()):
+        if path is None or (what == "user" and not is_there(path)):
             continue
         if what == "project" and belongs_to_somebody_else(path):
             warnings.append(
@@ -167,7 +185,7 @@ def _label(path: Path) -> str:
     """A path as short as it goes: from the working directory on, where it's in there."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
-    except (ValueError, OSError):
+    except (ValueError, OSError):  # it's elsewhere, or there is no working directory
         return str(path)
 
 

@@ -250,6 +250,13 @@ def test_each_value_says_where_it_comes_from_and_secrets_are_left_out(here):
         assert secret not in shown.stdout + plain.stdout
 
 
+def test_a_folder_that_is_gone_has_no_project(here):
+    here.rmdir()
+    for command in ("show", "path"):
+        shown = config(command)
+        assert (shown.returncode, shown.stderr) == (0, "")
+
+
 def test_an_invite_says_room_and_server(here):
     invite = f"sleap-rtc://gpu-box/a7f3d2e1#f9g2h5f9.{'A' * 22}"
     (here / "sleap-rtc.toml").write_text('room = "lab"\ntoken = "top-secret"\n')
