@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import trio
 
-from .errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_JOB_FAILED, SleapRTCError
+from .errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_JOB_FAILED, EXIT_NOBODY_READS, SleapRTCError
 from .exception_groups import leaves
 from .terminal import printable
 
@@ -54,6 +55,10 @@ def run(
 
 
 def _report(error: BaseException, on_error: Callable[[str, str, int], None] | None) -> int:
+    if any(isinstance(leaf, BrokenPipeError) for leaf in leaves(error)):
+        # What is still buffered goes nowhere, instead of failing once more at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_NOBODY_READS
     ended = ending(error)
     if ended is None:
         sys.excepthook(type(error), error, error.__traceback__)

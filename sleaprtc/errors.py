@@ -18,6 +18,8 @@ EXIT_NOT_YET = 75
 """``EX_TEMPFAIL`` of sysexits.h: what was asked for isn't there yet, and may be later."""
 
 EXIT_INTERRUPTED = 130
+EXIT_NOBODY_READS = 141
+"""As a shell has it for SIGPIPE: whoever read the output, such as `head`, has had enough of it."""
 
 
 class SleapRTCError(Exception):

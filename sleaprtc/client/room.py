@@ -8,6 +8,7 @@ import platform
 import secrets
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -152,6 +153,16 @@ def _advice_on_a_lost_room(endpoints: Endpoints, room: Room) -> Iterator[None]:
                 "or forget it with `sleap-rtc join --forget`."
             )
         raise type(error)(f"{error} {advice}") from error
+
+
+def room_end_notice(link: Link) -> str | None:
+    """What to know when leaving a job in a room that was made here, and that nobody else renews."""
+    membership, ends_at = link.membership, link.expires_at
+    room_id = membership.room.room_id
+    if ends_at is None or owner(room_id, membership.endpoints.http_url) is None:
+        return None
+    clock = time.strftime("%H:%M", time.localtime(ends_at))
+    return f"The room ends at {clock} unless it is renewed: sleap-rtc client room renew {room_id}"
 
 
 async def until_interrupted(work: Callable[[], Awaitable[T]]) -> T:

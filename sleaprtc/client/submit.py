@@ -39,6 +39,7 @@ from .events import (
     Detached,
     Emit,
     Event,
+    Notice,
     WorkerLost,
     WorkersFound,
     WorkerSummary,
@@ -50,6 +51,7 @@ from .job_files import JobFiles, OutgoingFile
 from .logbook import Logbook
 from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from .records import JobRecord, connection_fields
+from .room import room_end_notice
 from .worker_notices import DeviceWatch, announce_problems, problem_sentences
 
 T = TypeVar("T")
@@ -174,6 +176,9 @@ class Submission:
             worker_id, _ = await self._do_somewhere(incoming_dir, Follower.run_until_begun)
         if self._logbook is not None:
             self._logbook.detach()
+        room_end = room_end_notice(self._link)
+        if room_end is not None:
+            self._emit(Notice(room_end))
         detached = Detached(self.job_id, worker_id)
         self._emit(detached)
         return detached
@@ -236,7 +241,7 @@ class Submission:
         for _ in range(DISCOVERY_ROUNDS):
             workers = {worker.worker: worker for worker in await self._discover(lost)}
             negotiation = await self._ask(list(workers))
-            chosen: str | None = self._choose(negotiation)
+            chosen: str | None = self._choose(negotiation, workers)
             others = negotiation.ranked(self._order.rule)[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
@@ -323,12 +328,12 @@ class Submission:
                     waiting.deadline = min(waiting.deadline, held_until)
         return negotiation
 
-    def _choose(self, negotiation: Negotiation) -> str:
+    def _choose(self, negotiation: Negotiation, workers: Mapping[str, WorkerSummary]) -> str:
         ranked = negotiation.ranked(self._order.rule)
         answers = tuple(_summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
         self._emit(Answered(self.job_id, answers, ranked[0] if ranked else None))
         if not ranked:
-            raise _nobody_accepted(negotiation, answers)
+            raise _nobody_accepted(negotiation, answers, workers)
         return ranked[0]
 
     async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
@@ -341,12 +346,14 @@ class Submission:
         return None
 
 
-def _nobody_accepted(negotiation: Negotiation, answers: Iterable[AnswerSummary]) -> NoWorkerError:
+def _nobody_accepted(
+    negotiation: Negotiation, answers: Iterable[AnswerSummary], workers: Mapping[str, WorkerSummary]
+) -> NoWorkerError:
     refused = negotiation.refused
     busy = [worker for worker, answer in refused.items() if answer.reason in (BUSY, MAINTENANCE)]
     delays_sec = [a.retry_after_sec for a in refused.values() if a.retry_after_sec is not None]
     return NoWorkerError(
-        f"No worker accepted the job: {'; '.join(map(_in_words, answers))}.",
+        f"No worker accepted the job: {'; '.join(_in_words(a, workers[a.worker]) for a in answers)}.",
         busy=(*busy, *negotiation.silent),
         retry_after_sec=min(delays_sec, default=None),
     )
@@ -374,11 +381,15 @@ def _summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSum
 def _in_short(worker: WorkerSummary) -> str:
     memory_mb = worker.gpu_memory_mb
     parts = [worker.gpu_model, None if memory_mb is None else f"{memory_mb:.0f} MiB", worker.status]
-    problems = "".join(f": {sentence.rstrip('.')}" for sentence in problem_sentences(worker)[:1])
-    return f"{worker.worker} ({', '.join(part for part in parts if part)}{problems})"
+    return f"{worker.worker} ({', '.join(part for part in parts if part)}{_first_problem(worker)})"
 
 
-def _in_words(answer: AnswerSummary) -> str:
+def _in_words(answer: AnswerSummary, worker: WorkerSummary) -> str:
     if answer.accepted is None:
         return f"{answer.worker} didn't answer"
-    return f"{answer.worker} said {answer.reason or 'no'}"
+    return f"{answer.worker} said {answer.reason or 'no'}{_first_problem(worker)}"
+
+
+def _first_problem(worker: WorkerSummary) -> str:
+    """What a worker says is wrong with it, as the end of a phrase."""
+    return "".join(f": {sentence.rstrip('.')}" for sentence in problem_sentences(worker)[:1])

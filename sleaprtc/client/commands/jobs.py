@@ -56,6 +56,7 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
     """
     from ..attach import attach_to_job, completed_before
     from ..display import open_display
+    from ..events import Event, StatusChanged
     from ..records import COMPLETED, find
     from ..room import until_interrupted
 
@@ -69,8 +70,13 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
                 return
             if result_dir is not None:
                 record = attrs.evolve(record, out_dir=str(result_dir))
+
+            def show(event: Event) -> None:
+                if not isinstance(event, StatusChanged):  # how it went is told by `logs`
+                    emit(event)
+
             get = functools.partial(
-                attach_to_job, record, connection=connection, emit=emit, only_if_finished=True
+                attach_to_job, record, connection=connection, emit=show, only_if_finished=True
             )
             await until_interrupted(get)
 

@@ -96,7 +96,7 @@ async def _train_one(given: Mapping[str, Any], persistence: Persistence, as_json
 
 async def _train_several(given: Mapping[str, Any], persistence: Persistence, as_json: bool) -> None:
     from ..display import print_table
-    from ..display.several import open_several_display, outcomes_table
+    from ..display.several import next_commands, open_several_display, outcomes_table
     from ..several import failure_of, train_several
 
     with open_several_display(as_json=as_json) as display:
@@ -111,6 +111,8 @@ async def _train_several(given: Mapping[str, Any], persistence: Persistence, as_
         )
     if not as_json:
         print_table(outcomes_table(outcomes))
+        if given["detach"]:
+            print(next_commands())
     failure = failure_of(outcomes)
     if failure is not None:
         raise failure

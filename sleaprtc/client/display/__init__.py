@@ -30,7 +30,7 @@ def open_display(*, as_json: bool) -> Iterator[Emit]:
         yield JSONDisplay().show
         return
     console = Console(highlight=False, markup=False)
-    if _shows_curves(console):
+    if shows_curves(console):
         from .live import open_terminal_display
 
         with open_terminal_display(console) as display:
@@ -39,7 +39,7 @@ def open_display(*, as_json: bool) -> Iterator[Emit]:
         yield PlainDisplay(sys.stdout).show
 
 
-def _shows_curves(console: Console) -> bool:
+def shows_curves(console: Console) -> bool:
     """Whether this is a terminal that can draw in place, has the characters for curves, and room for them."""
     if not sys.stdout.isatty() or console.is_dumb_terminal or console.options.ascii_only:
         return False

@@ -79,7 +79,7 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
         ("dataset", state.dataset),
         ("begun", _when(state.started_at, now)),
     ]
-    event = _event_of(state.status)
+    event = None if state.state == "completed" else _event_of(state.status)
     if event is not None:
         facts.extend(_progress(event))
         if state.seen_at is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import attrs
+from rich.console import Console
 from rich.table import Table
 
 from ...terminal import printable
@@ -21,12 +22,17 @@ from ..events import (
     Detached,
     Emit,
     Event,
+    Failed,
     Notice,
+    Retrying,
     StatusChanged,
     Transferred,
+    Waiting,
     WorkersFound,
 )
 from ..several import Display, Outcome
+from . import shows_curves
+from .job_lines import course_line
 from .json_lines import SeveralJSON
 from .plain import PlainDisplay
 from .words import duration_text, loss_text
@@ -81,8 +87,12 @@ class SeveralLines:
 
 
 def _in_short(event: Event) -> Iterator[Event]:
-    """Leaves out what is said of the room anew for each job."""
-    if isinstance(event, Answered):
+    """Leaves out what is said of the room, and of each beginning, anew for each job."""
+    if isinstance(event, StatusChanged) and event.status in ("starting", "receiving"):
+        return
+    if isinstance(event, Detached):
+        yield Notice(f"Job {event.job_id[:8]} runs on {event.worker} and goes on without this terminal.")
+    elif isinstance(event, Answered):
         if event.chosen is not None:
             yield Notice(f"{event.chosen} takes it.")
     elif isinstance(event, Transferred):
@@ -94,10 +104,43 @@ def _in_short(event: Event) -> Iterator[Event]:
         yield event
 
 
+class SeveralCurves:
+    """Curves and bars for each worker, as for one job; what is said has the name of its dataset."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def for_job(self, dataset: Path) -> Emit:
+        """A place for one of them."""
+
+        def show(event: Event) -> None:
+            for shown in _in_short(event):
+                if isinstance(shown, Notice | Waiting | Retrying | Failed):
+                    words = shown.message if isinstance(shown, Notice) else course_line(shown)
+                    shown = Notice(f"{dataset.name}: {words}")
+                self._emit(shown)
+
+        return show
+
+
 @contextmanager
 def open_several_display(*, as_json: bool) -> Iterator[Display]:
     """Chooses the display of several jobs."""
-    yield SeveralJSON() if as_json else SeveralLines(sys.stdout)
+    console = Console(highlight=False, markup=False)
+    if as_json:
+        yield SeveralJSON()
+    elif shows_curves(console):
+        from .live import open_terminal_display
+
+        with open_terminal_display(console) as display:
+            yield SeveralCurves(display.show)
+    else:
+        yield SeveralLines(sys.stdout)
+
+
+def next_commands() -> str:
+    """What can be done with jobs that were left to their workers, in a line."""
+    return "What can be done: sleap-rtc client status|logs|attach|fetch|stop|cancel JOB"
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
