@@ -206,7 +206,7 @@ class SelfTest:
 
 def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> Finding:
     """Says whether this machine can make data channels at all, and how fast."""
-    facts: dict[str, Any] = {"engines": [_facts_of(test) for test in tests]}
+    facts: dict[str, Any] = {"measurements": [_facts_of(test) for test in tests]}
     broken = [test for test in tests if test.rate is None]
     if broken:
         each = "; ".join(f"{test.engine}: {test.problem}" for test in broken)

@@ -14,6 +14,7 @@ import trustme
 
 from ..conftest import running_server
 from ..end_to_end.test_commands import client, environment, running_worker
+from ..everyday.json_tables import check
 from ..nvml_stand_in import compile_driver
 from .stand_ins import make_python, shifted_clock, stun_server
 
@@ -44,10 +45,11 @@ def findings(env, *options):
     ended = examine(env, *options, "--json")
     *objects, summary = [json.loads(line) for line in ended.stdout.splitlines()]
     for found in objects:
-        assert found["version"] == 1
+        check(found, "doctor")
         assert found["status"] in ("ok", "warning", "failed", "skipped")
         assert found["sentence"].strip()
         assert found["remedy"] or found["status"] != "failed"
+    check(summary, "doctor summary")
     by_name = {found["check"]: found for found in objects}
     assert len(by_name) == len(objects)
     assert ended.returncode == summary["exit_status"]
@@ -55,8 +57,8 @@ def findings(env, *options):
     return ended.returncode, by_name, summary
 
 
-def statuses(by_name, *checks):
-    return [by_name[check]["status"] for check in checks]
+def statuses(by_name, *names):
+    return [by_name[name]["status"] for name in names]
 
 
 def without_server(**more):
@@ -94,12 +96,12 @@ def test_all_is_well_with_a_server_a_room_and_a_worker(tmp_path, good_python):
     lines = [line.split()[1] for line in shown.stdout.splitlines() if line and line[0] in "✓!-"]
     assert set(lines) == LOCAL | NETWORK | {"worker"}
     assert "MiB/s" in shown.stdout
-    assert {found[check]["status"] for check in (*NETWORK, "worker")} == {"ok"}
+    assert {found[name]["status"] for name in (*NETWORK, "worker")} == {"ok"}
     assert (found["trainer"]["sleap_nn_version"], found["torch"]["torch_device"]) == ("0.3.5", "cpu")
     assert found["room"]["workers"] == ["gpu-1"]
     assert [server["mapped_address"] for server in found["ice"]["ice_servers"]] == ["203.0.113.7:4000"]
-    assert {engine["engine"] for engine in found["data_channel"]["engines"]} >= {"aiortc"}
-    for measured in (*found["data_channel"]["engines"], found["worker"]):
+    assert {engine["engine"] for engine in found["data_channel"]["measurements"]} >= {"aiortc"}
+    for measured in (*found["data_channel"]["measurements"], found["worker"]):
         assert measured["upload_bytes"] > 0
         assert measured["upload_mib_per_sec"] > 0
         assert measured["download_mib_per_sec"] > 0
@@ -137,8 +139,8 @@ def test_a_server_that_is_not_there_and_a_folder_that_takes_nothing(tmp_path, go
     said = " ".join(ended.stdout.split())
     assert f"✗ server The signaling server at http://{address} can't be reached: Connection refused." in said
     assert "sleap-rtc server" in said
-    for check in ("clock", "sign_in", "websocket", "room", "ice"):
-        assert f"- {check} It builds on a check that failed." in said
+    for name in ("clock", "sign_in", "websocket", "room", "ice"):
+        assert f"- {name} It builds on a check that failed." in said
     assert f"✗ disk Nothing can be written to the work folder {tmp_path}/file/work: Not a directory." in said
     assert "--work-dir" in said
     assert said.endswith("2 checks failed.")
