@@ -135,6 +135,8 @@ class Asker:
                         f"{record.worker} can't be asked that: {message.message}",
                         error_code="NOT_SUPPORTED",
                     )
+                if record.state == CANCELLED:
+                    raise UnknownJobError(f"The job was cancelled: {record.worker} has nothing of it any more.")
                 raise UnknownJobError(f"{record.worker} doesn't know this job any more.")
 
 
