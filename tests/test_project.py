@@ -26,6 +26,7 @@ HEAVY_MODULES = {
     "quart",
     "sleap_io",
     "sleap_nn",
+    "structlog",
     "torch",
     "trio",
 }

@@ -8,7 +8,18 @@ import sys
 
 from .test_commands import client, environment
 
-HEAVY_MODULES = {"aiortc", "asyncio", "h5py", "httpx", "numpy", "quart", "sleap_nn", "torch", "wrtc"}
+HEAVY_MODULES = {
+    "aiortc",
+    "asyncio",
+    "h5py",
+    "httpx",
+    "numpy",
+    "quart",
+    "sleap_nn",
+    "structlog",
+    "torch",
+    "wrtc",
+}
 TIMEOUT_SEC = 30
 
 
