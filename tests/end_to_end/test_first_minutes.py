@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from ..conftest import running_server
+from ..everyday.json_tables import check
 from ..faults.processes import free_port, make_dataset
 from ..on_terminal import run_on_terminal
 
@@ -161,6 +162,7 @@ def test_join_forget_and_what_is_said_without_a_room(server_process, home, tmp_p
     assert made["secret"] not in joined.stdout
     assert shell(home, joined.stdout.splitlines()[-1].strip()).returncode == 4  # nobody is there
     fields = json.loads(shell(home, "sleap-rtc join --json").stdout)
+    check(fields, "join")
     assert (fields["joined"], fields["room_id"], fields["has_secret"]) == (True, made["room_id"], True)
     assert not {made["token"], made["secret"]} & set(map(str, fields.values()))
     assert shell(home, "sleap-rtc join --forget").stdout == "The room is forgotten.\n"

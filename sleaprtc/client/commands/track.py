@@ -13,7 +13,8 @@ from ...config_options import connection_options, peer_options, room_options
 from .common import HELP, filter_options, json_option, run_command
 from .submitting import SubmittingCommand, how_to_submit, persistence_of, submission_options
 
-_SETTINGS: Final = ("peak_threshold", "batch_size", "frames")
+_SETTINGS: Final = {"peak_threshold": "peak_threshold", "frames_at_once": "batch_size", "frames": "frames"}
+"""What the job calls them, by the options' parameters."""
 
 
 @click.command(cls=SubmittingCommand, context_settings=HELP)
@@ -42,7 +43,12 @@ _SETTINGS: Final = ("peak_threshold", "batch_size", "frames")
 @click.option(
     "--peak-threshold", type=click.FloatRange(0, 1), help="How sure a node must be.  [default: 0.2]"
 )
-@click.option("--batch-size", type=click.IntRange(1, 4096), help="Frames at once.  [default: 4]")
+@click.option(
+    "--batch-size",
+    "frames_at_once",  # not as `train` has it: a settings file's `batch_size` is for trainings
+    type=click.IntRange(1, 4096),
+    help="Frames at once.  [default: 4]",
+)
 @click.option(
     "--frames",
     metavar="0-99,120",
@@ -73,7 +79,7 @@ async def _track(given: Mapping[str, Any], as_json: bool) -> None:
     from ..persistence import open_endeavour
     from ..track import tracking_order
 
-    settings = {key: given[key] for key in _SETTINGS if given[key] is not None}
+    settings = {name: given[key] for key, name in _SETTINGS.items() if given[key] is not None}
     if given["tracking"]:
         settings["tracking"] = True
     options = peer_options(given)
