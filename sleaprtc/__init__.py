@@ -4,7 +4,8 @@ The public Python API. From a script or a notebook::
 
     import sleaprtc
 
-    models = sleaprtc.train("labels.pkg.slp", invite="sleap-rtc://gpu-box/a7f3d2e1#f9g2…", epochs=50)
+    trained = sleaprtc.train("labels.pkg.slp", invite="sleap-rtc://gpu-box/a7f3d2e1#f9g2…", epochs=50)
+    tracked = sleaprtc.track("video.mp4", trained.model_dirs, invite="sleap-rtc://gpu-box/a7f3d2e1#f9g2…")
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .client.events import Completed, Event, WorkerSummary
     from .config_options import PeerOptions
 
-__all__ = ["__version__", "train", "workers"]
+__all__ = ["__version__", "track", "train", "workers"]
 
 
 def _peer_options(
@@ -88,7 +89,8 @@ def train(
     interrupt (Ctrl-C, a notebook's stop button) cancels the job on the worker.
 
     Args:
-        dataset: Labels with their images (``.pkg.slp``) or a training job package (``.zip``).
+        dataset: Labels (``.slp``; those that point to videos are packed first, which needs sleap-io) or a
+            training job package (``.zip``).
         out: Folder for the models; made where needed.
         room: The room's id.
         token: The room's token.
@@ -134,6 +136,92 @@ def train(
                 out_dir=Path(out),
                 options=options,
                 configs=[Path(config) for config in configs],
+                settings={key: value for key, value in given.items() if value is not None},
+                filters=filters,
+                worker=worker,
+                persistence=Persistence(math.inf if wait is True else 60 * wait, retries),
+                emit=on_event or show,
+            )
+
+        return run_blocking(work)
+
+
+def track(
+    recording: str | os.PathLike[str],
+    models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    replace: bool = False,
+    room: str | None = None,
+    token: str | None = None,
+    invite: str | None = None,
+    signaling_ws: str | None = None,
+    signaling_http: str | None = None,
+    ice_loopback: bool | None = None,
+    peak_threshold: float | None = None,
+    batch_size: int | None = None,
+    frames: str | None = None,
+    tracking: bool | None = None,
+    worker: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    wait: float | bool = False,
+    retries: int = 0,
+    on_event: Callable[[Event], None] | None = None,
+) -> Completed:
+    """Predicts on a worker of the room and brings the predictions home; blocks until they are there.
+
+    What isn't given is looked up as :func:`train` does. An interrupt cancels the job on the worker.
+
+    Args:
+        recording: A video, or labels (``.slp``), whose labelled frames are looked at anew.
+        models: Model folders, or a folder of model folders, as a training leaves it.
+        out: File for the predictions; ``NAME.predictions.slp`` in the current folder by default.
+        replace: Whether the file takes the place of one that exists; else it gets a number.
+        room: The room's id.
+        token: The room's token.
+        invite: Server, room, token and secret in one line, instead of those.
+        signaling_ws: WebSocket address of the signaling server.
+        signaling_http: HTTP address of the signaling server.
+        ice_loopback: Whether to connect over 127.0.0.1, for both ends on one machine.
+        peak_threshold: How sure a node must be, 0.0 to 1.0.
+        batch_size: Frames at once.
+        frames: Only these, such as ``"0-99,120"``.
+        tracking: Whether animals are followed from frame to frame.
+        worker: The only worker to ask.
+        filters: Which workers fit, as in a discovery; of those that predict.
+        wait: Minutes to wait for a worker that is free, or True for as long as it takes.
+        retries: How often to begin again where the worker was lost or the failure need not come again.
+        on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
+
+    Returns:
+        Where the predictions are, and what the worker said of them.
+
+    Raises:
+        SleapRTCError: One of its kinds, with a sentence that says what happened.
+    """
+    from .client.blocking import run_blocking
+    from .client.display import open_display
+    from .client.persistence import Persistence
+    from .client.track import track_on_a_worker
+
+    options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
+    folders = [models] if isinstance(models, str | os.PathLike) else models
+    given = {
+        "peak_threshold": peak_threshold,
+        "batch_size": batch_size,
+        "frames": frames,
+        "tracking": tracking,
+    }
+
+    with open_display(as_json=False) as show:
+
+        async def work() -> Completed:
+            return await track_on_a_worker(
+                Path(recording),
+                [Path(folder) for folder in folders],
+                out=None if out is None else Path(out),
+                replace=replace,
+                options=options,
                 settings={key: value for key, value in given.items() if value is not None},
                 filters=filters,
                 worker=worker,

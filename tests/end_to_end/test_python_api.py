@@ -9,7 +9,7 @@ import sleaprtc
 from sleaprtc.client.events import Retrying, Waiting
 from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 
-from ..lab import ScriptedTrainer, make_labels
+from ..lab import ScriptedTrainer, make_labels, make_model, make_video
 
 
 @pytest.mark.trio
@@ -100,3 +100,27 @@ def test_a_room_is_needed(monkeypatch, tmp_path):
     monkeypatch.delenv("SLEAP_RTC_TOKEN", raising=False)
     with pytest.raises(UsageError, match="Which room"):
         sleaprtc.train(make_labels(tmp_path / "a.pkg.slp"), out=tmp_path / "out")
+
+
+@pytest.mark.trio
+async def test_track(lab, tmp_path):
+    model, video = make_model(tmp_path / "centroid"), make_video(tmp_path / "flies.mp4")
+    trainer = ScriptedTrainer(job_types=("training", "inference"))
+
+    def script():
+        return sleaprtc.track(
+            str(video),
+            model,
+            out=tmp_path / "predictions.slp",
+            tracking=True,
+            room=lab.room.room_id,
+            token=lab.room.token,
+            signaling_ws=lab.endpoints.ws_url,
+            signaling_http=lab.endpoints.http_url,
+            ice_loopback=True,
+        )
+
+    async with lab.worker("gpu-1", trainer):
+        completed = await trio.to_thread.run_sync(script)
+    assert completed.predictions == str(tmp_path / "predictions.slp")
+    assert trainer.jobs[0].requested == {"tracking": True}
