@@ -30,13 +30,24 @@ def open_display(*, as_json: bool) -> Iterator[Emit]:
         yield JSONDisplay().show
         return
     console = Console(highlight=False, markup=False)
-    if shows_curves(console):
+    if is_notebook():
+        from .notebook import open_notebook_display
+
+        with open_notebook_display() as display:
+            yield display.show
+    elif shows_curves(console):
         from .live import open_terminal_display
 
         with open_terminal_display(console) as display:
             yield display.show
     else:
         yield PlainDisplay(sys.stdout).show
+
+
+def is_notebook() -> bool:
+    """Whether output goes to a notebook, which is so where IPython's kernel has been loaded."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython is not None and "IPKernelApp" in getattr(get_ipython(), "config", {})
 
 
 def shows_curves(console: Console) -> bool:

@@ -42,11 +42,11 @@ class JobView:
     """What is known of a job from its statuses, and how that looks.
 
     Args:
-        worker: Who has the job.
+        name: What tells it from other jobs, if there are any.
     """
 
-    def __init__(self, worker: str) -> None:
-        self._worker = worker
+    def __init__(self, name: str = "") -> None:
+        self._name = name
         self._status: StatusChanged | None = None
         self._losses = LossHistory()
         self._device: str | None = None
@@ -65,11 +65,6 @@ class JobView:
             self._epoch_times.append((status.current_epoch, now_sec))
         remaining = status.estimated_remaining_minutes
         self._ends_at_sec = None if remaining is None else now_sec + remaining * 60
-
-    @property
-    def models(self) -> tuple[ModelLosses, ...]:
-        """The losses so far."""
-        return self._losses.models
 
     def line(self, width: int, now_sec: float) -> Table:
         """What happens now: in words, with a bar, the rate, and the time left, as far as there is room."""
@@ -92,7 +87,9 @@ class JobView:
 
     def _doing(self, status: StatusChanged) -> str:
         """What matters most comes first, since the end is cut where there is no room."""
-        where = printable(self._worker) + (f" ({printable(self._device)})" if self._device else "")
+        name = f"{printable(self._name)}, " if self._name else ""
+        device = f" ({printable(self._device)})" if self._device else ""
+        where = f"{name}{printable(status.worker)}{device}"
         if status.frames_done is not None:
             return f"Frame {status.frames_done} of {status.total_frames or '?'}: {where}"
         if status.current_epoch is None:
@@ -128,7 +125,7 @@ class JobView:
             width: In characters.
             height: In lines.
         """
-        models = self.models
+        models = self._losses.models
         if not models or width < MIN_WIDTH or height < 1:
             return None
         if len(models) > 1 and width >= SIDE_BY_SIDE_WIDTH:

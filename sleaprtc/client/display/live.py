@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import (
@@ -21,14 +21,24 @@ from rich.table import Column
 
 from ...protocol.limits import MIB
 from ...terminal import printable
-from ..events import Completed, Event, StatusChanged, Transferred, WorkerLost
+from ..events import Completed, Event, Failed, StatusChanged, Transferred, WorkerLost
 from .job_view import BAR_WIDTH, JobView
-from .live_area import LiveArea, open_live_area
+from .live_area import open_live_area
 from .plain import show_common
 
 MAX_WIDTH: Final = 120
 MAX_JOBS: Final = 100
 """A bound to what is kept, far above what a person looks at."""
+
+
+class Area(Protocol):
+    """Where things are drawn in place."""
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Changes what is shown, or prints, inside the block; draws it when it's left."""
+
+    def keep(self, shown: RenderableType) -> None:
+        """Leaves something where it can be looked at later."""
 
 
 class TerminalDisplay:
@@ -42,30 +52,30 @@ class TerminalDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._area: LiveArea | None = None
+        self._area: Area | None = None
         self._jobs: dict[str, JobView] = {}
         self._transfers = _transfer_bars(console)
-        self._transfer_tasks: dict[tuple[str, str], TaskID] = {}
+        self._transfer_tasks: dict[tuple[str, str, str], TaskID] = {}
 
-    def use(self, area: LiveArea) -> None:
+    def use(self, area: Area) -> None:
         """Draws into an area, which draws what :meth:`render` gives."""
         self._area = area
 
-    def show(self, event: Event) -> None:
-        """Draws an event."""
+    def show(self, event: Event, job: str = "") -> None:
+        """Draws an event; ``job`` names which one it is of, where there are several."""
         assert self._area is not None
         with self._area.changing():
             if isinstance(event, Transferred):
-                self._show_transfer(event)
+                self._show_transfer(event, job)
             elif isinstance(event, StatusChanged):
-                self._show_status(event)
+                self._show_status(event, job)
             else:
-                if isinstance(event, Completed | WorkerLost):
-                    self._end_job(event)
+                if isinstance(event, Completed | WorkerLost | Failed):
+                    self._end_job(job)
                 show_common(self._console, event)
 
-    def _show_transfer(self, event: Transferred) -> None:
-        key = (event.direction, event.name)
+    def _show_transfer(self, event: Transferred, job: str) -> None:
+        key = (job, event.direction, event.name)
         if key not in self._transfer_tasks:
             verb = "Sending" if event.direction == "send" else "Receiving"
             self._transfer_tasks[key] = self._transfers.add_task(
@@ -80,20 +90,19 @@ class TerminalDisplay:
                 f"{verb} {printable(event.name)} ({event.size_bytes / MIB:.1f} MiB).", soft_wrap=True
             )
 
-    def _show_status(self, event: StatusChanged) -> None:
+    def _show_status(self, event: StatusChanged, job: str) -> None:
         if event.status == "receiving":
             return  # the transfer's own bar shows it
-        if event.worker in self._jobs or len(self._jobs) < MAX_JOBS:
-            job = self._jobs.setdefault(event.worker, JobView(event.worker))
-            job.see(event, time.monotonic())
+        if job in self._jobs or len(self._jobs) < MAX_JOBS:
+            self._jobs.setdefault(job, JobView(job)).see(event, time.monotonic())
 
-    def _end_job(self, event: Completed | WorkerLost) -> None:
+    def _end_job(self, job: str) -> None:
         """Leaves a job's figures above what is printed from now on."""
-        job = self._jobs.pop(event.worker, None)
+        ended = self._jobs.pop(job, None)
         width = min(self._console.width, MAX_WIDTH)
-        figures = None if job is None else job.figures(width, self._console.height - 1)
-        if figures is not None:
-            self._console.print(figures)
+        figures = None if ended is None else ended.figures(width, self._console.height - 1)
+        if figures is not None and self._area is not None:
+            self._area.keep(figures)
 
     def render(self, width: int, height: int) -> RenderableType | None:
         """Makes what is to be seen now: figures first, which get what room the lines leave."""

@@ -48,6 +48,10 @@ class LiveArea(RenderHook):
             yield
             self.redraw()
 
+    def keep(self, shown: RenderableType) -> None:
+        """Prints something above the area."""
+        self._console.print(shown)
+
     def redraw(self) -> None:
         """Draws what ``render`` gives now."""
         with self._lock, self._console:

@@ -38,7 +38,9 @@ class PlainDisplay:
     """A line for each thing that happens, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, force_terminal=False, width=120, highlight=False, markup=False)
+        self._console = Console(
+            file=stream, force_terminal=False, force_jupyter=False, width=120, highlight=False, markup=False
+        )
         self._last_status = ""
         self._last_transfer_sec = float("-inf")
         self._next_frames_sec = float("-inf")

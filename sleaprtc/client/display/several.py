@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOBase
 from pathlib import Path
@@ -107,8 +107,8 @@ def _in_short(event: Event) -> Iterator[Event]:
 class SeveralCurves:
     """Curves and bars for each worker, as for one job; what is said has the name of its dataset."""
 
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+    def __init__(self, show: Callable[[Event, str], None]) -> None:
+        self._show = show
 
     def for_job(self, dataset: Path) -> Emit:
         """A place for one of them."""
@@ -118,7 +118,7 @@ class SeveralCurves:
                 if isinstance(shown, Notice | Waiting | Retrying | Failed):
                     words = shown.message if isinstance(shown, Notice) else course_line(shown)
                     shown = Notice(f"{dataset.name}: {words}")
-                self._emit(shown)
+                self._show(shown, dataset.name)
 
         return show
 

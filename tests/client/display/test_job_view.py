@@ -26,7 +26,7 @@ def epoch(number: int, **changes: object) -> StatusChanged:
 
 
 def test_the_rate_is_that_of_the_last_epochs_and_the_time_left_runs_down() -> None:
-    job = JobView("gpu-1")
+    job = JobView()
     for number in (1, 2, 3):  # missed, and told all at once
         job.see(epoch(number), 100.0)
     for number in (4, 5, 6, 7, 8, 9):
@@ -39,7 +39,7 @@ def test_the_rate_is_that_of_the_last_epochs_and_the_time_left_runs_down() -> No
 
 
 def test_frames_have_a_rate_too() -> None:
-    job = JobView("gpu-1")
+    job = JobView()
     status = StatusChanged("gpu-1", "running", 0.25, frames_done=50, total_frames=200, frames_per_sec=12.345)
     job.see(status, 0.0)
     line = text(job.line(100, 0.0))
@@ -49,14 +49,14 @@ def test_frames_have_a_rate_too() -> None:
 
 
 def test_words_before_there_are_epochs() -> None:
-    job = JobView("gpu-1")
+    job = JobView()
     job.see(StatusChanged("gpu-1", "running", 0.0, message="Reading the labels\x1b[2J"), 0.0)
     line = text(job.line(100, 0.0))
     assert "Reading the labels\N{REPLACEMENT CHARACTER}[2J, gpu-1" in line
 
 
 def test_figures_take_no_more_room_than_there_is() -> None:
-    job = JobView("gpu-1")
+    job = JobView()
     for model in ("centroid", "centered_instance"):
         for number in range(1, 11):
             job.see(epoch(number, model=model), 0.0)
@@ -67,3 +67,9 @@ def test_figures_take_no_more_room_than_there_is() -> None:
             assert len(lines) <= height
             assert all(len(line.rstrip()) <= width for line in lines)
     assert "best 0.2 in epoch 10" in text(job.figures(60, 20))
+
+
+def test_jobs_of_one_worker_are_told_apart() -> None:
+    job = JobView("flies.slp")
+    job.see(epoch(3, model="bottomup"), 0.0)
+    assert "Epoch 3 of 10: bottomup, flies.slp, gpu-1" in text(job.line(120, 0.0))
