@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import trio
 
 from ..errors import NetworkError, NoWorkerError, SignalingLostError
+from ..exception_groups import single_error
 from ..jobs.capacity import AVAILABLE
 from ..protocol.jobs import JobCancel, JobResponse
 from ..protocol.messages import JSONObject, PeerInfo
@@ -147,15 +148,16 @@ class WorkerQueue:
         now = trio.current_time()
         earliest, latest = now + pause_sec, now + max(pause_sec, retry_after_sec)
         is_worth = False
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._decline_late_answers)
-            while trio.current_time() < latest and not self._patience.is_over(self._waited_sec):
-                await trio.sleep(LOOK_INTERVAL_SEC * random.uniform(0.75, 1.25))
-                is_worth = bool(await self._look()) or is_worth
-                if is_worth and trio.current_time() >= earliest:
-                    break
-                self._report(reason)
-            nursery.cancel_scope.cancel()
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._decline_late_answers)
+                while trio.current_time() < latest and not self._patience.is_over(self._waited_sec):
+                    await trio.sleep(LOOK_INTERVAL_SEC * random.uniform(0.75, 1.25))
+                    is_worth = bool(await self._look()) or is_worth
+                    if is_worth and trio.current_time() >= earliest:
+                        break
+                    self._report(reason)
+                nursery.cancel_scope.cancel()
 
     async def _decline_late_answers(self) -> None:
         """Frees the slot of a worker that accepts after the time for it."""

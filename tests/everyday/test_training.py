@@ -5,6 +5,7 @@ import trio
 
 from sleaprtc.client.commands.submitting import with_explicit_wait
 from sleaprtc.client.records import find, load_all
+from sleaprtc.client.several import folders_for
 from sleaprtc.errors import TrainerError
 
 from ..lab import NOT_FINITE, ScriptedTrainer, make_labels
@@ -159,3 +160,9 @@ async def test_one_of_several_that_fails_is_in_the_table_and_the_exit_status(lab
 )
 def test_wait_may_stand_alone(given, meant):
     assert with_explicit_wait(given) == meant
+
+
+def test_each_dataset_has_a_folder_of_its_own(tmp_path):
+    datasets = [tmp_path / name for name in ("a/fly.pkg.slp", "b/fly.slp", "fly-2.slp", "c/fly.zip", ".slp")]
+    folders = folders_for(datasets, tmp_path)
+    assert [folder.name for folder in folders] == ["fly", "fly-2", "fly-2-2", "fly-3", ".slp"]
