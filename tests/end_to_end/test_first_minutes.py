@@ -118,7 +118,10 @@ def readme_blocks():
 
 
 def test_the_readme_s_first_minutes_are_true(home, tmp_path):
-    """Its lines, as they stand there; the ports, and sleap-nn, are the test's own."""
+    """Its lines, as they stand there; the ports, sleap-nn and how long it trains are the test's own."""
+    settings = home / ".config" / "sleap-rtc" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[client]\nepochs = 1\n")
     (server_line,), (worker_line,), (train_line,), later = readme_blocks()
     ports = {"SLEAP_RTC_WS_PORT": str(free_port()), "SLEAP_RTC_HTTP_PORT": str(free_port())}
     addresses = {
