@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -22,6 +24,7 @@ _COLOURS: Final = {
     Status.SKIPPED: "bright_black",
 }
 NAME_WIDTH: Final = 12
+LEAST_COLUMNS: Final = 30
 
 
 def show_as_json(finding: Finding) -> None:
@@ -40,12 +43,22 @@ def show_as_json(finding: Finding) -> None:
 def show_as_text(finding: Finding) -> None:
     """Prints a finding as a line, and what to do about it as another."""
     mark = _marks()[finding.status]
+    indent = " " * (len(mark) + NAME_WIDTH + 2)
+    lines = _wrapped(printable(finding.sentence), len(indent))
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         mark = click.style(mark, fg=_COLOURS[finding.status])
-    print(f"{mark} {finding.check:<{NAME_WIDTH}} {printable(finding.sentence)}", flush=True)
+    print(f"{mark} {finding.check:<{NAME_WIDTH}} {lines[0]}", *lines[1:], sep=f"\n{indent}", flush=True)
     if finding.remedy is not None and finding.status is not Status.OK:
-        indent = " " * (len(_marks()[finding.status]) + NAME_WIDTH + 2)
+        # on one line: there may be a command in it, to be pasted
         print(f"{indent}{printable(finding.remedy)}", flush=True)
+
+
+def _wrapped(text: str, indent_columns: int) -> list[str]:
+    """Breaks a sentence to a terminal's width; elsewhere it stays one line."""
+    if not sys.stdout.isatty():
+        return [text]
+    columns = max(shutil.get_terminal_size().columns - indent_columns, LEAST_COLUMNS)
+    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _marks() -> dict[Status, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
@@ -24,7 +25,8 @@ from .findings import Finding, failed, ok, skipped
 from .plan import Plan
 from .worker_check import check_worker
 
-T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
 Emit = Callable[[Finding], None]
 
 QUICK_SEC: Final = 8.0
@@ -36,11 +38,14 @@ PROBE_SEC: Final = 20.0
 CHANNELS_SEC: Final = 24.0
 WORKER_SEC: Final = 24.0
 
+TOTAL_SEC: Final = 27.0
+"""For everything: who asks for help waits half a minute, whatever is held up."""
 
-MACHINE_CHECKS: Final = ("python", "packages", "engines", "disk", "gpu", "trainer", "torch", "data_channel")
+MACHINE_CHECKS: Final = ("python", "packages", "engines", "disk", "gpu", "trainer", "torch")
+CHANNEL_CHECKS: Final = ("data_channel",)
 NETWORK_CHECKS: Final = ("server", "clock", "sign_in", "websocket", "room", "ice")
 WORKER_CHECK: Final = "worker"
-CHECKS: Final = (*MACHINE_CHECKS, *NETWORK_CHECKS, WORKER_CHECK)
+CHECKS: Final = (*MACHINE_CHECKS, *CHANNEL_CHECKS, *NETWORK_CHECKS, WORKER_CHECK)
 """In the order in which a person reads them."""
 
 
@@ -59,10 +64,28 @@ class Examination:
 
     async def run(self) -> None:
         """Runs all checks; what goes wrong is a finding."""
+        network_checks = NETWORK_CHECKS if self._plan.worker is None else (*NETWORK_CHECKS, WORKER_CHECK)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._examine_machine)
-            nursery.start_soon(self._examine_network)
-            nursery.start_soon(self._examine_channels)
+            nursery.start_soon(self._run_part, self._examine_machine, MACHINE_CHECKS)
+            nursery.start_soon(self._run_part, self._examine_channels, CHANNEL_CHECKS)
+            nursery.start_soon(self._run_part, self._ask_server, network_checks)
+
+    async def _run_part(self, work: Callable[[], Awaitable[None]], checks: Sequence[str]) -> None:
+        """Runs some checks in their order, and says of those that weren't come to why."""
+        with trio.move_on_after(TOTAL_SEC) as scope:
+            await work()
+        said = {finding.check for finding in self.findings}
+        missing = [check for check in checks if check not in said]
+        if missing and scope.cancelled_caught:
+            self._say(_too_slow(missing.pop(0), TOTAL_SEC))
+        for check in missing:
+            self._say(self._why_skipped(check))
+
+    def _why_skipped(self, check: str) -> Finding:
+        if self._plan.is_configured or check in MACHINE_CHECKS:
+            return skipped(check, "It builds on a check that failed.")
+        remedy = network.HOW_TO_CONFIGURE if check == NETWORK_CHECKS[0] else None
+        return skipped(check, "No server is configured.", remedy)
 
     def _say(self, finding: Finding) -> bool:
         self.findings.append(finding)
@@ -72,8 +95,14 @@ class Examination:
     async def _within(self, check: str, limit_sec: float, work: Callable[[], Awaitable[Finding]]) -> bool:
         """Says what a check finds, or that it takes too long; returns whether others can build on it."""
         finding: Finding | None = None
-        with trio.move_on_after(limit_sec):
-            finding = await work()
+        try:
+            with trio.move_on_after(limit_sec):
+                finding = await work()
+        except Exception as error:  # whatever is broken here, the other checks still help
+            _log.exception("The check %s failed unexpectedly.", check)
+            finding = failed(
+                check, f"This check itself failed: {error!r}.", "The traceback above says where."
+            )
         return self._say(finding or _too_slow(check, limit_sec))
 
     async def _in_thread(self, check: str, work: Callable[[], Finding]) -> bool:
@@ -111,16 +140,6 @@ class Examination:
         self._say(skipped("torch", "The trainer's Python didn't answer."))
 
     # --- the server and the room ------------------------------------------------------------
-
-    async def _examine_network(self) -> None:
-        await self._ask_server()
-        wanted = NETWORK_CHECKS if self._plan.worker is None else (*NETWORK_CHECKS, WORKER_CHECK)
-        said = {finding.check for finding in self.findings}
-        why = "It builds on a check that failed." if self._plan.is_configured else "No server is configured."
-        for check in wanted:
-            if check not in said:
-                is_first = check == NETWORK_CHECKS[0]
-                self._say(skipped(check, why, network.HOW_TO_CONFIGURE if is_first else None))
 
     async def _ask_server(self) -> None:
         plan = self._plan
@@ -208,9 +227,12 @@ class Examination:
             return network.judge_ice(await measure_network.ask_ice_servers(servers))
 
         await self._within("ice", QUICK_SEC, ice)
-        if plan.worker is not None:
+        if plan.worker is not None and plan.room is None:
+            sentence = "No room is configured in which a worker could be."
+            self._say(skipped(WORKER_CHECK, sentence, network.HOW_TO_CONFIGURE))
+        elif plan.worker is not None:
             await self._within(
-                "worker",
+                WORKER_CHECK,
                 WORKER_SEC,
                 partial(
                     check_worker,

@@ -11,6 +11,7 @@ import trio
 
 from ..errors import SleapRTCError, UsageError
 from ..exception_groups import single_error
+from ..protocol.limits import MIB
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.engines import engine_class
 from ..rtc.peer import IceSettings, open_peer
@@ -19,6 +20,8 @@ from .network import SelfTest
 
 CONNECT_TIMEOUT_SEC: Final = 6.0
 SELF_TEST_SEC: Final = 10.0
+SELF_TEST_BYTES: Final = 2 * MIB
+"""Each way: both ends share this process, so that more would only take longer."""
 
 Signal: TypeAlias = Offer | Answer | Candidate
 
@@ -120,4 +123,4 @@ async def measure_connection(
         connect_timeout_sec=CONNECT_TIMEOUT_SEC,
     ) as peer:
         connect_ms = (time.perf_counter() - started) * 1000
-        return connect_ms, await measure_rate(peer.channel)
+        return connect_ms, await measure_rate(peer.channel, size_bytes=SELF_TEST_BYTES)

@@ -49,11 +49,17 @@ def trainer_problem(trainer: TrainerCapabilities) -> Problem | None:
     """Says why nothing can be trained."""
     if trainer.problem is None:
         return None
+    return Problem("no_trainer", trainer.problem, _remedy_for(trainer))
+
+
+def _remedy_for(trainer: TrainerCapabilities) -> str:
     python = shlex.quote(trainer.python or "python")
-    remedy = (
-        f"{python} -m pip install --upgrade sleap-nn, or name the Python that has it with --trainer-python"
-    )
-    return Problem("no_trainer", trainer.problem, remedy)
+    if trainer.torch_version is not None and trainer.sleap_version is not None:
+        return f"{python} -c 'import torch' says more; sleap-nn or torch is to be installed anew there."
+    option = "--trainer-python (SLEAP_RTC_TRAINER_PYTHON)"
+    if trainer.problem is not None and "can't be started" in trainer.problem:
+        return f"Name the Python that has sleap-nn with {option}."
+    return f"{python} -m pip install --upgrade sleap-nn, or name the Python that has it with {option}."
 
 
 def torch_problem(gpu: GpuInfo, trainer: TrainerCapabilities) -> Problem | None:

@@ -146,35 +146,21 @@ def test_a_server_that_is_not_there_and_a_folder_that_takes_nothing(tmp_path, go
     assert said.endswith("2 checks failed.")
 
 
-def test_a_wrong_clock_and_a_wrong_room_token(server_process, room, good_python):
-    with shifted_clock(server_process.http_url, -3 * 3600) as http_url:
-        env = environment(server_process, {**room, "token": "wrong-token"})
-        env |= {"SLEAP_RTC_SIGNALING_HTTP": http_url, "SLEAP_RTC_TRAINER_PYTHON": str(good_python)}
-        status, found, _ = findings(env)
+def test_a_wrong_clock_and_a_room_that_is_over(tmp_path, good_python):
+    with running_server(tmp_path / "state", "--room-ttl", "0.2") as server:
+        made = json.loads(client(server, "room", "create", "--json").stdout)
+        time.sleep(0.3)
+        with shifted_clock(server.http_url, -3 * 3600) as http_url:
+            env = environment(server, made, SLEAP_RTC_TRAINER_PYTHON=str(good_python))
+            status, found, _ = findings({**env, "SLEAP_RTC_SIGNALING_HTTP": http_url}, "--worker", "gpu-1")
     assert status == 1
     assert "3 hours ahead of the server's" in found["clock"]["sentence"]
     assert "set-ntp" in found["clock"]["remedy"]
     assert abs(found["clock"]["clock_error_sec"] - 3 * 3600) < 60
-    assert statuses(found, "server", "sign_in", "websocket", "room", "ice") == [
-        "ok",
-        "ok",
-        "ok",
-        "failed",
-        "skipped",
-    ]
-    assert found["room"]["code"] == "ROOM_NOT_FOUND"
+    assert statuses(found, "server", "sign_in", "websocket") == ["ok", "ok", "ok"]
+    assert (found["room"]["status"], found["room"]["code"]) == ("failed", "ROOM_EXPIRED")
     assert "invite" in found["room"]["remedy"]
-
-
-def test_a_room_that_is_over(tmp_path, good_python):
-    with running_server(tmp_path / "state", "--room-ttl", "0.2") as server:
-        made = json.loads(client(server, "room", "create", "--json").stdout)
-        time.sleep(0.3)
-        env = environment(server, made, SLEAP_RTC_TRAINER_PYTHON=str(good_python))
-        status, found, _ = findings(env, "--worker", "gpu-1")
-    assert status == 1
-    assert found["room"]["code"] == "ROOM_EXPIRED"
-    assert found["worker"]["status"] == "skipped"
+    assert statuses(found, "ice", "worker") == ["skipped", "skipped"]
 
 
 def test_a_dead_stun_server_and_a_worker_that_is_not_there(server_process, room, good_python):
@@ -189,22 +175,30 @@ def test_a_dead_stun_server_and_a_worker_that_is_not_there(server_process, room,
 
 def test_a_server_whose_certificate_nobody_trusts(tmp_path, good_python):
     pem = tmp_path / "server.pem"
-    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
     with running_server(tmp_path / "state", "--tls-cert", str(pem), "--tls-key", str(pem)) as server:
-        status, found, _ = findings(environment(server, SLEAP_RTC_TRAINER_PYTHON=str(good_python)))
+        env = environment(server, SLEAP_RTC_TRAINER_PYTHON=str(good_python))
+        status, found, _ = findings(env)
+        trusting, in_room, _ = findings(env, "--tls-ca", tmp_path / "ca.pem", "--worker", "gpu-1")
+    # without a room, the way into one is looked at all the same, and a worker can't be
+    assert trusting == 0
+    assert statuses(in_room, *NETWORK, "worker") == ["ok"] * len(NETWORK) + ["skipped"]
     assert status == 1
     assert found["server"]["code"] == "UNTRUSTED_SERVER"
     assert "--tls-ca" in found["server"]["remedy"]
     assert found["websocket"]["status"] == "skipped"
 
 
-def test_a_gpu_that_torch_cannot_use_and_somebody_else_does(tmp_path, server_process):
+def test_a_gpu_that_torch_cannot_use_and_somebody_else_does(tmp_path, server_process, room):
     driver = compile_driver(tmp_path)
     python = make_python(
         tmp_path / "python", versions={"sleap-nn": "0.3.5", "torch": "2.13.0+cpu"}, device="cpu"
     )
     env = environment(
         server_process,
+        {**room, "token": "wrong-token"},
         LD_LIBRARY_PATH=str(driver),
         USERS=f"{os.getpid()}:9000",
         SLEAP_RTC_TRAINER_PYTHON=str(python),
@@ -221,8 +215,7 @@ def test_a_gpu_that_torch_cannot_use_and_somebody_else_does(tmp_path, server_pro
     assert "torch 2.13.0+cpu is a build for the CPU" in found["torch"]["sentence"]
     assert f"{python} -m pip install" in found["torch"]["remedy"]
     assert found["torch"]["remedy"].endswith("/whl/cu124")
-    # without a room, the way into one is looked at all the same
-    assert statuses(found, "websocket", "room", "ice") == ["ok"] * 3
+    assert (found["room"]["status"], found["room"]["code"]) == ("failed", "ROOM_NOT_FOUND")
 
 
 def test_help_says_what_it_does():
