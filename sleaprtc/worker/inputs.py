@@ -63,7 +63,9 @@ async def receive_inputs(
     max_dataset_bytes: float = math.inf,
     takes: tuple[str, ...] = ("config",),
 ) -> JobInputs:
-    """Takes configurations or models until the dataset comes, which is always last.
+    """Takes configurations or models until the dataset comes, which is last.
+
+    A dataset that comes before any model, where there have to be some, is kept until the first one is there.
 
     A dataset or model that is in the cache isn't sent again: it's put where it belongs, and accepting it
     finds it there and verifies it.
@@ -83,7 +85,8 @@ async def receive_inputs(
         StorageError: The files can't be written.
     """
     received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
-    while True:
+    dataset: Path | None = None
+    while dataset is None or not received.get("model", True):
         incoming = await _next_offer(transfers)
         offer = incoming.offer
         if offer.purpose not in ("dataset", *takes) or (offer.job_id or job_id) != job_id:
@@ -106,9 +109,11 @@ async def receive_inputs(
         if cache is not None and offer.purpose in _CACHED_PURPOSES:
             await trio.to_thread.run_sync(cache.add, offer.digest, path)
         if offer.purpose == "dataset":
-            before = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
-            return JobInputs(path, before.get("config", ()), before.get("model", ()))
-        received[offer.purpose][path.name] = path
+            dataset = path
+        else:
+            received[offer.purpose][path.name] = path
+    others = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
+    return JobInputs(dataset, others.get("config", ()), others.get("model", ()))
 
 
 def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> str | None:

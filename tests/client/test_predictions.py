@@ -1,0 +1,81 @@
+"""Predictions that came back, before they take their place."""
+
+import json
+
+import h5py
+import pytest
+
+from sleaprtc.client.predictions import place_videos, prepare_predictions
+from sleaprtc.errors import TransferError
+
+from ..lab import make_labels
+
+
+def videos_of(path):
+    with h5py.File(path) as file:
+        return [json.loads(text) for text in file["videos_json"][:]]
+
+
+def with_videos(path, *videos):
+    make_labels(path)
+    with h5py.File(path, "r+") as file:
+        del file["videos_json"]
+        file["videos_json"] = [json.dumps(video) for video in videos]
+    return path
+
+
+def test_a_long_path_fits_wherever_a_short_one_was(tmp_path):
+    """Some writers give strings a fixed length."""
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    predictions = make_labels(tmp_path / "p.slp", video="a.mp4")
+    assert prepare_predictions(predictions, folder / "a.mp4") is None
+    assert videos_of(predictions)[0]["backend"]["filename"] == str(folder / "a.mp4")
+    with h5py.File(predictions) as file:
+        assert len(file["frames"]) == 5
+
+
+def test_videos_are_told_apart_by_their_order(tmp_path):
+    originals = [{"backend": {"filename": name, "type": "MediaVideo"}} for name in ("a.mp4", "/far/b.mp4")]
+    labels = with_videos(tmp_path / "labels.slp", *originals)
+    packed = [{"backend": {"filename": "labels.pkg.slp", "dataset": f"video{n}/video"}} for n in range(2)]
+    placed = place_videos(packed, labels)
+    assert [video["backend"] for video in placed] == [
+        {"filename": str(tmp_path / "a.mp4"), "type": "MediaVideo"},
+        {"filename": "/far/b.mp4", "type": "MediaVideo"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["C:\\videos\\a.mp4", "https://example.org/a.mp4"])
+def test_places_elsewhere_are_left_alone(tmp_path, name):
+    labels = with_videos(tmp_path / "labels.slp", {"backend": {"filename": name}})
+    (placed,) = place_videos([{"backend": {"filename": "x"}}], labels)
+    assert placed["filename"] == name
+
+
+def test_other_videos_than_ours_are_said_to_be(tmp_path):
+    predictions = with_videos(tmp_path / "p.slp", *[{"backend": {"filename": "a"}}] * 2)
+    assert "where the videos" in prepare_predictions(predictions, tmp_path / "a.mp4")
+    assert len(videos_of(predictions)) == 2
+
+
+def test_a_file_that_reads_others_is_refused(tmp_path):
+    predictions = make_labels(tmp_path / "p.slp")
+    with h5py.File(predictions, "r+") as file:
+        file["more"] = h5py.ExternalLink("/etc/passwd", "x")
+    with pytest.raises(TransferError, match="links to another file"):
+        prepare_predictions(predictions, tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"])
+def test_what_cannot_be_read_is_refused(tmp_path, content):
+    (tmp_path / "p.slp").write_bytes(content)
+    with pytest.raises(TransferError, match="isn't readable"):
+        prepare_predictions(tmp_path / "p.slp", tmp_path / "a.mp4")
+
+
+def test_what_lacks_its_parts_is_refused(tmp_path):
+    with h5py.File(tmp_path / "p.slp", "w") as file:
+        file["frames"] = [1]
+    with pytest.raises(TransferError, match="isn't readable"):
+        prepare_predictions(tmp_path / "p.slp", tmp_path / "a.mp4")
