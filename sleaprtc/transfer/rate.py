@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -61,6 +62,14 @@ async def measure_rate(
         RoomSecretMissingError: The other end has a secret for the room and this one hasn't.
         ChannelClosedError: The other end closes the channel.
     """
+    try:
+        return await _measure(channel, size_bytes, clock)
+    except ChannelClosedError:
+        await _look_for_a_proof(channel)
+        raise
+
+
+async def _measure(channel: DataChannel, size_bytes: int, clock: Callable[[], float]) -> Rate:
     await channel.send(encode_transfer_frame(RateProbe(download_bytes=size_bytes)))
     started = clock()
     sent_bytes = await _send_zeros(channel, size_bytes, time_sec=UPLOAD_SEC)
@@ -83,6 +92,15 @@ async def measure_rate(
         sent_bytes,
         got_bytes,
     )
+
+
+async def _look_for_a_proof(channel: DataChannel) -> None:
+    """Reads what came before the channel was closed: an end that has a secret asks for the proof first."""
+    with suppress(ChannelClosedError):
+        while True:
+            message = await channel.receive()
+            if isinstance(message, str):
+                _read(message)
 
 
 async def answer_probe(channel: DataChannel, *, most_bytes: int = RATE_PROBE_BYTES) -> None:

@@ -1,0 +1,98 @@
+"""The way to a worker, over a real server and real data channels, whatever make the worker is of."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+
+from sleaprtc.doctor import worker_check
+from sleaprtc.protocol.jobs import AppError, ConnectionCheckAnswer
+from sleaprtc.protocol.messages import Metadata, PeerMessage, Register
+from sleaprtc.rtc.peer import IceSettings
+from sleaprtc.rtc.secret import RoomSecret
+from sleaprtc.signaling.session import open_session
+
+from ..lab import LOOPBACK
+
+pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+SECRET = RoomSecret.parse("AAECAwQFBgcICQoLDA0ODw")
+
+
+@asynccontextmanager
+async def session(lab):
+    register = Register(
+        "doctor", lab.room.room_id, lab.room.token, lab.account.id_token, "client", Metadata()
+    )
+    async with open_session(lab.endpoints.ws_url, register) as opened:
+        yield opened
+
+
+async def check(lab, *, secret=None, worker="gpu-1"):
+    async with session(lab) as opened:
+        return await worker_check.check_worker(
+            opened, worker, ice=IceSettings(loopback=True), engine="aiortc", secret=secret
+        )
+
+
+async def test_one_of_ours_is_measured(lab):
+    async with lab.worker("gpu-1"):
+        found = await check(lab)
+    assert found.status == "ok"
+    assert found.facts["path"] == "direct"
+    assert found.facts["download_mib_per_sec"] > 0
+
+
+async def test_what_the_worker_says_of_itself_is_said_too(lab):
+    async with lab.worker("gpu-1") as agent:
+        await agent._link.update_metadata(Metadata(properties={"problems": ["The GPU\x1b[2J is hot.", 7]}))
+        found = await check(lab)
+    assert found.status == "warning"
+    assert found.facts["worker_problems"] == ["The GPU\N{REPLACEMENT CHARACTER}[2J is hot."]
+
+
+@pytest.mark.parametrize(
+    ("worker_secret", "own_secret"), [(SECRET, None), (None, SECRET), (SECRET, RoomSecret(bytes(16)))]
+)
+async def test_a_secret_that_only_one_side_has(lab, worker_secret, own_secret):
+    async with lab.worker("gpu-1", connection=attrs.evolve(LOOPBACK, secret=worker_secret)):
+        found = await check(lab, secret=own_secret)
+    assert found.status == "failed"
+    assert found.facts["code"] in ("ROOM_SECRET_MISSING", "PEER_NOT_PROVEN")
+    assert "invite" in found.remedy
+
+
+async def test_a_secret_that_both_have(lab):
+    async with lab.worker("gpu-1", connection=attrs.evolve(LOOPBACK, secret=SECRET)):
+        assert (await check(lab, secret=SECRET)).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (None, "skipped", "doesn't answer"),
+        (AppError("UNKNOWN_MESSAGE_TYPE", "What?"), "skipped", "says that it doesn't know"),
+        (ConnectionCheckAnswer("", False, "busy"), "skipped", "by somebody else"),
+        (ConnectionCheckAnswer("", True), "failed", "No answer to the connection offer"),
+    ],
+    ids=["silent", "of another make", "busy", "mute afterwards"],
+)
+async def test_one_that_does_not_let_itself_be_measured(lab, nursery, monkeypatch, answer, status, words):
+    monkeypatch.setattr(worker_check, "ANSWER_SEC", 0.3)
+    monkeypatch.setattr(worker_check, "CONNECT_TIMEOUT_SEC", 0.5)
+
+    async def be_foreign(task_status):
+        async with lab.peer("gpu-1", "worker") as link:
+            task_status.started()
+            while True:
+                message = await link.receive()
+                if isinstance(message, PeerMessage) and answer is not None:
+                    reply = attrs.evolve(answer, job_id=message.payload["job_id"])
+                    await link.send_job_message("doctor", reply)
+
+    await nursery.start(be_foreign)
+    with trio.fail_after(20):
+        found = await check(lab)
+    assert (found.status, words in found.sentence) == (status, True), found
