@@ -48,7 +48,18 @@ def path() -> Path:
 def load() -> RememberedRoom | None:
     """The room that was joined; None where there is none, or its file can't be read."""
     try:
-        content: dict[str, Any] = json.loads(path().read_text(encoding="utf-8"))
+        return from_json(json.loads(path().read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def from_json(content: Any) -> RememberedRoom:
+    """Reads what :func:`as_json` has written.
+
+    Raises:
+        ValueError: It wasn't that.
+    """
+    try:
         texts = {key: str(content[key]) for key in ("ws_url", "http_url", "room_id", "token")}
         secret, ca_file = content.get("secret"), content.get("ca_file")
         return RememberedRoom(
@@ -56,8 +67,20 @@ def load() -> RememberedRoom | None:
             Room(texts["room_id"], texts["token"]),
             None if secret is None else RoomSecret.parse(str(secret)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
-        return None
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        raise ValueError("no room") from error
+
+
+def as_json(joined: RememberedRoom) -> dict[str, Any]:
+    """Writes a room with its secrets."""
+    return {
+        "ws_url": joined.endpoints.ws_url,
+        "http_url": joined.endpoints.http_url,
+        "ca_file": joined.endpoints.ca_file,
+        "room_id": joined.room.room_id,
+        "token": joined.room.token,
+        "secret": None if joined.secret is None else joined.secret.text,
+    }
 
 
 def remember(joined: RememberedRoom) -> bool:
@@ -77,15 +100,7 @@ def remember(joined: RememberedRoom) -> bool:
     before = load()
     if before is not None and _same(before, joined):
         return False
-    content = {
-        "ws_url": joined.endpoints.ws_url,
-        "http_url": joined.endpoints.http_url,
-        "ca_file": joined.endpoints.ca_file,
-        "room_id": joined.room.room_id,
-        "token": joined.room.token,
-        "secret": None if joined.secret is None else joined.secret.text,
-    }
-    write_private_json(path(), content)
+    write_private_json(path(), as_json(joined))
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -23,10 +24,21 @@ def seconds_until_renewal(expires_at: float | None, now: float) -> float:
     return max(left / 2, 1.0)
 
 
-async def keep_room_open(endpoints: Endpoints, account: Account, room: Room) -> None:
+async def keep_room_open(
+    endpoints: Endpoints,
+    account: Account,
+    room: Room,
+    on_renewal: Callable[[Account], None] = lambda _: None,
+) -> None:
     """Renews the room, and the account's token with it, until cancelled or until the server refuses.
 
     A room that can't be renewed any more ends in its time, which the server tells everyone in it.
+
+    Args:
+        endpoints: The signaling server.
+        account: The room's maker.
+        room: Which one.
+        on_renewal: Told the account with its new token.
     """
     expires_at = room.expires_at
     while True:
@@ -35,6 +47,7 @@ async def keep_room_open(endpoints: Endpoints, account: Account, room: Room) -> 
             async with open_http(endpoints.http_url, endpoints.ca_file) as http:
                 account = await http.sign_in(account)
                 expires_at = await http.renew_room(account, room.room_id)
+            on_renewal(account)
         except (NetworkError, RateLimitedError) as error:
             _log.warning("The room couldn't be renewed: %s", error)
             await trio.sleep(RETRY_SEC)

@@ -101,9 +101,7 @@ def _checked_name(name: str) -> str:
     default=True,
     help="Draw the invite to a room that the worker makes as a QR code, on a terminal.  [default: yes]",
 )
-@click.option(
-    "--new-room", is_flag=True, help="Make a room, although one was joined here with `sleap-rtc join`."
-)
+@click.option("--new-room", is_flag=True, help="Make a new room, whatever was joined here or made before.")
 @click.option(
     "--max-hours",
     envvar="SLEAP_RTC_MAX_HOURS",
@@ -145,8 +143,9 @@ def _checked_name(name: str) -> str:
 def main(**given: Any) -> None:
     """Take training jobs from the people in a room.
 
-    Without --invite, that is the room that was joined here with `sleap-rtc join`. Without such a room, a new
-    one is made, and what to paste on the machine with the labels is printed.
+    Without --invite, that is the room that was joined here with `sleap-rtc join`. Without such a room, it is
+    one of the worker's own, to which it comes back after a restart; what to paste on the machine with the
+    labels is printed.
     """
     log_format, log_level = given.pop("log_format"), given.pop("log_level")
     start_log(log_format, log_level, logging.INFO, verbose=given.pop("verbose"))
@@ -196,6 +195,7 @@ def _options(given: Mapping[str, Any]) -> WorkerOptions:
         name=name,
         with_secret=not given["no_secret"],
         with_qr=given["qr"],
+        goes_back=not given["new_room"],
         work_dir=given["work_dir"] or default_work_dir(name),
         max_jobs=max_jobs,
         threads=given["threads"] or default_threads(os.cpu_count() or 1, max_jobs),

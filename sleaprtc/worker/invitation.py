@@ -21,14 +21,14 @@ async def say_how_to_join(
     shared, remark = await _shared_endpoints(endpoints, account)
     invite = None if secret is None else Invite(shared, room, secret).line()
     if invite is None:
-        click.echo(f"Made room {room.room_id}. Hand this to whoever trains here, and to further workers:")
+        click.echo("Hand this to whoever trains here, and to further workers:")
         for line in export_lines(shared, room, secret):
             click.echo(f"  {line}")
     else:
         picture = qr_for(invite, sys.stdout) if with_qr else None
         if picture is not None:
             click.echo(picture)
-        click.echo(f"Made room {room.room_id}. To train here, paste this on the machine with the labels:")
+        click.echo("To train here, paste this on the machine with the labels:")
         click.echo(f"\n  {paste_line(invite)}\n")
     click.echo("It has all that it takes, the room's secret too: whoever has it can use this worker.")
     if remark:

@@ -15,8 +15,9 @@ from ..config_options import ConnectionOptions, PeerOptions
 from ..errors import NetworkError, RefusedError, RoomExpiredError, RoomNotFoundError, UsageError
 from ..exception_groups import single_error
 from ..folder_lock import lock_folder
+from ..remembered_room import RememberedRoom
 from ..rtc.secret import RoomSecret
-from ..signaling.http import Account, Room, open_http
+from ..signaling.http import Account, Room, SignalingHTTP, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
 from ..signaling.own_room import keep_room_open
 from ..terminal import printable
@@ -29,6 +30,7 @@ from .history import History
 from .invitation import say_how_to_join
 from .journal import Journal, JournalEntry
 from .keeping import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
+from .kept_room import KeptRoom, KeptRoomFile, go_back
 from .roster import Roster, WorkerSettings
 from .trainers.limits import NO_LIMITS, TrainingLimits
 from .trainers.sleap_nn import SleapNNTrainer
@@ -42,6 +44,7 @@ class WorkerOptions:
     Attributes:
         with_secret: Whether a room that the worker makes has a secret.
         with_qr: Whether the invite to such a room is drawn, too, on a terminal.
+        goes_back: Whether it is the room that the worker made before, where that is still there.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
@@ -52,6 +55,7 @@ class WorkerOptions:
     name: str
     with_secret: bool
     with_qr: bool
+    goes_back: bool
     work_dir: Path
     max_jobs: int
     threads: int
@@ -96,6 +100,7 @@ async def _work(
     for line in introduction(options.name, gpu, capabilities, problems):
         _say(line)
     history = History(options.work_dir / "history.jsonl")
+    options = _at_home(options)
     if options.peer.is_remembered:
         _say("This worker goes to the room that was joined here; --new-room makes one of its own.")
     account, room, connection = await _enter_room(options)
@@ -158,21 +163,54 @@ def _settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOpti
     )
 
 
+def _at_home(options: WorkerOptions) -> WorkerOptions:
+    """Takes a room that was joined here for the worker's own, where it is the one that the worker made."""
+    kept, peer = KeptRoomFile(options.work_dir).read(), options.peer
+    if kept is None or not peer.is_remembered or peer.room is None:
+        return options
+    if not kept.is_same(RememberedRoom(peer.endpoints, peer.room, peer.connection.secret)):
+        return options
+    own = attrs.evolve(peer, endpoints=kept.place.endpoints, room=None, is_remembered=False)
+    return attrs.evolve(options, peer=own)
+
+
 async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
-    """Signs in, and makes a room, with its secret, where none is given."""
+    """Signs in, and goes to a room of the worker's own, with its secret, where none is given."""
     endpoints, connection = options.peer.endpoints, options.peer.connection
     async with open_http(endpoints.http_url, endpoints.ca_file) as http:
-        account = await http.sign_in()
         if options.peer.room is not None:
-            room = options.peer.room
+            account, room = await http.sign_in(), options.peer.room
         else:
-            room = await http.create_room(account)
-            secret = RoomSecret.generate() if options.with_secret else None
-            connection = attrs.evolve(connection, secret=secret)
-            await say_how_to_join(endpoints, account, room, secret, with_qr=options.with_qr)
+            kept = await _own_room(options, http)
+            KeptRoomFile(options.work_dir).write(kept)
+            account, room = kept.account, kept.place.room
+            connection = attrs.evolve(connection, secret=kept.place.secret)
     if connection.secret is None:
         _say(SERVER_IS_TRUSTED)
     return account, room, connection
+
+
+async def _own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRoom:
+    """The room that the worker made before, or a new one; says how to join it."""
+    endpoints, kept = options.peer.endpoints, KeptRoomFile(options.work_dir).read()
+    own = None
+    if (
+        kept is not None
+        and options.goes_back
+        and kept.place.is_at(endpoints.ws_url, endpoints.http_url)
+        and (kept.place.secret is not None) == options.with_secret
+    ):
+        own = await go_back(kept, http)
+    if own is None:
+        account = await http.sign_in()
+        room = await http.create_room(account)
+        secret = RoomSecret.generate() if options.with_secret else None
+        own = KeptRoom(RememberedRoom(endpoints, room, secret), account)
+        _say(f"Made room {room.room_id}.")
+    else:
+        _say(f"Back in room {own.place.room.room_id}, which this worker made: its invite is still good.")
+    await say_how_to_join(endpoints, own.account, own.place.room, own.place.secret, with_qr=options.with_qr)
+    return own
 
 
 async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
@@ -194,7 +232,8 @@ async def _serve(
         await nursery.start(_leave_on_signal, agent, nursery.cancel_scope)
         nursery.start_soon(watch.run, link)
         if options.peer.room is None:
-            nursery.start_soon(keep_room_open, options.peer.endpoints, account, room)
+            file = KeptRoomFile(options.work_dir)
+            nursery.start_soon(keep_room_open, options.peer.endpoints, account, room, file.renewed)
         _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
         await agent.run()
 

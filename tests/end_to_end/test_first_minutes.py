@@ -224,6 +224,28 @@ def test_a_joined_room_that_has_ended(home, tmp_path):
         assert "is on another server" in other.stderr
 
 
+def test_a_worker_comes_back_to_its_room(server_process, home):
+    """Its invite stays good over a restart, also where somebody on the same machine has joined the room."""
+    worker = ("--name", "a", "--work-dir", "work")
+    with running_worker(home, server_process, *worker) as (_, said):
+        invite = SECRETS.search(said)
+        assert f"Made room {invite['room']}." in said
+        assert shell(home, f"sleap-rtc join {invite.group()}").returncode == 0
+    kept = home / "work" / "room.json"
+    assert kept.stat().st_mode & 0o077 == 0
+    for addresses in (server_process, None):
+        with running_worker(home, addresses, *worker) as (_, said):
+            assert f"Back in room {invite['room']}, which this worker made" in said
+            assert SECRETS.search(said).group() == invite.group()
+            assert "a" in shell(home, "sleap-rtc client workers").stdout
+    with running_worker(home, server_process, *worker, "--new-room") as (_, said):
+        assert SECRETS.search(said)["room"] != invite["room"]
+    kept.write_text("{}")
+    shell(home, "sleap-rtc join --forget")
+    with running_worker(home, server_process, *worker) as (_, said):
+        assert "Made room" in said
+
+
 def test_a_named_room_that_has_ended_ends_the_worker(server_process, home):
     room = {"SLEAP_RTC_ROOM_ID": "a7f3d2e1", "SLEAP_RTC_TOKEN": "bbbbbb"}
     assert shell(home, "sleap-rtc worker", **at(server_process), **room).returncode == 3
