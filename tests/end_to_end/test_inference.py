@@ -30,6 +30,7 @@ from sleaprtc.protocol.messages import PeerMessage
 from sleaprtc.worker.cache import FileCache
 from sleaprtc.worker.trainers.model_files import read_models
 
+from ..everyday.json_tables import check
 from ..lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
 
 pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
@@ -312,8 +313,7 @@ async def test_a_later_process_fetches_the_predictions(lab, video, model, tmp_pa
     assert found["filename"] == str(video)
 
 
-async def test_ctrl_c_ends_the_job_on_the_worker(lab, video, model, tmp_path):
-    trainer = predicting(hold=True)
+def environment(lab, tmp_path):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
     own = {
         "SLEAP_RTC_SIGNALING_WS": lab.endpoints.ws_url,
@@ -323,10 +323,34 @@ async def test_ctrl_c_ends_the_job_on_the_worker(lab, video, model, tmp_path):
         "SLEAP_RTC_ICE_LOOPBACK": "1",
         "SLEAP_RTC_STATE_DIR": str(tmp_path / "state"),
     }
+    return {**kept, **own}
+
+
+async def test_what_the_command_prints_as_json_is_documented(lab, video, model, tmp_path):
+    command = [sys.executable, "-m", "sleaprtc.client", "track", str(video), "--model", str(model), "--json"]
+    async with lab.worker("gpu-1", predicting()):
+        ended = await trio.run_process(
+            command, env=environment(lab, tmp_path), cwd=tmp_path, capture_stdout=True, capture_stderr=True
+        )
+    objects = [json.loads(line) for line in ended.stdout.splitlines()]
+    for printed in objects:
+        check(printed)
+    assert ended.stderr == b""
+    assert objects[-1]["predictions"] == "flies.predictions.slp"
+    assert (tmp_path / "flies.predictions.slp").is_file()
+    assert [o["frames_done"] for o in objects if o["event"] == "status" and o["frames_done"]][-1] == 4
+
+
+async def test_ctrl_c_ends_the_job_on_the_worker(lab, video, model, tmp_path):
+    trainer = predicting(hold=True)
     command = [sys.executable, "-m", "sleaprtc.client", "track", str(video), "--model", str(model)]
     async with lab.worker("gpu-1", trainer) as agent:
         process = await trio.lowlevel.open_process(
-            command, env={**kept, **own}, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            env=environment(lab, tmp_path),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         try:
             await trainer.started.wait()
