@@ -13,6 +13,7 @@ from ...invite import Invite, export_lines
 from ...json_output import print_json
 from ...rtc.secret import RoomSecret
 from ...signaling.http import Room, open_http
+from ...signaling.own_address import is_only_local
 from .common import HELP, json_option, run_command
 
 
@@ -58,6 +59,8 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
             return
         for line in export_lines(endpoints, made, secret):
             print(line)
+        if is_only_local(endpoints.http_url):
+            print(f"# for this machine only: the server is named {endpoints.http_url} here")
         print(f"# until {_clock(made.expires_at)}; prolonged by: sleap-rtc client room renew {made.room_id}")
 
     run_command(command, as_json)
