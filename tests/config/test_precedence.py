@@ -12,15 +12,7 @@ CASES = [
     ("worker", [], "--max-hours", "max_hours", "SLEAP_RTC_MAX_HOURS", "[worker]\nmax-hours = {}", 168.0),
     ("worker", [], "--engine", "engine", "SLEAP_RTC_ENGINE", "engine = '{}'", "auto"),
     ("server", [], "--room-ttl", "room_ttl", "SLEAP_RTC_ROOM_TTL", "[server]\nroom_ttl = {}", 7200.0),
-    (
-        "client",
-        ["workers"],
-        "--signaling-ws",
-        "signaling_ws",
-        "SLEAP_RTC_SIGNALING_WS",
-        "signaling_ws='{}'",
-        None,
-    ),
+    ("client", ["workers"], "--invite", "invite", "SLEAP_RTC_INVITE", "invite = '{}'", None),
     ("client", ["room", "create"], "--tls-ca", "tls_ca", "SLEAP_RTC_TLS_CA", "[client]\ntls-ca = '{}'", None),
 ]
 VALUES = {"engine": ["auto", "aiortc", "libwebrtc", "auto"], "max_hours": [1.0, 2.0, 3.0, 4.0]}
@@ -32,10 +24,9 @@ def parsed(program, path, words):
     """The parameters of a command, as it would be run."""
     command = importlib.import_module(f"sleaprtc.{program}.__main__").main
     context = command.make_context(program, [*path, *words])
-    for name in path:
+    for depth, name in enumerate(path, start=1):
         command = command.get_command(context, name)
-        words = words if name == path[-1] else [*path[1:], *words]
-        context = command.make_context(name, list(words), parent=context)
+        context = command.make_context(name, [*path[depth:], *words], parent=context)
     return context.params
 
 
