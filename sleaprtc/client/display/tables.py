@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from typing import Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ...terminal import printable
 from ..events import Answered, WorkerSummary
 from ..records import JobRecord
-from .job_lines import ago_text, seen_words
+from .job_lines import ago_text, clock_text, seen_words
 from .words import duration_text, memory_text, verdict
+
+PIPE_WIDTH: Final = 160
+"""Where nobody looks at a terminal."""
+
+_LEAST_WIDTHS: Final = {"result": 110, "last seen": 90, "worker": 64}
+"""From which width on a list of jobs has these columns."""
 
 
 def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
@@ -37,28 +45,46 @@ def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
 
 
 def jobs_table(records: list[JobRecord]) -> Table:
-    """Lays out the jobs that were begun here, and what was last seen of those that aren't over."""
-    table = Table("job", "begun", "dataset", "worker", "state", "last seen", "result")
+    """Lays out the jobs that were begun here, and what was last seen of those that aren't over.
+
+    A narrow terminal gets fewer columns, and ids that can be copied all the same.
+    """
+    now = time.time()
+    columns: dict[str, Callable[[JobRecord], str]] = {
+        "job": lambda record: record.job_id[:8],
+        "begun": lambda record: clock_text(record.started_at, now),
+        "dataset": lambda record: record.dataset.rpartition("/")[2],
+        "worker": lambda record: record.worker,
+        "state": lambda record: record.state,
+        "last seen": lambda record: record.message if record.is_over else _last_seen(record, now),
+        "result": lambda record: record.out_dir,
+    }
+    for name, least_width in _LEAST_WIDTHS.items():
+        if _width() < least_width:
+            del columns[name]
+    unbroken = ("job", "begun", "state")
+    table = Table(
+        *(Column(name, no_wrap=name in unbroken, min_width=8 if name == "job" else None) for name in columns)
+    )
     for record in records:
-        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started_at))
-        dataset = record.dataset.rpartition("/")[2]
-        seen = record.message if record.is_over else _last_seen(record)
-        cells = (record.job_id[:8], begun, dataset, record.worker, record.state, seen, record.out_dir)
-        table.add_row(*(printable(cell) for cell in cells))
+        table.add_row(*(printable(cell(record)) for cell in columns.values()))
     return table
 
 
-def _last_seen(record: JobRecord) -> str:
+def _last_seen(record: JobRecord, now: float) -> str:
     words = seen_words(record.last_status)
     if not words or record.last_seen_at is None:
         return words
-    return f"{words} ({ago_text(record.last_seen_at, time.time())})"
+    return f"{words} ({ago_text(record.last_seen_at, now)})"
+
+
+def _width() -> int:
+    return Console().width if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def print_table(table: Table) -> None:
     """Prints a table on standard output, without wrapping its cells where nobody looks at a terminal."""
-    width = None if sys.stdout.isatty() else 160
-    Console(highlight=False, markup=False, width=width).print(table)
+    Console(highlight=False, markup=False, width=_width()).print(table)
 
 
 def answers_table(event: Answered) -> Table:
