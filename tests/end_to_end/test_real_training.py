@@ -6,6 +6,7 @@ where that has no sleap-nn.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import sleaprtc.demo.flies
 
+from ..client.display.emulator import opened_terminal
 from ..lab import make_labels
 from .test_commands import client, environment, running_worker
 
@@ -153,6 +155,24 @@ def test_a_real_model_comes_back(server_process, room, workers, labels, config, 
     (folder,) = training.events[-1]["model_dirs"]
     assert {path.name for path in Path(folder).iterdir()} >= {"best.ckpt", "training_config.yaml"}
     assert training.events[-1]["device"].startswith(("cpu", "cuda", "mps"))
+    (report,) = training.events[-1]["report"]
+    assert (report["model"], report["epochs"]) == ("single_instance", 2)
+    assert report["best_epoch"] in (1, 2)
+    files = {Path(path).name.partition(".tfevents")[0] for path in report["pictures"] + report["files"]}
+    assert files >= {"losses.png", "losses.csv", "metrics.json", "events.out"}
+    assert all(Path(path).is_file() for path in report["pictures"] + report["files"])
+
+
+def test_a_training_on_a_terminal(server_process, room, workers, labels, config, tmp_path):
+    options = ["--config", config, "--epochs", 3, "--out", tmp_path]
+    command = ["-m", "sleaprtc.client", "train", labels, *options]
+    with opened_terminal(100, 40, command, **environment(server_process, room)) as shown:
+        shown.wait_for(lambda lines: any(line.startswith("Epoch 3 of 3: single_") for line in lines), 120)
+        lines = shown.finish(120)
+    text = "\n".join(lines)
+    assert re.search(r"single_instance  train [\d.e-]+  val [\d.e-]+  best [\d.e-]+ in epoch \d", text)
+    assert sum(line.split() == ["1", "epoch", "3"] for line in lines) == 1
+    assert f"Picture: {tmp_path / 'single_instance' / 'report' / 'losses.png'}" in text.replace("\n", "")
 
 
 def test_a_loss_that_is_not_finite(server_process, room, workers, labels, config, tmp_path):

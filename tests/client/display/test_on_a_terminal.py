@@ -2,103 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-import pyte
 import pytest
 
+from .emulator import END_OF_UPDATE, LIMIT_SEC, Terminal, opened_terminal
+
 SCRIPT = Path(__file__).with_name("scripted_job.py")
-LIMIT_SEC = 30
 ESCAPE = b"\x1b"
-END_OF_UPDATE = b"\x1b[?2026l"
 CURVES = range(0x2801, 0x2900)
 LONG = 60
 
 
-class Terminal:
-    """A terminal with a process in it."""
-
-    def __init__(self, columns: int, rows: int, *arguments: str, **environment: str) -> None:
-        self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.1)
-        self.raw = b""
-        self._stream = pyte.ByteStream(self.screen)
-        self._fd, child_fd = pty.openpty()
-        self.resize(columns)
-        kept = {
-            key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", SCRIPT, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=child_fd,
-            stderr=child_fd,
-            env={**kept, "TERM": "xterm-256color", "COLORTERM": "", **environment},
-        )
-        os.close(child_fd)
-
-    def resize(self, columns: int) -> None:
-        rows = self.screen.lines
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.screen.resize(rows, columns)
-
-    def read(self) -> bool:
-        """Reads what there is; False at the process' end."""
-        ready, _, _ = select.select([self._fd], [], [], 0.1)
-        try:
-            data = os.read(self._fd, 65536) if ready else None
-        except OSError:  # Linux' way to say that the other end is closed
-            return False
-        if data:
-            self.raw += data
-            self._stream.feed(data)
-        return data != b""
-
-    def lines(self) -> list[str]:
-        """What can be seen, with what has been scrolled away above it."""
-        columns = range(self.screen.columns)
-        above = ["".join(line[column].data for column in columns) for line in self.screen.history.top]
-        return [line.rstrip() for line in [*above, *self.screen.display]]
-
-    def wait_for(self, condition: Any) -> list[str]:
-        deadline = time.monotonic() + LIMIT_SEC
-        while not condition(self.lines()):
-            assert time.monotonic() < deadline, "\n".join(self.lines())
-            assert self.read(), "\n".join(self.lines())
-        return self.lines()
-
-    def finish(self) -> list[str]:
-        deadline = time.monotonic() + LIMIT_SEC
-        while self.read():
-            assert time.monotonic() < deadline
-        assert self.process.wait(LIMIT_SEC) == 0, "\n".join(self.lines())
-        return self.lines()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._fd)
-
-
-@contextmanager
-def terminal(columns: int, rows: int, *arguments: object, **environment: str) -> Iterator[Terminal]:
-    opened = Terminal(columns, rows, *map(str, arguments), **environment)
-    try:
-        yield opened
-    finally:
-        opened.close()
+def terminal(
+    columns: int, rows: int, *arguments: object, **environment: str
+) -> AbstractContextManager[Terminal]:
+    """A terminal with a scripted job in it."""
+    return opened_terminal(columns, rows, [SCRIPT, *arguments], **environment)
 
 
 def has_curve(line: str) -> bool:
@@ -202,7 +127,7 @@ def test_lines_in_a_pipe() -> None:
 
 def test_an_interrupt_gives_the_cursor_back() -> None:
     with terminal(80, 30, 12, LONG) as shown:
-        shown.wait_for(lambda lines: curve_count(lines) == 1)
+        shown.wait_for(lambda lines: "a word on centered_instance" in lines)
         shown.process.send_signal(signal.SIGINT)
         while shown.read():
             pass
