@@ -92,11 +92,12 @@ def stop(job: str, as_json: bool) -> None:
         if as_json:
             print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
         elif attached.stop_requested:
-            print(f"{record.worker} is ending the job early and keeps its best model.")
+            kept = "the predictions so far" if record.job_type == "inference" else "its best model"
+            print(f"{record.worker} is ending the job early and keeps {kept}.")
         else:
             print("The job is finished already.")
         if not as_json:
-            print(f"Its model: sleap-rtc client fetch {record.job_id[:8]}")
+            print(f"Its result: sleap-rtc client fetch {record.job_id[:8]}")
 
     async def command() -> None:
         await until_interrupted(tell)

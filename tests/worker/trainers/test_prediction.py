@@ -17,6 +17,7 @@ from sleaprtc.errors import (
 )
 from sleaprtc.transfer.model_archive import pack_model
 from sleaprtc.worker.trainers.base import FramesPredicted, PredictionJob, StageStarted
+from sleaprtc.worker.trainers.limits import TrainingLimits
 from sleaprtc.worker.trainers.model_files import ReceivedModel, read_models
 from sleaprtc.worker.trainers.prediction import plan_prediction
 from sleaprtc.worker.trainers.recordings import put_recording
@@ -255,6 +256,15 @@ async def test_stopping_keeps_what_there_is(tmp_path):
     stop = trio.Event()
     stop.set()
     assert (await predict(job_for(tmp_path, 9), stop=stop)).frame_count == 5
+
+
+@pytest.mark.trio
+async def test_when_the_time_is_over_the_predictions_so_far_are_kept(tmp_path):
+    events = []
+    trainer = SleapNNTrainer(Path(sys.executable), script=FAKE, limits=TrainingLimits(max_sec=0.2))
+    job = job_for(tmp_path, 9)
+    assert (await trainer.predict(job, report=events.append, stop=trio.Event())).frame_count == 5
+    assert any("keeping the predictions so far" in event.message for event in events)
 
 
 @pytest.mark.trio
