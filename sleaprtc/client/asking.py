@@ -33,7 +33,7 @@ from ..protocol.jobs import (
 from ..signaling.link import Link
 from .events import StatusChanged
 from .inbox import Inbox
-from .records import CANCELLED, FAILED, JobRecord, amend
+from .records import CANCELLED, FAILED, LOST, RUNNING, JobRecord, amend
 from .room import open_room
 
 ANSWER_TIMEOUT_SEC: Final = 8.0
@@ -136,7 +136,9 @@ class Asker:
                         error_code="NOT_SUPPORTED",
                     )
                 if record.state == CANCELLED:
-                    raise UnknownJobError(f"The job was cancelled: {record.worker} has nothing of it any more.")
+                    raise UnknownJobError(
+                        f"The job was cancelled: {record.worker} has nothing of it any more."
+                    )
                 raise UnknownJobError(f"{record.worker} doesn't know this job any more.")
 
 
@@ -190,7 +192,7 @@ def progress_of(attached: JobAttached) -> str:
 
 def note_answer(record: JobRecord, attached: JobAttached) -> JobRecord:
     """Takes into the record what a worker said of a job; returns it as it then is."""
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"state": RUNNING} if record.state == LOST else {}
     status = attached.last_status
     if status is not None:
         event = StatusChanged.of(record.worker, status)

@@ -10,7 +10,7 @@ import attrs
 
 from ..errors import JobCancelledError, JobFailedError, SleapRTCError, StorageError, WorkerLostError
 from .events import Completed, Event, StatusChanged
-from .records import CANCELLED, COMPLETED, FAILED, LOST, JobRecord, save
+from .records import CANCELLED, COMPLETED, FAILED, LOST, RUNNING, JobRecord, save
 
 SAVE_INTERVAL_SEC: Final = 5.0
 
@@ -34,6 +34,7 @@ class Logbook:
         if isinstance(event, StatusChanged):
             self.record = attrs.evolve(
                 self.record,
+                state=RUNNING if self.record.state == LOST else self.record.state,  # it has been found again
                 last_seq=max(event.seq or 0, self.record.last_seq),
                 last_status=attrs.asdict(event),
                 last_seen_at=time.time(),

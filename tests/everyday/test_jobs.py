@@ -54,6 +54,19 @@ async def test_another_terminal_cancels(lab, client, labels, trainer):
         assert "is over" in again.stderr
 
 
+async def test_an_interrupt_of_looking_leaves_the_job_alone(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        job = await client.train(labels)
+        for words in (("logs", "-f", job), ("attach", job)):
+            looking = await client.start(*words)
+            await looking.until("epoch 1/4")
+            looking.interrupt()
+            ended = await looking.end()
+            assert (ended.status, ended.stderr) == (130, "Error: Cancelled.\n")
+        assert trainer.running == 1
+        assert find(job).state == "running"
+
+
 async def test_a_worker_that_is_away_is_spoken_of_as_it_was_last_seen(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)

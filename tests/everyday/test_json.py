@@ -1,6 +1,9 @@
 """Every object that a command prints with ``--json`` is as ``docs/reference/json.md`` says."""
 
 import inspect
+import subprocess
+import sys
+import time
 from typing import get_args
 
 import attrs
@@ -9,7 +12,7 @@ import pytest
 from sleaprtc.client import events
 from sleaprtc.client.job_state import JobState
 from sleaprtc.client.model_report import ModelReport
-from sleaprtc.client.records import SECRET_FIELDS, JobRecord
+from sleaprtc.client.records import SECRET_FIELDS, JobRecord, save
 
 from ..lab import ScriptedTrainer, make_labels
 from .json_tables import TABLES, check, read_tables
@@ -126,3 +129,14 @@ async def test_a_line_is_there_as_soon_as_it_is_known(lab, client, labels, train
     for printed in ended.objects:
         check(printed)
     assert ended.objects[-1]["event"] == "completed"
+
+
+def test_who_has_read_enough_hears_no_more():
+    save(
+        JobRecord("job", "key", "gpu-1", "ws:", "http:", "room", "token", "a.slp", (), "models", time.time())
+    )
+    command = [sys.executable, "-m", "sleaprtc.client", "jobs", "--json", "job"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        stderr = process.stderr.read()
+        assert (process.wait(30), stderr) == (141, "")

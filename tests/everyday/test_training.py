@@ -133,6 +133,22 @@ async def test_several_datasets_share_the_workers(lab, client, tmp_path):
 
 
 @pytest.mark.trio
+async def test_an_interrupt_ends_all_of_several(lab, client, tmp_path):
+    datasets = [make_labels(tmp_path / f"{name}.pkg.slp") for name in ("one", "two", "three")]
+    trainers = [ScriptedTrainer(hold=True), ScriptedTrainer(hold=True)]
+    async with lab.worker("gpu-1", trainers[0]), lab.worker("gpu-2", trainers[1]):
+        running = await client.start("train", *datasets, "--ice-loopback")
+        await running.until("said busy")
+        for trainer in trainers:
+            await trainer.started.wait()
+        running.interrupt()
+        ended = await running.end()
+        assert (ended.status, ended.stderr) == (130, "Error: Cancelled.\n")
+        assert [trainer.running for trainer in trainers] == [0, 0]
+    assert [record.state for record in load_all()] == ["cancelled", "cancelled"]
+
+
+@pytest.mark.trio
 async def test_one_of_several_that_fails_is_in_the_table_and_the_exit_status(lab, client, tmp_path):
     good = make_labels(tmp_path / "good.pkg.slp")
     bad = make_labels(tmp_path / "bad.pkg.slp", embedded=False)

@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 import attrs
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ...terminal import printable
 from ..events import (
@@ -145,7 +145,8 @@ def next_commands() -> str:
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
     """Lays out what came of several jobs."""
-    table = Table("dataset", "job", "worker", "outcome", "loss", "took", "result")
+    job = Column("job", no_wrap=True, min_width=8)
+    table = Table("dataset", job, "worker", "outcome", "loss", "took", "result")
     for outcome in outcomes:
         result, loss, took, where = outcome.result, "", "", ""
         if isinstance(result, Completed):
@@ -157,6 +158,6 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
             word = "runs"
         else:
             word, where = "failed", str(outcome.error)
-        job, worker = (outcome.job_id or "")[:8], outcome.worker or ""
-        table.add_row(*map(printable, (outcome.dataset.name, job, worker, word, loss, took, where)))
+        job_id, worker = (outcome.job_id or "")[:8], outcome.worker or ""
+        table.add_row(*map(printable, (outcome.dataset.name, job_id, worker, word, loss, took, where)))
     return table
