@@ -32,6 +32,11 @@ class FileValue:
     label: str
     line: int | None
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for a person."""
+        return self.label if self.line is None else f"{self.label}, line {self.line},"
+
 
 @attrs.frozen
 class SettingsFile:
@@ -197,9 +202,9 @@ def merged(files: list[SettingsFile], program: str) -> dict[str, FileValue]:
     return found
 
 
-def by_parameter(values: Mapping[str, FileValue], program: str) -> dict[str, Any]:
+def by_parameter(values: Mapping[str, FileValue], program: str) -> dict[str, FileValue]:
     """The same by the names that the options' parameters have."""
-    return {_setting(program, name).parameter: value.value for name, value in values.items()}
+    return {_setting(program, name).parameter: value for name, value in values.items()}
 
 
 def _setting(program: str, name: str) -> Setting:

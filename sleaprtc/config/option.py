@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ..errors import EXIT_USAGE, SleapRTCError
+from ..programs import FILE_ORIGIN
 from ..terminal import printable
 from .files import FILE_VARIABLE, SettingsFile, by_parameter, merged, read_files
 
@@ -41,7 +42,10 @@ def config_file_option(
         for warning in warnings:
             click.echo(f"Warning: {printable(warning)}", err=True)
         context.meta[_META_KEY] = (section, files)
-        context.default_map = _default_map(by_parameter(merged(files, section), section), context.command)
+        found = by_parameter(merged(files, section), section)
+        context.meta[FILE_ORIGIN] = lambda name: found[name].place if name in found else None
+        defaults = {name: value.value for name, value in found.items()}
+        context.default_map = _default_map(defaults, context.command)
 
     return click.option(
         "--config-file",

@@ -113,6 +113,49 @@ def test_every_program_checks_the_whole_file(here, program):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "text", "variables", "sentence"),
+    [
+        (
+            ["sleaprtc.worker"],
+            '[worker]\ntrainer_python = "gone/python"\n',
+            {},
+            "File 'gone/python' does not exist. That is what sleap-rtc.toml, line 2, says.",
+        ),
+        (
+            ["sleaprtc.client", "train", "sleap-rtc.toml"],
+            '[client]\nconfig = ["a.yaml"]\n',
+            {},
+            "File 'a.yaml' does not exist. That is what sleap-rtc.toml, line 2, says.",
+        ),
+        (
+            ["sleaprtc.worker"],
+            "",
+            {"SLEAP_RTC_MAX_HOURS": "long"},
+            "'long' is not a valid float range. That is what SLEAP_RTC_MAX_HOURS says.",
+        ),
+        (
+            ["sleaprtc.worker", "--max-jobs", "0"],
+            "[worker]\nmax_jobs = 2\n",
+            {},
+            "0 is not in the range 1<=x<=64.",
+        ),
+    ],
+)
+def test_a_value_that_only_the_program_can_judge_is_found_too(here, words, text, variables, sentence):
+    (here / "sleap-rtc.toml").write_text(text)
+    ended = subprocess.run(
+        [sys.executable, "-m", *words],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SEC,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.rstrip().endswith(sentence)
+
+
 # --- on which line --------------------------------------------------------------------------
 
 HARD = '''\
