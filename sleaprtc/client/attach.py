@@ -126,7 +126,7 @@ async def _fetch(
             inbox=inbox,
             worker_id=record.worker,
             job_id=record.job_id,
-            files=JobFiles(inputs, incoming_dir, record.digest_algorithm),
+            files=JobFiles(inputs, incoming_dir, record.digest_algorithm, record.job_type),
             connection=connection,
             emit=emit,
         )

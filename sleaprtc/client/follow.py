@@ -388,7 +388,8 @@ class Follower:
 
     def _lost(self, how: str) -> WorkerLostError:
         self._is_over = True
-        when = "during training" if self.has_started else "before training began"
+        work = "prediction" if self._files.job_type == "inference" else "training"
+        when = f"during {work}" if self.has_started else f"before {work} began"
         return WorkerLostError(f"{self._worker_id} {how} {when}.")
 
     def _silence_sec(self) -> float:

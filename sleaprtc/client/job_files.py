@@ -26,11 +26,13 @@ class JobFiles:
         inputs: In the order in which they're sent; the dataset is the last, and with it work begins.
         incoming_dir: Where received files appear.
         digest_algorithm: What the worker is known to check files by.
+        job_type: ``training`` or ``inference``.
     """
 
     inputs: tuple[OutgoingFile, ...]
     incoming_dir: Path
     digest_algorithm: str
+    job_type: str = "training"
 
 
 @attrs.frozen

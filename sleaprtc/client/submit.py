@@ -268,7 +268,9 @@ class Submission:
             inbox=self._inbox,
             worker_id=worker.worker,
             job_id=self.job_id,
-            files=JobFiles(self._order.inputs, incoming_dir, worker.best_digest_algorithm),
+            files=JobFiles(
+                self._order.inputs, incoming_dir, worker.best_digest_algorithm, self._order.job_type
+            ),
             connection=self._connection,
             emit=DeviceWatch(worker, self._note),
         )

@@ -70,6 +70,7 @@ async def tracking_order(
     Raises:
         UsageError: A file can't be read as what it should be, or a setting can't be as it is.
     """
+    target = _checked_out(out or default_out(recording), recording)
     chosen = dict(settings or {})
     frame_count = _count_frames(chosen.get("frames"))
     found = await trio.to_thread.run_sync(read_models, models)
@@ -84,7 +85,7 @@ async def tracking_order(
     return JobOrder(
         dataset=dataset,
         settings=chosen,
-        destination=PredictionsFile(out or default_out(recording), recording, replace),
+        destination=PredictionsFile(target, recording, replace),
         filters=_predicting(filters or worker_filters()),
         job_type="inference",
         models=archives,
@@ -177,6 +178,12 @@ def _needed(models: Sequence[Model]) -> Sequence[Model]:
             "A centered_instance model needs the centroid model beside it (--model twice)."
         )
     return models
+
+
+def _checked_out(target: Path, recording: Path) -> Path:
+    if target.exists() and target.samefile(recording):
+        raise UsageError(f"{target} is what is predicted on: name another file for the predictions.")
+    return target
 
 
 def _count_frames(text: str | None) -> int | None:

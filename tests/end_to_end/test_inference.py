@@ -256,6 +256,14 @@ async def test_without_sleap_io_one_is_told_what_to_do(lab, model, tmp_path, mon
             await work
 
 
+async def test_predictions_never_replace_what_they_are_about(lab, model, tmp_path):
+    labels = make_labels(tmp_path / "labels.pkg.slp")
+    (tmp_path / "link.slp").symlink_to(labels)
+    for out in (labels, tmp_path / "link.slp"):
+        with pytest.raises(UsageError, match="is what is predicted on"):
+            await lab.track(labels, model, out=out, replace=True)
+
+
 # --- ends of all kinds ----------------------------------------------------------------------
 
 
@@ -267,6 +275,24 @@ async def test_a_failure_comes_as_its_sentence(lab, video, model, tmp_path):
         while list(agent.jobs_dir.iterdir()):
             await trio.sleep(0.02)
     assert not (tmp_path / "predictions.slp").exists()
+
+
+async def test_a_worker_that_is_lost_is_lost_during_prediction(lab, video, model):
+    has_begun = trio.Event()
+
+    def emit(event):
+        if isinstance(event, StatusChanged) and event.frames_done:
+            has_begun.set()
+
+    async def lose_worker(*, task_status):
+        async with lab.worker("gpu-1", predicting(hold=True)):
+            task_status.started()
+            await has_begun.wait()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lose_worker)
+        with pytest.raises(JobFailedError, match="during prediction"):
+            await lab.track(video, model, emit=emit)
 
 
 async def test_predictions_that_are_none(lab, video, model, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from sleaprtc.errors import TransferRefusedError
 from sleaprtc.transfer.resuming import ResumingTransfers
 from sleaprtc.worker.cache import FileCache
 from sleaprtc.worker.inputs import receive_inputs
@@ -126,3 +127,23 @@ async def test_a_dataset_that_a_job_has_written_into_is_sent_again(tmp_path: Pat
         file.write(b"other")
     assert await train_with(cache, tmp_path / "labels.slp", tmp_path / "job-2") == 300_000
     assert await train_with(cache, tmp_path / "labels.slp", tmp_path / "job-3") == 0
+
+
+@pytest.mark.trio
+async def test_a_dataset_that_comes_before_its_model_waits_for_it(tmp_path: Path) -> None:
+    for name in ("a.mp4", "m.zip", "n.yaml"):
+        dataset(tmp_path / name, name.encode())
+    async with open_memory_pair() as (client, worker, _, _), trio.open_nursery() as nursery:
+        transfers = ResumingTransfers()
+        nursery.start_soon(transfers.use_until_closed, worker)
+
+        async def send() -> None:
+            with pytest.raises(TransferRefusedError, match="a dataset and models"):
+                await client.send_file(tmp_path / "n.yaml", purpose="config")
+            await client.send_file(tmp_path / "a.mp4", purpose="dataset")
+            await client.send_file(tmp_path / "m.zip", purpose="model")
+
+        nursery.start_soon(send)
+        inputs = await receive_inputs("j", tmp_path / "job", transfers, Silent(), takes=("model",))
+        nursery.cancel_scope.cancel()
+    assert (inputs.dataset.name, [path.name for path in inputs.models]) == ("a.mp4", ["m.zip"])
