@@ -15,7 +15,7 @@ import platformdirs
 from ..errors import UsageError
 from .checking import problem_in
 from .schema import FILES, MANY, SETTINGS, SHARED, Setting, allowed_in, name_of
-from .toml_lines import lines_of, unfinished_line
+from .toml_lines import last_line, lines_of
 
 PROJECT_FILE_NAME: Final = "sleap-rtc.toml"
 USER_FILE_NAME: Final = "config.toml"
@@ -170,7 +170,7 @@ def read_file(path: Path) -> SettingsFile:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
-        line = place["line"] if place is not None and place["line"] else unfinished_line(text)
+        line = place["line"] if place is not None and place["line"] else last_line(text)
         raise UsageError(
             f"{label}, line {line}: this is no valid TOML: {_PLACE.sub('', str(error))}."
         ) from error

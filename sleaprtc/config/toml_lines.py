@@ -28,10 +28,18 @@ def lines_of(text: str) -> dict[Keys, int]:
     return found
 
 
-def unfinished_line(text: str) -> int:
-    """Finds the line on which the statement begins that is still open where an invalid document ends."""
-    complete = [line_number + statement.count("\n") for line_number, statement in _statements(text)]
-    return complete[-1] if complete else 1
+def last_line(text: str) -> int:
+    """Finds the line on which the last statement begins, of a document that is found invalid at its end.
+
+    That statement is still open there, or it is complete and doesn't go with those before it.
+    """
+    begin, end = 1, 1
+    for line_number, statement in _statements(text):
+        end = line_number + statement.count("\n")
+        if tomllib.loads(statement):
+            begin = line_number
+    is_open = bool("\n".join(text.split("\n")[end - 1 :]).strip())
+    return end if is_open else begin
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:

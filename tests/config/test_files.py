@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sleaprtc.config.files import merged, read_file, read_files
 from sleaprtc.config.toml_lines import lines_of
@@ -203,6 +206,35 @@ def test_lines_are_found_in_any_toml():
                 yield from leaves(value, (*path, key))
 
     assert set(leaves(tomllib.loads(HARD))) - {("deep",)} <= set(lines) | {("many",)}
+
+
+LINES = [
+    *HARD.split("\n"),
+    "[worker]",
+    "[[worker]]",
+    "max-jobs = 2",
+    "room = 'a'",
+    "= 3",
+    "a = [",
+    "]",
+    '"""',
+    "\r",
+]
+
+
+@given(st.one_of(st.lists(st.sampled_from(LINES), max_size=12).map("\n".join), st.text(max_size=60)))
+def test_no_text_makes_it_stumble(tmp_path_factory, text):
+    """Whatever stands in a file, it is read, or said to be wrong on a line that it has."""
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        file = read_file(path)
+    except UsageError as error:
+        found = re.search(r", line (\d+): ", str(error))
+        assert found is None or 1 <= int(found[1]) <= text.count("\n") + 1
+    else:
+        for program in ("worker", "client", "server"):
+            assert all(value.line is not None for value in file.values(program).values())
 
 
 # --- which file -----------------------------------------------------------------------------
