@@ -132,7 +132,7 @@ def place_videos(videos: Sequence[dict[str, Any]], recording: Path) -> list[dict
         if name == ".":  # embedded: the package has the images
             placed.append(_at(video, str(recording.absolute())))
         else:
-            placed.append(_at(original, _absolute(str(name), recording.absolute().parent)))
+            placed.append(_at(original, _found(str(name), recording.absolute().parent)))
     return placed
 
 
@@ -147,6 +147,9 @@ def _at(video: dict[str, Any], filename: str) -> dict[str, Any]:
     return {**video, "filename": filename, "backend": {**video.get("backend", {}), "filename": filename}}
 
 
-def _absolute(name: str, folder: Path) -> str:
+def _found(name: str, folder: Path) -> str:
+    """Where a video is that labels in ``folder`` point to: where they say, or beside them."""
+    beside = folder / PureWindowsPath(name).name  # either system's separators
     is_absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or "://" in name
-    return name if is_absolute else str(folder / name)
+    said = [name] if is_absolute else [str(folder / name), str(Path(name).absolute())]
+    return next((place for place in (*said, str(beside)) if Path(place).is_file()), said[0])

@@ -53,6 +53,14 @@ def test_places_elsewhere_are_left_alone(tmp_path, name):
     assert placed["filename"] == name
 
 
+@pytest.mark.parametrize("name", ["/far/a.mp4", "videos/a.mp4", "C:\\videos\\a.mp4"])
+def test_a_video_that_moved_with_its_labels_is_found(tmp_path, name):
+    labels = with_videos(tmp_path / "labels.slp", {"backend": {"filename": name}})
+    (tmp_path / "a.mp4").touch()
+    (placed,) = place_videos([{"backend": {"filename": "x"}}], labels)
+    assert placed["filename"] == str(tmp_path / "a.mp4")
+
+
 def test_other_videos_than_ours_are_said_to_be(tmp_path):
     predictions = with_videos(tmp_path / "p.slp", *[{"backend": {"filename": "a"}}] * 2)
     assert "where the videos" in prepare_predictions(predictions, tmp_path / "a.mp4")
