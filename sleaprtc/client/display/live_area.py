@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
@@ -121,8 +121,9 @@ def open_live_area(
     over = threading.Event()
 
     def keep_drawing() -> None:
-        while not over.wait(REDRAW_INTERVAL_SEC):
-            area.redraw()
+        with suppress(OSError):  # the terminal is gone, which whoever prints next is told
+            while not over.wait(REDRAW_INTERVAL_SEC):
+                area.redraw()
 
     clock = threading.Thread(target=keep_drawing, name="display", daemon=True)
     console.push_render_hook(area)
@@ -134,10 +135,12 @@ def open_live_area(
     finally:
         over.set()
         clock.join()
-        area.redraw()
-        area.leave()
+        with suppress(OSError):
+            area.redraw()
+            area.leave()
         console.pop_render_hook()
-        console.show_cursor(True)
+        with suppress(OSError):
+            console.show_cursor(True)
 
 
 @contextmanager

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 
 import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from sleaprtc.client.display.job_view import JobView
@@ -73,3 +76,32 @@ def test_jobs_of_one_worker_are_told_apart() -> None:
     job = JobView("flies.slp")
     job.see(epoch(3, model="bottomup"), 0.0)
     assert "Epoch 3 of 10: bottomup, flies.slp, gpu-1" in text(job.line(120, 0.0))
+
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+statuses = st.builds(
+    StatusChanged,
+    worker=st.text(max_size=5),
+    status=st.sampled_from(["starting", "running", "sending"]),
+    progress=st.floats(0, 1),
+    current_epoch=st.none() | st.integers(),
+    total_epochs=st.none() | st.integers(),
+    current_loss=numbers,
+    val_loss=numbers,
+    estimated_remaining_minutes=numbers,
+    model=st.none() | st.sampled_from(["", "centroid", "\x1b[2J", "\N{CJK UNIFIED IDEOGRAPH-6797}" * 40]),
+    message=st.none() | st.text(max_size=200),
+    frames_done=st.none() | st.integers(),
+    frames_per_sec=numbers,
+)
+
+
+@given(st.lists(statuses, max_size=8), st.integers(1, 200), st.integers(1, 60))
+def test_any_statuses_fit_into_any_terminal(told: list[StatusChanged], width: int, height: int) -> None:
+    job = JobView()
+    for number, status in enumerate(told):
+        job.see(status, float(number))
+    shown = text(job.line(width, 10.0), width) + text(job.figures(width, height), width)
+    assert all(line.isprintable() and cell_len(line) <= width for line in shown.split("\n"))
+    figures = job.figures(width, height)
+    assert figures is None or text(figures, 500).count("\n") <= height

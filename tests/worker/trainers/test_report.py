@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
+from sleaprtc.worker.trainers.runner import report
 from sleaprtc.worker.trainers.runner.report import make_report, name_metrics, read_metrics
 
 THEIRS = {
@@ -60,3 +64,18 @@ def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "report").touch()
     problems = make_report(tmp_path, "centroid", [(1, 0.5, 0.25)], 1, [])
     assert any(problem.startswith("There is no table of losses (") for problem in problems)
+
+
+def test_pictures_that_take_too_long_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def draw(*_: object) -> None:
+        over.wait(60)
+        raise SystemExit
+
+    monkeypatch.setattr(report, "draw_losses", draw)
+    monkeypatch.setattr(report, "PICTURES_SEC", 0.05)
+    problems = report.make_report(tmp_path, "centroid", [(1, 0.5, 0.25)], 1, [])
+    assert "Drawing pictures took longer than 0 seconds, and was given up." in problems
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["problems"] == problems
+    over.set()
