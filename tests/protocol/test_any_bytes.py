@@ -58,6 +58,7 @@ FIELDS = sorted(
     | {"sdpMid", "sdpMLineIndex", "tags", "properties", "urls", "unknown"}
 )
 
+wire_integers = st.integers(1 - codec.MAX_INTEGER, codec.MAX_INTEGER - 1)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 values = st.recursive(
     scalars,
@@ -133,7 +134,7 @@ client_messages = st.one_of(
     st.builds(PeerMessage, texts, texts, json_objects),
     st.builds(Offer, texts, texts, texts),
     st.builds(Answer, texts, texts, texts),
-    st.builds(Candidate, texts, texts, texts, texts, st.none() | st.integers()),
+    st.builds(Candidate, texts, texts, texts, texts, st.none() | wire_integers),
 )
 peers = st.lists(st.builds(PeerInfo, texts, texts, metadata, times), max_size=3).map(tuple)
 server_messages = st.one_of(
