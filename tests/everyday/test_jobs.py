@@ -54,6 +54,14 @@ async def test_another_terminal_cancels(lab, client, labels, trainer):
         assert "is over" in again.stderr
 
 
+async def test_a_job_that_was_given_up_is_found_again(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        job = await client.train(labels)
+        amend(find(job), state="lost", message="gpu-1 has fallen silent.")
+        assert (await client.run("status", job)).stdout.startswith(f"Job {job[:8]} (training): runs since")
+        assert find(job).state == "running"
+
+
 async def test_an_interrupt_of_looking_leaves_the_job_alone(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)
