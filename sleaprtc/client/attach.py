@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import trio
@@ -23,6 +22,7 @@ from .packing import read_with_images
 from .predictions import PredictionsFile
 from .records import JobRecord
 from .room import open_room
+from .scratch import Scratch
 from .track import tracking_inputs
 
 ATTACH_TIMEOUT_SEC: Final = 15.0
@@ -119,8 +119,8 @@ async def _fetch(
         if not arrived:
             raise JobFailedError(f"The result was fetched before, into {record.out_dir}.")
         return JobOutcome(arrived, None)
-    with TemporaryDirectory(prefix="sleap-rtc-") as scratch:
-        inputs = await _inputs_again(record, Path(scratch), emit) if state == "receiving" else ()
+    with Scratch() as scratch:
+        inputs = await _inputs_again(record, scratch, emit) if state == "receiving" else ()
         follower = Follower(
             link=link,
             inbox=inbox,
@@ -133,7 +133,7 @@ async def _fetch(
         return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
 
 
-async def _inputs_again(record: JobRecord, scratch: Path, emit: Emit) -> tuple[OutgoingFile, ...]:
+async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
     """Finds or makes the files anew that the process before didn't send to the end."""
     if record.job_type == "inference":
         return await tracking_inputs(record, scratch, emit)

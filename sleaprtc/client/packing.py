@@ -19,6 +19,7 @@ import trio
 from ..errors import InvalidDatasetError
 from .dataset import Dataset, points_to_videos, read_dataset
 from .events import Emit, Notice
+from .scratch import Scratch
 
 SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
 TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
@@ -37,12 +38,12 @@ def packing_python() -> str | None:
     return os.environ.get(TRAINER_PYTHON_VARIABLE) or None
 
 
-async def read_with_images(path: Path, directory: Path, *, embed: str, emit: Emit) -> Dataset:
+async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Emit) -> Dataset:
     """Reads a dataset that can be sent; labels that point to videos are packed first.
 
     Args:
         path: Labels, or a training job package.
-        directory: Where a package goes, if one is made.
+        scratch: Where a package goes, if one is made.
         embed: Which frames get their images: ``user`` for those that a person labelled, or ``all``.
         emit: Is told that packing has begun.
 
@@ -52,7 +53,7 @@ async def read_with_images(path: Path, directory: Path, *, embed: str, emit: Emi
     """
     if not await trio.to_thread.run_sync(points_to_videos, path):
         return await trio.to_thread.run_sync(read_dataset, path)
-    package = directory / f"{path.name.removesuffix('.slp')}.pkg.slp"
+    package = scratch.path / f"{path.name.removesuffix('.slp')}.pkg.slp"
     await _pack(path, package, embed, emit)
     return attrs.evolve(await trio.to_thread.run_sync(read_dataset, package), packed_from=path)
 

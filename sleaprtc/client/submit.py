@@ -6,7 +6,7 @@ import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -51,6 +51,7 @@ from .job_files import JobFiles, OutgoingFile
 from .logbook import Logbook
 from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from .records import JobRecord, connection_fields
+from .scratch import Scratch
 from .room import room_end_notice
 from .worker_notices import DeviceWatch, announce_problems, problem_sentences
 
@@ -85,7 +86,7 @@ class JobOrder:
         rule: Which of those that accept is the best.
         response_timeout_sec: How long to wait for answers.
         sleap_version: The client's own, where it has one.
-        scratch: Left once the order is carried out; it removes temporary files among those that are sent.
+        scratch: Where temporary files are, among those that are sent.
     """
 
     dataset: Dataset
@@ -102,7 +103,7 @@ class JobOrder:
     rule: SelectionRule = SelectionRule.FASTEST
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
     sleap_version: str | None = None
-    scratch: AbstractContextManager[Any] = attrs.field(factory=nullcontext)
+    scratch: Scratch = attrs.field(factory=Scratch)
 
     @property
     def inputs(self) -> tuple[OutgoingFile, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ from .persistence import ONE_ATTEMPT, Persistence, open_endeavour
 from .predictions import PredictionsFile
 from .records import JobRecord
 from .room import installed_sleap_version
+from .scratch import Scratch
 from .submit import JobOrder
 
 INFERENCE_TAG: Final = "inference-worker"
@@ -74,13 +74,12 @@ async def tracking_order(
     chosen = dict(settings or {})
     frame_count = _count_frames(chosen.get("frames"))
     found = await trio.to_thread.run_sync(read_models, models)
-    scratch = tempfile.TemporaryDirectory(prefix="sleap-rtc-")
+    scratch = Scratch()
     try:
-        files = Path(scratch.name)
-        dataset = await _read_recording(recording, files, frame_count, emit)
-        archives = await trio.to_thread.run_sync(pack_models, _needed(found), files)
+        dataset = await _read_recording(recording, scratch, frame_count, emit)
+        archives = await trio.to_thread.run_sync(pack_models, _needed(found), scratch.path)
     except BaseException:
-        scratch.cleanup()
+        scratch.remove()
         raise
     return JobOrder(
         dataset=dataset,
@@ -134,30 +133,30 @@ async def track_on_a_worker(
         return await endeavour.run()
 
 
-async def tracking_inputs(record: JobRecord, directory: Path, emit: Emit) -> tuple[OutgoingFile, ...]:
+async def tracking_inputs(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
     """Makes the files of an inference again that another process began to send.
 
     Args:
         record: The job's.
-        directory: Where files are made.
+        scratch: Where files are made.
         emit: Takes what happens meanwhile.
 
     Raises:
         UsageError: A file can't be read as what it was.
     """
     models = await trio.to_thread.run_sync(read_models, [Path(path) for path in record.models])
-    archives = await trio.to_thread.run_sync(pack_models, models, directory)
-    dataset = await _read_recording(Path(record.dataset), directory, None, emit)
+    archives = await trio.to_thread.run_sync(pack_models, models, scratch.path)
+    dataset = await _read_recording(Path(record.dataset), scratch, None, emit)
     return (*(OutgoingFile(path, "model") for path in archives), OutgoingFile(dataset.path, "dataset"))
 
 
-async def _read_recording(recording: Path, directory: Path, frame_count: int | None, emit: Emit) -> Dataset:
+async def _read_recording(recording: Path, scratch: Scratch, frame_count: int | None, emit: Emit) -> Dataset:
     if recording.suffix.lower() in VIDEO_SUFFIXES:
         return await trio.to_thread.run_sync(_describe_video, recording, frame_count)
     if recording.suffix.lower() != ".slp":
         known = ", ".join(sorted(VIDEO_SUFFIXES))
         raise InvalidDatasetError(f"{recording} is neither labels (.slp) nor a video ({known}).")
-    return await read_with_images(recording, directory, embed="all", emit=emit)
+    return await read_with_images(recording, scratch, embed="all", emit=emit)
 
 
 def _describe_video(path: Path, frame_count: int | None) -> Dataset:

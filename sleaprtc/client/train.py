@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from .outcome import ModelFolders
 from .packing import read_with_images
 from .persistence import ONE_ATTEMPT, Persistence, open_endeavour
 from .room import installed_sleap_version
+from .scratch import Scratch
 from .submit import JobOrder
 
 
@@ -62,12 +62,12 @@ async def training_order(
     Raises:
         UsageError: A file can't be read as what it should be.
     """
-    scratch = tempfile.TemporaryDirectory(prefix="sleap-rtc-")
+    scratch = Scratch()
     try:
-        described = await read_with_images(dataset, Path(scratch.name), embed="user", emit=emit)
+        described = await read_with_images(dataset, scratch, embed="user", emit=emit)
         chosen = await trio.to_thread.run_sync(_with_model_type, described, configs, settings or {})
     except BaseException:
-        scratch.cleanup()
+        scratch.remove()
         raise
     return JobOrder(
         dataset=described,
