@@ -51,8 +51,8 @@ from .job_files import JobFiles, OutgoingFile
 from .logbook import Logbook
 from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from .records import JobRecord, connection_fields
-from .scratch import Scratch
 from .room import room_end_notice
+from .scratch import Scratch
 from .worker_notices import DeviceWatch, announce_problems, problem_sentences
 
 T = TypeVar("T")
