@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 def train(as_json: bool, **given: Any) -> None:
     """Train DATASET on a worker and bring the models home.
 
-    DATASET is a labels file with its images (.pkg.slp), or a training job package exported from SLEAP (.zip).
+    DATASET is labels with their images (.pkg.slp), labels that point to videos (.slp), which are packed first
+    where sleap-io is at hand, or a training job package exported from SLEAP (.zip).
     Of several, each is a job of its own, on as many workers at a time as are free, and its models go into a
     folder of its name below --out. Several --config are the models of each job.
     """
