@@ -68,12 +68,9 @@ def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
 
 def test_pictures_that_take_too_long_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-
-    def draw(*_: object) -> None:
-        over.wait(60)
-        raise SystemExit
-
-    monkeypatch.setattr(report, "draw_losses", draw)
+    monkeypatch.setattr(report, "draw_losses", lambda *_: over.wait(60))
+    monkeypatch.setattr(report, "draw_predictions", lambda *_: None)
+    monkeypatch.setattr(report, "predicted_frames", lambda *_: ("validation", []))
     monkeypatch.setattr(report, "PICTURES_SEC", 0.05)
     problems = report.make_report(tmp_path, "centroid", [(1, 0.5, 0.25)], 1, [])
     assert "Drawing pictures took longer than 0 seconds, and was given up." in problems
