@@ -81,6 +81,12 @@ def judge_failed_call(check: str, failure: Failure) -> Finding:
     return failed(check, str(failure.error), _SERVER_REMEDIES[failure.trouble], **facts)
 
 
+def judge_silence(check: str, limit_sec: float) -> Finding:
+    """Says that the server let this machine wait."""
+    sentence = f"The server doesn't answer within {limit_sec:.0f} seconds."
+    return failed(check, sentence, _SERVER_REMEDIES[Trouble.SILENT])
+
+
 def judge_clock(error_sec: float | None) -> Finding:
     """Compares this machine's clock with the server's.
 

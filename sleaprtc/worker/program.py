@@ -15,6 +15,7 @@ from ..config_options import ConnectionOptions, PeerOptions
 from ..errors import NetworkError, RefusedError, RoomExpiredError, RoomNotFoundError, UsageError
 from ..exception_groups import single_error
 from ..folder_lock import lock_folder
+from ..logs import get_logger
 from ..remembered_room import RememberedRoom
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Account, Room, SignalingHTTP, open_http
@@ -35,6 +36,8 @@ from .roster import Roster, WorkerSettings
 from .trainers.limits import NO_LIMITS, TrainingLimits
 from .trainers.sleap_nn import SleapNNTrainer
 from .watch import ProblemWatch
+
+_log = get_logger(__name__)
 
 
 @attrs.frozen
@@ -114,6 +117,14 @@ async def _work(
             with single_error():
                 async with open_link(membership, account, on_change=_say) as link:
                     token_file.write(link.resume_token)
+                    _log.info(
+                        "The worker is in the room.",
+                        room=room.room_id,
+                        worker=link.peer_id,
+                        gpu=gpu.model,
+                        torch_device=capabilities.torch_device,
+                        problems=[problem.code for problem in problems],
+                    )
                     roster = Roster(
                         link=link,
                         trainer=trainer,

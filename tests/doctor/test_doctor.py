@@ -218,6 +218,21 @@ def test_a_gpu_that_torch_cannot_use_and_somebody_else_does(tmp_path, server_pro
     assert (found["room"]["status"], found["room"]["code"]) == ("failed", "ROOM_NOT_FOUND")
 
 
+def test_a_server_that_never_answers_holds_nobody_up(good_python):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        env = without_server(
+            SLEAP_RTC_SIGNALING_WS=f"ws://{address}/",
+            SLEAP_RTC_SIGNALING_HTTP=f"http://{address}",
+            SLEAP_RTC_TRAINER_PYTHON=str(good_python),
+        )
+        status, found, _ = findings(env)
+    assert status == 1
+    assert "doesn't answer" in found["server"]["sentence"]
+    assert "firewall" in found["server"]["remedy"]
+    assert statuses(found, *LOCAL - {"engines"}) == ["ok"] * (len(LOCAL) - 1)
+
+
 def test_help_says_what_it_does():
     ended = examine(dict(os.environ), "--help")
     assert ended.returncode == 0

@@ -97,6 +97,8 @@ def test_a_whole_job_as_json(tmp_path):
     texts = {"worker": log.read_text(), "server": server.log.read_text(), "client": ended.stderr}
     of_worker, of_server, _ = (records(texts[name]) for name in ("worker", "server", "client"))
 
+    assert of_worker[0]["event"] == "The worker is in the room."
+    assert of_worker[0]["worker"] == "gpu-1"
     (begun,) = [record for record in of_worker if record["event"] == "The job begins."]
     peer = begun["peer"]
     of_job = of_worker[of_worker.index(begun) :]
