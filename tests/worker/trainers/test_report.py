@@ -76,3 +76,6 @@ def test_pictures_that_take_too_long_are_given_up(tmp_path: Path, monkeypatch: p
     assert "Drawing pictures took longer than 0 seconds, and was given up." in problems
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["problems"] == problems
     over.set()
+    for thread in threading.enumerate():
+        if "draw" in thread.name:
+            thread.join(10)
