@@ -34,6 +34,9 @@ BARS_WIDTH: Final = 72
 PACE_WIDTH: Final = 54
 """Below the first there is no bar, and below the second neither rate nor time."""
 
+MAX_POINTS: Final = 2000
+"""Of more epochs than that, ten for each dot of a wide figure, only every second, third… is drawn."""
+
 RATE_EPOCHS: Final = 8
 """The rate is the median over so many epochs: those that were missed come all at once after attaching."""
 

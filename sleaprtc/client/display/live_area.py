@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TextIO, cast
@@ -19,6 +20,9 @@ from rich.segment import ControlType, Segment
 
 REDRAW_INTERVAL_SEC: Final = 0.5
 """What counts down, such as the time left, and a new width are seen after so long at the latest."""
+
+MIN_INTERVAL_SEC: Final = 0.05
+"""Statuses that were missed come by the thousand; nobody can see each of them."""
 
 BEGIN_UPDATE: Final = "\x1b[?2026h"
 END_UPDATE: Final = "\x1b[?2026l"
@@ -40,13 +44,15 @@ class LiveArea(RenderHook):
         self._render = render
         self._lock = threading.RLock()
         self._drawn_widths: list[int] = []
+        self._drawn_at_sec = float("-inf")
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Changes what is shown, or prints, inside the block; draws it once when it's left."""
+        """Changes what is shown, or prints, inside the block; draws it when it's left, or in a moment."""
         with self._lock:
             yield
-            self.redraw()
+            if time.monotonic() - self._drawn_at_sec >= MIN_INTERVAL_SEC:
+                self.redraw()
 
     def keep(self, shown: RenderableType) -> None:
         """Prints something above the area."""
@@ -72,6 +78,7 @@ class LiveArea(RenderHook):
         if shown is not None:
             lines = self._console.render_lines(shown, options, pad=False)[-max(height - 1, 1) :]
         self._drawn_widths = [Segment.get_line_length(line) for line in lines]
+        self._drawn_at_sec = time.monotonic()
         return lines
 
     def _erase(self) -> str:
