@@ -43,7 +43,7 @@ class DeviceWatch:
             gpu = self._worker.gpu_model or "GPU"
             self._emit(
                 Notice(
-                    f"{self._worker.worker} trains on its CPU, and its {gpu} sits idle; `sleap-rtc doctor` on "
-                    "that machine says why."
+                    f"{self._worker.worker} trains on its CPU, and its {gpu} sits idle; `sleap-rtc doctor` "
+                    "on that machine says why."
                 )
             )
