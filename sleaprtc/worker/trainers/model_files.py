@@ -22,6 +22,8 @@ from .configuration import MAX_CONFIG_BYTES, filter_model_config, head_of, is_le
 MODELS_FOLDER: Final = "received-models"
 """Below a job's folder; what is in it is never given to sleap-nn as it is."""
 
+ZIP_START: Final = b"PK\x03\x04"
+
 MODEL_SETS: Final = (
     {"single_instance"},
     {"centroid"},
@@ -99,7 +101,10 @@ def check_checkpoint(path: Path, head: str) -> None:
     Raises:
         InvalidModelError: It's anything but weights.
     """
-    if not zipfile.is_zipfile(path):
+    with path.open("rb") as file:
+        begins_as_zip = file.read(len(ZIP_START)) == ZIP_START
+    # by its start PyTorch takes a file for a zip, and by its end Python: one that is both is one for both
+    if not begins_as_zip or not zipfile.is_zipfile(path):
         raise InvalidModelError(f"The {head} model's {path.name} isn't a checkpoint of PyTorch.")
     found = unsafe_imports(path)
     if found:

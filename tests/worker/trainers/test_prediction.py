@@ -69,10 +69,12 @@ def test_code_in_a_checkpoint_is_refused(tmp_path, name, shown):
 def test_a_checkpoint_of_an_old_format_is_refused(tmp_path):
     """Its reader in PyTorch is another one, and could be made to run what weights_only forbids."""
     model = make_model(tmp_path / "m")
-    (model / "best.ckpt").write_bytes(b"\x80\x02}q\x00.")
-    pack_model(model, tmp_path / "m.zip")
-    with pytest.raises(InvalidModelError, match="isn't a checkpoint of PyTorch"):
-        read(tmp_path, tmp_path / "m.zip")
+    whole = (model / "best.ckpt").read_bytes()
+    for number, content in enumerate([b"\x80\x02}q\x00.", b"\x80\x02}q\x00." + whole, whole[:100]]):
+        (model / "best.ckpt").write_bytes(content)
+        pack_model(model, tmp_path / f"{number}.zip")
+        with pytest.raises(InvalidModelError, match="isn't a checkpoint of PyTorch"):
+            read_models([tmp_path / f"{number}.zip"], tmp_path / f"work-{number}")
 
 
 def test_what_a_configuration_may_say(tmp_path):
