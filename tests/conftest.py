@@ -113,3 +113,10 @@ def own_state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     path = tmp_path_factory.mktemp("client-state")
     monkeypatch.setenv("SLEAP_RTC_STATE_DIR", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_size_but_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes away the size that running the tests in several processes gives to all of them."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)

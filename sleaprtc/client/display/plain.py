@@ -8,7 +8,6 @@ from typing import Final, TextIO
 
 from rich.console import Console
 
-from ...protocol.limits import MIB
 from ...terminal import printable
 from ..events import (
     Answered,
@@ -28,7 +27,7 @@ from ..events import (
 from .job_lines import course_line, detached_lines
 from .report_table import show_report
 from .tables import answers_table
-from .words import completion_lines, connected_line, status_sentence, workers_lines
+from .words import completion_lines, connected_line, status_sentence, transfer_sentence, workers_lines
 
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
 PLAIN_FRAMES_INTERVAL_SEC: Final = 5.0
@@ -68,14 +67,10 @@ class PlainDisplay:
     def _show_transfer(self, event: Transferred) -> None:
         now = time.monotonic()
         is_done = event.received_bytes >= event.size_bytes
-        if not is_done and now - self._last_transfer_sec < PLAIN_TRANSFER_INTERVAL_SEC:
-            return
-        self._last_transfer_sec = now
-        verb = "Sent" if event.direction == "send" else "Received"
-        self._say(
-            f"{verb} {event.received_bytes / MIB:.1f} of {event.size_bytes / MIB:.1f} MiB "
-            f"of {printable(event.name)}."
-        )
+        is_due = now - self._last_transfer_sec >= PLAIN_TRANSFER_INTERVAL_SEC
+        if is_done or (is_due and event.received_bytes > event.offset_bytes):
+            self._last_transfer_sec = now
+            self._say(transfer_sentence(event))
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

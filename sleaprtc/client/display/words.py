@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...protocol.limits import MIB
 from ...terminal import printable
-from ..events import AnswerSummary, Completed, Connected, StatusChanged, WorkersFound
+from ..events import AnswerSummary, Completed, Connected, StatusChanged, Transferred, WorkersFound
 
 
 def memory_text(memory_mb: float | None) -> str:
@@ -47,6 +48,16 @@ def status_sentence(event: StatusChanged) -> str:
         f"{model}epoch {event.current_epoch}/{event.total_epochs or '?'}, "
         f"loss {loss_text(event.current_loss)}{val}{left}"
     )
+
+
+def transfer_sentence(event: Transferred) -> str:
+    """How far a file is."""
+    name, is_sent = printable(event.name), event.direction == "send"
+    if is_sent and event.offset_bytes >= event.size_bytes > 0:
+        return f"The worker has {name} already."
+    unit, unit_bytes = ("MiB", MIB) if event.size_bytes >= MIB else ("KiB", 1024)
+    amounts = f"{event.received_bytes / unit_bytes:.1f} of {event.size_bytes / unit_bytes:.1f} {unit}"
+    return f"{'Sent' if is_sent else 'Received'} {amounts} of {name}."
 
 
 def workers_lines(event: WorkersFound) -> list[str]:

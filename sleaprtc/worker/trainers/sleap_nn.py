@@ -298,9 +298,7 @@ async def _follow(
         if event.get("event") in ("done", "failed"):
             return event
         if event.get("event") == "stage":
-            report(
-                StageStarted(event["stage"], event["message"], event.get("model"), event.get("device"))
-            )
+            report(StageStarted(event["stage"], event["message"], event.get("model"), event.get("device")))
         elif "event" in event:
             take(event)
     return None
