@@ -147,7 +147,7 @@ def _destination(record: JobRecord) -> Destination:
     folder = Path(record.out_dir)
     if record.out_file is None:
         return ModelFolders(folder)
-    return PredictionsFile(folder / record.out_file, Path(record.dataset))
+    return PredictionsFile(folder / record.out_file, Path(record.dataset), record.replace)
 
 
 async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:

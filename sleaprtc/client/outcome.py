@@ -37,6 +37,11 @@ class Destination(ABC):
         """What a single file is to be called, where the result is one."""
         return None
 
+    @property
+    def replaces(self) -> bool:
+        """Whether it takes the place of a file that exists already."""
+        return False
+
     @abstractmethod
     async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
         """Puts what came back in its place and says what came of the job.

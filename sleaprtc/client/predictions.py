@@ -42,17 +42,25 @@ class PredictionsFile(Destination):
         """See :class:`~sleaprtc.client.outcome.Destination`."""
         return self.path.name
 
+    @property
+    def replaces(self) -> bool:
+        """See :class:`~sleaprtc.client.outcome.Destination`."""
+        return self.replace
+
     async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
         """Puts the predictions in their place.
 
         Raises:
-            TransferError: What came back isn't readable as predictions.
+            TransferError: What came back isn't readable as predictions; it's kept where it arrived.
             StorageError: They can't be written.
         """
         received = next((file for file in outcome.files if file.suffix == PREDICTIONS_SUFFIX), None)
         if received is None:
             raise TransferError(f"{worker_id} sent no predictions.")
-        notice = await trio.to_thread.run_sync(prepare_predictions, received, self.recording)
+        try:
+            notice = await trio.to_thread.run_sync(prepare_predictions, received, self.recording)
+        except TransferError as error:
+            raise TransferError(f"{error} What came from the worker is kept as {received}.") from error
         if notice is not None:
             emit(Notice(notice))
         target = await trio.to_thread.run_sync(self._move, received)
@@ -96,7 +104,7 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
         with h5py.File(path, "r+") as file:
             fault = outside_reference(file)
             if fault is not None:
-                raise TransferError(f"What came back isn't taken: {path.name} {fault}")
+                raise TransferError(f"What came back isn't taken: {path.name} {fault.rstrip('.')}.")
             len(file["frames"])
             json.loads(file["metadata"].attrs["json"])
             videos = [json.loads(video) for video in file["videos_json"][:]]
@@ -107,7 +115,9 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
             texts = [json.dumps(video, separators=(",", ":")) for video in placed]
             file.create_dataset("videos_json", data=texts, dtype=h5py.string_dtype(), maxshape=(None,))
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise TransferError(f"What came back isn't readable as predictions: {error}") from error
+        raise TransferError(
+            f"What came back isn't readable as predictions: {str(error).rstrip('.')}."
+        ) from error
     return None
 
 
@@ -119,13 +129,20 @@ def place_videos(videos: Sequence[dict[str, Any]], recording: Path) -> list[dict
         recording: A video, or labels in whose order the predictions' videos are.
 
     Returns:
-        The descriptions anew, or None where the recording has other videos.
+        The descriptions anew, or None where the recording has other videos, or can't be read any more.
     """
     if recording.suffix.lower() != PREDICTIONS_SUFFIX:
         return [_at(video, str(recording.absolute())) for video in videos] if len(videos) == 1 else None
-    own = _videos_of(recording)
-    if len(own) != len(videos):
-        return None
+    try:
+        own = _videos_of(recording)
+        return _placed(videos, own, recording) if len(own) == len(videos) else None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError):
+        return None  # the recording was moved or changed meanwhile, which is no fault of the predictions
+
+
+def _placed(
+    videos: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]], recording: Path
+) -> list[dict[str, Any]]:
     placed = []
     for video, original in zip(videos, own, strict=True):
         name = original["backend"].get("filename", original.get("filename"))

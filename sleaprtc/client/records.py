@@ -54,6 +54,7 @@ class JobRecord:
         job_type: ``training`` or ``inference``.
         models: The model folders that an inference predicts with, in the order in which they were given.
         out_file: Where an inference's predictions go; models go into ``out_dir``.
+        replace: Whether ``out_file`` may take the place of a file that exists already.
         ca_file: Whose certificates vouch for the server, where those aren't the system's.
     """
 
@@ -77,6 +78,7 @@ class JobRecord:
     job_type: str = "training"
     models: tuple[str, ...] = ()
     out_file: str | None = None
+    replace: bool = False
     last_status: dict[str, Any] | None = None
     last_seen_at: float | None = None
     ended_at: float | None = None

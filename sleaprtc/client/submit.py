@@ -231,6 +231,7 @@ class Submission:
                 job_type=order.job_type,
                 models=tuple(str(path.absolute()) for path in order.model_dirs),
                 out_file=order.destination.file_name,
+                replace=order.destination.replaces,
                 connection=connection_fields(self._connection),
             )
         )

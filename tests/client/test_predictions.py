@@ -67,6 +67,16 @@ def test_other_videos_than_ours_are_said_to_be(tmp_path):
     assert len(videos_of(predictions)) == 2
 
 
+@pytest.mark.parametrize("content", [None, b"", b"other"])
+def test_a_recording_that_moved_or_changed_is_no_fault_of_the_predictions(tmp_path, content):
+    predictions = with_videos(tmp_path / "p.slp", {"backend": {"filename": "a"}})
+    recording = tmp_path / "rec.pkg.slp"
+    if content is not None:
+        recording.write_bytes(content)
+    assert "where the videos of rec.pkg.slp" in prepare_predictions(predictions, recording)
+    assert videos_of(predictions) == [{"backend": {"filename": "a"}}]
+
+
 def test_a_file_that_reads_others_is_refused(tmp_path):
     predictions = make_labels(tmp_path / "p.slp")
     with h5py.File(predictions, "r+") as file:

@@ -22,6 +22,7 @@ from sleaprtc.errors import (
     JobFailedError,
     NoWorkerError,
     TrainerError,
+    TransferError,
     UsageError,
 )
 from sleaprtc.protocol.codec import decode_job_message
@@ -302,9 +303,11 @@ async def test_predictions_that_are_none(lab, video, model, tmp_path, monkeypatc
 
     monkeypatch.setattr("tests.lab.make_labels", write_nonsense)
     async with lab.worker("gpu-1", predicting()):
-        with pytest.raises(Exception, match="isn't readable as predictions"):
+        with pytest.raises(TransferError, match=r"isn't readable as predictions.* is kept as") as caught:
             await lab.track(video, model)
     assert not (tmp_path / "predictions.slp").exists()
+    kept = trio.Path(str(caught.value).partition("is kept as ")[2].rstrip("."))
+    assert await kept.read_bytes() == b"no predictions"
 
 
 async def test_a_job_that_is_told_to_stop_keeps_what_it_has(lab, video, model):
@@ -325,18 +328,47 @@ async def test_a_job_that_is_told_to_stop_keeps_what_it_has(lab, video, model):
     assert completed.frame_count == 1
 
 
+async def begin(lab, recording, model, folder, **how):
+    """Begins a prediction as ``--detach`` does; returns its record."""
+    order = await tracking_order(recording, [model], out=folder / "predictions.slp", **how)
+    async with open_endeavour(order, lab.options, ONE_ATTEMPT, lambda _: None) as endeavour:
+        await endeavour.begin()
+    (record,) = load_all()
+    return record
+
+
 async def test_a_later_process_fetches_the_predictions(lab, video, model, tmp_path):
     trainer = predicting(hold=True)
     async with lab.worker("gpu-1", trainer):
-        order = await tracking_order(video, [model], out=tmp_path / "predictions.slp")
-        async with open_endeavour(order, lab.options, ONE_ATTEMPT, lambda _: None) as endeavour:
-            await endeavour.begin()
-        (record,) = load_all()
+        record = await begin(lab, video, model, tmp_path)
         trainer.go_on.set()
         completed = await attach_to_job(record, connection=LOOPBACK)
     assert completed.predictions == str(tmp_path / "predictions.slp")
     (found,) = videos_of(completed.predictions)
     assert found["filename"] == str(video)
+
+
+async def test_predictions_come_home_though_what_they_are_about_has_moved(lab, model, tmp_path):
+    labels, trainer, events = make_labels(tmp_path / "rec.pkg.slp"), predicting(hold=True), []
+    async with lab.worker("gpu-1", trainer):
+        record = await begin(lab, labels, model, tmp_path)
+        labels.rename(tmp_path / "moved.pkg.slp")
+        trainer.go_on.set()
+        completed = await attach_to_job(record, connection=LOOPBACK, emit=events.append)
+    assert completed.predictions == str(tmp_path / "predictions.slp")
+    assert any("where the videos of rec.pkg.slp" in notice.message for notice in of(Notice, events))
+    assert list(tmp_path.glob(".incoming-*")) == []
+
+
+async def test_a_later_process_replaces_what_may_be_replaced(lab, video, model, tmp_path):
+    trainer = predicting(hold=True)
+    (tmp_path / "predictions.slp").write_bytes(b"earlier")
+    async with lab.worker("gpu-1", trainer):
+        record = await begin(lab, video, model, tmp_path, replace=True)
+        trainer.go_on.set()
+        completed = await attach_to_job(record, connection=LOOPBACK)
+    assert completed.predictions == str(tmp_path / "predictions.slp")
+    assert len(videos_of(completed.predictions)) == 1
 
 
 def environment(lab, tmp_path):

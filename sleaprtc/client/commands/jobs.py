@@ -69,7 +69,8 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
                 emit(completed_before(record))
                 return
             if result_dir is not None:
-                record = attrs.evolve(record, out_dir=str(result_dir))
+                # what may be replaced is in the folder that the job was begun for
+                record = attrs.evolve(record, out_dir=str(result_dir), replace=False)
 
             def show(event: Event) -> None:
                 if not isinstance(event, StatusChanged):  # how it went is told by `logs`
