@@ -61,45 +61,80 @@ _BUILTINS: Final = frozenset(
         "tuple",
     }
 )
+UNREADABLE: Final = "something unreadable"
+
+_ARCHIVE_BEGINNING: Final = b"PK\x03\x04"
+"""By which PyTorch tells an archive from a bare pickle."""
+
+_ARCHIVE_END: Final = b"PK\x05\x06"
+_ARCHIVE_END_BYTES: Final = 22
+"""The last record of an archive without a comment (PKWARE's APPNOTE.TXT, section 4.3.16)."""
+
 _TORCH_NUMBERS: Final = ("bfloat16", "bool", "complex", "float", "half", "int", "uint")
 _HIDDEN_IMPORTS: Final = frozenset({"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"})
 """Opcodes whose import can't be read off them alone; torch.save writes none of them."""
 
 
 def unsafe_imports(path: Path) -> list[str]:
-    """Names what a checkpoint would import beyond the parts of tensors; nothing for what is no pickle."""
+    """Names what a checkpoint would import beyond the parts of tensors; nothing for what is no pickle.
+
+    What can't be read to its end is named too, as :data:`UNREADABLE`: PyTorch reads archives and pickles by
+    code of its own, and may well get further.
+    """
     if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
         return []
     try:
-        return sorted(
-            {name for pickle in _pickles(path) for name in _imports(pickle) if not _is_harmless(name)}
-        )
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
-        return []  # what can't be read as an archive can't be loaded as one
+        found = {name for pickle in _pickles(path) for name in _imports(pickle)}
+    except Exception:  # zipfile raises more kinds than it documents
+        found = {UNREADABLE}
+    return sorted(name for name in found if not _is_harmless(name))
 
 
 def _pickles(path: Path) -> Iterator[bytes]:
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            yield file.read(MAX_PICKLE_BYTES)
+    """Reads the pickles of a file.
+
+    Raises:
+        Exception: Of any kind, where it can't be told what PyTorch would find.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(MAX_PICKLE_BYTES + 1)
+        file.seek(max(0, path.stat().st_size - _ARCHIVE_END_BYTES))
+        end = file.read()
+    if not zipfile.is_zipfile(path) and not beginning.startswith(_ARCHIVE_BEGINNING):
+        if beginning:
+            yield beginning
         return
+    if not (beginning.startswith(_ARCHIVE_BEGINNING) and end.startswith(_ARCHIVE_END)):
+        raise zipfile.BadZipFile("What isn't an archive from its first byte to its last may be read as two.")
     with zipfile.ZipFile(path) as checkpoint:
         for member in checkpoint.infolist():
-            if member.filename.endswith(".pkl"):
+            if member.filename.lower().endswith(".pkl"):
                 with checkpoint.open(member) as file:
-                    yield file.read(MAX_PICKLE_BYTES)
+                    yield file.read(MAX_PICKLE_BYTES + 1)
 
 
 def _imports(pickle: bytes) -> Iterator[str]:
-    """Reads opcodes as far as they are some: what comes before a fault would still be run."""
+    """Reads a pickle's opcodes to its end.
+
+    An opcode that there isn't ends PyTorch's reading too, and what begins with one is no pickle. Whatever
+    else stops this reading need not stop that.
+    """
+    end = 0
     try:
-        for opcode, argument, _ in pickletools.genops(pickle):
+        for opcode, argument, position in pickletools.genops(pickle):
             if opcode.name == "GLOBAL":
                 yield str(argument)
             elif opcode.name in _HIDDEN_IMPORTS:
                 yield str(argument or opcode.name)
+            end = (position or 0) + 1
+    except ValueError as error:
+        if not str(error).endswith("unknown"):
+            yield UNREADABLE
     except Exception:
-        return
+        yield UNREADABLE
+    else:
+        if end != len(pickle):  # PyTorch's older format is several pickles, of which the last is the model
+            yield UNREADABLE
 
 
 def _is_harmless(name: str) -> bool:

@@ -185,10 +185,10 @@ async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: Status
 def _remember_models(cache: FileCache, model_dirs: Sequence[Path], scratch_dir: Path) -> None:
     """Keeps models as clients pack them, so that none has to come back to where it was trained."""
     for folder in model_dirs:
-        with tempfile.TemporaryDirectory(dir=scratch_dir) as temporary:
-            archive = Path(temporary) / "model.zip"
-            try:
+        try:
+            with tempfile.TemporaryDirectory(dir=scratch_dir) as temporary:
+                archive = Path(temporary) / "model.zip"
                 pack_model(folder, archive)
                 cache.add(f"{FAST_DIGEST_ALGORITHM}:{hash_file(archive, FAST_DIGEST_ALGORITHM)}", archive)
-            except StorageError as error:
-                _log.warning("The model isn't kept for predictions.", error=str(error))
+        except (OSError, StorageError) as error:  # a convenience, which costs no training
+            _log.warning("The model isn't kept for predictions.", error=str(error))

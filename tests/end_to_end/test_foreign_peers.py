@@ -118,7 +118,7 @@ async def test_a_checkpoint_stays_in_one_piece(lab, labels, tmp_path):
 async def test_several_files_come_though_nobody_said_how_many(lab, labels, tmp_path):
     paths = [tmp_path / "best.ckpt", tmp_path / "training_config.yaml"]
     for path in paths:
-        path.write_bytes(b"content")
+        path.write_bytes(b"weights")
     completed = await train(lab, labels, paths, COMPLETE)
     assert [path.rpartition("/")[2] for path in completed.model_dirs] == [path.name for path in paths]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.transfer.checkpoints import _imports, unsafe_imports
+from sleaprtc.transfer.checkpoints import UNREADABLE, _imports, unsafe_imports
 
 HARMLESS = [
     "collections\nOrderedDict",
@@ -60,12 +60,60 @@ def test_what_comes_before_a_fault_counts(tmp_path):
     assert unsafe_imports(path) == ["os system"]
 
 
-@pytest.mark.parametrize("content", [b"", b"content", b"weights" * 1000, b"PK\x03\x04 and no more"])
+@pytest.mark.parametrize("content", [b"", b"weights", b"weights" * 1000])
 def test_what_is_no_checkpoint_is_left_alone(tmp_path, content):
     (tmp_path / "best.ckpt").write_bytes(content)
     assert unsafe_imports(tmp_path / "best.ckpt") == []
     (tmp_path / "notes.txt").write_bytes(pickle.dumps(Evil()))
     assert unsafe_imports(tmp_path / "notes.txt") == []
+
+
+def flipped(path):
+    """Makes the checksum of a pickle wrong, by which Python refuses to read what PyTorch reads."""
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x03\x04") + 14] ^= 0xFF
+    content[content.index(b"PK\x01\x02") + 16] ^= 0xFF
+    path.write_bytes(content)
+
+
+def encrypted(path):
+    """Adds a member that Python can't read, beside the one that PyTorch does."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("best/z.pkl", b"")
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+
+
+def prefixed(path):
+    """Puts a pickle before the archive: PyTorch goes by the first bytes, Python by the last."""
+    path.write_bytes(pickle.dumps(Evil()) + path.read_bytes())
+
+
+def commented(path):
+    """Says something after its end, where another end may stand that some reader takes instead."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"PK\x05\x06" + bytes(30)
+
+
+@pytest.mark.parametrize("spoil", [flipped, encrypted, prefixed, commented])
+def test_what_python_cannot_read_is_not_called_harmless(tmp_path, spoil):
+    path = checkpoint(tmp_path / "best.ckpt", importing(*HARMLESS))
+    spoil(path)
+    assert unsafe_imports(path) == [UNREADABLE]
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        pickle.dumps(1) + pickle.dumps(Evil()),  # several in a row, as PyTorch's older format has them
+        b"I0x10\n0" + pickle.dumps(Evil()),  # a number that the C reader takes, and pickletools doesn't
+        b"PK\x03\x04 and no more",
+    ],
+)
+def test_bare_pickles_that_cannot_be_followed(tmp_path, pickled):
+    (tmp_path / "best.ckpt").write_bytes(pickled)
+    assert UNREADABLE in unsafe_imports(tmp_path / "best.ckpt")
 
 
 @given(st.binary())

@@ -4,6 +4,7 @@ Takes the epochs a model has, and how long to show the last one, in seconds.
 """
 
 import math
+import signal
 import sys
 import time
 
@@ -20,6 +21,7 @@ def losses(epoch: int) -> tuple[float, float]:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background, too
     epochs, hold_sec = int(sys.argv[1]), float(sys.argv[2])
     with open_display(as_json=False) as show:
         for part in range(5):
