@@ -188,6 +188,8 @@ def find(job: str) -> JobRecord:
     Raises:
         UsageError: There is none, or more than one.
     """
+    if not job:  # which is how every id begins, and an unset variable in a script
+        raise UsageError("No job is named.")
     found = [record for record in load_all() if record.job_id.startswith(job)]
     if not found:
         raise UsageError(f"No job {job!r} is known here; `sleap-rtc client jobs` lists those that are.")
