@@ -101,7 +101,7 @@ class ScriptedTrainer(Trainer):
             self.running -= 1
         folder = job.work_dir / "models" / "centroid"
         folder.mkdir(parents=True)
-        (folder / "best.ckpt").write_bytes(b"weights" * 1000)
+        make_checkpoint(folder / "best.ckpt")
         (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head="centroid"))
         return TrainingOutcome((folder,), 1 / epoch, epoch, 12.0, "cuda:0")
 
@@ -154,13 +154,19 @@ def make_labels(path: Path, *, frames=5, embedded=True, padding_bytes=0, video=N
     return path
 
 
+def make_checkpoint(path: Path, imports=("torch._utils _rebuild_tensor_v2",), weights_bytes=7000) -> Path:
+    """Writes a zip file, always the same, as checkpoints are; loading it would import ``imports``."""
+    pickled = b"".join(b"c" + name.replace(" ", "\n").encode() + b"\n" for name in imports)
+    with zipfile.ZipFile(path, "w") as checkpoint:
+        checkpoint.writestr(zipfile.ZipInfo("best/data.pkl"), b"\x80\x02" + pickled + b".")
+        checkpoint.writestr(zipfile.ZipInfo("best/data/0"), np.random.default_rng(0).bytes(weights_bytes))
+    return path
+
+
 def make_model(folder: Path, head="centroid", *, imports=("torch._utils _rebuild_tensor_v2",)) -> Path:
     """Makes a model folder whose checkpoint would import such names when it is loaded."""
     folder.mkdir(parents=True)
-    pickled = b"".join(b"c" + name.replace(" ", "\n").encode() + b"\n" for name in imports)
-    with zipfile.ZipFile(folder / "best.ckpt", "w") as checkpoint:
-        checkpoint.writestr("best/data.pkl", b"\x80\x02" + pickled + b".")
-        checkpoint.writestr("best/data/0", np.random.default_rng(0).bytes(300_000))
+    make_checkpoint(folder / "best.ckpt", imports, 300_000)
     (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head=head))
     (folder / "training_log.csv").write_text("epoch,loss\n")
     return folder

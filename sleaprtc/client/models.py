@@ -11,6 +11,7 @@ import attrs
 from ..errors import InvalidModelError, InvalidTrainingConfigError
 from ..protocol.limits import MIB
 from ..transfer.checkpoints import unsafe_imports
+from ..transfer.file_signatures import is_checkpoint_file
 from ..transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
 from .dataset import heads_of, model_type_of_configs, read_config
 
@@ -36,7 +37,7 @@ def read_models(paths: Sequence[Path]) -> tuple[Model, ...]:
         paths: Each a model folder, a file in one, or a folder of model folders, as a training leaves it.
 
     Raises:
-        InvalidModelError: One of them isn't, or holds more than weights.
+        InvalidModelError: One of them isn't, or its checkpoint is none or holds more than weights.
     """
     return tuple(_read_model(folder) for path in paths for folder in _folders(path))
 
@@ -85,10 +86,19 @@ def _read_model(folder: Path) -> Model:
         raise InvalidModelError(
             f"{folder / CONFIG_NAME} says of no single model that can be used what it is."
         )
-    found = unsafe_imports(folder / CHECKPOINT_NAME)
+    _check_checkpoint(folder / CHECKPOINT_NAME)
+    return Model(folder, heads[0], config)
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuses what every worker refuses, before it's sent."""
+    try:
+        is_one = is_checkpoint_file(path)
+    except OSError as error:
+        raise InvalidModelError(f"{path} can't be read: {error.strerror}.") from error
+    if not is_one:
+        raise InvalidModelError(f"{path} isn't a checkpoint of PyTorch.")
+    found = unsafe_imports(path)
     if found:
         shown = ", ".join(found[:3])
-        raise InvalidModelError(
-            f"{folder / CHECKPOINT_NAME} holds more than weights ({shown}): no worker loads that."
-        )
-    return Model(folder, heads[0], config)
+        raise InvalidModelError(f"{path} holds more than weights ({shown}): no worker loads that.")

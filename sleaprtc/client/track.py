@@ -15,6 +15,7 @@ from ..jobs.negotiation import SelectionRule
 from ..protocol.jobs import DatasetInfo
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, MIB
 from ..protocol.messages import JSONObject
+from ..transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from .dataset import Dataset
 from .events import Completed, Emit
 from .filters import worker_filters
@@ -29,8 +30,6 @@ from .scratch import Scratch
 from .submit import JobOrder
 
 INFERENCE_TAG: Final = "inference-worker"
-VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mov", ".mj2", ".mkv"})
-"""What sleap-io takes for videos (``MediaVideo.EXTS``)."""
 
 
 def default_out(recording: Path) -> Path:
@@ -161,9 +160,11 @@ async def _read_recording(recording: Path, scratch: Scratch, frame_count: int | 
 
 def _describe_video(path: Path, frame_count: int | None) -> Dataset:
     try:
-        size_mb = round(path.stat().st_size / MIB, 3)
+        is_video, size_mb = begins_as_video(path), round(path.stat().st_size / MIB, 3)
     except OSError as error:
         raise InvalidDatasetError(f"{path} can't be read: {error.strerror}.") from error
+    if not is_video:
+        raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
     return Dataset(path, DatasetInfo("video", frame_count, None, size_mb))
 
 

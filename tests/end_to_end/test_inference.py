@@ -217,6 +217,30 @@ async def test_what_is_no_recording(lab, model, tmp_path):
         await lab.track(make_video(tmp_path / "a.mp4"), model, settings={"frames": "first"})
 
 
+async def test_what_is_no_video_or_checkpoint_is_refused_before_any_worker_is_asked(
+    lab, video, model, tmp_path
+):
+    """There is no worker: whoever asked for one would end with another status."""
+    playlist = tmp_path / "list.mp4"
+    playlist.write_bytes(b"#EXTM3U\nfile:///etc/passwd\n")
+    broken = make_model(tmp_path / "broken")
+    (broken / "best.ckpt").write_bytes(b"PK\x03\x04 and no more")
+    for recording, folder, sentence in (
+        (playlist, model, f"{playlist} isn't a video file: it begins like none."),
+        (video, broken, f"{broken / 'best.ckpt'} isn't a checkpoint of PyTorch."),
+    ):
+        command = [sys.executable, "-m", "sleaprtc.client", "track", str(recording), "--model", str(folder)]
+        ended = await trio.run_process(
+            command,
+            env=environment(lab, tmp_path),
+            cwd=tmp_path,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        assert (ended.returncode, sentence in ended.stderr.decode()) == (2, True), ended.stderr
+
+
 def a_python_with_sleap_io(folder, source, monkeypatch):
     """Something that packs, whatever it is told, as the labels that it was given for that."""
     script = folder / "python"

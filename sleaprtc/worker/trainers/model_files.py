@@ -7,7 +7,6 @@ out of it (``runner/prediction.py``). Its configuration is reduced to a list of 
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +15,12 @@ import attrs
 
 from ...errors import InvalidModelError, InvalidTrainingConfigError
 from ...transfer.checkpoints import unsafe_imports
+from ...transfer.file_signatures import is_checkpoint_file
 from ...transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, unpack_models
 from .configuration import MAX_CONFIG_BYTES, filter_model_config, head_of, is_legacy, parse_config
 
 MODELS_FOLDER: Final = "received-models"
 """Below a job's folder; what is in it is never given to sleap-nn as it is."""
-
-ZIP_START: Final = b"PK\x03\x04"
 
 MODEL_SETS: Final = (
     {"single_instance"},
@@ -95,16 +93,10 @@ def _read_config(path: Path) -> dict[str, Any]:
 def check_checkpoint(path: Path, head: str) -> None:
     """Reads from a checkpoint what loading it would import.
 
-    PyTorch's formats before version 1.6 aren't zip files, and are read by code that no longer gets the same
-    care: sleap-nn never wrote them.
-
     Raises:
         InvalidModelError: It's anything but weights.
     """
-    with path.open("rb") as file:
-        begins_as_zip = file.read(len(ZIP_START)) == ZIP_START
-    # by its start PyTorch takes a file for a zip, and by its end Python: one that is both is one for both
-    if not begins_as_zip or not zipfile.is_zipfile(path):
+    if not is_checkpoint_file(path):
         raise InvalidModelError(f"The {head} model's {path.name} isn't a checkpoint of PyTorch.")
     found = unsafe_imports(path)
     if found:

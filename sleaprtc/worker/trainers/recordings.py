@@ -1,26 +1,20 @@
 """What predictions are made on: labels with their images, or a video, each from a stranger.
 
 FFmpeg, which decodes videos, also reads playlists, in which a file names others, on the worker's disk or
-elsewhere. So a video has to begin as the containers do that hold their own frames.
+elsewhere. So a video has to begin as the containers do that hold their own frames
+(:mod:`sleaprtc.transfer.file_signatures`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import trio
 
 from ...errors import InvalidDatasetError
+from ...transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from .dataset import inspect_images
 from .package import is_plain_name
-
-VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mov", ".mj2", ".mkv"})
-"""What sleap-io takes for videos (``MediaVideo.EXTS``)."""
-
-_MATROSKA: Final = b"\x1a\x45\xdf\xa3"
-_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"})
-"""Which ISO base media files, such as MP4 and QuickTime, begin with, after four bytes of its size."""
 
 
 async def put_recording(dataset: Path, folder: Path) -> str:
@@ -49,8 +43,5 @@ def is_video(name: str) -> bool:
 
 
 def _check_container(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(12)
-    is_riff = start[:4] == b"RIFF" and start[8:12] == b"AVI "
-    if not (is_riff or start[:4] == _MATROSKA or start[4:8] in _BOXES):
+    if not begins_as_video(path):
         raise InvalidDatasetError(f"{path.name} isn't a video file: it begins like none.")

@@ -1,0 +1,48 @@
+"""What files begin as, told by their bytes and not by their names: videos and checkpoints.
+
+The worker judges by it what it gets from strangers; the client, what isn't worth sending.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Final
+
+VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mov", ".mj2", ".mkv"})
+"""What sleap-io takes for videos (``MediaVideo.EXTS``)."""
+
+_MATROSKA: Final = b"\x1a\x45\xdf\xa3"
+_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"})
+"""Which ISO base media files, such as MP4 and QuickTime, begin with, after four bytes of its size."""
+
+_ZIP_START: Final = b"PK\x03\x04"
+
+
+def begins_as_video(path: Path) -> bool:
+    """Whether a file begins as the containers do that hold their own frames.
+
+    FFmpeg, which decodes videos, also reads playlists, in which a file names others.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(12)
+    is_riff = start[:4] == b"RIFF" and start[8:12] == b"AVI "
+    return is_riff or start[:4] == _MATROSKA or start[4:8] in _BOXES
+
+
+def is_checkpoint_file(path: Path) -> bool:
+    """Whether a file is a zip file as PyTorch writes them.
+
+    PyTorch's formats before version 1.6 aren't zip files, and are read by code that no longer gets the same
+    care: sleap-nn never wrote them.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        begins_as_zip = file.read(len(_ZIP_START)) == _ZIP_START
+    # by its start PyTorch takes a file for a zip, and by its end Python: one that is both is one for both
+    return begins_as_zip and zipfile.is_zipfile(path)
