@@ -326,9 +326,19 @@ class JobFailedError(SleapRTCError):
 
 
 class WorkerLostError(JobFailedError):
-    """The worker fell silent while the job was its."""
+    """The worker fell silent while the job was its.
+
+    Args:
+        message: One sentence for a person.
+        way_back: What to do when it is back; it stands last, so that a command in it can be copied.
+    """
 
     code = "WORKER_LOST"
+
+    def __init__(self, message: str, *, way_back: str = "") -> None:
+        super().__init__(f"{message} {way_back}".rstrip())
+        self.sentence = message
+        self.way_back = way_back
 
 
 class WorkerAwayError(WorkerLostError):
@@ -341,6 +351,13 @@ class UnknownJobError(JobFailedError):
     """The worker has no such job, or not any more."""
 
     code = "UNKNOWN_JOB"
+
+
+class TakenOverError(SleapRTCError):
+    """Another process of the same client has attached to the job, which goes on there."""
+
+    code = "TAKEN_OVER"
+    exit_status = EXIT_NOT_YET
 
 
 class NotFinishedError(SleapRTCError):

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from ..config_options import ConnectionOptions
-from ..errors import JobFailedError, WorkerLostError
+from ..errors import JobFailedError, TakenOverError, WorkerLostError
 from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
 from ..signaling.link import Link
 from .asking import refuse_unfinished
@@ -17,7 +17,14 @@ from .follow import Follower
 from .inbox import Inbox
 from .job_files import JobFiles, JobOutcome, OutgoingFile
 from .logbook import Logbook
-from .outcome import Destination, ModelFolders, arrived_files, discard_incoming, make_incoming_dir
+from .outcome import (
+    Destination,
+    ModelFolders,
+    arrived_files,
+    discard_incoming,
+    incoming_dir_of,
+    make_incoming_dir,
+)
 from .packing import read_with_images
 from .predictions import PredictionsFile
 from .records import JobRecord
@@ -36,6 +43,7 @@ async def attach_to_job(
     connection: ConnectionOptions,
     emit: Emit = lambda _: None,
     only_if_finished: bool = False,
+    out_dir: Path | None = None,
 ) -> Completed:
     """Gets what was missed of a job, follows it on, and fetches its result.
 
@@ -46,9 +54,11 @@ async def attach_to_job(
         connection: How to connect; server, room and secret are the record's.
         emit: Takes what happens.
         only_if_finished: Whether to leave a job alone that still runs.
+        out_dir: Where the result goes, if not where the record says.
 
     Raises:
         NotFinishedError: It still runs, with ``only_if_finished``.
+        TakenOverError: Yet another process has attached to it.
         JobFailedError: The job failed, or the worker doesn't know it any more.
         WorkerLostError: The worker isn't in the room.
         NetworkError: The server can't be reached.
@@ -61,7 +71,8 @@ async def attach_to_job(
         emit(Notice(sentence))
 
     connection = record.connection_options(connection)
-    logbook = Logbook(record)
+    destination_dir = Path(record.out_dir) if out_dir is None else out_dir
+    logbook = Logbook(record, str(destination_dir))
 
     def note(event: Event) -> None:
         logbook.see(event)
@@ -71,12 +82,15 @@ async def attach_to_job(
         if only_if_finished:
             await refuse_unfinished(record, link, inbox)
         try:
-            return await _attach(record, link, inbox, connection, note)
+            return await _attach(record, link, inbox, connection, note, destination_dir)
         except JobFailedError as error:
             logbook.fail(error)
             raise
-        finally:
+        except TakenOverError:
+            raise  # the record is the other process's now
+        except BaseException:
             logbook.detach()
+            raise
 
 
 def completed_before(record: JobRecord) -> Completed:
@@ -88,9 +102,8 @@ def completed_before(record: JobRecord) -> Completed:
 
 
 async def _attach(
-    record: JobRecord, link: Link, inbox: Inbox, connection: ConnectionOptions, emit: Emit
+    record: JobRecord, link: Link, inbox: Inbox, connection: ConnectionOptions, emit: Emit, out_dir: Path
 ) -> Completed:
-    out_dir = Path(record.out_dir)
     incoming_dir = make_incoming_dir(out_dir, record.job_id)
     try:
         outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir)
@@ -98,8 +111,11 @@ async def _attach(
         if not isinstance(error, WorkerLostError):
             discard_incoming(incoming_dir)  # nothing more will come into it
         raise
-    completed = await _destination(record).lay_down(record.job_id, record.worker, outcome, emit)
+    destination = _destination(record, out_dir)
+    completed = await destination.lay_down(record.job_id, record.worker, outcome, emit)
     discard_incoming(incoming_dir)
+    if (earlier_dir := _earlier_incoming_dir(record)) != incoming_dir and earlier_dir.is_dir():
+        discard_incoming(earlier_dir)
     emit(completed)
     return completed
 
@@ -115,9 +131,9 @@ async def _fetch(
     state = await ask_for_state(record, link, inbox, follow=True)
     if state == "delivered":
         # The worker has the word of a process that may have ended before it laid the model down.
-        arrived = arrived_files(incoming_dir)
+        arrived = arrived_files(incoming_dir) or arrived_files(_earlier_incoming_dir(record))
         if not arrived:
-            raise JobFailedError(f"The result was fetched before, into {record.out_dir}.")
+            raise _fetched_before(record)
         return JobOutcome(arrived, None)
     with Scratch() as scratch:
         inputs = await _inputs_again(record, scratch, emit) if state == "receiving" else ()
@@ -133,6 +149,16 @@ async def _fetch(
         return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
 
 
+def _earlier_incoming_dir(record: JobRecord) -> Path:
+    """Where the result may have arrived when the job was followed before."""
+    return incoming_dir_of(Path(record.out_dir), record.job_id)
+
+
+def _fetched_before(record: JobRecord) -> JobFailedError:
+    where = ", ".join(record.results) or record.out_dir
+    return JobFailedError(f"The result was fetched before, and its worker keeps it no longer: {where}")
+
+
 async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
     """Finds or makes the files anew that the process before didn't send to the end."""
     if record.job_type == "inference":
@@ -142,12 +168,13 @@ async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tupl
     return (*configs, OutgoingFile(dataset.path, "dataset"))
 
 
-def _destination(record: JobRecord) -> Destination:
-    """Where a job's result goes."""
-    folder = Path(record.out_dir)
+def _destination(record: JobRecord, folder: Path) -> Destination:
+    """How a job's result is laid down in a folder."""
     if record.out_file is None:
         return ModelFolders(folder)
-    return PredictionsFile(folder / record.out_file, Path(record.dataset), record.replace)
+    # What may be replaced is in the folder that the job was begun for.
+    replace = record.replace and folder == Path(record.out_dir)
+    return PredictionsFile(folder / record.out_file, Path(record.dataset), replace)
 
 
 async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:

@@ -41,6 +41,7 @@ from ..transfer.stream import IncomingFile, TransferProgress
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
 from .job_files import JobFiles, JobOutcome
+from .last_words import end_of
 from .losses import LossHistory
 
 CHECK_INTERVAL_SEC: Final = 1.0
@@ -88,6 +89,7 @@ class Follower:
 
     Attributes:
         has_started: Whether training began; a worker that is lost later isn't replaced.
+        is_cancelled: Whether the worker said, when the job was left, that it has dropped it.
     """
 
     def __init__(
@@ -121,6 +123,12 @@ class Follower:
         self._promises_statuses = False
         self._is_over = False  # nothing is left to be done or undone on the worker
         self.has_started = False
+        self.is_cancelled = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the worker has said that the job is done."""
+        return self._complete is not None
 
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
         """Assigns the job and follows it to its end.
@@ -135,6 +143,7 @@ class Follower:
             JobFailedError: The worker says that the job failed, with its sentence.
             WorkerLostError: The worker is gone, or no data channel to it comes about.
             RefusedError: The worker doesn't prove that it knows the room's secret, or asks for one.
+            TakenOverError: Another process has attached to the job.
             TransferError: A file was refused, or the model didn't come.
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
@@ -212,6 +221,7 @@ class Follower:
         while True:
             sender, message = await self._inbox.next_job_message()
             if sender == self._worker_id and isinstance(message, JobCancelled | JobFailed):
+                self.is_cancelled = self.is_cancelled or message.job_id == self._job_id
                 return
 
     # --- connection and files ---------------------------------------------------------------
@@ -335,16 +345,9 @@ class Follower:
             self._begun.set()
             if not message.ready_for_download:
                 raise JobFailedError("The worker completed the job but has no result to fetch.")
-        elif isinstance(message, JobFailed):
+        elif (end := end_of(message, self._job_id)) is not None:
             self._is_over = True
-            raise JobFailedError(
-                message.error.message,
-                error_code=message.error.code,
-                recoverable=message.error.recoverable,
-            )
-        elif isinstance(message, JobCancelled):
-            self._is_over = True
-            raise JobFailedError("The worker dropped the job.", error_code="CANCELLED", recoverable=True)
+            raise end
         elif isinstance(message, AppError):
             self._emit(Notice(f"{self._worker_id}: {message.message}"))
 

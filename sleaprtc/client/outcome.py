@@ -75,13 +75,18 @@ class ModelFolders(Destination):
         return await _finish(job_id, worker_id, outcome, self.out_dir, emit)
 
 
+def incoming_dir_of(out_dir: Path, job_id: str) -> Path:
+    """The folder in which a job's files arrive."""
+    return out_dir / f".incoming-{job_id}"
+
+
 def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     """Makes the folder in which a job's files arrive; the same one for every process that follows it.
 
     Raises:
         UsageError: ``out_dir`` can't be written.
     """
-    incoming_dir = out_dir / f".incoming-{job_id}"
+    incoming_dir = incoming_dir_of(out_dir, job_id)
     try:
         incoming_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

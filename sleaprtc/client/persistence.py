@@ -11,11 +11,12 @@ import attrs
 import trio
 
 from ..config_options import ConnectionOptions, PeerOptions
-from ..errors import JobFailedError, NoWorkerError, WorkerLostError
+from ..errors import JobFailedError, NetworkError, NoWorkerError, UnknownJobError, WorkerLostError
 from ..signaling.link import Link
+from .asking import Asker
 from .events import Completed, Detached, Emit, JobBegun, Notice, Retrying
 from .inbox import Inbox
-from .records import forget_old
+from .records import LOST, JobRecord, forget_old, reread
 from .room import open_room
 from .submit import JobOrder, Submission
 from .waiting import Patience, WorkerQueue
@@ -26,6 +27,9 @@ RETRY_PATIENCE_SEC: Final = 60.0
 """How long a job that is begun again waits for a worker, at the least: the lost one may come back."""
 
 RETRY_PAUSE_SEC: Final = 1.0
+
+END_LOST_SEC: Final = 10.0
+"""How long a worker that is back may take to end the job that was given up."""
 
 
 class Turn:
@@ -90,6 +94,7 @@ class Endeavour:
         self._connection = connection
         self._persistence = persistence
         self._emit = emit
+        self._lost: list[JobRecord] = []
 
     async def run(self) -> Completed:
         """Carries the order out to its result; raises as :meth:`Submission.run` does."""
@@ -111,15 +116,33 @@ class Endeavour:
             except NoWorkerError as error:
                 if failure is None:
                     raise
-                raise type(failure)(f"{failure} It wasn't begun again: {error}") from error
+                raise _not_again(failure, error) from error
             except JobFailedError as error:
                 if attempt == attempts or not (error.recoverable or isinstance(error, WorkerLostError)):
                     raise
                 failure = error
             tried |= {submission.worker_id or ""}
-            self._emit(Retrying(submission.job_id, submission.worker_id, str(failure), attempt + 1, attempts))
+            if isinstance(failure, WorkerLostError) and submission.record is not None:
+                self._lost.append(submission.record)
+            reason = failure.sentence if isinstance(failure, WorkerLostError) else str(failure)
+            self._emit(Retrying(submission.job_id, submission.worker_id, reason, attempt + 1, attempts))
             await trio.sleep(RETRY_PAUSE_SEC)
         raise AssertionError("unreachable")
+
+    async def _end_lost(self) -> None:
+        """Ends the jobs of lost workers that are there again: they would train for nobody, in a slot."""
+        for record in tuple(self._lost):
+            if reread(record).state == LOST:  # else another process has taken it up
+                with trio.move_on_after(END_LOST_SEC) as waiting:
+                    try:
+                        await Asker(record, self._place["link"], self._place["inbox"]).cancel()
+                    except UnknownJobError:
+                        pass  # there is nothing to end
+                    except (JobFailedError, NetworkError):
+                        continue  # it isn't there yet
+                if waiting.cancelled_caught:
+                    continue
+            self._lost.remove(record)
 
     def _submission(self) -> Submission:
         submission = Submission(order=self._order, connection=self._connection, **self._place)
@@ -132,6 +155,7 @@ class Endeavour:
         self, submission: Submission, work: Callable[[Submission], Awaitable[T]], *, is_retry: bool
     ) -> T:
         async def ask() -> T:
+            await self._end_lost()
             try:
                 return await work(submission)
             except NoWorkerError:
@@ -151,6 +175,15 @@ class Endeavour:
             return await queue.until_taken(ask)
         finally:
             self._persistence.turn.give_back()
+
+
+def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError:
+    """The last failure with why nothing follows it; what to do about it stands last."""
+    if isinstance(failure, WorkerLostError):
+        sentence = f"{failure.sentence} It wasn't begun again: {reason}"
+        return type(failure)(sentence, way_back=failure.way_back)
+    sentence = f"{failure} It wasn't begun again: {reason}"
+    return JobFailedError(sentence, error_code=failure.error_code, recoverable=failure.recoverable)
 
 
 @asynccontextmanager

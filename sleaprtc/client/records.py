@@ -169,6 +169,11 @@ def amend(record: JobRecord, **changes: Any) -> JobRecord:
     return changed
 
 
+def reread(record: JobRecord) -> JobRecord:
+    """A record as it is on disk by now; as it is given, where it isn't there."""
+    return _load(records_dir() / f"{record.job_id}.json") or record
+
+
 def forget(record: JobRecord) -> None:
     """Deletes a record, and with it the key to its job."""
     (records_dir() / f"{record.job_id}.json").unlink(missing_ok=True)

@@ -17,10 +17,11 @@ from ..config_options import ConnectionOptions
 from ..errors import (
     JobFailedError,
     NoWorkerError,
+    SleapRTCError,
+    TakenOverError,
     WorkerLostError,
 )
 from ..jobs.attaching import attach_digest
-from ..jobs.capacity import BUSY, MAINTENANCE
 from ..jobs.negotiation import Negotiation, SelectionRule
 from ..logs import bind
 from ..protocol.jobs import (
@@ -31,10 +32,10 @@ from ..protocol.jobs import (
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
 from ..protocol.messages import JSONObject
 from ..signaling.link import Link
+from .answers import nobody_accepted, summarize_answer, worker_in_short
 from .dataset import Dataset
 from .events import (
     Answered,
-    AnswerSummary,
     Completed,
     Detached,
     Emit,
@@ -53,7 +54,7 @@ from .outcome import Destination, discard_incoming, make_incoming_dir, warn_of_l
 from .records import JobRecord, connection_fields
 from .room import room_end_notice
 from .scratch import Scratch
-from .worker_notices import DeviceWatch, announce_problems, problem_sentences
+from .worker_notices import DeviceWatch, announce_problems
 
 T = TypeVar("T")
 
@@ -147,6 +148,7 @@ class Submission:
         self.job_id = str(uuid.uuid4())
         self.avoided: frozenset[str] = frozenset()
         self._logbook: Logbook | None = None
+        self._follower: Follower | None = None
         self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
 
     async def run(self) -> Completed:
@@ -187,7 +189,12 @@ class Submission:
     @property
     def worker_id(self) -> str | None:
         """Whose job it is, or was last."""
-        return None if self._logbook is None else self._logbook.record.worker
+        return None if self.record is None else self.record.worker
+
+    @property
+    def record(self) -> JobRecord | None:
+        """What is known of the job, once it was assigned."""
+        return None if self._logbook is None else self._logbook.record
 
     @asynccontextmanager
     async def _incoming_dir(self) -> AsyncIterator[Path]:
@@ -198,12 +205,29 @@ class Submission:
         warn_of_little_space(destination.folder, self._emit)
         try:
             yield incoming_dir
-        except BaseException as error:
+        except TakenOverError:
+            raise  # the folder and the record are the other process's now
+        except SleapRTCError as error:
             if self._logbook is not None:
                 self._logbook.fail(error)
-            raise
-        finally:
             discard_incoming(incoming_dir)
+            raise
+        except BaseException:
+            self._leave()
+            discard_incoming(incoming_dir)
+            raise
+        else:
+            discard_incoming(incoming_dir)
+
+    def _leave(self) -> None:
+        """Notes, and says, what becomes of a job that this process doesn't follow to its end."""
+        if self._logbook is None or self._follower is None:
+            return
+        still_to_do = self._logbook.leave(
+            is_cancelled=self._follower.is_cancelled, is_complete=self._follower.is_complete
+        )
+        if still_to_do is not None:
+            self._emit(Notice(still_to_do))
 
     def _note(self, event: Event) -> None:
         if self._logbook is not None:
@@ -235,6 +259,7 @@ class Submission:
                 connection=connection_fields(self._connection),
             )
         )
+        self._logbook.begin()
 
     async def _do_somewhere(
         self, incoming_dir: Path, follow: Callable[[Follower, Iterable[str]], Awaitable[T]]
@@ -247,7 +272,7 @@ class Submission:
             others = negotiation.ranked(self._order.rule)[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
-                follower = self._follower(workers[chosen], incoming_dir)
+                follower = self._follower = self._new_follower(workers[chosen], incoming_dir)
                 self._open_logbook(chosen, digest_algorithm)
                 announce_problems(workers[chosen], self._note)
                 try:
@@ -255,7 +280,7 @@ class Submission:
                 except JobFailedError as error:
                     if follower.has_started and isinstance(error, WorkerLostError):
                         way_back = f"When it is back: sleap-rtc client attach {self.job_id[:8]}"
-                        raise WorkerLostError(f"{error} {way_back}") from error
+                        raise WorkerLostError(str(error), way_back=way_back) from error
                     if follower.has_started or not _is_worth_another(error):
                         raise
                     lost[chosen] = str(error)
@@ -264,7 +289,7 @@ class Submission:
                 chosen, others = await self._next_that_accepts(negotiation), []
         raise NoWorkerError(f"No worker began the job. {' '.join(lost.values())}")
 
-    def _follower(self, worker: WorkerSummary, incoming_dir: Path) -> Follower:
+    def _new_follower(self, worker: WorkerSummary, incoming_dir: Path) -> Follower:
         return Follower(
             link=self._link,
             inbox=self._inbox,
@@ -297,7 +322,7 @@ class Submission:
         others = [summarize(peer) for peer in peers if peer.peer_id not in lost]
         if not others:
             return "There is no other worker in the room." if lost else "There is no worker in the room."
-        present = "; ".join(_in_short(worker) for worker in others)
+        present = "; ".join(worker_in_short(worker) for worker in others)
         if self._order.worker is not None and all(w.worker != self._order.worker for w in others):
             return f"There is no worker named {self._order.worker} in the room, but {present}."
         return f"No worker in the room fits the job. There is {present}."
@@ -334,10 +359,10 @@ class Submission:
 
     def _choose(self, negotiation: Negotiation, workers: Mapping[str, WorkerSummary]) -> str:
         ranked = negotiation.ranked(self._order.rule)
-        answers = tuple(_summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
+        answers = tuple(summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
         self._emit(Answered(self.job_id, answers, ranked[0] if ranked else None))
         if not ranked:
-            raise _nobody_accepted(negotiation, answers, workers)
+            raise nobody_accepted(negotiation, answers, workers)
         return ranked[0]
 
     async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
@@ -350,50 +375,5 @@ class Submission:
         return None
 
 
-def _nobody_accepted(
-    negotiation: Negotiation, answers: Iterable[AnswerSummary], workers: Mapping[str, WorkerSummary]
-) -> NoWorkerError:
-    refused = negotiation.refused
-    busy = [worker for worker, answer in refused.items() if answer.reason in (BUSY, MAINTENANCE)]
-    delays_sec = [a.retry_after_sec for a in refused.values() if a.retry_after_sec is not None]
-    return NoWorkerError(
-        f"No worker accepted the job: {'; '.join(_in_words(a, workers[a.worker]) for a in answers)}.",
-        busy=(*busy, *negotiation.silent),
-        retry_after_sec=min(delays_sec, default=None),
-    )
-
-
 def _is_worth_another(error: JobFailedError) -> bool:
     return isinstance(error, WorkerLostError) or error.recoverable
-
-
-def _summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSummary:
-    if response is None:
-        return AnswerSummary(worker_id, None)
-    info = response.worker_info
-    return AnswerSummary(
-        worker_id,
-        response.accepted,
-        response.reason,
-        response.estimated_start_time_sec,
-        response.estimated_duration_minutes,
-        info.available_memory_mb if info else None,
-        info.gpu_utilization if info else None,
-    )
-
-
-def _in_short(worker: WorkerSummary) -> str:
-    memory_mb = worker.gpu_memory_mb
-    parts = [worker.gpu_model, None if memory_mb is None else f"{memory_mb:.0f} MiB", worker.status]
-    return f"{worker.worker} ({', '.join(part for part in parts if part)}{_first_problem(worker)})"
-
-
-def _in_words(answer: AnswerSummary, worker: WorkerSummary) -> str:
-    if answer.accepted is None:
-        return f"{answer.worker} didn't answer"
-    return f"{answer.worker} said {answer.reason or 'no'}{_first_problem(worker)}"
-
-
-def _first_problem(worker: WorkerSummary) -> str:
-    """What a worker says is wrong with it, as the end of a phrase."""
-    return "".join(f": {sentence.rstrip('.')}" for sentence in problem_sentences(worker)[:1])

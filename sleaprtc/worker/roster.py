@@ -44,7 +44,7 @@ from .journal import COMPLETED, Journal, JournalEntry
 from .keeping import JOB_DIR_PREFIX, WallClock, forget_old
 from .notes import JobNotes
 from .reports import cancelled_elsewhere, failure
-from .telling import describe, page_of_log, unknown_job
+from .telling import describe, page_of_log, taken_over, unknown_job
 from .trainers.base import Trainer, TrainingOutcome
 
 FORGET_INTERVAL_SEC: Final = 3600.0
@@ -355,9 +355,12 @@ class Roster:
             await job.wait_ended()
             job = None
         if job is not None:
+            earlier_id = job.connection.remote_id
             self._drop_connection(job.connection)
             job.connection.remote_id = client_id
             self._connections[client_id] = job.connection
+            if earlier_id != client_id:
+                await self.try_send(earlier_id, taken_over(job.job_id))
         elif entry.state == COMPLETED:
             job = self._new_job(entry.request, entry.directory, self._new_connection(client_id))
             nursery.start_soon(self._run, job, partial(job.run_delivery, entry))

@@ -37,6 +37,11 @@ def unknown_job(job_id: str) -> AppError:
     return AppError("UNKNOWN_JOB", "This worker has no such job of yours.", job_id=job_id)
 
 
+def taken_over(job_id: str) -> AppError:
+    """Makes the message for the process that followed a job before another one attached to it."""
+    return AppError("TAKEN_OVER", "Another process of yours follows the job now.", job_id=job_id)
+
+
 def describe(journal: Journal, entry: JournalEntry, is_stopping: bool) -> JobAttached:
     """Says how a job stands.
 

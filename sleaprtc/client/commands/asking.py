@@ -114,15 +114,15 @@ def cancel(job: str, as_json: bool) -> None:
     `stop` ends a job early too, and keeps its best model.
     """
     from ..asking import open_asker
-    from ..records import CANCELLED, find, refuse_if_over
+    from ..records import COMPLETED, find, refuse_if_over
     from ..room import until_interrupted
 
     async def tell() -> None:
         record = find(job)
-        if record.state != CANCELLED:
+        if record.state == COMPLETED:
             refuse_if_over(record)
-            async with open_asker(record) as asker:
-                await asker.cancel()
+        async with open_asker(record) as asker:
+            await asker.cancel()
         fields: dict[str, Any] = {"job_id": record.job_id, "worker": record.worker}
         if as_json:
             print_json({"event": "cancelled", **fields})

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 
 from ...config_options import connection_of, connection_options
@@ -68,16 +67,18 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
             if record.state == COMPLETED and record.results and result_dir is None:
                 emit(completed_before(record))
                 return
-            if result_dir is not None:
-                # what may be replaced is in the folder that the job was begun for
-                record = attrs.evolve(record, out_dir=str(result_dir), replace=False)
 
             def show(event: Event) -> None:
                 if not isinstance(event, StatusChanged):  # how it went is told by `logs`
                     emit(event)
 
             get = functools.partial(
-                attach_to_job, record, connection=connection, emit=show, only_if_finished=True
+                attach_to_job,
+                record,
+                connection=connection,
+                emit=show,
+                only_if_finished=True,
+                out_dir=result_dir,
             )
             await until_interrupted(get)
 

@@ -1,0 +1,225 @@
+"""What a job's record says where its process leaves, loses its worker, or hands it to another process."""
+
+import attrs
+import pytest
+import trio
+
+from sleaprtc.client.asking import open_asker
+from sleaprtc.client.attach import attach_to_job
+from sleaprtc.client.events import Notice, Retrying, StatusChanged
+from sleaprtc.client.logbook import Logbook
+from sleaprtc.client.persistence import Persistence
+from sleaprtc.client.records import find, load_all, save
+from sleaprtc.errors import JobFailedError, NotFinishedError, TakenOverError, WorkerLostError
+from sleaprtc.protocol.jobs import JobAttach
+
+from ..lab import LOOPBACK, ScriptedTrainer, open_lab
+from ..worker.test_agent import answer
+from .test_jobs import record_of
+from .test_persistence import seen_training
+
+pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+
+
+async def test_a_job_is_cancelled_only_where_its_worker_says_so(start_server, tmp_path, labels, trainer):
+    """The server is gone when the person interrupts: the worker trains on, and nothing else is claimed."""
+    stop, events = trio.Event(), []
+    lab = await open_lab(await start_server(stop=stop), tmp_path)
+    async with lab.worker("gpu-1", trainer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.train, labels, events.append)
+            await seen_training(events)
+            stop.set()
+            await trio.sleep(0.5)
+            nursery.cancel_scope.cancel()
+        assert trainer.running == 1
+        (record,) = load_all()
+        assert record.state == "lost"
+        assert record.message.endswith(f"sleap-rtc client cancel {record.job_id[:8]}")
+        assert [event for event in events if isinstance(event, Notice)][-1].message == record.message
+
+
+async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
+    events = []
+    async with lab.worker("gpu-1", trainer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.train, labels, events.append)
+            await seen_training(events)
+            nursery.cancel_scope.cancel()
+        assert load_all()[0].state == "cancelled"
+        with trio.fail_after(10):
+            while trainer.running:
+                await trio.sleep(0.02)
+
+
+async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypatch):
+    """The person interrupts while the model is on its way: it stays with the worker, to be fetched."""
+
+    async def receive_nothing(_):
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("sleaprtc.client.follow.Follower._receive_results", receive_nothing)
+    async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.train, labels)
+            with trio.fail_after(10):
+                while not load_all() or not await _is_complete(watcher, load_all()[0]):
+                    await trio.sleep(0.02)
+            await trio.sleep(0.2)  # for the same word to be here
+            nursery.cancel_scope.cancel()
+        (record,) = load_all()
+        assert (record.state, len(list(agent.jobs_dir.iterdir()))) == ("lost", 1)
+        assert record.message.endswith(f"sleap-rtc client fetch {record.job_id[:8]}")
+
+
+async def _is_complete(watcher, record):
+    await watcher.send_job_message("gpu-1", JobAttach(record.job_id, record.attach_key, follow=False))
+    return (await answer(watcher)).state == "completed"
+
+
+async def test_cancel_asks_the_worker_though_the_record_says_cancelled(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        job = await client.train(labels)
+        save(attrs.evolve(find(job), state="cancelled"))
+        ended = await client.run("cancel", job)
+        assert ended.status == 0, ended
+        assert trainer.running == 0
+        assert (await client.run("cancel", job)).status == 0
+    away = await client.run("cancel", job)
+    assert (away.status, away.stderr) == (1, "Error: gpu-1 isn't in the room now.\n")
+
+
+async def test_an_attached_job_ends_elsewhere_and_is_not_begun_again(lab, labels, trainer):
+    """The first process says so and leaves the record, the files and the worker to the second."""
+    failures, events, results = [], [], []
+
+    async def train():
+        try:
+            await lab.train(labels, events.append, persistence=Persistence(retries=3))
+        except TakenOverError as error:
+            failures.append(str(error))
+
+    async def attach():
+        results.append(await attach_to_job(load_all()[0], connection=LOOPBACK))
+
+    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+        nursery.start_soon(train)
+        await seen_training(events)
+        nursery.start_soon(attach)
+        with trio.fail_after(10):
+            while not failures:
+                await trio.sleep(0.02)
+        assert load_all()[0].state == "running"
+        trainer.go_on.set()
+    assert "followed elsewhere" in failures[0]
+    assert len(results[0].model_dirs) == len(trainer.jobs) == len(load_all()) == 1
+    assert load_all()[0].state == "completed"
+
+
+async def test_what_another_process_knows_of_the_end_stays(lab):
+    record = record_of(lab, "job")
+    logbook = Logbook(record)
+    save(attrs.evolve(record, state="completed"))
+    logbook.fail(WorkerLostError("gpu-1 has fallen silent."))
+    assert find("job").state == "completed"
+    logbook.leave(is_cancelled=False, is_complete=False)
+    assert find("job").state == "completed"
+    save(attrs.evolve(record, state="cancelled"))
+    logbook.fail(WorkerLostError("gpu-1 has fallen silent."))
+    assert find("job").state == "cancelled"
+
+
+async def test_a_fetch_that_gets_nothing_changes_nothing(lab, client, labels, trainer, tmp_path):
+    async with lab.worker("gpu-1", trainer):
+        record = find(await client.train(labels))
+        with pytest.raises(NotFinishedError):
+            await attach_to_job(
+                record, connection=LOOPBACK, only_if_finished=True, out_dir=tmp_path / "elsewhere"
+            )
+        assert find(record.job_id).out_dir == record.out_dir
+        trainer.go_on.set()
+        async with open_asker(record) as asker:
+            with trio.fail_after(10):
+                while (await asker.state()).state != "completed":
+                    await trio.sleep(0.02)
+        first = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "first")
+        assert first.status == 0, first
+        fetched = find(record.job_id)
+        assert fetched.out_dir == str(tmp_path / "first")
+        with trio.fail_after(10):
+            async with open_asker(record) as asker:
+                while (await asker.state()).state != "delivered":
+                    await trio.sleep(0.02)
+        second = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second")
+        assert second.status == 1
+        assert str(tmp_path / "first" / "centroid") in second.stderr
+        assert find(record.job_id) == fetched
+
+
+async def test_what_arrived_in_the_first_folder_is_fetched_into_another(lab, client, labels, trainer):
+    """The process before had the model whole, and was killed before it laid it down."""
+    async with lab.worker("gpu-1", trainer):
+        record = find(await client.train(labels))
+        trainer.go_on.set()
+        assert (await client.run("attach", record.job_id, "--ice-loopback")).status == 0
+        incoming = client.folder / record.out_dir / f".incoming-{record.job_id}"
+        incoming.mkdir()
+        (incoming / "best.ckpt").write_bytes(b"weights")
+        save(record)
+        async with open_asker(record) as asker:
+            with trio.fail_after(10):
+                while (await asker.state()).state != "delivered":
+                    await trio.sleep(0.02)
+        fetched = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second")
+        assert fetched.status == 0, fetched
+        assert list((client.folder / "second").glob("best.ckpt*"))
+        assert not incoming.exists()
+
+
+async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monkeypatch):
+    """It trained on all the while, and has one slot: the job that is begun again needs it."""
+    trainer, events, results, followed = ScriptedTrainer(hold=True), [], [], []
+
+    async def lose(follower):
+        followed.append(follower)
+        while not any(isinstance(event, StatusChanged) and event.current_epoch for event in events):
+            await trio.sleep(0.02)
+        if len(followed) == 1:
+            raise follower._lost("has fallen silent")
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("sleaprtc.client.follow.Follower._watch_worker", lose)
+
+    async def train():
+        results.append(await lab.train(labels, events.append, persistence=Persistence(retries=1)))
+
+    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+        nursery.start_soon(train)
+        with trio.fail_after(20):
+            while len(trainer.jobs) < 2:
+                await trio.sleep(0.02)
+        assert trainer.running == 1
+        trainer.go_on.set()
+    (retrying,) = [event for event in events if isinstance(event, Retrying)]
+    assert find(retrying.job_id).state == "cancelled"
+    assert results[0].job_id != retrying.job_id
+
+
+async def test_a_hint_stands_last(lab, labels, monkeypatch):
+    monkeypatch.setattr("sleaprtc.client.persistence.RETRY_PATIENCE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.follow.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.follow.CHECK_INTERVAL_SEC", 0.05)
+    events, failures = [], []
+
+    async def train():
+        try:
+            await lab.train(labels, events.append, persistence=Persistence(retries=1))
+        except JobFailedError as error:
+            failures.append(str(error))
+
+    async with trio.open_nursery() as nursery, lab.worker("gpu-1", ScriptedTrainer(hold=True)):
+        nursery.start_soon(train)
+        await seen_training(events)
+    (retrying,) = [event for event in events if isinstance(event, Retrying)]
+    assert failures[0].endswith(f"sleap-rtc client attach {retrying.job_id[:8]}")
+    assert "It wasn't begun again" in failures[0]
