@@ -79,7 +79,7 @@ class PlainDisplay:
 def show_common(console: Console, event: Event) -> None:
     """Prints the events that look alike with and without a terminal."""
     if isinstance(event, Answered):
-        console.print(answers_table(event))
+        console.print(answers_table(event, console.width))
     for line in _lines(event):
         console.print(line, soft_wrap=True)
     if isinstance(event, Completed):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, OverflowMethod
 from rich.table import Column, Table
 
 from ...terminal import printable
@@ -22,26 +23,70 @@ PIPE_WIDTH: Final = 160
 _LEAST_WIDTHS: Final = {"result": 110, "last seen": 90, "worker": 64}
 """From which width on a list of jobs has these columns."""
 
+_EMPTY: Final = frozenset({"", "?"})
+"""Cells that say nothing."""
 
-def workers_table(workers: tuple[WorkerSummary, ...]) -> Table:
-    """Lays out workers as discovery shows them."""
-    table = Table("worker", "GPU", "memory", "sleap-nn", "torch on", "status", "models")
-    for worker in workers:
-        table.add_row(
-            *(
-                printable(cell)
-                for cell in (
-                    worker.worker,
-                    worker.gpu_model or "?",
-                    memory_text(worker.gpu_memory_mb),
-                    worker.sleap_version or "?",
-                    worker.torch_device or "?",
-                    worker.status or "?",
-                    " ".join(worker.supported_models),
-                )
-            )
-        )
+_ENOUGH: Final = 20
+"""What a cell needs at the most, of the width; where there is more room, it gets more."""
+
+
+def workers_table(workers: tuple[WorkerSummary, ...], width: int | None = None) -> Table:
+    """Lays out workers as discovery shows them, in ``width`` columns of text; by default, those there are."""
+    columns = {
+        "worker": [worker.worker for worker in workers],
+        "GPU": [worker.gpu_model or "?" for worker in workers],
+        "memory": [memory_text(worker.gpu_memory_mb) for worker in workers],
+        "sleap-nn": [worker.sleap_version or "?" for worker in workers],
+        "torch on": [worker.torch_device or "?" for worker in workers],
+        "status": [worker.status or "?" for worker in workers],
+        "models": [" ".join(worker.supported_models) for worker in workers],
+    }
+    # what is wrong with torch or sleap-nn is said below the table
+    spare = ("torch on", "models", "sleap-nn", "memory", "GPU")
+    return _narrowed(columns, spare, _width() if width is None else width, wrapping=("GPU", "models"))
+
+
+def _narrowed(
+    columns: dict[str, list[str]], spare: Sequence[str], width: int, *, wrapping: Sequence[str]
+) -> Table:
+    """Lays out a table whose first column, workers' names, is never cut.
+
+    Args:
+        columns: The cells by their columns' names.
+        spare: Columns that a narrow terminal can do without, the first to go first.
+        width: Of the terminal.
+        wrapping: Columns whose cells may be broken between words; the others count with their whole cells.
+    """
+    shown = {name: [printable(cell) for cell in cells] for name, cells in columns.items()}
+    first = next(iter(shown))
+    whole = {name: max(map(cell_len, (name, *cells))) for name, cells in shown.items()}
+    needed = dict(whole)
+    for name in shown.keys() - {first}:
+        parts = " ".join((name, *shown[name])).split() if name in wrapping else (name, *shown[name])
+        needed[name] = min(max(map(cell_len, parts)), _ENOUGH)
+    for name in spare:
+        if name in shown and _left_over(width, needed, shown) < 0:
+            del shown[name]
+    left_over = _left_over(width, needed, shown)
+    widths = {first: max(1, needed[first] + min(left_over, 0))}
+    for name in list(shown)[1:]:
+        more = min(whole[name] - needed[name], max(left_over, 0))
+        widths[name] = needed[name] + more
+        left_over -= more
+    # told each width, the library takes nothing from any
+    table = Table()
+    for name in shown:
+        is_wrapping = name in (first, *wrapping)
+        overflow: OverflowMethod = "fold" if is_wrapping else "ellipsis"
+        table.add_column(name, width=widths[name], no_wrap=not is_wrapping, overflow=overflow)
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _left_over(width: int, needed: dict[str, int], names: Iterable[str]) -> int:
+    """What a terminal has left beside such columns, with their rules and padding; negative where it lacks."""
+    return width - 1 - sum(needed[name] + 3 for name in names)
 
 
 def jobs_table(records: list[JobRecord]) -> Table:
@@ -87,17 +132,23 @@ def print_table(table: Table) -> None:
     Console(highlight=False, markup=False, width=_width()).print(table)
 
 
-def answers_table(event: Answered) -> Table:
-    """Lays out what the workers answered, and which one was chosen."""
-    table = Table("worker", "answer", "starts in", "takes about", "free memory", "")
-    for answer in event.answers:
-        start = answer.estimated_start_time_sec
-        table.add_row(
-            printable(answer.worker),
-            verdict(answer),
-            "" if start is None else f"{start:.0f} s",
-            duration_text(answer.estimated_duration_minutes) if answer.accepted else "",
-            memory_text(answer.available_memory_mb) if answer.accepted else "",
-            "chosen" if answer.worker == event.chosen else "",
-        )
-    return table
+def answers_table(event: Answered, width: int) -> Table:
+    """Lays out what the workers answered, and which one was chosen, without columns that would be empty."""
+    answers = event.answers
+    starts_sec = [answer.estimated_start_time_sec for answer in answers]
+    columns = {
+        "worker": [answer.worker for answer in answers],
+        "answer": [verdict(answer) for answer in answers],
+        "starts in": ["" if start is None else f"{start:.0f} s" for start in starts_sec],
+        "takes about": [
+            duration_text(answer.estimated_duration_minutes) if answer.accepted else "" for answer in answers
+        ],
+        "free memory": [
+            memory_text(answer.available_memory_mb) if answer.accepted else "" for answer in answers
+        ],
+        "": ["chosen" if answer.worker == event.chosen else "" for answer in answers],
+    }
+    told = {
+        name: cells for name, cells in columns.items() if name == "worker" or not _EMPTY.issuperset(cells)
+    }
+    return _narrowed(told, ("free memory", "starts in", "takes about"), width, wrapping=("answer",))
