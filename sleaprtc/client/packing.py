@@ -26,13 +26,17 @@ TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
 
 HOW_TO_PACK: Final = (
     "Packing needs sleap-io: run pip install sleap-io, or name the Python that has it with "
-    f"{TRAINER_PYTHON_VARIABLE}. Or save the labels with their images yourself: in SLEAP, File > Export "
+    f"{TRAINER_PYTHON_VARIABLE} (trainer_python in a settings file is for workers alone). "
+    "Or save the labels with their images yourself: in SLEAP, File > Export "
     'Labels Package; in Python, labels.save("labels.pkg.slp", embed="user").'
 )
 
 
 def packing_python() -> str | None:
-    """A Python that should have sleap-io: this one, or the one that is named for training."""
+    """A Python that should have sleap-io: this one, or the one that the environment names for training.
+
+    A settings file may come with the labels that are to be packed: on a client, it names no program to run.
+    """
     if find_spec("sleap_io") is not None:
         return sys.executable
     return os.environ.get(TRAINER_PYTHON_VARIABLE) or None

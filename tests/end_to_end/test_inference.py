@@ -281,6 +281,32 @@ async def test_without_sleap_io_one_is_told_what_to_do(lab, model, tmp_path, mon
             await work
 
 
+async def test_a_settings_file_beside_labels_names_no_program_for_a_client(lab, model, tmp_path):
+    """Such a file may have come with the labels."""
+    labels = make_labels(tmp_path / "labels.slp", embedded=False)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'it-ran'}\n")
+    program.chmod(0o755)
+    (tmp_path / "sleap-rtc.toml").write_text(f'[worker]\ntrainer_python = "{program}"\n')
+    script = (
+        "import sleaprtc.client.packing as packing; packing.find_spec = lambda _: None;"
+        "from sleaprtc.client.__main__ import main; main()"
+    )
+    ended = await trio.run_process(
+        [sys.executable, "-c", script, "track", str(labels), "--model", str(model)],
+        env=environment(lab, tmp_path),
+        cwd=tmp_path,
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert (
+        b"SLEAP_RTC_TRAINER_PYTHON (trainer_python in a settings file is for workers alone)" in ended.stderr
+    )
+    assert not (tmp_path / "it-ran").exists()
+
+
 async def test_predictions_never_replace_what_they_are_about(lab, model, tmp_path):
     labels = make_labels(tmp_path / "labels.pkg.slp")
     (tmp_path / "link.slp").symlink_to(labels)
