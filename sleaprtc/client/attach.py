@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from ..config_options import ConnectionOptions
-from ..errors import JobFailedError, TakenOverError, WorkerLostError
+from ..errors import JobFailedError, StorageError, TakenOverError, WorkerLostError
 from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
 from ..signaling.link import Link
 from .asking import refuse_unfinished
@@ -94,11 +94,31 @@ async def attach_to_job(
 
 
 def completed_before(record: JobRecord) -> Completed:
-    """What came of a job whose result is here already."""
+    """What came of a job whose result is here already.
+
+    Raises:
+        StorageError: It isn't where it was put.
+    """
+    # Results that were noted down without their folder are in that of the job.
+    results = tuple(
+        path if Path(path).is_absolute() else str(Path(record.out_dir) / Path(path).name)
+        for path in record.results
+    )
+    gone = [path for path in results if not Path(path).exists()]
+    if gone:
+        raise StorageError(
+            f"The result was fetched before, but isn't there any more, and {record.worker} doesn't keep what "
+            f"was fetched: {', '.join(gone)}"
+        )
     if record.job_type == "inference":
-        predictions = record.results[0] if record.results else None
-        return Completed(record.job_id, record.worker, job_type=record.job_type, predictions=predictions)
-    return Completed(record.job_id, record.worker, model_dirs=record.results)
+        return Completed(
+            record.job_id,
+            record.worker,
+            job_type=record.job_type,
+            predictions=results[0] if results else None,
+            fetched_before=True,
+        )
+    return Completed(record.job_id, record.worker, model_dirs=results, fetched_before=True)
 
 
 async def _attach(

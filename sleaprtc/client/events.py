@@ -244,6 +244,8 @@ class Completed:
     frame_count: int | None = None
     inference_duration_seconds: float | None = None
     report: tuple[ModelReport, ...] = ()
+    fetched_before: bool = False
+    """Whether nothing was brought now: the result has been in place since an earlier command."""
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -49,7 +50,8 @@ class Logbook:
             if time.monotonic() - self._saved_at > SAVE_INTERVAL_SEC:
                 self._save()
         elif isinstance(event, Completed):
-            results = (*event.model_dirs, *([event.predictions] if event.predictions else []))
+            paths = (*event.model_dirs, *([event.predictions] if event.predictions else []))
+            results = tuple(str(Path(path).absolute()) for path in paths)
             replace = self.record.replace and self._out_dir == self.record.out_dir
             self.record = attrs.evolve(self.record, results=results, out_dir=self._out_dir, replace=replace)
             self._end(COMPLETED, "")

@@ -6,7 +6,8 @@ import trio
 
 from sleaprtc.client.asking import open_asker
 from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import Notice, Retrying, StatusChanged
+from sleaprtc.client.display.words import completion_lines
+from sleaprtc.client.events import Completed, Notice, Retrying, StatusChanged
 from sleaprtc.client.logbook import Logbook
 from sleaprtc.client.persistence import Persistence
 from sleaprtc.client.records import find, load_all, save
@@ -223,3 +224,24 @@ async def test_a_hint_stands_last(lab, labels, monkeypatch):
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
     assert failures[0].endswith(f"sleap-rtc client attach {retrying.job_id[:8]}")
     assert "It wasn't begun again" in failures[0]
+
+
+async def test_what_was_fetched_before_is_shown_or_missed(lab, client, labels):
+    async with lab.worker("gpu-1"):
+        trained = await client.run("train", labels, "--ice-loopback", "--out", "models")
+    assert trained.status == 0, trained
+    job, model_dir = load_all()[0].job_id, client.folder / "models" / "centroid"
+    again = await client.run("fetch", job)
+    assert (again.status, again.stdout) == (0, f"Fetched before: {model_dir}\n")
+    (completed,) = (await client.run("fetch", job, "--json")).objects
+    assert (completed["fetched_before"], completed["model_dirs"]) == (True, [str(model_dir)])
+    model_dir.rename(client.folder / "elsewhere")
+    missed = await client.run("fetch", job)
+    assert missed.status == 1
+    assert missed.stderr.endswith(f"{model_dir}\n")
+
+
+@pytest.mark.parametrize(("count", "text"), [(1, "1 epoch in"), (2, "2 epochs in"), (None, "? epochs in")])
+async def test_epochs_are_counted(count, text):
+    (line,) = completion_lines(Completed("job", "gpu-1", total_epochs=count))
+    assert text in line

@@ -77,6 +77,8 @@ def connected_line(event: Connected) -> str:
 
 def completion_lines(event: Completed) -> list[str]:
     """What came of a job, and where its models or predictions are."""
+    if event.fetched_before:
+        return [f"Fetched before: {path}" for path in (*event.model_dirs, event.predictions) if path]
     device = f" on {printable(event.device)}" if event.device else ""
     if event.job_type == "inference":
         return _prediction_lines(event, device)
@@ -84,9 +86,13 @@ def completion_lines(event: Completed) -> list[str]:
     time_taken = duration_text(event.training_duration_minutes)
     return [
         f"Trained by {printable(event.worker)}{device}: "
-        f"{event.total_epochs or '?'} epochs in {time_taken}{loss}.",
+        f"{_counted(event.total_epochs or None, 'epoch')} in {time_taken}{loss}.",
         *(f"Model: {path}" for path in event.model_dirs),
     ]
+
+
+def _counted(count: int | None, thing: str) -> str:
+    return f"{'?' if count is None else count} {thing}{'' if count == 1 else 's'}"
 
 
 def _prediction_lines(event: Completed, device: str) -> list[str]:
@@ -94,7 +100,6 @@ def _prediction_lines(event: Completed, device: str) -> list[str]:
     rate = f", {frames / seconds:.3g} frames/s" if frames and seconds else ""
     time_taken = duration_text(None if seconds is None else seconds / 60)
     return [
-        f"Predicted by {printable(event.worker)}{device}: {'?' if frames is None else frames} frames in "
-        f"{time_taken}{rate}.",
+        f"Predicted by {printable(event.worker)}{device}: {_counted(frames, 'frame')} in {time_taken}{rate}.",
         f"Predictions: {event.predictions}",
     ]
