@@ -18,7 +18,7 @@ _STATES: Final = {
     "running": "runs",
     "failed": "failed",
     "cancelled": "was cancelled",
-    "lost": "lost: its worker fell silent",
+    "lost": "lost sight of before its end",
     "unknown": "unknown: its worker has forgotten it",
 }
 _CONTROL_SEQUENCES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
