@@ -238,5 +238,5 @@ async def test_a_configuration_that_sleap_nn_refuses_is_the_configurations_error
 async def test_probing_tells_what_is_there() -> None:
     capabilities = await SleapNNTrainer(PYTHON).probe()
     assert capabilities.problem is None
-    assert capabilities.supported_job_types == ("training",)
+    assert capabilities.supported_job_types == ("training", "inference")
     assert capabilities.torch_device in ("cpu", "cuda", "mps")
