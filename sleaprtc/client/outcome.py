@@ -128,10 +128,8 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
         raise StorageError(f"{error} What came from the worker is kept as {kept}.") from error
     for sentence in await trio.to_thread.run_sync(_set_aside_unsafe, model_dirs):
         emit(Notice(sentence))
-    for file in outcome.files:
-        file.unlink(missing_ok=True)
     result = outcome.complete.result if outcome.complete else None
-    return Completed(
+    completed = Completed(
         job_id=job_id,
         worker=worker_id,
         model_dirs=tuple(str(path) for path in model_dirs),
@@ -142,6 +140,9 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
         device=result.device if result else None,
         report=await trio.to_thread.run_sync(complete_reports, model_dirs, heads, outcome.losses),
     )
+    for file in outcome.files:  # last: a process that is killed before finds them again
+        file.unlink(missing_ok=True)
+    return completed
 
 
 def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
