@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -95,13 +96,14 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
 
     Raises:
         TransferError: They can't be read, or would make a reader open other files.
+        StorageError: The disk doesn't take it; they stay as they were.
     """
     import h5py  # 0.1 s that only predictions should cost
 
     from ..transfer.hdf5_links import outside_reference
 
     try:
-        with h5py.File(path, "r+") as file:
+        with h5py.File(path, "r") as file:
             fault = outside_reference(file)
             if fault is not None:
                 raise TransferError(f"What came back isn't taken: {path.name} {fault.rstrip('.')}.")
@@ -109,16 +111,34 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
             json.loads(file["metadata"].attrs["json"])
             videos = [json.loads(video) for video in file["videos_json"][:]]
             placed = place_videos(videos, recording)
-            if placed is None:
-                return f"The predictions don't say where the videos of {recording.name} are."
-            del file["videos_json"]
-            texts = [json.dumps(video, separators=(",", ":")) for video in placed]
-            file.create_dataset("videos_json", data=texts, dtype=h5py.string_dtype(), maxshape=(None,))
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise TransferError(
             f"What came back isn't readable as predictions: {str(error).rstrip('.')}."
         ) from error
+    if placed is None:
+        return f"The predictions don't say where the videos of {recording.name} are."
+    _write_videos(path, placed)
     return None
+
+
+def _write_videos(path: Path, videos: Sequence[dict[str, Any]]) -> None:
+    """Writes them into a copy that takes the file's place: a full disk spoils no predictions."""
+    import h5py
+
+    copy = path.with_name(f".{path.name}.placed")
+    texts = [json.dumps(video, separators=(",", ":")) for video in videos]
+    try:
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            del file["videos_json"]
+            file.create_dataset("videos_json", data=texts, dtype=h5py.string_dtype(), maxshape=(None,))
+        copy.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(
+            f"{path.name} can't be given its videos' places: {error}. The predictions are kept as {path}."
+        ) from error
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def place_videos(videos: Sequence[dict[str, Any]], recording: Path) -> list[dict[str, Any]] | None:

@@ -1,12 +1,14 @@
 """Predictions that came back, before they take their place."""
 
+import errno
 import json
+import os
 
 import h5py
 import pytest
 
 from sleaprtc.client.predictions import place_videos, prepare_predictions
-from sleaprtc.errors import TransferError
+from sleaprtc.errors import StorageError, TransferError
 
 from ..lab import make_labels
 
@@ -33,6 +35,21 @@ def test_a_long_path_fits_wherever_a_short_one_was(tmp_path):
     assert videos_of(predictions)[0]["backend"]["filename"] == str(folder / "a.mp4")
     with h5py.File(predictions) as file:
         assert len(file["frames"]) == 5
+
+
+def test_a_disk_that_fills_up_spoils_no_predictions(tmp_path, monkeypatch):
+    predictions = make_labels(tmp_path / "p.slp", video="a.mp4")
+    before = predictions.read_bytes()
+
+    def fill(source, target):
+        target.write_bytes(before[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("sleaprtc.client.predictions.shutil.copyfile", fill)
+    with pytest.raises(StorageError, match=f"No space left.* kept as {predictions}"):
+        prepare_predictions(predictions, tmp_path / "a.mp4")
+    assert predictions.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [predictions]
 
 
 def test_videos_are_told_apart_by_their_order(tmp_path):
