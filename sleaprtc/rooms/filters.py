@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -23,11 +24,13 @@ class PeerFilter:
     """What a peer must be to be found.
 
     Attributes:
+        text: What was asked for, written so that those who ask for the same have the same text.
         role: The peer's role, or None for any.
         tags: All of these are the peer's.
         properties: Name and condition; all must hold. A name may come more than once.
     """
 
+    text: str = "{}"
     role: str | None = None
     tags: frozenset[str] = frozenset()
     properties: tuple[tuple[str, Condition], ...] = ()
@@ -49,7 +52,10 @@ def parse_filters(raw: JSONObject) -> PeerFilter:
         InvalidFilterError: An operator that doesn't exist, or an operand of the wrong type.
     """
     return PeerFilter(
-        role=_parse_role(raw), tags=_parse_tags(raw), properties=_parse_properties(raw.get("properties", {}))
+        text=json.dumps(raw, sort_keys=True),
+        role=_parse_role(raw),
+        tags=_parse_tags(raw),
+        properties=_parse_properties(raw.get("properties", {})),
     )
 
 

@@ -89,7 +89,7 @@ def _discover(sender: Peer[ConnectionT], message: DiscoverPeers) -> Deliver[Conn
     found = [
         peer.encoded_info
         for peer in sender.room.peers.values()
-        if peer is not sender and wanted.matches(peer.role, peer.metadata)
+        if peer is not sender and peer.fits(wanted)
     ]
     text = encode_peer_list(sender.peer_id, found)
     if len(text) > MAX_SERVER_FRAME_BYTES:

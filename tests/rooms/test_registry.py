@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -41,6 +42,7 @@ class Member:
     room_id: str
     name: str
     resume_token: str
+    value: int | None = None
 
 
 class RoomsAgainstAModel(RuleBasedStateMachine):
@@ -171,17 +173,30 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
         except SleapRTCError as error:
             return error.code
 
-    @rule(connection=connections)
-    def discover(self, connection: int) -> None:
-        if connection not in self.members or self.is_over(self.members[connection].room_id):
-            return
-        me = self.members[connection]
-        effect = self.outcome(connection, DiscoverPeers(me.name, {}))
-        found = json.loads(effect.text)
-        others = [m.name for c, m in self.members.items() if m.room_id == me.room_id and c != connection]
-        assert effect.connection == connection
-        assert found["count"] == len(found["peers"])
-        assert sorted(peer["peer_id"] for peer in found["peers"]) == sorted(others)
+    @rule(at_least=st.none() | st.integers(-6, 6))
+    def discover(self, at_least: int | None) -> None:
+        """By more filters than a peer remembers its answer to."""
+        filters = {} if at_least is None else {"properties": {"x": {"$gte": at_least}}}
+        self.everybody_finds(filters, lambda x: at_least is None or (x is not None and x >= at_least))
+
+    @invariant()
+    def changes_are_found(self) -> None:
+        self.everybody_finds({"properties": {"x": 2}}, lambda x: x == 2)
+
+    def everybody_finds(self, filters: dict[str, Any], fits: Callable[[int | None], bool]) -> None:
+        for connection, me in self.members.items():
+            if self.is_over(me.room_id):
+                continue
+            effect = self.outcome(connection, DiscoverPeers(me.name, filters))
+            found = json.loads(effect.text)
+            expected = [
+                m.name
+                for c, m in self.members.items()
+                if m.room_id == me.room_id and c != connection and fits(m.value)
+            ]
+            assert effect.connection == connection
+            assert found["count"] == len(found["peers"])
+            assert sorted(peer["peer_id"] for peer in found["peers"]) == sorted(expected)
 
     @rule(connection=connections, value=st.none() | st.integers(0, 3))
     def update(self, connection: int, value: int | None) -> None:
@@ -191,6 +206,7 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
         effect = self.outcome(connection, UpdateMetadata(me.name, Metadata(properties={"x": value})))
         metadata = json.loads(effect.text)["metadata"]
         assert metadata == {"properties": {} if value is None else {"x": value}}
+        me.value = value
 
     @invariant()
     def everybody_is_where_the_model_says(self) -> None:
@@ -204,3 +220,22 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
 
 RoomsAgainstAModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestRoomsAgainstAModel = RoomsAgainstAModel.TestCase
+
+
+def test_what_a_peer_says_of_itself_is_found_as_soon_as_it_says_it() -> None:
+    registry: Registry[int] = Registry(max_peers_per_room=MAX_PEERS)
+    registry.add_room(Room("one", "token", "creator", TTL, TTL))
+    for connection, name in enumerate(("ann", "bob")):
+        request = Register(name, "one", "token", "id")
+        registry.register(connection, request, account=name, resume_token=name, now=0.0, connected_at=0.0)
+
+    def found(status: str) -> int:
+        message = DiscoverPeers("ann", {"properties": {"status": status}})
+        effect = answer(registry.peer_on(0), message, "", now=0.0)
+        count: int = json.loads(effect.text)["count"]
+        return count
+
+    for status, other in (("busy", "available"), ("available", "busy"), ("busy", "available")):
+        update = UpdateMetadata("bob", Metadata(properties={"status": status}))
+        answer(registry.peer_on(1), update, "", now=0.0)
+        assert [found(status), found(other), found(status)] == [1, 0, 1]
