@@ -87,9 +87,7 @@ def _discover(sender: Peer[ConnectionT], message: DiscoverPeers) -> Deliver[Conn
     _check_sender(sender, message.from_peer_id)
     wanted = parse_filters(message.filters)
     found = [
-        peer.encoded_info
-        for peer in sender.room.peers.values()
-        if peer is not sender and peer.fits(wanted)
+        peer.encoded_info for peer in sender.room.peers.values() if peer is not sender and peer.fits(wanted)
     ]
     text = encode_peer_list(sender.peer_id, found)
     if len(text) > MAX_SERVER_FRAME_BYTES:

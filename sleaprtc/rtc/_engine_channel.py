@@ -105,8 +105,11 @@ class EngineChannel(DataChannel, EngineEvents):
         return engine is None or self._outbox_bytes + engine.buffered_bytes >= engine.high_water_bytes
 
     async def send(self, message: str | bytes) -> None:
-        """See :class:`DataChannel`."""
-        await trio.lowlevel.checkpoint()
+        """See :class:`DataChannel`.
+
+        Others get their turn where this waits: one for each message would cost more than sending it does.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         while not self._is_closed() and self._is_full():
             self._writable = trio.Event()
             await self._writable.wait()
@@ -133,13 +136,22 @@ class EngineChannel(DataChannel, EngineEvents):
             self.closed("The connection to the other side was lost.")
 
     async def receive(self) -> str | bytes:
-        """See :class:`DataChannel`."""
+        """See :class:`DataChannel`. Others get their turn where this waits."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            message = await self._inbound.receive()
+            message = self._next_message()
+            if message is None:
+                message = await self._inbound.receive()
         except trio.EndOfChannel:
             raise self._closed_error() from None
         self._inbound_bytes -= len(message)
         return message
+
+    def _next_message(self) -> str | bytes | None:
+        try:
+            return self._inbound.receive_nowait()
+        except trio.WouldBlock:
+            return None
 
     async def aclose(self) -> None:
         """See :class:`DataChannel`. Queued messages have a moment to leave."""

@@ -132,8 +132,16 @@ class Transfers:
             self._control_inbox.send_nowait(frame)
 
     async def _send(self, message: str | bytes) -> None:
-        async with self._channel_lock:  # a channel has one sender at a time
+        # A channel has one sender at a time. A lock that nobody has isn't waited for: that would be a turn of
+        # the scheduler's for each message.
+        try:
+            self._channel_lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._channel_lock.acquire()
+        try:
             await self._channel.send(message)
+        finally:
+            self._channel_lock.release()
 
     async def write_control(self) -> None:
         """Sends queued control frames; runs until :meth:`flush`."""

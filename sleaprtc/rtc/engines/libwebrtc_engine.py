@@ -18,12 +18,12 @@ GATHER_TIMEOUT_SEC: Final = 2.0
 
 SELECT_TIMEOUT_SEC: Final = 1.0
 
-MAX_MESSAGE_BYTES: Final = 128 * 1024
-"""Half of what libwebrtc takes. A message costs Python about as much as sending 16 KiB costs libwebrtc;
-larger ones leave its threads idle between two of them."""
+MAX_MESSAGE_BYTES: Final = 256 * 1024
+"""All that libwebrtc takes. A message costs Python about as much as sending 16 KiB costs libwebrtc."""
 
-SEND_BUFFER_BYTES: Final = 1024 * 1024
-"""About 10 ms on a fast network, in which Python does other things."""
+SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
+"""About 20 ms on a fast network, in which Python reads what comes next. Less would leave libwebrtc idle
+wherever a thread has to wait for its turn on the processor."""
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 64 * 1024
 """Of a peer that doesn't say (RFC 8841, section 6.1)."""
