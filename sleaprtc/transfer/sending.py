@@ -17,15 +17,12 @@ from ..errors import (
     TransferError,
     TransferRefusedError,
 )
-from ..protocol.limits import MIB
 from ..protocol.transfer import FileOffer, TransferFrame
 from .disk import SourceFile, hash_step, new_hasher
 from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
 from .names import checked_name, printable
 from .progress import TransferProgress
-
-READ_BYTES: Final = 1 * MIB
-"""Read from disk in one go, in a thread: a hop there costs about as much as reading 256 KiB."""
+from .reading import Pieces, open_pieces
 
 STALL_TIMEOUT_SEC: Final = 120.0
 """How long a receiver may leave bytes unacknowledged, or a whole file unconfirmed, before it's given up."""
@@ -120,36 +117,36 @@ class Sending:
     async def _send_accepted(
         self, source: SourceFile, offer: FileOffer, progress: Callable[[TransferProgress], None]
     ) -> None:
-        reported: TransferProgress | None = None
-        offset_bytes: int | None = None
+        while self._sender.state is SenderState.OFFERED:
+            self._check()
+            await self._wait_for_change(offer.name)
+        _raise_if_failed(self._outcome, offer.name)
+        async with open_pieces(
+            source, offset_bytes=self._sender.received_bytes, message_bytes=self._message_bytes()
+        ) as pieces:
+            await self._send_pieces(pieces, offer, progress)
+        _raise_if_failed(self._outcome, offer.name)
+
+    async def _send_pieces(
+        self, pieces: Pieces, offer: FileOffer, progress: Callable[[TransferProgress], None]
+    ) -> None:
+        """Sends what the window lets through, until the other side says how the transfer ended."""
+        offset_bytes, reported_bytes, piece = self._sender.received_bytes, -1, b""
         while True:
-            if self._sender.state is SenderState.SENDING and offset_bytes is None:
-                offset_bytes = self._sender.received_bytes
-            if offset_bytes is not None:
-                now = TransferProgress(
-                    offer.name, offer.size_bytes, self._sender.received_bytes, offset_bytes
-                )
-                if now != reported:
-                    progress(reported := now)
+            received_bytes = self._sender.received_bytes
+            if received_bytes != reported_bytes:
+                reported_bytes = received_bytes
+                progress(TransferProgress(offer.name, offer.size_bytes, received_bytes, offset_bytes))
             if self._outcome is not None:
-                _raise_unless_done(self._outcome, offer.name)
                 return
             self._check()  # after the outcome: the other side may close right after its last word
-            if self._sender.sendable_bytes:
-                await self._send_some(source, offer)
+            piece = piece or await pieces.next()
+            if 0 < len(piece) <= self._sender.sendable_bytes:
+                self._sender.bytes_sent(len(piece))
+                await self._send_bytes(piece)
+                piece = b""
             else:
                 await self._wait_for_change(offer.name)
-
-    async def _send_some(self, source: SourceFile, offer: FileOffer) -> None:
-        byte_count = min(self._sender.sendable_bytes, READ_BYTES)
-        chunks = await trio.to_thread.run_sync(
-            source.read, self._sender.sent_bytes, byte_count, self._message_bytes()
-        )
-        for chunk in chunks:
-            if self._sender.offer is not offer:
-                return  # the other side gave up meanwhile
-            self._sender.bytes_sent(len(chunk))
-            await self._send_bytes(chunk)
 
     async def _wait_for_change(self, name: str) -> None:
         # Whether to take a file may be a person's decision; taking its bytes isn't.
@@ -171,7 +168,7 @@ async def _digest(source: SourceFile, algorithm: str) -> str:
     return f"{algorithm}:{hasher.hexdigest()}"
 
 
-def _raise_unless_done(outcome: SenderEvent, name: str) -> None:
+def _raise_if_failed(outcome: SenderEvent | None, name: str) -> None:
     if isinstance(outcome, Refused):
         raise TransferRefusedError(f"The other side refused {name}: {printable(outcome.message)}")
     if isinstance(outcome, SendingAborted):
