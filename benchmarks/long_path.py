@@ -22,6 +22,13 @@ _MESSAGE = re.compile(r'"candidate": ?"[^"]+"')
 _USABLE = re.compile(r"(candidate:\S+ \d+ udp \d+) 127\.0\.0\.1 (\d+) typ host", re.IGNORECASE)
 
 
+def only_127_0_0_1(_: str, text: str) -> str | None:
+    """Takes candidates that aren't UDP on 127.0.0.1 out of a signaling message; drops it where it's one."""
+    if any(not _USABLE.search(message) for message in _MESSAGE.findall(text)):
+        return None
+    return _LINE.sub(lambda line: line[0] if _USABLE.search(line[0]) else "", text)
+
+
 class LongPath:
     """Stands between both sides of any number of connections. Use :func:`open_long_path`.
 
@@ -42,13 +49,11 @@ class LongPath:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.passed = self.lost = 0
 
-    def rewrite(self, _: str, text: str) -> str | None:
+    def rewrite(self, role: str, text: str) -> str | None:
         """Puts our ports in the candidates' place; takes out what isn't UDP on 127.0.0.1."""
-        if any(not _USABLE.search(message) for message in _MESSAGE.findall(text)):
-            return None
-        text = _LINE.sub(lambda line: line[0] if _USABLE.search(line[0]) else "", text)
-        return _USABLE.sub(
-            lambda match: f"{match[1]} 127.0.0.1 {self._stand_in(int(match[2]))} typ host", text
+        usable = only_127_0_0_1(role, text)
+        return usable and _USABLE.sub(
+            lambda match: f"{match[1]} 127.0.0.1 {self._stand_in(int(match[2]))} typ host", usable
         )
 
     def _stand_in(self, port: int) -> int:
