@@ -9,7 +9,14 @@ from typing import NoReturn
 
 import trio
 
-from .errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_JOB_FAILED, EXIT_NOBODY_READS, SleapRTCError
+from .errors import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_JOB_FAILED,
+    EXIT_NOBODY_READS,
+    NobodyReadsError,
+    SleapRTCError,
+)
 from .exception_groups import leaves
 from .terminal import printable
 
@@ -55,11 +62,13 @@ def run(
 
 
 def _report(error: BaseException, on_error: Callable[[str, str, int], None] | None) -> int:
-    if any(isinstance(leaf, BrokenPipeError) for leaf in leaves(error)):
+    ended = ending(error)
+    if any(isinstance(leaf, BrokenPipeError | NobodyReadsError) for leaf in leaves(error)):
         # What is still buffered goes nowhere, instead of failing once more at the interpreter's end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if ended is not None:
+            print(f"Error: {printable(str(ended))}", file=sys.stderr)
         return EXIT_NOBODY_READS
-    ended = ending(error)
     if ended is None:
         sys.excepthook(type(error), error, error.__traceback__)
         return EXIT_JOB_FAILED

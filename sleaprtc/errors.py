@@ -367,6 +367,13 @@ class NotFinishedError(SleapRTCError):
     exit_status = EXIT_NOT_YET
 
 
+class NobodyReadsError(SleapRTCError):
+    """Whoever read what a command prints has closed it. What the command does for them goes on."""
+
+    code = "NOBODY_READS"
+    exit_status = EXIT_NOBODY_READS
+
+
 class JobCancelledError(SleapRTCError):
     """The person at the terminal ended the job."""
 

@@ -14,6 +14,7 @@ from ..errors import (
     ChannelClosedError,
     JobFailedError,
     NetworkError,
+    NobodyReadsError,
     RefusedError,
     SleapRTCError,
     TransferAbortedError,
@@ -133,8 +134,9 @@ class Follower:
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
         """Assigns the job and follows it to its end.
 
-        Leaving by any way before the job is complete cancels it on the worker; a model that is complete
-        stays there, to be fetched by attaching.
+        Leaving by any way before the job is complete cancels it on the worker, but for work that has begun
+        and is left because nobody reads any more what is shown. A model that is complete stays there, to be
+        fetched by attaching.
 
         Args:
             others: Workers that accepted too and are told that the job went elsewhere.
@@ -154,13 +156,7 @@ class Follower:
     async def run_until_begun(self, others: Iterable[str] = ()) -> None:
         """Assigns the job, sends the dataset, and leaves the job to its worker once the work has begun.
 
-        Leaving before that cancels the job on the worker.
-
-        Args:
-            others: As :meth:`run` has them.
-
-        Raises:
-            The same as :meth:`run`.
+        Leaving before that cancels the job on the worker. Arguments and errors are those of :meth:`run`.
         """
         await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
         await self._follow(send_inputs=True, others=others, until_begun=True)
@@ -198,6 +194,9 @@ class Follower:
                     else:
                         await self._receive_to_the_end()
                     nursery.cancel_scope.cancel()
+        except NobodyReadsError:
+            self._cancel_on_leave = not self.has_started
+            raise
         finally:
             if self._cancel_on_leave and not self._is_over and self._complete is None:
                 with trio.move_on_after(CANCEL_WAIT_SEC, shield=True):

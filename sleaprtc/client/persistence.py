@@ -11,10 +11,17 @@ import attrs
 import trio
 
 from ..config_options import ConnectionOptions, PeerOptions
-from ..errors import JobFailedError, NetworkError, NoWorkerError, UnknownJobError, WorkerLostError
+from ..errors import (
+    JobFailedError,
+    NetworkError,
+    NobodyReadsError,
+    NoWorkerError,
+    UnknownJobError,
+    WorkerLostError,
+)
 from ..signaling.link import Link
 from .asking import Asker
-from .events import Completed, Detached, Emit, JobBegun, Notice, Retrying
+from .events import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
 from .inbox import Inbox
 from .records import LOST, JobRecord, forget_old, reread
 from .room import open_room
@@ -186,6 +193,18 @@ def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError
     return JobFailedError(sentence, error_code=failure.error_code, recoverable=failure.recoverable)
 
 
+def _to_somebody(emit: Emit) -> Emit:
+    """The same, with an error of its own where whoever reads what is shown, such as `head`, has gone."""
+
+    def show(event: Event) -> None:
+        try:
+            emit(event)
+        except BrokenPipeError as error:
+            raise NobodyReadsError("Nobody reads any more what this command prints.") from error
+
+    return show
+
+
 @asynccontextmanager
 async def open_endeavour(
     order: JobOrder, options: PeerOptions, persistence: Persistence, emit: Emit
@@ -198,6 +217,7 @@ async def open_endeavour(
         RefusedError: The server doesn't let the client in.
     """
     forget_old(time.time())
+    emit = _to_somebody(emit)
 
     def notice(sentence: str) -> None:
         emit(Notice(sentence))

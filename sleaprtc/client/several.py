@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from ..config_options import PeerOptions
-from ..errors import JobCancelledError, JobFailedError, SleapRTCError
+from ..errors import JobCancelledError, JobFailedError, NobodyReadsError, SleapRTCError
 from .events import (
     Completed,
     Connected,
@@ -151,6 +151,8 @@ async def train_several(
                 outcome.result = await (endeavour.begin() if detach else endeavour.run())
         except JobCancelledError:
             raise
+        except NobodyReadsError as error:
+            outcome.error = error  # the others find that out for themselves
         except SleapRTCError as error:
             outcome.error = error
             note(Failed(outcome.job_id, error.code, str(error), error.exit_status))

@@ -6,7 +6,7 @@ import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ import trio
 from ..config_options import ConnectionOptions
 from ..errors import (
     JobFailedError,
+    NobodyReadsError,
     NoWorkerError,
     SleapRTCError,
     TakenOverError,
@@ -207,6 +208,10 @@ class Submission:
             yield incoming_dir
         except TakenOverError:
             raise  # the folder and the record are the other process's now
+        except NobodyReadsError:
+            discard_incoming(incoming_dir)
+            self._leave_unread()
+            raise
         except SleapRTCError as error:
             if self._logbook is not None:
                 self._logbook.fail(error)
@@ -228,6 +233,17 @@ class Submission:
         )
         if still_to_do is not None:
             self._emit(Notice(still_to_do))
+
+    def _leave_unread(self) -> None:
+        """As a job is left whose terminal was closed: what has begun goes on, for whoever attaches to it."""
+        if self._logbook is not None and self._follower is not None and self._follower.has_started:
+            self._logbook.detach()
+            raise NobodyReadsError(
+                "Nobody reads any more what this command prints. The job goes on: "
+                f"sleap-rtc client attach {self.job_id[:8]}"
+            )
+        with suppress(NobodyReadsError):
+            self._leave()
 
     def _note(self, event: Event) -> None:
         if self._logbook is not None:

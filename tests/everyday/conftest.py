@@ -42,6 +42,7 @@ class Running:
     out: str = ""
     err: str = ""
     ended: trio.Event = attrs.field(factory=trio.Event)
+    reading: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     @property
     def objects(self):
@@ -53,6 +54,10 @@ class Running:
             while text not in self.out + self.err:
                 assert not self.ended.is_set(), self.out + self.err
                 await trio.sleep(POLL_SEC)
+
+    def stop_reading(self):
+        """Closes what the command prints to, as `head` does."""
+        self.reading.cancel()
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
@@ -95,15 +100,16 @@ class Client:
         return running
 
     async def _read(self, running):
-        async def read(stream, name):
-            async with stream:
-                async for block in stream:
-                    setattr(running, name, getattr(running, name) + block.decode())
+        async def read(stream, name, scope):
+            with scope:
+                async with stream:
+                    async for block in stream:
+                        setattr(running, name, getattr(running, name) + block.decode())
 
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(read, running.process.stdout, "out")
-                nursery.start_soon(read, running.process.stderr, "err")
+                nursery.start_soon(read, running.process.stdout, "out", running.reading)
+                nursery.start_soon(read, running.process.stderr, "err", trio.CancelScope())
             await running.process.wait()
             running.ended.set()
         finally:

@@ -7,11 +7,17 @@ import trio
 from sleaprtc.client.asking import open_asker
 from sleaprtc.client.attach import attach_to_job
 from sleaprtc.client.display.words import completion_lines
-from sleaprtc.client.events import Completed, Notice, Retrying, StatusChanged
+from sleaprtc.client.events import Completed, Connected, Notice, Retrying, StatusChanged
 from sleaprtc.client.logbook import Logbook
 from sleaprtc.client.persistence import Persistence
 from sleaprtc.client.records import find, load_all, save
-from sleaprtc.errors import JobFailedError, NotFinishedError, TakenOverError, WorkerLostError
+from sleaprtc.errors import (
+    JobFailedError,
+    NobodyReadsError,
+    NotFinishedError,
+    TakenOverError,
+    WorkerLostError,
+)
 from sleaprtc.protocol.jobs import JobAttach
 
 from ..lab import LOOPBACK, ScriptedTrainer, open_lab
@@ -51,6 +57,43 @@ async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
         with trio.fail_after(10):
             while trainer.running:
                 await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+async def test_work_that_has_begun_goes_on_where_nobody_reads_of_it(lab, client, labels, trainer, words):
+    """As with ``sleap-rtc client train ... | head``."""
+    async with lab.worker("gpu-1", trainer):
+        training = await client.start("train", labels, "--ice-loopback", "--out", "models", *words)
+        await training.until("epoch")
+        with trio.fail_after(10):
+            while not trainer.running:
+                await trio.sleep(0.02)
+        training.stop_reading()
+        await trio.sleep(0.2)
+        trainer.go_on.set()
+        ended = await training.end()
+        (record,) = load_all()
+        hint = f"sleap-rtc client attach {record.job_id[:8]}"
+        assert (ended.status, ended.stderr) == (
+            141,
+            f"Error: Nobody reads any more what this command prints. The job goes on: {hint}\n",
+        )
+        attached = await client.run("attach", record.job_id, "--ice-loopback")
+        assert attached.status == 0, attached
+        assert (client.folder / "models" / "centroid").is_dir()
+
+
+async def test_what_has_not_begun_is_cancelled_where_nobody_reads_of_it(lab, labels, trainer):
+    def read_nothing(event):
+        if isinstance(event, Connected):
+            raise BrokenPipeError
+
+    async with lab.worker("gpu-1", trainer) as agent:
+        with pytest.raises(NobodyReadsError):
+            await lab.train(labels, read_nothing)
+        assert load_all()[0].state == "cancelled"
+        assert not trainer.jobs
+        assert not list(agent.jobs_dir.iterdir())
 
 
 async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypatch):

@@ -13,6 +13,7 @@ from typing import Final
 from rich.console import Console
 
 from ..events import Emit
+from .console import PlainConsole
 from .json_lines import JSONDisplay
 from .plain import PlainDisplay
 from .tables import jobs_table, print_table, workers_table
@@ -29,7 +30,7 @@ def open_display(*, as_json: bool) -> Iterator[Emit]:
     if as_json:
         yield JSONDisplay().show
         return
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     if is_notebook():
         from .notebook import open_notebook_display
 

@@ -24,6 +24,7 @@ from ..events import (
     WorkerLost,
     WorkersFound,
 )
+from .console import PlainConsole
 from .job_lines import course_line, detached_lines
 from .report_table import show_report
 from .tables import answers_table
@@ -37,9 +38,7 @@ class PlainDisplay:
     """A line for each thing that happens, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(
-            file=stream, force_terminal=False, force_jupyter=False, width=120, highlight=False, markup=False
-        )
+        self._console = PlainConsole(file=stream, force_terminal=False, force_jupyter=False, width=120)
         self._last_status = ""
         self._last_transfer_sec = float("-inf")
         self._next_frames_sec = float("-inf")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import attrs
-from rich.console import Console
 from rich.table import Column, Table
 
 from ...terminal import printable
@@ -32,6 +31,7 @@ from ..events import (
 )
 from ..several import Display, Outcome
 from . import shows_curves
+from .console import PlainConsole
 from .job_lines import course_line
 from .json_lines import SeveralJSON
 from .plain import PlainDisplay
@@ -126,7 +126,7 @@ class SeveralCurves:
 @contextmanager
 def open_several_display(*, as_json: bool) -> Iterator[Display]:
     """Chooses the display of several jobs."""
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     if as_json:
         yield SeveralJSON()
     elif shows_curves(console):

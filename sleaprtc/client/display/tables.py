@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from ...terminal import printable
 from ..events import Answered, WorkerSummary
 from ..records import JobRecord
+from .console import PlainConsole
 from .job_lines import ago_text, clock_text, seen_words
 from .words import duration_text, memory_text, verdict
 
@@ -129,7 +130,7 @@ def _width() -> int:
 
 def print_table(table: Table) -> None:
     """Prints a table on standard output, without wrapping its cells where nobody looks at a terminal."""
-    Console(highlight=False, markup=False, width=_width()).print(table)
+    PlainConsole(width=_width()).print(table)
 
 
 def answers_table(event: Answered, width: int) -> Table:
