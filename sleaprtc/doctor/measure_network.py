@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
+import attrs
 import trio
 
-from ..errors import SleapRTCError
+from ..errors import ConnectionFailedError, SleapRTCError
 from ..protocol.messages import IceServer
 from ..rtc import stun
 from ..signaling.http import Account, Endpoints, Health, Room, open_http
@@ -23,6 +24,8 @@ STUN_TRIES_SEC: Final = (0.5, 1.0, 1.5)
 
 DEFAULT_PORTS: Final = {"stun": 3478, "turn": 3478, "stuns": 5349, "turns": 5349}
 """RFC 8489, section 9; RFC 8656, section 3.1."""
+
+RELAY_TIMEOUT_SEC: Final = 5.0
 
 DELETION_SEC: Final = 2.0
 _MAX_DATAGRAM_BYTES: Final = 2048
@@ -78,16 +81,47 @@ async def open_passing_room(endpoints: Endpoints, account: Account) -> AsyncIter
 
 async def ask_ice_servers(servers: tuple[IceServer, ...]) -> list[IceAnswer]:
     """Asks all of them at once, in the order of their addresses."""
-    urls = list(dict.fromkeys(url for server in servers for url in server.urls))
+    owners: dict[str, IceServer] = {}
+    for server in servers:
+        for url in server.urls:
+            owners.setdefault(url, server)
     answers: dict[str, IceAnswer] = {}
 
-    async def ask(url: str) -> None:
-        answers[url] = await ask_ice_server(url)
+    async def ask(url: str, owner: IceServer) -> None:
+        answers[url] = await _with_relay(await ask_ice_server(url), owner)
 
     async with trio.open_nursery() as nursery:
-        for url in urls:
-            nursery.start_soon(ask, url)
-    return [answers[url] for url in urls]
+        for url, owner in owners.items():
+            nursery.start_soon(ask, url, owner)
+    return [answers[url] for url in owners]
+
+
+async def _with_relay(answer: IceAnswer, server: IceServer) -> IceAnswer:
+    """Adds to a TURN server's answer whether it relays for the credentials that are configured."""
+    parsed = host_and_port(answer.url)
+    if answer.problem is not None or parsed is None or not parsed[0].startswith("turn"):
+        return answer
+    if server.username is None or server.credential is None:
+        return attrs.evolve(answer, problem="it has no user name and password, without which none relays")
+    from ..rtc.turn import allocate
+
+    scheme, host, port = parsed
+    tls = scheme == "turns"
+    try:
+        with trio.fail_after(RELAY_TIMEOUT_SEC):
+            relay = await allocate(
+                host,
+                port,
+                username=server.username,
+                credential=server.credential,
+                transport="tcp" if tls or "transport=tcp" in answer.url else "udp",
+                tls=tls,
+            )
+    except trio.TooSlowError:
+        return attrs.evolve(answer, problem="it doesn't say whether it relays")
+    except ConnectionFailedError as error:
+        return attrs.evolve(answer, problem=str(error))
+    return attrs.evolve(answer, relayed_address=relay)
 
 
 def host_and_port(url: str) -> tuple[str, str, int] | None:

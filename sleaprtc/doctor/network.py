@@ -160,12 +160,14 @@ class IceAnswer:
         url: As it was configured.
         round_trip_ms: Until it answered; None where it didn't.
         mapped_address: How it sees this machine, where it says.
-        problem: Why it wasn't asked or didn't answer.
+        relayed_address: Where a TURN server would relay from; None where it wasn't asked to or refuses.
+        problem: Why it wasn't asked, didn't answer, or doesn't relay.
     """
 
     url: str
     round_trip_ms: float | None = None
     mapped_address: str | None = None
+    relayed_address: str | None = None
     problem: str | None = None
 
 
@@ -177,15 +179,27 @@ def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
             "Host candidates only: no STUN or TURN server is configured, which does within one network."
         )
         return ok("ice", sentence, **facts)
-    dead = [answer for answer in answers if answer.round_trip_ms is None]
-    if not dead:
-        each = ", ".join(f"{answer.url} ({answer.round_trip_ms:.0f} ms)" for answer in answers)
-        return ok("ice", f"STUN and TURN answer: {each}.", **facts)
-    each = "; ".join(f"{answer.url}: {answer.problem}" for answer in dead)
-    sentence = f"No answer over UDP from {each}. Every connection waits for it."
-    remedy = "Correct or remove it (--ice-server here, or at the server), or let UDP through the firewall."
-    judge = warning if len(dead) < len(answers) else failed
-    return judge("ice", sentence, remedy, **facts)
+    useless = [answer for answer in answers if answer.problem is not None]
+    judge = warning if len(useless) < len(answers) else failed
+    if any(answer.round_trip_ms is None for answer in useless):
+        dead = "; ".join(f"{answer.url}: {answer.problem}" for answer in useless)
+        sentence = f"No answer over UDP from {dead}. Every connection waits for it."
+        remedy = (
+            "Correct or remove it (--ice-server here, or at the server), or let UDP through the firewall."
+        )
+        return judge("ice", sentence, remedy, **facts)
+    if useless:
+        each = "; ".join(f"{answer.url}: {answer.problem}" for answer in useless)
+        sentence = f"TURN doesn't relay, which some networks need: {each}."
+        remedy = "Correct its user name and password where it is configured (--ice-server, or at the server)."
+        return judge("ice", sentence, remedy, **facts)
+    each = ", ".join(f"{answer.url} ({_service(answer)})" for answer in answers)
+    return ok("ice", f"STUN and TURN answer: {each}.", **facts)
+
+
+def _service(answer: IceAnswer) -> str:
+    relays = "" if answer.relayed_address is None else f", relays from {answer.relayed_address}"
+    return f"{answer.round_trip_ms:.0f} ms{relays}"
 
 
 # --- data channels --------------------------------------------------------------------------

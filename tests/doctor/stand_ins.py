@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import socket
@@ -11,7 +12,11 @@ from contextlib import contextmanager, suppress
 from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from aioice import stun
+from aioice.turn import make_integrity_key
+
 BINDING_SUCCESS = 0x0101
+REALM = "lab"
 TEST_ADDRESS = bytes((203, 0, 113, 7))  # RFC 5737
 
 
@@ -26,9 +31,19 @@ def make_python(path, *, versions, device=None, torch_cuda=None):
     return path
 
 
-@contextmanager
 def stun_server(*, answers=True):
-    """Hands out `stun:…` of a server that answers, or doesn't, from a thread of its own."""
+    """Hands out `stun:…` of a server that answers, or doesn't."""
+    return udp_server("stun:", lambda request: binding_answer(request) if answers else None)
+
+
+def turn_server(*, username, password):
+    """Hands out the `HOST:PORT` of a server that says to one user that it relays (RFC 8656)."""
+    return udp_server("", functools.partial(turn_answer, key=make_integrity_key(username, REALM, password)))
+
+
+@contextmanager
+def udp_server(prefix, answer):
+    """Answers datagrams from a thread of its own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.settimeout(0.1)
@@ -38,16 +53,36 @@ def stun_server(*, answers=True):
             while not over.is_set():
                 with suppress(TimeoutError):
                     request, address = sock.recvfrom(2048)
-                    if answers:
-                        sock.sendto(binding_answer(request), address)
+                    if (answered := answer(request)) is not None:
+                        sock.sendto(answered, address)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield f"stun:127.0.0.1:{sock.getsockname()[1]}"
+            yield f"{prefix}127.0.0.1:{sock.getsockname()[1]}"
         finally:
             over.set()
             thread.join()
+
+
+def turn_answer(request, *, key):
+    """The answer of a server that relays for those who know the key."""
+    asked = stun.parse_message(request)
+    if asked.message_method == stun.Method.BINDING:
+        return binding_answer(request)
+    answer = stun.Message(
+        message_method=asked.message_method,
+        message_class=stun.Class.RESPONSE,
+        transaction_id=asked.transaction_id,
+    )
+    if not asked.check_message_integrity(key):
+        answer.message_class = stun.Class.ERROR
+        answer.attributes.update({"ERROR-CODE": (401, "Unauthorized"), "NONCE": b"nonce", "REALM": REALM})
+        return bytes(answer)
+    address = {"XOR-MAPPED-ADDRESS": ("203.0.113.7", 4000), "XOR-RELAYED-ADDRESS": ("203.0.113.9", 5000)}
+    answer.attributes.update({"LIFETIME": asked.attributes["LIFETIME"], **address})
+    answer.add_message_integrity(key)
+    return bytes(answer)
 
 
 def binding_answer(request, *, host=TEST_ADDRESS, port=4000):

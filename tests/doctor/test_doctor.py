@@ -16,7 +16,7 @@ from ..conftest import running_server
 from ..end_to_end.test_commands import client, environment, running_worker
 from ..everyday.json_tables import check
 from ..nvml_stand_in import compile_driver
-from .stand_ins import make_python, shifted_clock, stun_server
+from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
 TIMEOUT_SEC = 45
 MOST_SEC = 30
@@ -171,6 +171,19 @@ def test_a_dead_stun_server_and_a_worker_that_is_not_there(server_process, room,
     assert found["ice"]["status"] == "failed"
     assert f"{dead}: it doesn't answer" in found["ice"]["sentence"]
     assert "There is no worker gpu-9 in the room" in found["worker"]["sentence"]
+
+
+def test_a_turn_server_that_relays_and_one_that_refuses(server_process, room, good_python):
+    env = environment(server_process, room, SLEAP_RTC_TRAINER_PYTHON=str(good_python))
+    with turn_server(username="lab", password="right") as turn:
+        status, found, _ = findings(env, "--ice-server", f"turn:lab:right@{turn}")
+        assert (status, found["ice"]["status"]) == (0, "ok")
+        assert [server["relayed_address"] for server in found["ice"]["ice_servers"]] == ["203.0.113.9:5000"]
+        status, found, _ = findings(env, "--ice-server", f"turn:lab:wrong@{turn}")
+    assert (status, found["ice"]["status"]) == (1, "failed")
+    assert f"turn:{turn}: it refuses to relay: 401 Unauthorized." in found["ice"]["sentence"]
+    assert "user name and password" in found["ice"]["remedy"]
+    assert "wrong" not in json.dumps(found)
 
 
 def test_a_server_whose_certificate_nobody_trusts(tmp_path, good_python):

@@ -203,4 +203,10 @@ def test_one_dead_ice_server_of_several_is_a_warning():
     assert network.judge_ice([alive]).status == "ok"
     assert network.judge_ice([alive, dead]).status == "warning"
     assert network.judge_ice([dead]).status == "failed"
+    refusing = network.IceAnswer("turn:c", 3.0, problem="it refuses to relay: 401 Unauthorized")
+    assert network.judge_ice([refusing]).status == "failed"
+    assert network.judge_ice([alive, refusing]).status == "warning"
+    both = network.judge_ice([alive, dead, refusing])
+    assert "stun:b" in both.sentence
+    assert "turn:c" in both.sentence
     assert "Host candidates only" in network.judge_ice([]).sentence
