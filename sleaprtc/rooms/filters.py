@@ -30,7 +30,7 @@ class PeerFilter:
         properties: Name and condition; all must hold. A name may come more than once.
     """
 
-    text: str = "{}"
+    text: str
     role: str | None = None
     tags: frozenset[str] = frozenset()
     properties: tuple[tuple[str, Condition], ...] = ()

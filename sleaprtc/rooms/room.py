@@ -18,6 +18,9 @@ VERDICTS_KEPT: Final = 8
 """Filters whose answer a peer remembers until its metadata change: a room's clients ask for the same few,
 again and again. Reading it is 20 times as quick as asking the metadata, which are all over the memory."""
 
+MAX_REMEMBERED_CHARS: Final = 1024
+"""Of a filter's text, which is remembered with the answer."""
+
 
 def same_secret(given: str, expected: str) -> bool:
     """Compares in a time that doesn't depend on where the two differ."""
@@ -65,6 +68,8 @@ class Peer(Generic[ConnectionT]):
 
     def fits(self, wanted: PeerFilter) -> bool:
         """Says whether this peer is one that was asked for."""
+        if len(wanted.text) > MAX_REMEMBERED_CHARS:
+            return wanted.matches(self.role, self.metadata)
         verdict = self._verdicts.get(wanted.text)
         if verdict is None:
             if len(self._verdicts) >= VERDICTS_KEPT:

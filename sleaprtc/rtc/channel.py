@@ -22,13 +22,15 @@ class DataChannel(ABC):
     async def send(self, message: str | bytes) -> None:
         """Queues one message, waiting first while the engine's send buffer is above its high-water mark.
 
+        Where it doesn't wait, it needn't be a checkpoint.
+
         Raises:
             ChannelClosedError: The channel is closed, or closes while this waits.
         """
 
     @abstractmethod
     async def receive(self) -> str | bytes:
-        """Returns the next message in order.
+        """Returns the next message in order. Where one is there, it needn't be a checkpoint.
 
         Raises:
             ChannelClosedError: The channel is closed and everything that came before is read.

@@ -7,6 +7,7 @@ import math
 import trio
 
 from ..errors import ChannelClosedError
+from ..protocol.limits import CHUNK_BYTES
 from .channel import DataChannel
 
 
@@ -15,7 +16,10 @@ class MemoryChannel(DataChannel):
 
     Attributes:
         sent: Everything that this end has sent.
+        message_bytes: The size of binary message that suits it; tests may change it.
     """
+
+    message_bytes = CHUNK_BYTES
 
     def __init__(
         self, outbound: trio.MemorySendChannel[str | bytes], inbound: trio.MemoryReceiveChannel[str | bytes]

@@ -51,9 +51,10 @@ async def _read_ahead(
     source: SourceFile, offset_bytes: int, message_bytes: int, blocks: trio.MemorySendChannel[_Block]
 ) -> None:
     with blocks:
+        block_bytes = max(message_bytes, READ_BYTES - READ_BYTES % message_bytes)
         try:
-            for start in range(offset_bytes, source.size_bytes, READ_BYTES):
-                byte_count = min(READ_BYTES, source.size_bytes - start)
+            for start in range(offset_bytes, source.size_bytes, block_bytes):
+                byte_count = min(block_bytes, source.size_bytes - start)
                 await blocks.send(
                     await trio.to_thread.run_sync(source.read, start, byte_count, message_bytes)
                 )
@@ -68,7 +69,7 @@ async def open_pieces(source: SourceFile, *, offset_bytes: int, message_bytes: i
     Args:
         source: The file.
         offset_bytes: Where in it to begin.
-        message_bytes: The size of a piece; the last ones may be smaller.
+        message_bytes: The size of a piece; the last one may be smaller.
     """
     send_blocks, blocks = trio.open_memory_channel[_Block](BLOCKS_AHEAD)
     async with open_background_nursery() as nursery:

@@ -23,7 +23,7 @@ from sleaprtc.protocol.close_codes import CloseCode
 from sleaprtc.protocol.messages import DiscoverPeers, Metadata, PeerMessage, Register, UpdateMetadata
 from sleaprtc.rooms.effects import Close, Deliver
 from sleaprtc.rooms.registry import DELETED, EXPIRED, Registry
-from sleaprtc.rooms.room import Room
+from sleaprtc.rooms.room import MAX_REMEMBERED_CHARS, Room
 from sleaprtc.rooms.routing import answer
 
 ROOM_IDS = ("one", "two")
@@ -229,8 +229,8 @@ def test_what_a_peer_says_of_itself_is_found_as_soon_as_it_says_it() -> None:
         request = Register(name, "one", "token", "id")
         registry.register(connection, request, account=name, resume_token=name, now=0.0, connected_at=0.0)
 
-    def found(status: str) -> int:
-        message = DiscoverPeers("ann", {"properties": {"status": status}})
+    def found(status: str, **more: str) -> int:
+        message = DiscoverPeers("ann", {"properties": {"status": status}, **more})
         effect = answer(registry.peer_on(0), message, "", now=0.0)
         count: int = json.loads(effect.text)["count"]
         return count
@@ -239,3 +239,5 @@ def test_what_a_peer_says_of_itself_is_found_as_soon_as_it_says_it() -> None:
         update = UpdateMetadata("bob", Metadata(properties={"status": status}))
         answer(registry.peer_on(1), update, "", now=0.0)
         assert [found(status), found(other), found(status)] == [1, 0, 1]
+        long = "x" * MAX_REMEMBERED_CHARS  # what is too long to be remembered is asked anew
+        assert [found(status, comment=long), found(other, comment=long)] == [1, 0]

@@ -57,6 +57,31 @@ def files_in(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
+async def test_a_receiver_may_acknowledge_every_4_mib(tmp_path: Path) -> None:
+    """As rarely as the protocol allows, while messages are as large as they get."""
+    content = make_file(tmp_path / "labels.pkg.slp", 21 * MIB + 17)
+    ours, theirs = memory_channel_pair()
+    ours.message_bytes = 256 * 1024
+    received = bytearray()
+
+    async def receive() -> None:
+        offer = decode_transfer_frame(await theirs.receive())
+        await theirs.send(encode_transfer_frame(FileAccept(offer.transfer_id, 0)))
+        acknowledged_bytes = 0
+        while len(received) < len(content):
+            received.extend(await theirs.receive())
+            if len(received) - acknowledged_bytes > 4 * MIB - 256 * 1024:
+                acknowledged_bytes = len(received)
+                await theirs.send(encode_transfer_frame(FileAck(offer.transfer_id, acknowledged_bytes)))
+        await theirs.send(encode_transfer_frame(FileDone(offer.transfer_id)))
+
+    with trio.fail_after(20):
+        async with open_transfers(ours) as sending, trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await sending.send_file(tmp_path / "labels.pkg.slp", purpose="dataset")
+    assert received == content
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, CHUNK_BYTES, 3 * MIB + 17])
 async def test_a_file_arrives_whole_under_its_name_and_nothing_else_does(
     tmp_path: Path, size_bytes: int

@@ -55,7 +55,7 @@ class EngineEvents(Protocol):
         """A message came, in order."""
 
     def buffer_low(self) -> None:
-        """``buffered_bytes`` fell to the low-water mark."""
+        """``buffered_bytes`` fell to the low-water mark from above it; said of no other change."""
 
     def closed(self, reason: str) -> None:
         """The channel or its connection ended, or failed to come about; ``reason`` is a sentence."""

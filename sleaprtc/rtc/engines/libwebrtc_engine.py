@@ -23,7 +23,8 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024
 
 SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
 """About 20 ms on a fast network, in which Python reads what comes next. Less would leave libwebrtc idle
-wherever a thread has to wait for its turn on the processor."""
+wherever a thread has to wait for its turn on the processor. On a slow one a control frame waits behind it: at
+less than 0.5 MiB a second, a transfer that is given up may end before the other side is told why."""
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 64 * 1024
 """Of a peer that doesn't say (RFC 8841, section 6.1)."""
