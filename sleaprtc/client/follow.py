@@ -373,6 +373,9 @@ class Follower:
             silence_sec = self._silence_sec()
             if self._complete is not None and silence_sec > MODEL_WAIT_SEC:
                 raise TransferError(f"{self._worker_id} completed the job but didn't send its result.")
+            if self._link.is_connected and not self._link.is_settled:
+                absences = 0  # the worker may not be back yet
+                continue
             if (undelivered or silence_sec > SILENCE_SEC) and await self._is_missing():
                 absences += 1
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -36,7 +37,11 @@ from .http import Account, Endpoints, Room, open_http
 from .session import Inbound, Session, open_session
 
 BACKOFF_FIRST_SEC: Final = 0.5
-BACKOFF_MOST_SEC: Final = 30.0
+BACKOFF_MOST_SEC: Final = 10.0
+"""Between two attempts, at the most: a server that is back has everybody back soon after, some hundred a second."""
+
+OTHERS_BACK_SEC: Final = BACKOFF_MOST_SEC + 5.0
+"""How long after this peer has come back the others, who lost the server too, may need for it."""
 
 _PASSING: Final = (
     NetworkError,
@@ -73,7 +78,7 @@ def merge_metadata(old: Metadata, new: Metadata) -> Metadata:
 
 
 def backoff_delays(rng: random.Random | None = None) -> Iterable[float]:
-    """Yields waiting times in seconds: full jitter under a ceiling that doubles up to 30 s.
+    """Yields waiting times in seconds: full jitter under a ceiling that doubles up to 10 s.
 
     Full jitter keeps the peers of a restarted server from all coming back in the same moment.
     """
@@ -96,6 +101,7 @@ class Link:
         self._resume_token = membership.resume_token
         self._token_is_stale = False
         self._ending: SleapRTCError | None = None
+        self._back_at = -math.inf
         self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](0)
         self.ice_servers: tuple[IceServer, ...] = ()
         self.expires_at: float | None = None
@@ -119,6 +125,11 @@ class Link:
     def is_connected(self) -> bool:
         """Whether the server can be reached just now."""
         return self._session is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether somebody who isn't in the room has left it, rather than not come back to it yet."""
+        return trio.current_time() - self._back_at > OTHERS_BACK_SEC
 
     async def receive(self) -> Inbound:
         """Waits for the next message, over as many connections as that takes.
@@ -238,6 +249,7 @@ class Link:
         def ready() -> None:
             nonlocal been_in, delays
             if been_in:
+                self._back_at = trio.current_time()
                 self._on_change("Back in the room.")
             else:
                 task_status.started()

@@ -59,6 +59,17 @@ async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
                 await trio.sleep(0.02)
 
 
+async def test_an_interrupt_says_what_became_of_the_job(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        training = await client.start("train", labels, "--ice-loopback")
+        await training.until("epoch 1/4")
+        training.interrupt()
+        ended = await training.end()
+        job = load_all()[0].job_id[:8]
+    assert (ended.status, ended.stderr) == (130, "Error: Cancelled.\n")
+    assert ended.stdout.endswith(f"Job {job} was cancelled on gpu-1; nothing of it is kept.\n")
+
+
 @pytest.mark.parametrize("words", [(), ("--json",)])
 async def test_work_that_has_begun_goes_on_where_nobody_reads_of_it(lab, client, labels, trainer, words):
     """As with ``sleap-rtc client train ... | head``."""
@@ -288,3 +299,35 @@ async def test_what_was_fetched_before_is_shown_or_missed(lab, client, labels):
 async def test_epochs_are_counted(count, text):
     (line,) = completion_lines(Completed("job", "gpu-1", total_epochs=count))
     assert text in line
+
+
+async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, labels, trainer, monkeypatch):
+    """The client was back in the room first; only who hasn't come back in time has left it."""
+    settled, asked, events, failures = [], [], [], []
+
+    async def is_missing(_):
+        asked.append(bool(settled))
+        return True
+
+    monkeypatch.setattr("sleaprtc.client.follow.SILENCE_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.follow.CHECK_INTERVAL_SEC", 0.02)
+    monkeypatch.setattr("sleaprtc.client.follow.Follower._is_missing", is_missing)
+    monkeypatch.setattr("sleaprtc.signaling.link.Link.is_settled", property(lambda _: bool(settled)))
+
+    async def train():
+        try:
+            await lab.train(labels, events.append)
+        except WorkerLostError as error:
+            failures.append(str(error))
+
+    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
+        nursery.start_soon(train)
+        await seen_training(events)
+        await trio.sleep(0.3)
+        assert not failures
+        assert not asked
+        settled.append(True)
+        with trio.fail_after(10):
+            while not failures:
+                await trio.sleep(0.02)
+    assert "has left the room during training" in failures[0]

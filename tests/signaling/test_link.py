@@ -37,6 +37,7 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
     sentences = []
     with trio.fail_after(20):
         async with open_link(member, account, on_change=sentences.append) as link:
+            assert link.is_settled
             await link.update_metadata(Metadata(properties={"status": "busy"}))
             stop.set()
             while link.is_connected:
@@ -55,6 +56,7 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
                 while not isinstance(received, PeerMessage):
                     received = await link.receive()
                 assert received.payload["job_id"] in ("j", "job")
+            assert not link.is_settled  # others may come back later
     assert any("Trying again" in sentence for sentence in sentences)
     assert "Back in the room." in sentences
 
@@ -81,4 +83,4 @@ def test_waits_are_jittered_and_bounded():
     delays = list(itertools.islice(backoff_delays(random.Random(1)), 50))
     assert all(0 <= delay <= BACKOFF_MOST_SEC for delay in delays)
     assert len(set(delays)) == len(delays)
-    assert max(delays[10:]) > 10 > max(delays[:4])
+    assert max(delays[10:]) > 4 > max(delays[:4])
