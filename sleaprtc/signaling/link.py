@@ -38,7 +38,7 @@ from .session import Inbound, Session, open_session
 
 BACKOFF_FIRST_SEC: Final = 0.5
 BACKOFF_MOST_SEC: Final = 10.0
-"""Between two attempts, at the most: a server that is back has everybody back soon after, some hundred a second."""
+"""Between two attempts, at the most: a server that is back has everybody back soon, some hundred a second."""
 
 OTHERS_BACK_SEC: Final = BACKOFF_MOST_SEC + 5.0
 """How long after this peer has come back the others, who lost the server too, may need for it."""
