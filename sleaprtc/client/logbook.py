@@ -75,14 +75,14 @@ class Logbook:
             is_complete: The worker has said that the job is done: its result waits there, or has arrived.
 
         Returns:
-            What is left to be done, as a sentence; None where nothing is.
+            What becomes of the job, and what is left to be done, as a sentence; None where it is completed.
         """
         if self.record.state == COMPLETED:
             return None
+        worker, job = self.record.worker, self.record.job_id[:8]
         if is_cancelled:
             self._end(CANCELLED, "")
-            return None
-        worker, job = self.record.worker, self.record.job_id[:8]
+            return f"Job {job} was cancelled on {worker}; nothing of it is kept."
         if is_complete:
             message = f"{worker} is done with the job; its result: sleap-rtc client fetch {job}"
         else:

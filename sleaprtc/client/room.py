@@ -165,8 +165,12 @@ def room_end_notice(link: Link) -> str | None:
     return f"The room ends at {clock} unless it is renewed: sleap-rtc client room renew {room_id}"
 
 
-async def until_interrupted(work: Callable[[], Awaitable[T]]) -> T:
+async def until_interrupted(work: Callable[[], Awaitable[T]], sentence: str = "Cancelled.") -> T:
     """Runs ``work``, ending it in good order at the first SIGINT or SIGTERM.
+
+    Args:
+        work: What to run.
+        sentence: What an interrupt means, for a person.
 
     Raises:
         JobCancelledError: A signal came.
@@ -178,7 +182,7 @@ async def until_interrupted(work: Callable[[], Awaitable[T]]) -> T:
             results.append(await work())
             nursery.cancel_scope.cancel()
     if not results:
-        raise JobCancelledError("Cancelled.")
+        raise JobCancelledError(sentence)
     return results[0]
 
 

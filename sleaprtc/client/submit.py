@@ -228,11 +228,11 @@ class Submission:
         """Notes, and says, what becomes of a job that this process doesn't follow to its end."""
         if self._logbook is None or self._follower is None:
             return
-        still_to_do = self._logbook.leave(
+        what_became = self._logbook.leave(
             is_cancelled=self._follower.is_cancelled, is_complete=self._follower.is_complete
         )
-        if still_to_do is not None:
-            self._emit(Notice(still_to_do))
+        if what_became is not None:
+            self._emit(Notice(what_became))
 
     def _leave_unread(self) -> None:
         """As a job is left whose terminal was closed: what has begun goes on, for whoever attaches to it."""

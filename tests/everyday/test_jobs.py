@@ -70,7 +70,11 @@ async def test_an_interrupt_of_looking_leaves_the_job_alone(lab, client, labels,
             await looking.until("epoch 1/4")
             looking.interrupt()
             ended = await looking.end()
-            assert (ended.status, ended.stderr) == (130, "Error: Cancelled.\n")
+            assert (ended.status, ended.stderr) == (
+                130,
+                f"Error: Job {job[:8]} goes on without this command. "
+                f"To follow it again: sleap-rtc client attach {job[:8]}\n",
+            )
         assert trainer.running == 1
         assert find(job).state == "running"
 

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from ...json_output import print_json
-from .common import HELP, job_argument, json_option, run_command
+from .common import HELP, goes_on, job_argument, json_option, run_command
 
 
 @click.command(context_settings=HELP)
@@ -51,11 +51,10 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
     from ..asking import failure_of, open_asker
     from ..display.log_lines import JSONLog, PlainLog
     from ..logs import read_log
-    from ..records import find
+    from ..records import JobRecord, find
     from ..room import until_interrupted
 
-    async def show() -> None:
-        record = find(job)
+    async def show(record: JobRecord) -> None:
         out = JSONLog(record) if as_json else PlainLog(record)
         async with open_asker(record) as asker:
             async for part in read_log(asker, follow=follow):
@@ -65,7 +64,9 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
                 out.show_failure(failure_of(await asker.state()))
 
     async def command() -> None:
-        await until_interrupted(show)
+        record = find(job)
+        sentence = goes_on(record.job_id) if follow and not record.is_over else "Cancelled."
+        await until_interrupted(functools.partial(show, record), sentence)
 
     run_command(command, as_json)
 

@@ -59,6 +59,12 @@ def complete_job(_context: click.Context, _argument: click.Parameter, incomplete
 job_argument = click.argument("job", metavar="JOB", shell_complete=complete_job)
 
 
+def goes_on(job_id: str) -> str:
+    """What to say where a person interrupts the showing of a job, which doesn't end the job."""
+    job = job_id[:SHOWN_ID_LENGTH]
+    return f"Job {job} goes on without this command. To follow it again: sleap-rtc client attach {job}"
+
+
 def to_standard_error(sentence: str) -> None:
     """Prints a sentence for a person, out of the way of what programs read."""
     print(sentence, file=sys.stderr)

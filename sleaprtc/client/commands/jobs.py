@@ -11,7 +11,7 @@ import click
 
 from ...config_options import connection_of, connection_options
 from ...json_output import print_json
-from .common import HELP, complete_job, job_argument, json_option, run_command
+from .common import HELP, complete_job, goes_on, job_argument, json_option, run_command
 
 
 @click.command(context_settings=HELP)
@@ -29,11 +29,10 @@ def attach(job: str, as_json: bool, **given: Any) -> None:
     from ..room import until_interrupted
 
     async def command() -> None:
-        connection = connection_of(given)
+        connection, record = connection_of(given), find(job)
         with open_display(as_json=as_json) as emit:
-            await until_interrupted(
-                functools.partial(attach_to_job, find(job), connection=connection, emit=emit)
-            )
+            follow = functools.partial(attach_to_job, record, connection=connection, emit=emit)
+            await until_interrupted(follow, goes_on(record.job_id))
 
     run_command(command, as_json)
 
