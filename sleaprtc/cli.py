@@ -37,6 +37,20 @@ class _Programs(ProgramGroup):
         assert isinstance(program, click.Command)
         return program
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the program; of a command of the client's, it says where that is."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from .client.__main__ import main as client
+
+            if args[0] not in client.commands:
+                raise
+            sentence = f"No such command {args[0]!r}. Did you mean: sleap-rtc client {args[0]}"
+            raise click.UsageError(sentence, ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of programs without importing them, which click's own would do."""
         with formatter.section("Commands"):

@@ -107,6 +107,17 @@ def test_wrong_input_is_exit_2(server_process, room, arguments, sentence):
     assert "Traceback" not in ended.stderr
 
 
+def test_a_command_of_the_client_s_is_pointed_to():
+    ended = subprocess.run(
+        [sys.executable, "-c", "from sleaprtc.cli import main; main()", "train", "labels.slp"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("Error: No such command 'train'. Did you mean: sleap-rtc client train\n")
+
+
 def test_no_room_is_exit_2(server_process, tmp_path):
     ended = client(server_process, "workers")
     assert ended.returncode == 2
