@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Final
 
@@ -148,7 +149,7 @@ async def _fetch(
     emit: Emit,
     incoming_dir: Path,
 ) -> JobOutcome:
-    state = await ask_for_state(record, link, inbox, follow=True)
+    state = await ask_for_state(record, link, inbox, follow=True, emit=emit)
     if state == "delivered":
         # The worker has the word of a process that may have ended before it laid the model down.
         arrived = arrived_files(incoming_dir) or arrived_files(_earlier_incoming_dir(record))
@@ -197,7 +198,7 @@ def _destination(record: JobRecord, folder: Path) -> Destination:
     return PredictionsFile(folder / record.out_file, Path(record.dataset), replace)
 
 
-async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool) -> str:
+async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool, emit: Emit) -> str:
     """Asks the worker for a job's state, taking the job over with ``follow``.
 
     Returns:
@@ -209,10 +210,16 @@ async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: 
     """
     request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow)
     with trio.move_on_after(ATTACH_TIMEOUT_SEC):
-        while True:
+        for attempt in itertools.count(1):
             await inbox.send(record.worker, request)
             with trio.move_on_after(ASK_AGAIN_SEC):
                 return await _answer(record, inbox)
+            if attempt == 1:
+                emit(
+                    Notice(
+                        f"{record.worker} doesn't answer; asking again for {ATTACH_TIMEOUT_SEC:g} seconds."
+                    )
+                )
     raise WorkerLostError(f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back.")
 
 

@@ -144,6 +144,19 @@ async def test_cancel_asks_the_worker_though_the_record_says_cancelled(lab, clie
     assert (away.status, away.stderr) == (1, "Error: gpu-1 isn't in the room now.\n")
 
 
+async def test_attaching_to_a_worker_that_is_away_says_what_is_waited_for(
+    lab, client, labels, trainer, monkeypatch
+):
+    async with lab.worker("gpu-1", trainer):
+        record = find(await client.train(labels))
+    notices = []
+    monkeypatch.setattr("sleaprtc.client.attach.ASK_AGAIN_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.attach.ATTACH_TIMEOUT_SEC", 2.0)
+    with pytest.raises(WorkerLostError, match="gpu-1 isn't in the room"):
+        await attach_to_job(record, connection=LOOPBACK, emit=notices.append)
+    assert [notice.message for notice in notices] == ["gpu-1 doesn't answer; asking again for 2 seconds."]
+
+
 async def test_an_attached_job_ends_elsewhere_and_is_not_begun_again(lab, labels, trainer):
     """The first process says so and leaves the record, the files and the worker to the second."""
     failures, events, results = [], [], []
