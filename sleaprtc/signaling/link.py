@@ -244,16 +244,16 @@ class Link:
 
     async def _stay(self, task_status: trio.TaskStatus[None]) -> None:
         delays = iter(backoff_delays())
-        been_in = False
+        been_in, said = False, ""
 
         def ready() -> None:
-            nonlocal been_in, delays
+            nonlocal been_in, delays, said
             if been_in:
                 self._back_at = trio.current_time()
                 self._on_change("Back in the room.")
             else:
                 task_status.started()
-            been_in, delays = True, iter(backoff_delays())
+            been_in, delays, said = True, iter(backoff_delays()), ""
 
         while True:
             try:
@@ -266,7 +266,9 @@ class Link:
                     self._connected.set()
                     return
                 self._token_is_stale |= isinstance(error, InvalidTokenError)
-                self._on_change(f"{error} Trying again.")
+                if str(error) != said:  # an outage of an hour is told once
+                    said = str(error)
+                    self._on_change(f"{error} Trying again until it works.")
             await trio.sleep(next(delays))
 
 

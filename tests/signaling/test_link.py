@@ -58,6 +58,7 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
                 assert received.payload["job_id"] in ("j", "job")
             assert not link.is_settled  # others may come back later
     assert any("Trying again" in sentence for sentence in sentences)
+    assert len(set(sentences)) == len(sentences)
     assert "Back in the room." in sentences
 
 
