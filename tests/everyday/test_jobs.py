@@ -139,6 +139,33 @@ async def test_a_worker_that_knows_nothing_of_this(lab, client, labels):
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    ("state", "last_line"),
+    [
+        ("training", "Its result at its end: sleap-rtc client attach a-job"),  # `fetch` would fail for now
+        ("completed", "Its result: sleap-rtc client fetch a-job"),
+    ],
+)
+async def test_what_stop_names_can_be_pasted_at_once(lab, client, state, last_line):
+    async with lab.peer("gpu-1", "worker") as worker, trio.open_nursery() as nursery:
+
+        async def answer():
+            while True:
+                message = await worker.receive()
+                if message.payload["app_message_type"] == "job_attach":
+                    reply = JobAttached("a-job", state, stop_requested=True)
+                    await worker.send_job_message(message.from_peer_id, reply)
+
+        nursery.start_soon(answer)
+        save(record_of(lab, "a-job"))
+        stopped = await client.run("stop", "a-job")
+        assert stopped.stdout.splitlines() == [
+            "gpu-1 is ending the job early and keeps its best model.",
+            last_line,
+        ]
+        nursery.cancel_scope.cancel()
+
+
 async def test_records_are_forgotten(lab, client):
     day_sec = 86_400
     now = time.time()

@@ -77,9 +77,10 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
 def stop(job: str, as_json: bool) -> None:
     """End JOB's training early and keep its best model.
 
-    The job then completes as usual; whoever follows it gets the model, else `fetch` does.
+    The job then completes as usual; whoever follows it gets the model, else `attach` waits for it.
     """
     from ..asking import failure_of, open_asker
+    from ..logs import UNFINISHED
     from ..records import find, refuse_if_over
     from ..room import until_interrupted
 
@@ -98,7 +99,9 @@ def stop(job: str, as_json: bool) -> None:
         else:
             print("The job is finished already.")
         if not as_json:
-            print(f"Its result: sleap-rtc client fetch {record.job_id[:8]}")
+            still_ends = attached.state in UNFINISHED
+            when, command = (" at its end", "attach") if still_ends else ("", "fetch")
+            print(f"Its result{when}: sleap-rtc client {command} {record.job_id[:8]}")
 
     async def command() -> None:
         await until_interrupted(tell)
