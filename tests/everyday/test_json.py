@@ -94,8 +94,9 @@ async def test_every_command(lab, client, labels, trainer, tmp_path):
         await run("fetch", job["job_id"], status=75)
         await run("stop", job["job_id"])
         await run("logs", "-f", job["job_id"])
-        await run("fetch", job["job_id"])
-        await run("fetch", job["job_id"])
+        attached = [*await run("attach", job["job_id"]), *await run("fetch", job["job_id"])]
+        assert {"connected", "status", "completed"} <= {printed["event"] for printed in attached}
+        assert {printed["job_id"] for printed in attached} == {job["job_id"]}
         (cancelled,) = (await run("train", labels, "--detach", "--worker", "gpu-2", "--ice-loopback"))[-1:]
         await run("cancel", cancelled["job_id"])
         bad = make_labels(tmp_path / "bad.slp", embedded=False)

@@ -30,7 +30,7 @@ def attach(job: str, as_json: bool, **given: Any) -> None:
 
     async def command() -> None:
         connection, record = connection_of(given), find(job)
-        with open_display(as_json=as_json) as emit:
+        with open_display(as_json=as_json, job_id=record.job_id) as emit:
             follow = functools.partial(attach_to_job, record, connection=connection, emit=emit)
             await until_interrupted(follow, goes_on(record.job_id))
 
@@ -62,7 +62,7 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
 
     async def command() -> None:
         connection, record = connection_of(given), find(job)
-        with open_display(as_json=as_json) as emit:
+        with open_display(as_json=as_json, job_id=record.job_id) as emit:
             if record.state == COMPLETED and record.results and result_dir is None:
                 emit(completed_before(record))
                 return

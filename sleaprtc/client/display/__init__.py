@@ -25,10 +25,15 @@ NARROW_COLUMNS: Final = 70
 
 
 @contextmanager
-def open_display(*, as_json: bool) -> Iterator[Emit]:
-    """Chooses the display and shows events with it until the block is left."""
+def open_display(*, as_json: bool, job_id: str | None = None) -> Iterator[Emit]:
+    """Chooses the display and shows events with it until the block is left.
+
+    Args:
+        as_json: Whether programs are to read it.
+        job_id: The job that it is about, where that has been begun before.
+    """
     if as_json:
-        yield JSONDisplay().show
+        yield JSONDisplay(job_id=job_id).show
         return
     console = PlainConsole()
     if is_notebook():

@@ -13,11 +13,12 @@ class JSONDisplay:
 
     Args:
         names_jobs: Whether an object says that a job has got its id, which tells several of them apart.
+        job_id: The job that has been begun before, where it is about such a one.
     """
 
-    def __init__(self, *, names_jobs: bool = False) -> None:
+    def __init__(self, *, names_jobs: bool = False, job_id: str | None = None) -> None:
         self._names_jobs = names_jobs
-        self._job_id: str | None = None
+        self._job_id = job_id
 
     def show(self, event: Event) -> None:
         """Prints an event."""
