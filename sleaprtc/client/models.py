@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -15,6 +17,11 @@ from ..transfer.file_signatures import is_checkpoint_file
 from ..transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
 from .dataset import heads_of, model_type_of_configs, read_config
 
+POSITIONS_ONLY: Final = (
+    "A centroid model alone finds where animals are, not their nodes: the predictions are positions only. "
+    "For the nodes, give the centered_instance model too (--model twice)."
+)
+
 
 @attrs.frozen
 class Model:
@@ -23,6 +30,11 @@ class Model:
     folder: Path
     head: str
     config: dict[str, Any]
+
+    @property
+    def trained_at(self) -> float:
+        """When its checkpoint was written, in Unix epoch seconds."""
+        return (self.folder / CHECKPOINT_NAME).stat().st_mtime
 
     @property
     def size_mb(self) -> float:
@@ -40,6 +52,22 @@ def read_models(paths: Sequence[Path]) -> tuple[Model, ...]:
         InvalidModelError: One of them isn't, or its checkpoint is none or holds more than weights.
     """
     return tuple(_read_model(folder) for path in paths for folder in _folders(path))
+
+
+def needed_models(models: Sequence[Model]) -> Sequence[Model]:
+    """Returns the models if they make a prediction together.
+
+    Raises:
+        InvalidModelError: Two are of the same kind, or one lacks the other that it needs.
+    """
+    heads = [model.head for model in models]
+    if len(set(heads)) < len(heads):
+        raise InvalidModelError(_choice(models))
+    if heads == ["centered_instance"]:
+        raise InvalidModelError(
+            "A centered_instance model needs the centroid model beside it (--model twice)."
+        )
+    return models
 
 
 def model_info(models: Sequence[Model]) -> dict[str, Any]:
@@ -62,6 +90,19 @@ def pack_models(models: Iterable[Model], directory: Path) -> tuple[Path, ...]:
         archives.append(directory / f"{model.head}-{number}.model.zip")
         pack_model(model.folder, archives[-1])
     return tuple(archives)
+
+
+def _choice(models: Sequence[Model]) -> str:
+    """Lists the models of each kind, the newest first, so that one of each can be pasted."""
+    lines = ["There is more than one model of the same kind. Name the folder of one of each kind:"]
+    for head in dict.fromkeys(model.head for model in models):
+        alike = sorted((model for model in models if model.head == head), key=lambda model: -model.trained_at)
+        lines.append(f"{head}:")
+        for number, model in enumerate(alike):
+            trained = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.trained_at))
+            newest = "newest, " if number == 0 < len(alike) - 1 else ""
+            lines.append(f"  --model {shlex.quote(str(model.folder))}  ({newest}{trained})")
+    return "\n".join(lines)
 
 
 def _folders(path: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import trio
 
 from ..config_options import PeerOptions
-from ..errors import InvalidDatasetError, InvalidModelError, UsageError
+from ..errors import InvalidDatasetError, UsageError
 from ..jobs.frames import parse_frames
 from ..jobs.negotiation import SelectionRule
 from ..protocol.jobs import DatasetInfo
@@ -17,10 +17,10 @@ from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, MIB
 from ..protocol.messages import JSONObject
 from ..transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from .dataset import Dataset
-from .events import Completed, Emit
+from .events import Completed, Emit, Notice
 from .filters import worker_filters
 from .job_files import OutgoingFile
-from .models import Model, model_info, pack_models, read_models
+from .models import POSITIONS_ONLY, model_info, needed_models, pack_models, read_models
 from .packing import read_with_images
 from .persistence import ONE_ATTEMPT, Persistence, open_endeavour
 from .predictions import PredictionsFile
@@ -76,10 +76,12 @@ async def tracking_order(
     scratch = Scratch()
     try:
         dataset = await _read_recording(recording, scratch, frame_count, emit)
-        archives = await trio.to_thread.run_sync(pack_models, _needed(found), scratch.path)
+        archives = await trio.to_thread.run_sync(pack_models, needed_models(found), scratch.path)
     except BaseException:
         scratch.remove()
         raise
+    if [model.head for model in found] == ["centroid"]:
+        emit(Notice(POSITIONS_ONLY))
     return JobOrder(
         dataset=dataset,
         settings=chosen,
@@ -166,18 +168,6 @@ def _describe_video(path: Path, frame_count: int | None) -> Dataset:
     if not is_video:
         raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
     return Dataset(path, DatasetInfo("video", frame_count, None, size_mb))
-
-
-def _needed(models: Sequence[Model]) -> Sequence[Model]:
-    heads = [model.head for model in models]
-    twice = next((head for head in heads if heads.count(head) > 1), None)
-    if twice is not None:
-        raise InvalidModelError(f"Two of the models are of the same kind, {twice}: name the folder of one.")
-    if heads == ["centered_instance"]:
-        raise InvalidModelError(
-            "A centered_instance model needs the centroid model beside it (--model twice)."
-        )
-    return models
 
 
 def _checked_out(target: Path, recording: Path) -> Path:

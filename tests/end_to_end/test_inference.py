@@ -185,7 +185,7 @@ async def test_a_checkpoint_with_more_than_weights_is_not_loaded(lab, video, tmp
     ("heads", "sentence"),
     [
         (("centered_instance",), "needs the centroid model"),
-        (("centroid", "centroid"), "same kind"),
+        (("centroid", "centroid"), "more than one model of the same kind"),
     ],
 )
 async def test_models_that_make_no_prediction(lab, video, tmp_path, heads, sentence):
