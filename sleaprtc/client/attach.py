@@ -100,11 +100,7 @@ def completed_before(record: JobRecord) -> Completed:
     Raises:
         StorageError: It isn't where it was put.
     """
-    # Results that were noted down without their folder are in that of the job.
-    results = tuple(
-        path if Path(path).is_absolute() else str(Path(record.out_dir) / Path(path).name)
-        for path in record.results
-    )
+    results = record.result_paths
     gone = [path for path in results if not Path(path).exists()]
     if gone:
         raise StorageError(

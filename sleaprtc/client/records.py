@@ -91,6 +91,14 @@ class JobRecord:
         return self.state in OVER
 
     @property
+    def result_paths(self) -> tuple[str, ...]:
+        """Where what came back lies; what was noted down without its folder is in that of the job."""
+        return tuple(
+            path if Path(path).is_absolute() else str(Path(self.out_dir) / Path(path).name)
+            for path in self.results
+        )
+
+    @property
     def endpoints(self) -> Endpoints:
         """The signaling server of the job's room."""
         return Endpoints(self.ws_url, self.http_url, self.ca_file)

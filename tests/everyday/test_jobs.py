@@ -166,6 +166,30 @@ async def test_what_stop_names_can_be_pasted_at_once(lab, client, state, last_li
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("state", "is_shown"), [("failed", False), ("cancelled", False), ("lost", True)])
+async def test_how_far_a_job_was_is_not_shown_once_it_is_over(lab, client, state, is_shown):
+    status = {"worker": "gpu-1", "status": "running", "progress": 0.05, "estimated_remaining_minutes": 3.0}
+    save(record_of(lab, "a-job", state=state, last_status=status))
+    shown = (await client.run("status", "a-job")).stdout
+    assert ("progress   5%" in shown, "time left" in shown) == (is_shown, is_shown)
+
+
+@pytest.mark.parametrize(
+    ("state", "results", "shown"),
+    [
+        ("failed", (), ""),
+        ("running", (), ""),
+        ("completed", ("/there/run-2/centroid",), "/there/run-2/centroid"),
+        ("completed", ("/there/run-2/centroid", "/there/run-2/centered_instance"), "/there/run-2"),
+        ("completed", ("run-2/centroid",), "/there/run-2/centroid"),
+    ],
+)
+async def test_a_list_of_jobs_tells_where_results_lie(lab, client, state, results, shown):
+    save(record_of(lab, "a-job", state=state, results=results, out_dir="/there/run-2"))
+    (row,) = [line for line in (await client.run("jobs")).stdout.splitlines() if "a-job" in line]
+    assert row.split("│")[-2].strip() == shown
+
+
 async def test_records_are_forgotten(lab, client):
     day_sec = 86_400
     now = time.time()

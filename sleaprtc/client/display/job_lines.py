@@ -11,6 +11,7 @@ from ...protocol.jobs import JobStatus
 from ...terminal import printable
 from ..events import Detached, Failed, Retrying, StatusChanged, Waiting
 from ..job_state import JobState
+from ..records import OVER
 from .words import duration_text, loss_text, status_sentence
 
 _STATES: Final = {
@@ -81,7 +82,7 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
     ]
     event = None if state.state == "completed" else _event_of(state.status)
     if event is not None:
-        facts.extend(_progress(event))
+        facts.extend(_progress(event, is_over=state.state in OVER))
         if state.seen_at is not None:
             facts.append(("last heard", _when(state.seen_at, now)))
     if state.final_loss is not None:
@@ -96,8 +97,9 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
         yield f"  {'next':<11}sleap-rtc client {following} {state.job_id[:8]}"
 
 
-def _progress(event: StatusChanged) -> Iterator[tuple[str, str]]:
-    yield "progress", f"{event.progress:.0%}"
+def _progress(event: StatusChanged, *, is_over: bool) -> Iterator[tuple[str, str]]:
+    if not is_over:
+        yield "progress", f"{event.progress:.0%}"
     if event.current_epoch is not None:
         model = f"{event.model}: " if event.model else ""
         yield "epoch", f"{model}{event.current_epoch} of {event.total_epochs or '?'}"
@@ -105,7 +107,7 @@ def _progress(event: StatusChanged) -> Iterator[tuple[str, str]]:
         yield "loss", f"{loss_text(event.current_loss)}{val}"
     if event.frames_done is not None:
         yield "frames", f"{event.frames_done} of {event.total_frames or '?'}"
-    if event.estimated_remaining_minutes is not None:
+    if event.estimated_remaining_minutes is not None and not is_over:
         yield "time left", f"about {duration_text(event.estimated_remaining_minutes)}"
     if event.device:
         yield "device", event.device

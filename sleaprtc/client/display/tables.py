@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -103,7 +104,7 @@ def jobs_table(records: list[JobRecord]) -> Table:
         "worker": lambda record: record.worker,
         "state": lambda record: record.state,
         "last seen": lambda record: record.message if record.is_over else _last_seen(record, now),
-        "result": lambda record: record.out_dir,
+        "result": _result_place,
     }
     for name, least_width in _LEAST_WIDTHS.items():
         if _width() < least_width:
@@ -115,6 +116,11 @@ def jobs_table(records: list[JobRecord]) -> Table:
     for record in records:
         table.add_row(*(printable(cell(record)) for cell in columns.values()))
     return table
+
+
+def _result_place(record: JobRecord) -> str:
+    """Where what came back lies: a single result itself, else the folder that all are in."""
+    return os.path.commonpath(record.result_paths) if record.results else ""
 
 
 def _last_seen(record: JobRecord, now: float) -> str:
