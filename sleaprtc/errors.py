@@ -295,17 +295,24 @@ class NoWorkerError(SleapRTCError):
         message: One sentence for a person.
         busy: Who refused because other jobs run, or didn't answer: they may take the job later.
         retry_after_sec: When to ask again, where one of them said so.
+        all_busy: Whether all that fit refused because other jobs run.
     """
 
     code = "NO_WORKER"
     exit_status = EXIT_NO_WORKER
 
     def __init__(
-        self, message: str, *, busy: tuple[str, ...] = (), retry_after_sec: float | None = None
+        self,
+        message: str,
+        *,
+        busy: tuple[str, ...] = (),
+        retry_after_sec: float | None = None,
+        all_busy: bool = False,
     ) -> None:
         super().__init__(message)
         self.busy = busy
         self.retry_after_sec = retry_after_sec
+        self.all_busy = all_busy
 
 
 class JobFailedError(SleapRTCError):

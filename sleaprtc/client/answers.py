@@ -23,6 +23,9 @@ def nobody_accepted(
         f"No worker accepted the job: {'; '.join(_in_words(a, workers[a.worker]) for a in answers)}.",
         busy=(*busy, *negotiation.silent),
         retry_after_sec=min(delays_sec, default=None),
+        all_busy=all(
+            answer is not None and answer.reason == BUSY for answer in map(refused.get, negotiation.asked)
+        ),
     )
 
 

@@ -118,6 +118,8 @@ class WorkerQueue:
 
     def _in_vain(self, error: NoWorkerError | SignalingLostError) -> NoWorkerError | SignalingLostError:
         if self._patience.wait_sec == 0:
+            if isinstance(error, NoWorkerError) and error.all_busy:
+                return NoWorkerError(f"{error} With --wait, the command waits for one to become free.")
             return error
         return type(error)(f"{error} Waited {_duration(self._waited_sec)} in vain.")
 

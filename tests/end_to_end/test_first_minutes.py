@@ -169,7 +169,7 @@ def test_what_room_create_prints_can_be_pasted(server_process, home):
     renew = made.stdout.splitlines()[-1].partition("prolonged by: ")[2]
     pasted = shell(home, f"{made.stdout}\nsleap-rtc client workers\n{renew}", **at(server_process))
     assert (pasted.returncode, pasted.stderr) == (0, "")
-    assert "No worker in the room fits." in pasted.stdout
+    assert "There is no worker in the room." in pasted.stdout
     assert " lives until " in pasted.stdout
 
 

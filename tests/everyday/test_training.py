@@ -60,6 +60,26 @@ async def test_a_busy_worker_is_waited_for(lab, client, labels, trainer):
 
 
 @pytest.mark.trio
+async def test_who_finds_all_workers_busy_is_told_how_to_wait(lab, client, labels, trainer):
+    async with lab.worker("gpu-1", trainer):
+        await client.train(labels)
+        refused = await client.run("train", labels, "--ice-loopback")
+        waited = await client.run("train", labels, "--ice-loopback", "--wait", "0.005")
+    assert (refused.status, refused.stderr) == (
+        4,
+        "Error: No worker accepted the job: gpu-1 said busy. "
+        "With --wait, the command waits for one to become free.\n",
+    )
+    assert (waited.status, "--wait" in waited.stderr) == (4, False), waited
+
+
+@pytest.mark.trio
+async def test_an_empty_room_is_not_said_to_lack_what_nobody_asked_for(lab, client):
+    assert (await client.run("workers")).stdout == "There is no worker in the room.\n"
+    assert (await client.run("workers", "--tag", "lab-3")).stdout == "No worker in the room fits.\n"
+
+
+@pytest.mark.trio
 async def test_an_empty_room_is_waited_in_for_a_while(lab, client, labels):
     ended = await client.run("train", labels, "--wait", "0.01", "--json")
     assert ended.status == 4

@@ -20,6 +20,7 @@ from .common import HELP, filter_options, filters_of, json_option, run_command, 
 def workers(as_json: bool, **given: Any) -> None:
     """List the workers in the room that fit."""
     from ..events import summarize
+    from ..filters import worker_filters
     from ..room import open_room
     from ..worker_notices import problem_sentences
 
@@ -42,6 +43,7 @@ def workers(as_json: bool, **given: Any) -> None:
                     for sentence in problem_sentences(worker):
                         print(printable(f"{worker.worker}: {sentence}"))
             else:
-                print("No worker in the room fits.")
+                is_any_meant = filters == worker_filters()
+                print("There is no worker in the room." if is_any_meant else "No worker in the room fits.")
 
     run_command(command, as_json)
