@@ -7,11 +7,14 @@ import math
 import threading
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from sleaprtc.client.reports import complete_report
 from sleaprtc.worker.trainers.runner import report
 from sleaprtc.worker.trainers.runner.report import make_report, name_metrics, read_metrics
+from sleaprtc.worker.trainers.runner.training import tell_untrained
 
 THEIRS = {
     "distance_metrics": {
@@ -55,9 +58,26 @@ def test_a_report_is_made_of_what_is_there(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert (summary["best_epoch"], summary["splits"]) == (1, {})
     assert summary["problems"] == problems
-    assert "There are no metrics (sleap-nn's evaluation left none)." in problems
+    assert sum("no metrics" in problem for problem in problems) == 1
+    assert any(
+        problem.endswith("found no animal yet, or sleap-nn evaluated none. Train longer.")
+        for problem in problems
+    )
     assert any(problem.startswith("There is no picture of predictions (") for problem in problems)
     assert (tmp_path / "report" / "losses.png").is_file() == (find_spec("matplotlib") is not None)
+
+
+def test_a_model_that_a_stop_came_before_is_told_of_in_the_report_that_comes_home(tmp_path: Path) -> None:
+    make_report(tmp_path, "centroid", [(1, 0.5, 0.25)], 1, [])
+    parent = Mock()
+    models = [{"head": "centroid"}, {"head": "centered_instance"}]
+    tell_untrained(models, [{"head": "centroid", "directory": str(tmp_path)}], parent)
+    told = complete_report(tmp_path, "centroid", None).problems[-1]
+    assert told == (
+        "centered_instance was not trained: the job was ended before it. "
+        "A centroid model alone finds where animals are, not their nodes."
+    )
+    assert parent.tell.call_args.kwargs["message"] == told
 
 
 def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:

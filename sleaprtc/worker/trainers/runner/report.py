@@ -21,6 +21,11 @@ VERSION = 1  # of metrics.json, documented in docs/reference/report.md
 
 PICTURES_SEC = 60.0  # matplotlib's first import may look through all fonts of the machine
 
+NO_METRICS = (
+    "There are no metrics: on the validation frames the model found no animal yet, or sleap-nn evaluated "
+    "none. Train longer."
+)
+
 METRIC_NAMES = {
     "distance_px": {
         "mean": ("distance_metrics", "avg"),
@@ -96,7 +101,10 @@ def make_report(
         write_losses(folder / LOSSES_FILE, losses)
 
     _attempt("There is no table of losses", write, problems)
-    _attempt("There are no metrics", read, problems)
+    if any(directory.glob("metrics.*.*")):
+        _attempt("There are no metrics", read, problems)
+    else:
+        problems.append(NO_METRICS)
     drawing = threading.Thread(target=draw, daemon=True)
     drawing.start()
     drawing.join(PICTURES_SEC)
@@ -104,6 +112,17 @@ def make_report(
         problems.append(f"Drawing pictures took longer than {PICTURES_SEC:.0f} seconds, and was given up.")
     _attempt("There is no summary", summarize, problems)
     return problems
+
+
+def add_problem(directory: pathlib.Path, problem: str) -> None:
+    """Adds a sentence to a report that is there already; where that can't be done, it costs nothing."""
+    path = directory / FOLDER / METRICS_FILE
+    try:
+        summary = json.loads(path.read_text())
+        summary["problems"].append(problem)
+        path.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    except Exception:
+        traceback.print_exc()
 
 
 def _attempt(missing: str, action: Callable[[], None], problems: list[str]) -> None:

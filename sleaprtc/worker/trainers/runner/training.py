@@ -5,12 +5,12 @@ import math
 import pathlib
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .inspection import import_torchvision
 from .parent import Parent, RunnerError
-from .report import make_report
+from .report import add_problem, make_report
 
 
 class Stopwatch:
@@ -72,6 +72,7 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
     finished: list[dict[str, Any]] = []
     for model in task["models"]:
         if finished and parent.stop_requested.is_set():
+            tell_untrained(task["models"], finished, parent)
             break
         trainer_config = model["config"]["trainer_config"]
         directory = pathlib.Path(trainer_config["ckpt_dir"], trainer_config["run_name"])
@@ -87,6 +88,19 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
             }
         )
     parent.tell("done", models=finished, duration_sec=stopwatch.elapsed_sec())
+
+
+def tell_untrained(
+    models: Sequence[Mapping[str, Any]], finished: Sequence[Mapping[str, Any]], parent: Parent
+) -> None:
+    """Says which models the job was ended before, also in the report that goes home with the last one."""
+    last = finished[-1]
+    missing = " and ".join(model["head"] for model in models[len(finished) :])
+    sentence = f"{missing} was not trained: the job was ended before it."
+    if last["head"] == "centroid":
+        sentence += " A centroid model alone finds where animals are, not their nodes."
+    add_problem(pathlib.Path(last["directory"]), sentence)
+    parent.tell("stage", stage="finalizing", model=last["head"], message=sentence)
 
 
 def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwatch, parent: Parent) -> None:
@@ -112,7 +126,7 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     videos = [*labels.videos, *(val_labels.videos if val_labels is not None else ())]
     problems = make_report(progress.directory, progress.head, progress.losses, progress.best_epoch, videos)
     if problems:
-        message = f"The report of the {progress.head} model is incomplete. {' '.join(problems)}"
+        message = f"{progress.head}: {' '.join(problems)}"
         parent.tell("stage", stage="finalizing", model=progress.head, message=message)
 
 
