@@ -35,6 +35,7 @@ class Dataset:
         path: The file.
         info: What workers are told of it.
         model_type: What its own configurations train, in the protocol's words, if it has any.
+        configs: Its own configurations, as far as the client reads them.
         packed_from: What the person named, where ``path`` is a temporary package made of it.
     """
 
@@ -42,6 +43,7 @@ class Dataset:
     info: DatasetInfo
     model_type: str | None = None
     packed_from: Path | None = None
+    configs: tuple[dict[str, Any], ...] = ()
 
     @property
     def named(self) -> Path:
@@ -132,6 +134,7 @@ def _labels_info(path: Path, kind: str) -> DatasetInfo:
             frame_count = len(file["frames"])
             metadata = json.loads(file["metadata"].attrs["json"])
             videos = [json.loads(video) for video in file["videos_json"][:]]
+            megapixels = _frame_megapixels(file, videos)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InvalidDatasetError(f"{path.name} is not readable as SLEAP labels.") from error
     if frame_count == 0:
@@ -142,7 +145,17 @@ def _labels_info(path: Path, kind: str) -> DatasetInfo:
             "Save it with its images first: in SLEAP, File > Export Labels Package; "
             'in Python, labels.save("labels.pkg.slp", embed="user").'
         )
-    return DatasetInfo(kind, frame_count, _skeleton_name(metadata), _size_mb(path))
+    return DatasetInfo(kind, frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
+
+
+def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
+    """The size of the first video's images, which nobody but an estimate needs."""
+    try:
+        attributes = file[videos[0]["backend"]["dataset"]].attrs
+        pixels = int(attributes["height"]) * int(attributes["width"])
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        return None
+    return pixels / 1e6 if pixels > 0 else None
 
 
 def _is_embedded(video: Any) -> bool:
@@ -181,4 +194,4 @@ def _read_package(path: Path) -> Dataset:
         ]
         info = _labels_info(Path(package.extract(labels[0], folder)), "zip")
     info = attrs.evolve(info, estimated_size_mb=_size_mb(path))
-    return Dataset(path, info, model_type_of_configs(configs))
+    return Dataset(path, info, model_type_of_configs(configs), configs=tuple(configs))

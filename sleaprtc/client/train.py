@@ -13,6 +13,7 @@ from ..jobs.negotiation import SelectionRule
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..protocol.messages import JSONObject
 from .dataset import Dataset, model_type_of_configs, read_config
+from .described_models import described_models
 from .events import Completed, Emit
 from .filters import worker_filters
 from .outcome import ModelFolders
@@ -23,13 +24,18 @@ from .scratch import Scratch
 from .submit import JobOrder
 
 
-def _with_model_type(
-    dataset: Dataset, configs: Sequence[Path], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def _with_models(dataset: Dataset, configs: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Adds to the settings what dataset and configurations train, where that isn't said otherwise."""
     parsed = [config for path in configs if (config := read_config(path)) is not None]
     model_type = settings.get("model_type") or model_type_of_configs(parsed) or dataset.model_type
-    return {**settings, **({"model_type": model_type} if model_type else {})}
+    # what is described in part only would be taken for all that is trained
+    is_whole = len(parsed) == len(configs)
+    models = described_models(parsed if configs else dataset.configs) if is_whole else []
+    return {
+        **settings,
+        **({"model_type": model_type} if model_type else {}),
+        **({"models": models} if models else {}),
+    }
 
 
 async def training_order(
@@ -65,7 +71,7 @@ async def training_order(
     scratch = Scratch()
     try:
         described = await read_with_images(dataset, scratch, embed="user", emit=emit)
-        chosen = await trio.to_thread.run_sync(_with_model_type, described, configs, settings or {})
+        chosen = await trio.to_thread.run_sync(_with_models, described, configs, settings or {})
     except BaseException:
         scratch.remove()
         raise

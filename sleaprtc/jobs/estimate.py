@@ -1,8 +1,14 @@
-"""How long a job may take; a training is judged from those that this worker has done."""
+"""How long a job may take, judged from the epochs of comparable models that this worker has trained.
+
+A model's time is its epochs times what one takes, and an epoch's time grows with the frames and their pixels.
+It also depends on what a request doesn't say, such as the least number of steps in an epoch, so that only
+models count that are near in all that is known; where there is none, what comes out is a rough guess.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -11,61 +17,185 @@ import attrs
 from ..protocol.jobs import JobRequest
 
 OVERHEAD_SEC: Final = 30.0
-"""Starting the interpreter and evaluating at the end: measured at 15 to 40 s with sleap-nn 0.3 on a CPU."""
+"""Starting the interpreter and evaluating at the end: measured at 15 to 40 s with sleap-nn 0.3 on a CPU.
+No measured epoch has any of it."""
 
-GPU_SEC_PER_FRAME_EPOCH: Final = 0.02
-CPU_SEC_PER_FRAME_EPOCH: Final = 0.2
-"""First guesses, for a worker without a past: of the right order for a small U-Net on 512x512 frames."""
+GPU_SEC_PER_FRAME_EPOCH: Final = 0.01
+CPU_SEC_PER_FRAME_EPOCH: Final = 0.1
+"""Guesses where nothing comparable was measured: on CPUs 0.04 to 0.3 s were, on frames of up to 512x512."""
 
 GPU_SEC_PER_PREDICTED_FRAME: Final = 0.01
 CPU_SEC_PER_PREDICTED_FRAME: Final = 0.05
 """First guesses for predictions; 0.02 s on one core of a CPU for 160x160 frames with two animals."""
 
-DEFAULT_EPOCHS: Final = 100
+HEADS: Final[Mapping[str, tuple[str, ...]]] = {
+    "base": ("single_instance",),
+    "centroid": ("centroid",),
+    "topdown": ("centroid", "centered_instance"),
+    "bottomup": ("bottomup",),
+}
+"""The models that a job of each type trains."""
+
+GPU_EPOCHS: Final = 100
+CPU_EPOCHS: Final = 30
+"""What workers of ours train where neither the request nor a configuration says."""
+
 DEFAULT_FRAMES: Final = 200
-PAST_JOBS_COUNTED: Final = 20
+DEFAULT_BATCH_SIZE: Final = 4
+MOST_APART: Final = 4.0
+"""By which factor a comparable model may have more or fewer frames, or pixels, or a larger batch."""
+
+NEAREST_COUNTED: Final = 5
 
 
 @attrs.frozen
-class PastJob:
-    """A training that this worker has finished."""
+class PastModel:
+    """Epochs of one model that really ran.
 
-    model_type: str
+    Attributes:
+        model: The model's head.
+        frame_count: Labelled frames, as the request said.
+        epochs: Those that were timed.
+        duration_sec: What they took.
+        megapixels: Of one image as the network gets it, None where that isn't known.
+        filters: Of the network's first block, None where the worker chose.
+        batch_size: None where it isn't known.
+    """
+
+    model: str
     frame_count: int
     epochs: int
     duration_sec: float
+    megapixels: float | None = None
+    filters: int | None = None
+    batch_size: int | None = None
 
 
-def _positive_int(value: Any, default: int, most: int) -> int:
-    if type(value) in (int, float) and value >= 1:
-        return int(min(value, most))
-    return default
+@attrs.frozen
+class ModelWork:
+    """One model that a request asks for; as :class:`PastModel`, with the most ``epochs`` it may run."""
+
+    model: str | None
+    frame_count: int
+    epochs: int
+    megapixels: float | None
+    filters: int | None
+    batch_size: int
 
 
-def _sec_per_frame_epoch(job: PastJob) -> float:
-    work = max(job.frame_count, 1) * max(job.epochs, 1)
-    return max(job.duration_sec - OVERHEAD_SEC, 1.0) / work
+def _number(value: Any, most: float) -> float | None:
+    """A stranger's number, if it is one that counts something."""
+    return min(value, most) if type(value) in (int, float) and value > 0 else None
 
 
-def estimated_duration_minutes(request: JobRequest, past: Sequence[PastJob], *, has_gpu: bool) -> float:
-    """Estimates a training from the median speed of the last ones, alike in model type if there are any.
+def _whole(value: Any, default: int, most: int) -> int:
+    number = _number(value, most)
+    return default if number is None or number < 1 else int(number)
 
-    A prediction is estimated from its frames alone.
+
+def models_of(request: JobRequest, *, has_gpu: bool) -> tuple[ModelWork, ...]:
+    """Says which models a training would train, as far as its request tells."""
+    config = request.config
+    model_type = config.get("model_type")
+    heads = HEADS.get(model_type, ()) if isinstance(model_type, str) else ()
+    described = dict(_described(config.get("models")))
+    wanted = tuple(head for head in described if head in heads or not heads) or heads or (None,)
+    return tuple(_work_of(request, head, described.get(head, {}), has_gpu) for head in wanted)
+
+
+def _described(listed: Any) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    known = {head for heads in HEADS.values() for head in heads}
+    for entry in listed if isinstance(listed, list) else ():
+        head = entry.get("model") if isinstance(entry, dict) else None
+        if isinstance(head, str) and head in known:
+            yield head, entry
+
+
+def _work_of(request: JobRequest, head: str | None, described: Mapping[str, Any], has_gpu: bool) -> ModelWork:
+    config, info = request.config, request.dataset_info
+    epochs = _whole(described.get("epochs"), GPU_EPOCHS if has_gpu else CPU_EPOCHS, 100_000)
+    batch_size = _whole(described.get("batch_size"), DEFAULT_BATCH_SIZE, 10_000)
+    return ModelWork(
+        model=head,
+        frame_count=_whole(info.frame_count, DEFAULT_FRAMES, 10_000_000),
+        epochs=_whole(config.get("epochs"), epochs, 100_000),
+        megapixels=_network_megapixels(head, described, _number(info.frame_megapixels, 1e6)),
+        filters=_whole(described.get("filters"), 0, 10_000) or None,
+        batch_size=_whole(config.get("batch_size"), batch_size, 10_000),
+    )
+
+
+def _network_megapixels(
+    head: str | None, described: Mapping[str, Any], frame_megapixels: float | None
+) -> float | None:
+    scale = _number(described.get("scale"), 100.0) or 1.0
+    if head == "centered_instance":
+        crop_px = _number(described.get("crop_size"), 1e5)
+        # a crop that the worker chooses follows the animals, which grow with the frames
+        side_px = None if crop_px is None else crop_px * scale
+        return frame_megapixels if side_px is None else side_px * side_px / 1e6
+    return None if frame_megapixels is None else frame_megapixels * scale * scale
+
+
+# --- comparing ------------------------------------------------------------------------------
+
+
+def _apart(one: float | None, other: float | None) -> float:
+    """How many times as large one is as the other, as a logarithm; what isn't known may be alike or not."""
+    if one is None or other is None:
+        return 0.0 if one is other else math.log(2)
+    return abs(math.log(one / other)) if min(one, other) > 0 else math.inf
+
+
+def _distance(past: PastModel, work: ModelWork) -> float:
+    """How little a past model says about one that is asked for; infinite where it says nothing."""
+    if past.model != work.model or past.filters != work.filters:
+        return math.inf
+    if past.duration_sec <= 0 or past.epochs < 1:
+        return math.inf
+    parts = (
+        _apart(past.frame_count, work.frame_count),
+        _apart(past.megapixels, work.megapixels),
+        _apart(past.batch_size, work.batch_size),
+    )
+    return sum(parts) if max(parts) <= math.log(MOST_APART) + 1e-9 else math.inf
+
+
+def _epoch_sec(past: PastModel, work: ModelWork) -> float:
+    """What an epoch of ``work`` would take at the speed of a past model."""
+    factor = work.frame_count / past.frame_count
+    if work.megapixels is not None and past.megapixels is not None:
+        factor *= work.megapixels / past.megapixels
+    return factor * past.duration_sec / past.epochs
+
+
+def measured_epoch_sec(work: ModelWork, past: Sequence[PastModel]) -> float | None:
+    """What an epoch takes by the nearest comparable models, the latest of those equally near; else None."""
+    near = [(distance, model) for model in reversed(past) if (distance := _distance(model, work)) < math.inf]
+    near.sort(key=lambda pair: pair[0])
+    # what is much farther than the nearest would only blur it
+    reach = near[0][0] + math.log(1.2) if near else 0.0
+    chosen = [model for distance, model in near[:NEAREST_COUNTED] if distance <= reach]
+    return median(_epoch_sec(model, work) for model in chosen) if chosen else None
+
+
+def estimated_duration_minutes(request: JobRequest, past: Sequence[PastModel], *, has_gpu: bool) -> float:
+    """Estimates a training as all epochs of all its models; early stopping isn't foreseen.
+
+    The protocol has no word for an estimate that isn't there, so that a model to which nothing of the past
+    compares is guessed. A prediction is estimated from its frames alone.
     """
     if request.job_type == "inference":
         return _estimated_prediction_minutes(request, has_gpu)
-    model_type = request.config.get("model_type")
-    alike = [job for job in past if job.model_type == model_type] or list(past)
-    if alike:
-        speed = median(_sec_per_frame_epoch(job) for job in alike[-PAST_JOBS_COUNTED:])
-    else:
-        speed = GPU_SEC_PER_FRAME_EPOCH if has_gpu else CPU_SEC_PER_FRAME_EPOCH
-    epochs = _positive_int(request.config.get("epochs"), DEFAULT_EPOCHS, 100_000)
-    frames = _positive_int(request.dataset_info.frame_count, DEFAULT_FRAMES, 10_000_000)
-    return round((OVERHEAD_SEC + speed * epochs * frames) / 60, 2)
+    guess = GPU_SEC_PER_FRAME_EPOCH if has_gpu else CPU_SEC_PER_FRAME_EPOCH
+    seconds = OVERHEAD_SEC
+    for work in models_of(request, has_gpu=has_gpu):
+        measured = measured_epoch_sec(work, past)
+        seconds += work.epochs * (guess * work.frame_count if measured is None else measured)
+    return round(seconds / 60, 2)
 
 
 def _estimated_prediction_minutes(request: JobRequest, has_gpu: bool) -> float:
-    frames = _positive_int(request.dataset_info.frame_count, DEFAULT_FRAMES, 10_000_000)
+    frames = _whole(request.dataset_info.frame_count, DEFAULT_FRAMES, 10_000_000)
     speed = GPU_SEC_PER_PREDICTED_FRAME if has_gpu else CPU_SEC_PER_PREDICTED_FRAME
     return round((OVERHEAD_SEC + speed * frames) / 60, 2)

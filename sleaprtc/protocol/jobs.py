@@ -15,12 +15,16 @@ from .messages import JSONObject
 
 @attrs.frozen
 class DatasetInfo:
-    """What the client says of its dataset before it sends it."""
+    """What the client says of its dataset before it sends it.
+
+    ``frame_megapixels`` is the size of one image, in millions; an addition that other implementations ignore.
+    """
 
     format: str = "slp"
     frame_count: int | None = None
     skeleton_type: str | None = None
     estimated_size_mb: float | None = None
+    frame_megapixels: float | None = None
 
 
 @attrs.frozen

@@ -203,7 +203,7 @@ class Agent:
             accepted=True,
             estimated_start_time_sec=0,
             estimated_duration_minutes=estimated_duration_minutes(
-                request, self._history.jobs, has_gpu=gpu.memory_mb > 0
+                request, self._history.models, has_gpu=gpu.memory_mb > 0
             ),
             worker_info=WorkerInfo(gpu.utilization or 0.0, gpu.available_memory_mb),
         )

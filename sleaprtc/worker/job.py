@@ -15,12 +15,13 @@ from ..logs import get_logger
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
 from .cache import FileCache
 from .connection import ClientConnection
+from .history import EpochClock
 from .inputs import receive_inputs
 from .journal import COMPLETED, DELIVERED, FAILED, TRAINING, JournalEntry
 from .notes import JobNotes
 from .reporter import StatusReporter
 from .reports import failure
-from .trainers.base import Trainer, TrainingOutcome
+from .trainers.base import Trainer
 from .work import WORK, Product, WorkOrder
 
 RESULT_WAIT_SEC: Final = 15 * 60.0
@@ -32,7 +33,7 @@ client waits a second longer."""
 
 _log = get_logger(__name__)
 
-OnWorked = Callable[[TrainingOutcome | None], None]
+OnWorked = Callable[[EpochClock], None]
 
 
 class Job:
@@ -73,6 +74,7 @@ class Job:
         self._notes = notes
         self._deliver = deliver
         self._try_send = try_send
+        self._clock = EpochClock()
         self._stop = trio.Event()
         self._scope = trio.CancelScope()
         self._waiting: trio.CancelScope | None = None
@@ -120,7 +122,7 @@ class Job:
         Args:
             trainer: What trains and predicts.
             thread_count: CPU threads for it.
-            on_worked: Called once, when the job no longer needs its slot: with how a training went, or None.
+            on_worked: Called once, when the job no longer needs its slot: with its epochs, however it ended.
         """
 
         async def work() -> None:
@@ -131,7 +133,7 @@ class Job:
         try:
             await self._serve(work)
         finally:
-            self._mark_worked(on_worked, None)
+            self._mark_worked(on_worked)
 
     async def run_delivery(self, entry: JournalEntry) -> None:
         """Hands over the result of a job that was done before, as :meth:`run` does at its end."""
@@ -157,10 +159,10 @@ class Job:
                 shutil.rmtree(self._job_dir, ignore_errors=True)
             self._ended.set()
 
-    def _mark_worked(self, on_worked: OnWorked, training: TrainingOutcome | None) -> None:
+    def _mark_worked(self, on_worked: OnWorked) -> None:
         if not self._is_worked:
             self._is_worked = True
-            on_worked(training)
+            on_worked(self._clock)
 
     # --- work -------------------------------------------------------------------------------
 
@@ -183,14 +185,14 @@ class Job:
             self._keep = True
             _log.info("The job is done.", peer=self.client_id)
             await self._notes.change(COMPLETED, last_word=product.complete, archive=product.file)
-            self._mark_worked(on_worked, product.training)
+            self._mark_worked(on_worked)
             return product.complete, product.file
         _log.warning(
             "The job failed.", peer=self.client_id, code=failed.error.code, error=failed.error.message
         )
         await self._notes.keep_log(self._job_dir)
         await self._notes.change(FAILED, last_word=failed)
-        self._mark_worked(on_worked, None)
+        self._mark_worked(on_worked)
         await self._deliver(self.client_id, failed)
         return None
 
@@ -235,6 +237,7 @@ class Job:
                 stop=self._stop,
                 reporter=reporter,
                 cache=self._cache,
+                clock=self._clock,
             )
         )
         await self._notes.keep_log(self._job_dir)

@@ -18,7 +18,6 @@ from ..config_options import ConnectionOptions
 from ..errors import SleapRTCError, StorageError
 from ..jobs.attaching import is_key_of, may_attach
 from ..jobs.capacity import BUSY
-from ..jobs.estimate import PastJob
 from ..logs import bind, get_logger
 from ..protocol.jobs import (
     ConnectionCheck,
@@ -38,14 +37,14 @@ from ..signaling.link import Link
 from .cache import FileCache
 from .checks import ConnectionChecks
 from .connection import ClientConnection
-from .history import History
+from .history import EpochClock, History, past_models
 from .job import Job
 from .journal import COMPLETED, Journal, JournalEntry
 from .keeping import JOB_DIR_PREFIX, WallClock, forget_old
 from .notes import JobNotes
 from .reports import cancelled_elsewhere, failure
 from .telling import describe, page_of_log, taken_over, unknown_job
-from .trainers.base import Trainer, TrainingOutcome
+from .trainers.base import Trainer
 
 FORGET_INTERVAL_SEC: Final = 3600.0
 
@@ -192,21 +191,21 @@ class Roster:
     async def run_new(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
         """Does a job that was assigned; ``free_slot`` is called when it no longer needs its slot."""
 
-        def on_trained(outcome: TrainingOutcome | None) -> None:
+        def on_worked(clock: EpochClock) -> None:
             free_slot()
-            if outcome is not None:
-                self._history.add(_past_job(request, outcome))
+            if models := past_models(request, clock):
+                self._history.add(models)
 
         connection = self._new_connection(client_id)
         try:
             job_dir = await trio.to_thread.run_sync(self._begin, client_id, request)
         except StorageError as error:
-            on_trained(None)
+            free_slot()
             self._drop_connection(connection)
             await self.deliver(client_id, failure(request.job_id, error))
             return
         job = self._new_job(request, job_dir, connection)
-        await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, on_trained))
+        await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, on_worked))
 
     def _begin(self, client_id: str, request: JobRequest) -> Path:
         """Gives the job its folder and its page in the journal."""
@@ -395,13 +394,3 @@ def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
 def _is_own(job: Job, client_id: str, attach_key: str | None) -> bool:
     """Whether a job may be ended by this peer: its client, or another process that has its key."""
     return job.client_id == client_id or is_key_of(job.request, attach_key)
-
-
-def _past_job(request: JobRequest, outcome: TrainingOutcome) -> PastJob:
-    frames = request.dataset_info.frame_count
-    return PastJob(
-        model_type=str(request.config.get("model_type") or "other"),
-        frame_count=frames if frames and frames > 0 else 1,
-        epochs=max(outcome.total_epochs // max(len(outcome.model_dirs), 1), 1),
-        duration_sec=outcome.duration_sec,
-    )

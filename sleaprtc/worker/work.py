@@ -18,16 +18,17 @@ from ..transfer.disk import hash_file
 from ..transfer.model_archive import pack_model
 from ..transfer.sending import FAST_DIGEST_ALGORITHM
 from .cache import FileCache
+from .history import EpochClock
 from .inputs import JobInputs
 from .reporter import StatusReporter
 from .reports import completion, prediction_completion, report_prediction, report_training
 from .trainers.base import (
+    EpochEnded,
     PredictionEvent,
     PredictionJob,
     Trainer,
     TrainingEvent,
     TrainingJob,
-    TrainingOutcome,
 )
 
 PACKING_PATIENCE_SEC: Final = 30 * 60.0
@@ -49,6 +50,7 @@ class WorkOrder:
         stop: Set where it's to end early.
         reporter: Takes statuses.
         cache: Files of earlier jobs, or None where none are kept.
+        clock: Times a training's epochs.
     """
 
     request: JobRequest
@@ -59,6 +61,7 @@ class WorkOrder:
     stop: trio.Event
     reporter: StatusReporter
     cache: FileCache | None
+    clock: EpochClock
 
     def make_work_dir(self, name: str) -> Path:
         """Makes an empty folder in the job's."""
@@ -74,12 +77,10 @@ class Product:
     Attributes:
         file: The one file that goes to the client.
         complete: The worker's last word on the job.
-        training: How the training went, where it was one.
     """
 
     file: Path
     complete: JobComplete
-    training: TrainingOutcome | None = None
 
 
 @attrs.frozen
@@ -117,6 +118,8 @@ async def train(order: WorkOrder) -> Product:
     reporter.report("running", message="Preparing the training.")
 
     def report(event: TrainingEvent) -> None:
+        if isinstance(event, EpochEnded):
+            order.clock.take(event)
         report_training(reporter, event)
 
     outcome = await order.trainer.train(job, report=report, stop=order.stop)
@@ -125,7 +128,7 @@ async def train(order: WorkOrder) -> Product:
     await _pack_in_time(outcome.model_dirs, archive, reporter)
     if order.cache is not None:
         await trio.to_thread.run_sync(_remember_models, order.cache, outcome.model_dirs, order.job_dir)
-    return Product(archive, completion(order.request.job_id, outcome, archive), outcome)
+    return Product(archive, completion(order.request.job_id, outcome, archive))
 
 
 async def predict(order: WorkOrder) -> Product:

@@ -245,7 +245,7 @@ def test_the_chosen_one_is_killed_before_it_trains(server_process, room, workers
     options = ["--name", "aaa-doomed", "--trainer-python", str(PYTHON)]
     work_dir = tmp_path / "w"
     work_dir.mkdir()
-    past = {"model_type": "base", "frame_count": 10**6, "epochs": 2, "duration_sec": 1.0}
+    past = {"model": "single_instance", "frame_count": 16, "filters": 4, "epochs": 1000, "duration_sec": 1.0}
     (work_dir / "history.jsonl").write_text(json.dumps(past) + "\n")
     with running_worker(server_process, work_dir, *options, room=room) as (worker, _):
         arguments = ["--config", config, "--epochs", 2, "--select", "fastest", "--out", tmp_path / "out"]

@@ -19,7 +19,7 @@ from sleaprtc.errors import (
     UsageError,
     WorkerLostError,
 )
-from sleaprtc.jobs.estimate import PastJob
+from sleaprtc.jobs.estimate import PastModel
 from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.jobs import (
     JobAssignment,
@@ -80,8 +80,8 @@ async def test_nothing_of_a_job_stays_on_the_worker(lab, labels):
 
 
 async def test_the_worker_with_the_better_past_is_chosen(lab, labels, tmp_path):
-    History(tmp_path / "gpu-2.jsonl").add(PastJob("centroid", 5, 3, 40))
-    History(tmp_path / "gpu-1.jsonl").add(PastJob("centroid", 5, 3, 4000))
+    History(tmp_path / "gpu-2.jsonl").add([PastModel("centroid", 5, 3, 40)])
+    History(tmp_path / "gpu-1.jsonl").add([PastModel("centroid", 5, 3, 4000)])
     async with lab.worker("gpu-1"), lab.worker("gpu-2"):
         completed = await lab.train(labels, settings={"model_type": "centroid", "epochs": 3})
     assert completed.worker == "gpu-2"

@@ -1,42 +1,157 @@
 """How long a training may take."""
 
+import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.jobs.estimate import PastJob, estimated_duration_minutes
+from sleaprtc.jobs.estimate import HEADS, PastModel, estimated_duration_minutes
 from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
+from sleaprtc.worker.trainers.settings import MAX_EPOCHS, MODEL_HEADS
+
+CENTROID = PastModel("centroid", frame_count=100, epochs=10, duration_sec=100, batch_size=4)
+CROPS = PastModel("centered_instance", frame_count=100, epochs=20, duration_sec=1000, batch_size=4)
 
 
-def request(frames=100, epochs=10, model_type="centroid"):
+def request(frames=100, epochs=10, model_type="centroid", megapixels=None, **config):
     return JobRequest(
         "job",
         "training",
-        DatasetInfo(frame_count=frames),
-        {"model_type": model_type, "epochs": epochs},
+        DatasetInfo(frame_count=frames, frame_megapixels=megapixels),
+        {"model_type": model_type, "epochs": epochs, **config},
     )
+
+
+def seconds(asked, *past, has_gpu=False):
+    return 60 * estimated_duration_minutes(asked, past, has_gpu=has_gpu)
+
+
+def guess(asked):
+    return seconds(asked)
 
 
 def test_without_a_past_a_gpu_is_taken_for_faster():
-    on_gpu = estimated_duration_minutes(request(), [], has_gpu=True)
-    assert 0 < on_gpu < estimated_duration_minutes(request(), [], has_gpu=False)
+    assert 0 < seconds(request(), has_gpu=True) < seconds(request())
 
 
 def test_the_past_replaces_the_guess():
-    past = [PastJob("centroid", frame_count=100, epochs=10, duration_sec=600)]
-    assert 9 < estimated_duration_minutes(request(), past, has_gpu=True) < 11
-    assert 18 < estimated_duration_minutes(request(epochs=20), past, has_gpu=True) < 21
+    assert seconds(request(epochs=60), CENTROID) == pytest.approx(30 + 600, abs=1)
+    assert seconds(request(epochs=60, frames=200), CENTROID) == pytest.approx(30 + 1200, abs=1)
 
 
-def test_the_same_model_type_counts_for_more_than_another():
-    past = [PastJob("bottomup", 100, 10, 6000), PastJob("centroid", 100, 10, 600)]
-    assert estimated_duration_minutes(request(), past, has_gpu=True) < 11
+def test_a_short_past_tells_as_much_as_a_long_one():
+    """Training of 20 s is shorter than the overhead, and was once taken for a second."""
+    short = PastModel("centroid", 100, 20, 20.0, batch_size=4)
+    assert seconds(request(epochs=400), short) == pytest.approx(30 + 400, abs=1)
+
+
+def test_each_model_of_a_job_counts_with_its_own_epochs():
+    asked = request(model_type="topdown", epochs=200)
+    assert seconds(asked, CENTROID, CROPS) == pytest.approx(30 + 200 * 10 + 200 * 50, abs=1)
+    told = [{"model": "centroid", "epochs": 5}, {"model": "centered_instance", "epochs": 7}]
+    asked = request(model_type="topdown", epochs=None, models=told)
+    assert seconds(asked, CENTROID, CROPS) == pytest.approx(30 + 5 * 10 + 7 * 50, abs=1)
+    asked = request(model_type="topdown", models=told[1:])
+    assert seconds(asked, CENTROID, CROPS) == pytest.approx(30 + 10 * 50, abs=1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        attrs.evolve(CENTROID, model="bottomup"),
+        attrs.evolve(CENTROID, frame_count=10),
+        attrs.evolve(CENTROID, frame_count=1000),
+        attrs.evolve(CENTROID, filters=32),
+        attrs.evolve(CENTROID, megapixels=0.01),
+        attrs.evolve(CENTROID, batch_size=64),
+    ],
+)
+def test_what_does_not_compare_does_not_count(other):
+    asked = request(megapixels=1.0)
+    assert seconds(asked, other) == guess(asked)
+
+
+def test_the_pixels_that_the_network_gets_count():
+    past = attrs.evolve(CENTROID, megapixels=0.25)
+    whole = seconds(request(megapixels=0.25), past)
+    assert seconds(request(megapixels=0.5), past) - 30 == pytest.approx(2 * (whole - 30), abs=1)
+    halved = request(megapixels=1.0, models=[{"model": "centroid", "scale": 0.5}])
+    assert seconds(halved, past) == whole
+
+
+def test_the_nearest_past_counts():
+    far = PastModel("centroid", 300, 10, 9000, batch_size=4)
+    assert seconds(request(), CENTROID, *[far] * 30) == seconds(request(), CENTROID)
+
+
+pasts = st.builds(
+    PastModel,
+    st.sampled_from(["centroid", "bottomup"]),
+    st.integers(1, 10**9),
+    st.integers(1, 10**9),
+    st.floats(0, 1e9, exclude_min=True),
+    st.none() | st.floats(0, 1e6, exclude_min=True),
+    st.none() | st.integers(1, 100),
+    st.none() | st.integers(1, 100),
+)
+
+
+@given(st.lists(pasts), st.integers(1, 1000), st.integers(1, 1000), st.none() | st.floats(0.01, 10))
+def test_more_epochs_never_take_less(past, epochs, more, megapixels):
+    fewer = seconds(request(epochs=epochs, megapixels=megapixels), *past)
+    assert fewer <= seconds(request(epochs=epochs + more, megapixels=megapixels), *past)
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(["epochs", "model_type"]), st.none() | st.floats() | st.text() | st.integers()
-    )
+    st.integers(1, 1000),
+    st.integers(1, 1000),
+    st.floats(0.01, 1e4),
+    st.integers(1, 1000),
+    st.floats(0.01, 10),
 )
-def test_nothing_a_stranger_says_breaks_it(config):
-    minutes = estimated_duration_minutes(JobRequest("job", "training", config=config), [], has_gpu=False)
+def test_the_same_job_again_takes_as_long_per_epoch(frames, ran, epoch_sec, epochs, megapixels):
+    past = PastModel("centroid", frames, ran, ran * epoch_sec, megapixels, batch_size=4)
+    took = seconds(request(frames, epochs, megapixels=megapixels), past)
+    assert took == pytest.approx(30 + epochs * epoch_sec, abs=1, rel=1e-6)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+described = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(["centroid", "centered_instance"]) | anything,
+        **dict.fromkeys(("epochs", "batch_size", "scale", "crop_size", "filters"), anything),
+    },
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "epochs": anything,
+            "batch_size": anything,
+            "model_type": st.sampled_from(list(HEADS)) | anything,
+            "models": st.lists(described) | anything,
+        },
+    ),
+    st.none() | st.integers(),
+    st.none() | st.floats(),
+    st.lists(pasts, max_size=3),
+)
+def test_nothing_a_stranger_says_breaks_it(config, frames, megapixels, past):
+    info = DatasetInfo(frame_count=frames, frame_megapixels=megapixels)
+    minutes = estimated_duration_minutes(JobRequest("job", "training", info, config), past, has_gpu=False)
     assert 0 < minutes < float("inf")
+
+
+def test_it_knows_what_the_trainer_would_train():
+    assert HEADS == MODEL_HEADS
+    asked = {True: request(epochs=None), False: request(epochs=None)}
+    for has_gpu, most in MAX_EPOCHS.items():
+        expected = seconds(request(epochs=most), has_gpu=has_gpu)
+        assert seconds(asked[has_gpu], has_gpu=has_gpu) == expected

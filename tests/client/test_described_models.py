@@ -1,0 +1,74 @@
+"""What a request says of the models, from which workers tell how long they take."""
+
+import h5py
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sleaprtc.client.dataset import read_dataset
+from sleaprtc.client.described_models import described_models
+from sleaprtc.client.train import training_order
+from tests.lab import make_labels
+
+CONFIG = """
+data_config: {preprocessing: {scale: 0.5, crop_size: null}}
+model_config:
+  backbone_config: {unet: {filters: 16}, convnext: null}
+  head_configs: {centroid: {confmaps: {sigma: 2.5}}, bottomup: null}
+trainer_config: {max_epochs: 200, train_data_loader: {batch_size: 4}}
+"""
+
+
+@pytest.mark.trio
+async def test_a_request_tells_what_its_configurations_ask_for(tmp_path):
+    config = tmp_path / "centroid.yaml"
+    config.write_text(CONFIG)
+    labels = make_labels(tmp_path / "flies.pkg.slp")
+    order = await training_order(labels, out_dir=tmp_path / "out", configs=[config])
+    assert order.settings["models"] == [
+        {"model": "centroid", "epochs": 200, "batch_size": 4, "scale": 0.5, "filters": 16}
+    ]
+
+
+@pytest.mark.trio
+async def test_models_known_in_part_only_are_not_told(tmp_path):
+    config, old = tmp_path / "centroid.yaml", tmp_path / "old.json"
+    config.write_text(CONFIG)
+    old.write_text("{}")
+    labels = make_labels(tmp_path / "flies.pkg.slp")
+    order = await training_order(labels, out_dir=tmp_path / "out", configs=[config, old])
+    assert "models" not in order.settings
+
+
+def test_the_size_of_the_images_is_told(tmp_path):
+    path = make_labels(tmp_path / "flies.pkg.slp")
+    assert read_dataset(path).info.frame_megapixels is None
+    with h5py.File(path, "a") as file:
+        video = file.create_dataset("video0/video", data=[0])
+        video.attrs["height"], video.attrs["width"] = 500, 400
+        del file["videos_json"]
+        file["videos_json"] = [b'{"backend": {"filename": ".", "dataset": "video0/video"}}']
+    assert read_dataset(path).info.frame_megapixels == 0.2
+
+
+@pytest.mark.parametrize("epochs", [float("inf"), float("nan"), 10**400, -1, True, "200", None])
+def test_what_is_no_number_of_epochs_is_not_told(epochs):
+    config = {
+        "model_config": {"head_configs": {"centroid": {}}},
+        "trainer_config": {"max_epochs": epochs},
+    }
+    assert described_models([config]) == [{"model": "centroid"}]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["data_config", "model_config", "trainer_config"]),
+        st.recursive(
+            st.none() | st.text() | st.floats(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
+        ),
+    )
+)
+def test_any_configuration_can_be_looked_at(config):
+    assert described_models([config]) == []
