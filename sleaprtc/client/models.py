@@ -94,15 +94,16 @@ def pack_models(models: Iterable[Model], directory: Path) -> tuple[Path, ...]:
 
 def _choice(models: Sequence[Model]) -> str:
     """Lists the models of each kind, the newest first, so that one of each can be pasted."""
-    lines = ["There is more than one model of the same kind. Name the folder of one of each kind:"]
+    kinds = []
     for head in dict.fromkeys(model.head for model in models):
         alike = sorted((model for model in models if model.head == head), key=lambda model: -model.trained_at)
-        lines.append(f"{head}:")
+        listed = []
         for number, model in enumerate(alike):
             trained = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.trained_at))
             newest = "newest, " if number == 0 < len(alike) - 1 else ""
-            lines.append(f"  --model {shlex.quote(str(model.folder))}  ({newest}{trained})")
-    return "\n".join(lines)
+            listed.append(f"--model {shlex.quote(str(model.folder))} ({newest}{trained})")
+        kinds.append(f"{head}: {', '.join(listed)}")
+    return f"There is more than one model of the same kind; name one of each. {'; '.join(kinds)}"
 
 
 def _folders(path: Path) -> list[Path]:

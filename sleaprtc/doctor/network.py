@@ -179,22 +179,28 @@ def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
             "Host candidates only: no STUN or TURN server is configured, which does within one network."
         )
         return ok("ice", sentence, **facts)
-    useless = [answer for answer in answers if answer.problem is not None]
-    judge = warning if len(useless) < len(answers) else failed
-    if any(answer.round_trip_ms is None for answer in useless):
-        dead = "; ".join(f"{answer.url}: {answer.problem}" for answer in useless)
-        sentence = f"No answer over UDP from {dead}. Every connection waits for it."
-        remedy = (
+    dead = [answer for answer in answers if answer.round_trip_ms is None]
+    useless = [
+        answer for answer in answers if answer.round_trip_ms is not None and answer.problem is not None
+    ]
+    if not dead and not useless:
+        each = ", ".join(f"{answer.url} ({_service(answer)})" for answer in answers)
+        return ok("ice", f"STUN and TURN answer: {each}.", **facts)
+    sentences, remedies = [], []
+    if dead:
+        sentences.append(f"No answer over UDP from {_problems(dead)}. Every connection waits for it.")
+        remedies.append(
             "Correct or remove it (--ice-server here, or at the server), or let UDP through the firewall."
         )
-        return judge("ice", sentence, remedy, **facts)
     if useless:
-        each = "; ".join(f"{answer.url}: {answer.problem}" for answer in useless)
-        sentence = f"TURN doesn't relay, which some networks need: {each}."
-        remedy = "Correct its user name and password where it is configured (--ice-server, or at the server)."
-        return judge("ice", sentence, remedy, **facts)
-    each = ", ".join(f"{answer.url} ({_service(answer)})" for answer in answers)
-    return ok("ice", f"STUN and TURN answer: {each}.", **facts)
+        sentences.append(f"TURN doesn't relay, which some networks need: {_problems(useless)}.")
+        remedies.append("Correct its user name and password (--ice-server here, or at the server).")
+    judge = warning if len(dead) + len(useless) < len(answers) else failed
+    return judge("ice", " ".join(sentences), " ".join(remedies), **facts)
+
+
+def _problems(answers: Sequence[IceAnswer]) -> str:
+    return "; ".join(f"{answer.url}: {answer.problem}" for answer in answers)
 
 
 def _service(answer: IceAnswer) -> str:

@@ -28,17 +28,16 @@ GPU_SEC_PER_PREDICTED_FRAME: Final = 0.01
 CPU_SEC_PER_PREDICTED_FRAME: Final = 0.05
 """First guesses for predictions; 0.02 s on one core of a CPU for 160x160 frames with two animals."""
 
-HEADS: Final[Mapping[str, tuple[str, ...]]] = {
+MODEL_HEADS: Final[Mapping[str, tuple[str, ...]]] = {
     "base": ("single_instance",),
     "centroid": ("centroid",),
     "topdown": ("centroid", "centered_instance"),
     "bottomup": ("bottomup",),
 }
-"""The models that a job of each type trains."""
+"""The heads that each model type of the protocol trains, in order."""
 
-GPU_EPOCHS: Final = 100
-CPU_EPOCHS: Final = 30
-"""What workers of ours train where neither the request nor a configuration says."""
+MAX_EPOCHS: Final = {True: 100, False: 30}
+"""What workers of ours train where neither the request nor a configuration says, with and without a GPU."""
 
 DEFAULT_FRAMES: Final = 200
 DEFAULT_BATCH_SIZE: Final = 4
@@ -97,14 +96,14 @@ def models_of(request: JobRequest, *, has_gpu: bool) -> tuple[ModelWork, ...]:
     """Says which models a training would train, as far as its request tells."""
     config = request.config
     model_type = config.get("model_type")
-    heads = HEADS.get(model_type, ()) if isinstance(model_type, str) else ()
+    heads = MODEL_HEADS.get(model_type, ()) if isinstance(model_type, str) else ()
     described = dict(_described(config.get("models")))
     wanted = tuple(head for head in described if head in heads or not heads) or heads or (None,)
     return tuple(_work_of(request, head, described.get(head, {}), has_gpu) for head in wanted)
 
 
 def _described(listed: Any) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
-    known = {head for heads in HEADS.values() for head in heads}
+    known = {head for heads in MODEL_HEADS.values() for head in heads}
     for entry in listed if isinstance(listed, list) else ():
         head = entry.get("model") if isinstance(entry, dict) else None
         if isinstance(head, str) and head in known:
@@ -113,7 +112,7 @@ def _described(listed: Any) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
 
 def _work_of(request: JobRequest, head: str | None, described: Mapping[str, Any], has_gpu: bool) -> ModelWork:
     config, info = request.config, request.dataset_info
-    epochs = _whole(described.get("epochs"), GPU_EPOCHS if has_gpu else CPU_EPOCHS, 100_000)
+    epochs = _whole(described.get("epochs"), MAX_EPOCHS[has_gpu], 100_000)
     batch_size = _whole(described.get("batch_size"), DEFAULT_BATCH_SIZE, 10_000)
     return ModelWork(
         model=head,

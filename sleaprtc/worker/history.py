@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..jobs.estimate import HEADS, PastModel, models_of
+from ..jobs.estimate import MODEL_HEADS, PastModel, models_of
 from ..logs import get_logger
 from ..protocol.jobs import JobRequest
 from .trainers.base import EpochEnded
@@ -114,7 +114,7 @@ def _models_of_line(record: Mapping[str, Any]) -> list[PastModel]:
     if "model" in record:
         return [model]
     # In older files a line was a job: of the epochs of each of its models, with the time of all.
-    heads = HEADS.get(str(record["model_type"]), ())
+    heads = MODEL_HEADS.get(str(record["model_type"]), ())
     share_sec = model.duration_sec / max(len(heads), 1)
     return [attrs.evolve(model, model=head, duration_sec=share_sec) for head in heads]
 

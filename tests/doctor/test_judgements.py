@@ -209,4 +209,5 @@ def test_one_dead_ice_server_of_several_is_a_warning():
     both = network.judge_ice([alive, dead, refusing])
     assert "stun:b" in both.sentence
     assert "turn:c" in both.sentence
+    assert "No answer over UDP from stun:b: it doesn't answer." in both.sentence
     assert "Host candidates only" in network.judge_ice([]).sentence

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.jobs.estimate import HEADS, PastModel, estimated_duration_minutes
+from sleaprtc.jobs.estimate import MAX_EPOCHS, MODEL_HEADS, PastModel, estimated_duration_minutes
 from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
-from sleaprtc.worker.trainers.settings import MAX_EPOCHS, MODEL_HEADS
+from sleaprtc.worker.trainers.settings import heads_for
 
 CENTROID = PastModel("centroid", frame_count=100, epochs=10, duration_sec=100, batch_size=4)
 CROPS = PastModel("centered_instance", frame_count=100, epochs=20, duration_sec=1000, batch_size=4)
@@ -135,7 +135,7 @@ described = st.fixed_dictionaries(
         optional={
             "epochs": anything,
             "batch_size": anything,
-            "model_type": st.sampled_from(list(HEADS)) | anything,
+            "model_type": st.sampled_from(list(MODEL_HEADS)) | anything,
             "models": st.lists(described) | anything,
         },
     ),
@@ -150,7 +150,7 @@ def test_nothing_a_stranger_says_breaks_it(config, frames, megapixels, past):
 
 
 def test_it_knows_what_the_trainer_would_train():
-    assert HEADS == MODEL_HEADS
+    assert {model_type: heads_for(model_type) for model_type in MODEL_HEADS} == MODEL_HEADS
     asked = {True: request(epochs=None), False: request(epochs=None)}
     for has_gpu, most in MAX_EPOCHS.items():
         expected = seconds(request(epochs=most), has_gpu=has_gpu)

@@ -16,15 +16,7 @@ LIFETIME_SEC: Final = 60
 
 
 async def allocate(host: str, port: int, username: str, credential: str, transport: str, tls: bool) -> str:
-    """Has a server relay for a moment; returns where it would relay from, as ``host:port``.
-
-    Args:
-        host: The server's.
-        port: The server's.
-        username: For long-term credentials (RFC 8489, section 9.2).
-        credential: The password.
-        transport: ``udp`` or ``tcp``, towards the server.
-        tls: Whether TCP is encrypted.
+    """The asyncio side of :func:`sleaprtc.rtc.turn.allocate`, which says what the arguments are.
 
     Raises:
         ConnectionFailedError: The server refuses, or can't be reached.

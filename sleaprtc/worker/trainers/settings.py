@@ -10,23 +10,12 @@ import math
 from typing import Any, Final
 
 from ...errors import InvalidTrainingConfigError
+from ...jobs.estimate import DEFAULT_BATCH_SIZE, MAX_EPOCHS, MODEL_HEADS
 from .dataset import DatasetSummary
-
-MODEL_HEADS: Final = {
-    "base": ("single_instance",),
-    "centroid": ("centroid",),
-    "topdown": ("centroid", "centered_instance"),
-    "bottomup": ("bottomup",),
-}
-"""The heads that each model type of the protocol trains, in order."""
-
-MAX_EPOCHS: Final = {True: 100, False: 30}
-"""With and without a GPU."""
 
 FILTERS: Final = {True: 32, False: 8}
 """Of the first block, with and without a GPU: eight find a small animal's nodes to within a pixel."""
 
-BATCH_SIZE: Final = 4
 LEARNING_RATE: Final = 1e-3
 MIN_STRIDE, MAX_STRIDE = 16, 64
 MIN_CROP_PX: Final = 32
@@ -90,8 +79,8 @@ def derive_settings(head: str, dataset: DatasetSummary, *, accelerated: bool) ->
         "trainer_config": {
             "max_epochs": MAX_EPOCHS[accelerated],
             "min_train_steps_per_epoch": choose_min_steps(dataset.frame_count, accelerated=accelerated),
-            "train_data_loader": {"batch_size": BATCH_SIZE},
-            "val_data_loader": {"batch_size": BATCH_SIZE},
+            "train_data_loader": {"batch_size": DEFAULT_BATCH_SIZE},
+            "val_data_loader": {"batch_size": DEFAULT_BATCH_SIZE},
             "optimizer_name": "Adam",
             "optimizer": {"lr": LEARNING_RATE},
             "early_stopping": {"stop_training_on_plateau": True, "patience": 10, "min_delta": 1e-8},
@@ -118,7 +107,7 @@ def choose_min_steps(frame_count: int, *, accelerated: bool) -> int:
     sleap-nn's own 200 keeps a GPU from spending its time between epochs; without one, 200 steps are
     minutes, so small datasets are passed twice an epoch and no more.
     """
-    one_pass = math.ceil(frame_count / BATCH_SIZE)
+    one_pass = math.ceil(frame_count / DEFAULT_BATCH_SIZE)
     if accelerated:
         return min(200, max(50, 4 * one_pass))
     return min(50, max(10, 2 * one_pass))

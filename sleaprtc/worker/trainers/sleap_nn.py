@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from ...errors import SleapRTCError, StorageError, TrainerError
+from ...jobs.estimate import MODEL_HEADS
 from .base import (
     EpochEnded,
     PredictionEvent,
@@ -37,7 +38,6 @@ from .plan import RUNS_FOLDER, ModelSource, ReceivedConfig, plan_models
 from .prediction import plan_prediction, read_frames_event, read_prediction_outcome
 from .process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
 from .recordings import put_recording
-from .settings import MODEL_HEADS
 
 PROBE_TIMEOUT_SEC: Final = 90.0
 """Importing torch takes 2 seconds from a warm disk, and half a minute from a cold network disk."""
