@@ -128,7 +128,7 @@ def judge_engines(fast_version: str | None, fast_problem: str | None, has_wheels
     if not has_wheels:
         return ok("engines", "aiortc carries the data; the fast engine isn't made for this system.", **facts)
     sentence = (
-        "The fast WebRTC engine isn't installed: aiortc carries the data, at about a tenth of the rate."
+        "The fast WebRTC engine isn't installed: aiortc carries the data, at about a third of the rate."
     )
     return warning("engines", sentence, remedy, **facts)
 
