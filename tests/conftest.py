@@ -65,10 +65,12 @@ async def server(start_server: StartServer) -> RunningServer:
 
 
 @contextmanager
-def running_server(state_dir: Path, *options: str) -> Iterator[RunningServer]:
-    """Runs a server as a process of its own, and ends it."""
+def running_server(state_dir: Path, *options: str, descriptors: int | None = None) -> Iterator[RunningServer]:
+    """Runs a server as a process of its own, and ends it; with so many descriptors, where that's given."""
     log = state_dir.with_name(f"{state_dir.name}.log")
     command = [sys.executable, "-m", "sleaprtc.server", "--ws-port", "0", "--http-port", "0"]
+    if descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
     with (
         log.open("a") as stderr,
         subprocess.Popen(

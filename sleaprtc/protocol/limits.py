@@ -78,8 +78,18 @@ ROOMS_PER_SEC: Final = 10
 ROOM_BURST: Final = 300
 """Token buckets for one address: a laboratory behind one router, not a flood."""
 
+HTTP_KEEP_ALIVE_SEC: Final = 6.0
+"""How long an HTTP connection may wait for a request. httpx gives a connection up after five seconds, so that
+it doesn't send into one that is being closed."""
+
+HTTP_REQUEST_SEC: Final = 15.0
+"""From a request's first byte to its answer. A body that takes more than ten seconds is answered with 408."""
+
+HTTP_ANSWER_SEC: Final = 10.0
+"""How long a client may take to read an answer."""
+
 MAX_CONNECTIONS_PER_ADDRESS: Final = 10_000
-"""WebSocket connections. A hall of peers behind one router has hundreds; ten thousand are no laboratory."""
+"""At each port, and never more than half of its places. A hall of peers behind one router has hundreds."""
 
 MAX_FRAGMENTS: Final = 1024
 """Frames that one message may come in, so that empty ones don't pile up for ever (RFC 6455, section 5.4)."""

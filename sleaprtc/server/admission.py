@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import attrs
@@ -31,26 +28,6 @@ def site_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, IPV6_SITE_PREFIX), strict=False))
-
-
-@attrs.define(eq=False)
-class ConnectionCounter:
-    """How many connections each address has open."""
-
-    max_per_address: int
-    _open: Counter[str] = attrs.field(factory=Counter, init=False)
-
-    @contextmanager
-    def admitted(self, address: str) -> Iterator[bool]:
-        """Counts a connection for as long as the block lasts; yields whether it may be served."""
-        site = site_of(address)
-        self._open[site] += 1
-        try:
-            yield self._open[site] <= self.max_per_address
-        finally:
-            self._open[site] -= 1
-            if not self._open[site]:
-                del self._open[site]
 
 
 @attrs.frozen

@@ -31,7 +31,7 @@ from ..rooms.registry import DELETED, EXPIRED, Registry
 from ..rooms.room import Room
 from ..rooms.routing import answer
 from ..storage.base import RoomStorage, StoredRoom
-from .admission import Applicant, ConnectionCounter, GuessLimits
+from .admission import Applicant, GuessLimits
 from .batch import WriteBatch
 from .settings import ServerSettings
 
@@ -90,7 +90,6 @@ class Hub:
 
     Attributes:
         draining: True once the server is about to leave; nobody new is let in then.
-        connection_counter: Counts connections by address.
         batch: What all connections write together.
     """
 
@@ -104,7 +103,6 @@ class Hub:
         wall_clock: Callable[[], float],
     ) -> None:
         self.draining = False
-        self.connection_counter = ConnectionCounter(settings.max_connections_per_address)
         self._guess_limits = GuessLimits(settings)
         self.batch = WriteBatch()
         self._nursery = nursery

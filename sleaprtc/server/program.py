@@ -12,6 +12,7 @@ import trio
 
 from ..folder_lock import lock_folder
 from ..logs import get_logger
+from .descriptors import raise_descriptor_limit
 from .serve import serve
 from .settings import ServerSettings
 
@@ -28,6 +29,7 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
         AddressInUseError: A port can't be had.
         StorageError: The state folder can't be used.
     """
+    raise_descriptor_limit()
     stop = trio.Event()
     with (
         lock_folder(settings.state_dir, "server", "--state-dir"),
@@ -45,8 +47,8 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
 def _be_gone_in_time() -> None:
     """Ends the process in any case.
 
-    Hypercorn sends under a shield, so that one client that doesn't read could hold the process for ever.
-    Nothing is lost by going without it: every change is on disk before it's answered.
+    Whatever holds it up, and be it a disk: nothing is lost by going without it, since every change is on disk
+    before it's answered.
     """
     last_resort = threading.Timer(EXIT_SEC, os._exit, (0,))
     last_resort.daemon = True

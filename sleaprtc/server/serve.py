@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import gc
-import logging
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import attrs
-import hypercorn.trio
 import trio
-from hypercorn.config import Config, Sockets
-from quart_trio import QuartTrio
 
 from ..errors import AddressInUseError, StorageError
 from ..identity.issuer import TokenIssuer
-from ..protocol.limits import HANDSHAKE_TIMEOUT_SEC
 from ..storage.sqlite import open_sqlite_storage
+from .accepting import Acceptor
+from .capacity import Capacity, Place
+from .descriptors import descriptor_limit, share_out
 from .http import create_app
+from .http_port import HttpPort
 from .hub import Hub, open_hub
 from .settings import ServerSettings
 from .sockets import PeerSocket
 from .tls import TlsStream, server_context
 from .websocket import serve_connection
-
-logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
 """Connections that may wait to be accepted: a laboratory's peers come back at once after a restart."""
@@ -39,16 +35,12 @@ GC_THRESHOLDS: Final = (10_000, 10, 10)
 round over a few hundred busy connections has alive; at 5,000 peers, half of the processor's time went into
 looking through all of them again and again (docs/performance.md)."""
 
-HTTP_GRACE_SEC: Final = 1.0
-"""How long requests that are being answered may still take once the server leaves."""
-
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """A peer whose machine or path is gone is noticed after 90 seconds (tcp(7))."""
 
 WS_UNACKNOWLEDGED_SEC: Final = 90
 HTTP_UNACKNOWLEDGED_SEC: Final = 10
-"""How long sent bytes may lie unread before the system gives the connection up. Hypercorn itself would wait
-for ever."""
+"""How long sent bytes may lie unread before the system gives the connection up."""
 
 
 @attrs.frozen
@@ -62,26 +54,6 @@ class ServerAddresses:
 
     ws_url: str
     http_url: str
-
-
-class _BoundConfig(Config):
-    """Hypercorn's configuration, over a socket that listens already."""
-
-    def __init__(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        self._listener = listener
-        self._tls = tls
-        self.ssl_handshake_timeout = HANDSHAKE_TIMEOUT_SEC
-        self.errorlog = logging.getLogger(f"{__name__}.hypercorn")
-        self.errorlog.setLevel(logging.WARNING)
-        self.graceful_timeout = HTTP_GRACE_SEC
-        self.include_server_header = False
-
-    def create_sockets(self) -> Sockets:
-        secure, insecure = ([], [self._listener]) if self._tls is None else ([self._listener], [])
-        return Sockets(secure_sockets=secure, insecure_sockets=insecure, quic_sockets=[])
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        return self._tls
 
 
 async def serve(
@@ -117,14 +89,32 @@ async def serve(
             trio.open_nursery() as nursery,
         ):
             app = create_app(hub=hub, issuer=issuer, verifier=verifier, settings=settings)
+            ws_acceptor, http_acceptor = _acceptors(settings)
             http_stop = trio.Event()
-            await nursery.start(_serve_http, app, http_socket, tls, http_stop)
-            websockets = await nursery.start(_serve_websockets, ws_socket, tls, hub, settings)
+            await nursery.start(HttpPort(app, http_acceptor, tls).run, http_socket, http_stop)
+            websockets = await nursery.start(_serve_websockets, ws_socket, ws_acceptor, tls, hub, settings)
             task_status.started(_addresses(ws_socket, http_socket, "" if tls is None else "s"))
             await stop.wait()
             await hub.drain()
             websockets.cancel()
             http_stop.set()
+
+
+def _acceptors(settings: ServerSettings) -> tuple[Acceptor, Acceptor]:
+    """Makes those of the WebSocket and of the HTTP port, which share the process's descriptors."""
+    limit = descriptor_limit() if settings.max_descriptors is None else settings.max_descriptors
+    capacities = share_out(limit)
+
+    def acceptor(port: str, connections: int) -> Acceptor:
+        one_address = min(settings.max_connections_per_address, connections // 2)
+        return Acceptor(
+            port=port,
+            capacity=Capacity(max_connections=connections, max_per_address=one_address),
+            speaks_tls=settings.tls_cert is not None,
+            trusted_proxies=settings.trusted_proxies,
+        )
+
+    return acceptor("ws", capacities.ws), acceptor("http", capacities.http)
 
 
 @contextmanager
@@ -149,42 +139,22 @@ def make_state_dir(state_dir: Path) -> None:
         raise StorageError(f"The state folder {state_dir} can't be made: {error.strerror}.") from error
 
 
-async def _serve_http(
-    app: QuartTrio,
-    listener: socket.socket,
-    tls: ssl.SSLContext | None,
-    stop: trio.Event,
-    *,
-    task_status: trio.TaskStatus[list[str]],
-) -> None:
-    await hypercorn.trio.serve(
-        app,
-        _BoundConfig(listener, tls),
-        shutdown_trigger=stop.wait,
-        task_status=task_status,
-    )
-
-
 async def _serve_websockets(
     listener: socket.socket,
+    acceptor: Acceptor,
     tls: ssl.SSLContext | None,
     hub: Hub,
     settings: ServerSettings,
     *,
     task_status: trio.TaskStatus[trio.CancelScope],
 ) -> None:
-    async def serve_accepted(stream: trio.SocketStream) -> None:
-        accepted = PeerSocket(stream)
+    async def serve_accepted(accepted: PeerSocket, place: Place) -> None:
         secured = accepted if tls is None else TlsStream(accepted, tls)
-        await serve_connection(secured, hub=hub, settings=settings)
+        await serve_connection(secured, place, hub=hub, settings=settings)
 
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            await nursery.start(
-                partial(trio.serve_listeners, handler_nursery=nursery),
-                serve_accepted,
-                [trio.SocketListener(trio.socket.from_stdlib_socket(listener))],
-            )
+            nursery.start_soon(acceptor.run, listener, serve_accepted, nursery)
             task_status.started(scope)
 
 

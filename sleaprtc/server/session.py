@@ -13,6 +13,7 @@ from ..logs import get_logger
 from ..protocol.close_codes import CloseCode
 from ..protocol.limits import CLOSE_GRACE_SEC
 from ..rooms.refusals import encode_error
+from .capacity import Place
 from .frames import (
     CloseReceived,
     FrameError,
@@ -56,6 +57,7 @@ class Session:
         "_hub",
         "_outbox",
         "_peer_left",
+        "_place",
         "_reader_left",
         "_reading_scope",
         "_refused_bucket",
@@ -67,9 +69,16 @@ class Session:
     )
 
     def __init__(
-        self, stream: PeerStream, hub: Hub, settings: ServerSettings, *, address: str | None = None
+        self,
+        stream: PeerStream,
+        place: Place,
+        hub: Hub,
+        settings: ServerSettings,
+        *,
+        address: str | None = None,
     ) -> None:
         self._stream = stream
+        self._place = place
         self._address = stream.address if address is None else address
         self._hub = hub
         self._settings = settings
@@ -133,7 +142,9 @@ class Session:
             # Around the reading alone: a message that is being written isn't to be cut.
             with trio.CancelScope(deadline=deadline) as self._reading_scope:
                 await self._read_once()
-            if trio.current_time() >= deadline and not self._hub.is_registered(self):
+            if self._hub.is_registered(self):
+                self._place.settle()
+            elif trio.current_time() >= deadline:
                 self.close(CloseCode.NO_REGISTRATION, "No registration in time.")
             await self._write(self._outbox.take_now())
 

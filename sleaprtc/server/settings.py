@@ -49,6 +49,7 @@ class ServerSettings:
         ice_servers: Handed to every peer that registers.
         tls_cert: Certificate chain in PEM, for TLS on both ports; needs ``tls_key``.
         tls_key: Its key.
+        max_descriptors: What the connections of both ports are derived from; None is the process's own limit.
         trusted_proxies: Whose ``X-Forwarded-For`` says where a client is.
 
     The rest are limits, described where their defaults are: in :mod:`sleaprtc.protocol.limits`.
@@ -63,6 +64,7 @@ class ServerSettings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    max_descriptors: int | None = None
 
     registration_timeout_sec: float = REGISTRATION_TIMEOUT_SEC
     write_timeout_sec: float = WRITE_TIMEOUT_SEC

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -75,6 +76,11 @@ class PeerSocket(PeerStream):
         """Where the other side is; empty where it was gone at once."""
         return self._address
 
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself, to be asked for its names."""
+        return self._socket
+
     def send_now(self, data: bytes) -> int:
         """Writes what the system takes at once."""
         try:
@@ -122,6 +128,11 @@ class PeerSocket(PeerStream):
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise self._lost(error) from error
+
+    def end(self) -> None:
+        """Does the same without waiting, where the other side is still there."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     async def aclose(self) -> None:
         """Closes the connection."""

@@ -9,6 +9,7 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_strea
 
 from ..logs import get_logger
 from ..protocol.limits import CLOSE_GRACE_SEC, HANDSHAKE_TIMEOUT_SEC
+from .capacity import Place
 from .hub import Hub
 from .proxies import FORWARDED_FOR, client_address, is_proxy
 from .session import Session
@@ -28,13 +29,15 @@ _TURNED_AWAY: Final = (
 )
 
 
-async def serve_connection(stream: PeerStream, *, hub: Hub, settings: ServerSettings) -> None:
+async def serve_connection(stream: PeerStream, place: Place, *, hub: Hub, settings: ServerSettings) -> None:
     """Serves one connection; whatever the peer does, no error leaves."""
     try:
         if is_proxy(stream.address, settings.trusted_proxies):
-            await _serve_forwarded(stream, hub, settings)
-        else:
-            await _serve_direct(stream, hub, settings)
+            await _serve_forwarded(stream, place, hub, settings)
+        elif not place.is_welcome:
+            await _turn_away(stream)
+        elif await _handshake(stream, hub):
+            await Session(stream, place, hub, settings).run()
     except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as lost:
         logger.debug("A connection was lost.", error=repr(lost))
     except* Exception:
@@ -43,16 +46,7 @@ async def serve_connection(stream: PeerStream, *, hub: Hub, settings: ServerSett
         stream.close()
 
 
-async def _serve_direct(stream: PeerStream, hub: Hub, settings: ServerSettings) -> None:
-    with hub.connection_counter.admitted(stream.address) as is_admitted:
-        if not is_admitted:
-            await _turn_away(stream)
-            return
-        if await _handshake(stream, hub):
-            await Session(stream, hub, settings).run()
-
-
-async def _serve_forwarded(stream: PeerStream, hub: Hub, settings: ServerSettings) -> None:
+async def _serve_forwarded(stream: PeerStream, place: Place, hub: Hub, settings: ServerSettings) -> None:
     """Serves a connection that a proxy makes for somebody, who is the one that counts."""
     request = await _read_opening(stream)
     if request is None:
@@ -61,13 +55,12 @@ async def _serve_forwarded(stream: PeerStream, hub: Hub, settings: ServerSetting
         value.decode("latin-1") for name, value in request.headers if name.lower() == _FORWARDED_FOR
     ]
     address = client_address(stream.address, forwarded_for, settings.trusted_proxies)
-    with hub.connection_counter.admitted(address) as is_admitted:
-        if not is_admitted:
-            with trio.move_on_after(CLOSE_GRACE_SEC):
-                await request.reject(429, extra_headers=[(b"Retry-After", b"60")], body=_TOO_MANY)
-        elif await _accept(request, hub):
-            del request  # 9 KiB, for as long as the peer stays
-            await Session(stream, hub, settings, address=address).run()
+    if not place.move_to(address):
+        with trio.move_on_after(CLOSE_GRACE_SEC):
+            await request.reject(429, extra_headers=[(b"Retry-After", b"60")], body=_TOO_MANY)
+    elif await _accept(request, hub):
+        del request  # 9 KiB, for as long as the peer stays
+        await Session(stream, place, hub, settings, address=address).run()
 
 
 async def _handshake(stream: PeerStream, hub: Hub) -> bool:
@@ -101,8 +94,9 @@ async def _accept(request: WebSocketRequest, hub: Hub) -> bool:
 
 
 async def _turn_away(stream: PeerStream) -> None:
-    """Answers before the peer has asked, and leaves it a moment to read that."""
+    """Answers whatever the peer asks, and leaves it a moment to read that."""
     with trio.move_on_after(CLOSE_GRACE_SEC):
+        await stream.receive_some()  # an answer before the question confuses clients
         await stream.send_all(_TURNED_AWAY)
         await stream.send_eof()
         while await stream.receive_some():

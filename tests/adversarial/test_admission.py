@@ -17,6 +17,7 @@ from sleaprtc.rooms.room import Peer, Room
 from sleaprtc.server.admission import Applicant, GuessLimits, site_of
 from sleaprtc.server.settings import ServerSettings
 
+from ..server.test_limits import UPGRADE
 from ..server.trio_peer import Lab, open_lab, open_stream
 
 StartServer = Callable[..., Any]
@@ -124,8 +125,9 @@ def test_addresses_that_count_as_one(address: str, site: str) -> None:
 async def test_connections_of_one_address_are_limited_and_come_free_again(start_server: StartServer) -> None:
     server = await start_server(max_connections_per_address=3)
     async with open_lab(server.ws_url, server.http_url) as lab:
-        async with lab.peer("a"), lab.peer("b"), await open_stream(server.ws_url):
+        async with lab.peer("a"), lab.peer("b"), lab.peer("c"):
             async with await open_stream(server.ws_url) as fourth:
+                await fourth.send_all(UPGRADE)
                 answer = b""
                 while part := await fourth.receive_some():
                     answer += part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +19,7 @@ OPENING = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     b"X-Forwarded-For: ADDRESS\r\n\r\n"
 )
+PING = b"\x89\x80\0\0\0\0"
 PROXIES = (parse_proxy("10.0.0.0/8"), parse_proxy("::1"))
 
 
@@ -68,16 +70,26 @@ async def test_connections_are_counted_by_the_address_that_a_proxy_names(start_s
     server = await start_server(trusted_proxies=proxies, max_connections_per_address=1)
     port = urlsplit(server.ws_url).port
 
-    async def status_for(stream, address):
+    async def upgraded(stack, address):
+        stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
         await stream.send_all(OPENING.replace(b"ADDRESS", address))
-        return int((await stream.receive_some(4096)).split()[1])
+        assert (await stream.receive_some(4096)).startswith(b"HTTP/1.1 101 ")
+        return stream
 
-    async with (
-        await trio.open_tcp_stream("127.0.0.1", port) as first,
-        await trio.open_tcp_stream("127.0.0.1", port) as second,
-        await trio.open_tcp_stream("127.0.0.1", port) as third,
-    ):
+    async def answers(stream):
+        """Whether a connection is still served; each address may have one, and the older idle one goes."""
+        try:
+            await stream.send_all(PING)
+            return await stream.receive_some(4096) == b"\x8a\x00"
+        except trio.BrokenResourceError:
+            return False
+
+    async with AsyncExitStack() as stack:
         with trio.fail_after(10):
-            assert await status_for(first, b"192.0.2.1") == 101
-            assert await status_for(second, b"192.0.2.1") == 429
-            assert await status_for(third, b"192.0.2.2") == (101 if is_trusted else 429)
+            first = await upgraded(stack, b"192.0.2.1")
+            other = await upgraded(stack, b"192.0.2.2")
+            assert await answers(first) == is_trusted
+            second = await upgraded(stack, b"192.0.2.1")
+            assert not await answers(first)
+            assert await answers(other) == is_trusted
+            assert await answers(second)

@@ -15,6 +15,7 @@ import trio.testing
 from trio_websocket import wrap_client_stream
 
 from sleaprtc.identity.issuer import TokenIssuer
+from sleaprtc.server.capacity import Capacity
 from sleaprtc.server.hub import HOUSEKEEPING_INTERVAL_SEC, Hub, open_hub
 from sleaprtc.server.settings import ServerSettings
 from sleaprtc.server.sockets import PeerStream
@@ -79,8 +80,11 @@ class World:
     async def peer(self, room: dict[str, Any], peer_id: str | None = None) -> TrioPeer:
         ours, theirs = trio.testing.memory_stream_pair()
 
+        place = Capacity(max_connections=1, max_per_address=1).take_place("", lambda: None)
+        assert place is not None
+
         async def serve() -> None:
-            await serve_connection(MemoryStream(theirs), hub=self.hub, settings=self.settings)
+            await serve_connection(MemoryStream(theirs), place, hub=self.hub, settings=self.settings)
 
         self.nursery.start_soon(serve)
         websocket = await wrap_client_stream(self.nursery, ours, "localhost", "/")

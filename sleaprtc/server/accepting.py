@@ -1,0 +1,122 @@
+"""From a listening socket to connections that have a place; both ports accept this way."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, TypeAlias
+
+import attrs
+import trio
+
+from ..logs import get_logger
+from .capacity import Capacity, Place
+from .proxies import Network, is_proxy
+from .rate import TokenBucket
+from .sockets import PeerSocket
+
+logger = get_logger(__name__)
+
+PAUSE_SEC: Final = 0.1
+"""Before the next try where the system has no descriptor or memory for a connection. Trio waits as long."""
+
+REPORTS_PER_SEC: Final = 1 / 60
+"""How often a full port is mentioned in the log: it's full because somebody is busy filling it."""
+
+_OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_NO_PLACE: Final = b"The server has no place for another connection.\n"
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 60\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (len(_NO_PLACE), _NO_PLACE)
+)
+
+ServeAccepted: TypeAlias = Callable[[PeerSocket, Place], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class Acceptor:
+    """Accepts the connections of one port, for as long as it runs.
+
+    Attributes:
+        port: Its name, for the log.
+        capacity: How many connections there may be, and who goes for whom.
+        speaks_tls: Whoever comes too much can be told why in plain HTTP only.
+    """
+
+    port: str
+    capacity: Capacity
+    speaks_tls: bool
+    trusted_proxies: Iterable[Network]
+    _reports: TokenBucket = attrs.field(factory=lambda: TokenBucket(REPORTS_PER_SEC, 1), init=False)
+
+    async def run(self, listener: socket.socket, serve: ServeAccepted, nursery: trio.Nursery) -> None:
+        """Accepts connections and serves each in a task of the nursery. One that fails costs that one alone.
+
+        :func:`trio.serve_listeners` does the same without places, and without descriptors it logs ten
+        tracebacks a second.
+        """
+        async with trio.SocketListener(trio.socket.from_stdlib_socket(listener)) as accepting:
+            while True:
+                try:
+                    # Goes on by itself where the other side has gone before it was accepted (ECONNABORTED).
+                    stream = await accepting.accept()
+                except OSError as error:
+                    if error.errno not in _OUT_OF_RESOURCES:
+                        raise
+                    self._report("Connections can't be accepted.", error=error.strerror)
+                    self.capacity.end_oldest_idle()
+                    await trio.sleep(PAUSE_SEC)
+                else:
+                    # At once, not in the task: no more are ever open than have a place, but for this one.
+                    self._place(PeerSocket(stream), serve, nursery)
+
+    def _place(self, accepted: PeerSocket, serve: ServeAccepted, nursery: trio.Nursery) -> None:
+        scope = trio.CancelScope()
+
+        def end() -> None:
+            accepted.close()  # even of a task that is shielded
+            scope.cancel()
+
+        ended_before = self.capacity.ended
+        place = self.capacity.take_place(
+            accepted.address, end, is_proxy=is_proxy(accepted.address, self.trusted_proxies)
+        )
+        if place is None:
+            self._report("A connection was refused: no place is left.")
+            self._refuse(accepted)
+            return
+        if self.capacity.ended > ended_before:
+            self._report("Idle connections are ended, to make room for others.", ended=self.capacity.ended)
+        nursery.start_soon(partial(_serve, accepted, place, scope, serve))
+
+    def _refuse(self, accepted: PeerSocket) -> None:
+        """Says so where that takes no time: whoever is refused has no place to wait in."""
+        try:
+            if not self.speaks_tls:
+                accepted.send_now(_FULL)
+                accepted.end()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            accepted.close()
+
+    def _report(self, event: str, **fields: object) -> None:
+        if self._reports.take(trio.current_time()) == 0:
+            logger.warning(event, port=self.port, connections=self.capacity.max_connections, **fields)
+
+
+async def _serve(accepted: PeerSocket, place: Place, scope: trio.CancelScope, serve: ServeAccepted) -> None:
+    try:
+        with scope:
+            await serve(accepted, place)
+    except* (trio.BrokenResourceError, trio.ClosedResourceError) as lost:
+        logger.debug("A connection was lost.", error=repr(lost))
+    except* Exception:
+        # A fault of this program: it costs this connection alone.
+        logger.exception("A connection couldn't be served.")
+    finally:
+        place.leave()
+        accepted.close()

@@ -1,0 +1,206 @@
+"""The HTTP port: Hypercorn's protocol over connections of our own.
+
+:func:`hypercorn.trio.serve` accepts by itself and without a limit. Its clock for idle connections doesn't
+work with quart-trio: the task that would start it after an answer is cancelled as the answer ends, and the
+connection stays for ever. There is no public hook between its listeners and its protocol, so that its
+``TCPServer``, which serves one connection, is used here by itself. What is relied on is held by
+tests/server/test_hypercorn_seams.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import ssl
+from typing import Final
+
+import attrs
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from quart_trio import QuartTrio
+
+from ..protocol.limits import (
+    CLOSE_GRACE_SEC,
+    HANDSHAKE_TIMEOUT_SEC,
+    HTTP_ANSWER_SEC,
+    HTTP_KEEP_ALIVE_SEC,
+    HTTP_REQUEST_SEC,
+)
+from .accepting import Acceptor
+from .capacity import Place
+from .sockets import PeerSocket, PeerStream
+from .tls import TlsStream
+
+GRACE_SEC: Final = 1.0
+"""How long requests that are being answered may still take once the server leaves."""
+
+
+class HttpStream:
+    """What Hypercorn reads from and writes to: a connection on which everything has to be done in time.
+
+    Whatever the other side does or doesn't, each wait for it ends:
+
+    - ``HTTP_KEEP_ALIVE_SEC`` for the first byte of a request, from the connection or the last answer on;
+    - ``HTTP_REQUEST_SEC`` from there to the answer;
+    - ``HTTP_ANSWER_SEC`` for the other side to take what is written.
+    """
+
+    def __init__(self, stream: PeerStream, accepted: PeerSocket, place: Place) -> None:
+        self._stream = stream
+        self._accepted = accepted
+        self._place = place
+        self._is_asked = False
+        self._is_ended = False
+        self._reading = trio.CancelScope()
+        self._deadline = trio.current_time() + HTTP_KEEP_ALIVE_SEC
+
+    @property
+    def socket(self) -> socket.socket:
+        """To be asked for the addresses of both ends."""
+        return self._accepted.socket
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Reads what arrives in time."""
+        with trio.CancelScope(deadline=self._deadline) as self._reading:
+            while data := await self._stream.receive_some(max_bytes):
+                if not self._is_ended:
+                    self._note_asked()
+                    return data
+            return data
+        self._accepted.close()
+        raise trio.BrokenResourceError("the other side took too long")
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Writes what is taken in time. Hypercorn does so under a shield."""
+        with trio.move_on_after(HTTP_ANSWER_SEC) as writing:
+            await self._stream.send_all(data)
+        if writing.cancelled_caught:
+            self._accepted.close()
+            raise trio.BrokenResourceError("the other side took too long")
+        self._is_asked = False
+        self._place.stir()
+        self._set_deadline(HTTP_KEEP_ALIVE_SEC)
+
+    async def send_eof(self) -> None:
+        """Leaves it to :meth:`aclose`, which always follows."""
+
+    async def aclose(self) -> None:
+        """Ends the connection, without waiting: Hypercorn may be cancelled here, and would leave it open.
+
+        What the other side sends is still read for a moment, and thrown away: closing a socket with unread
+        bytes in it resets the connection (RFC 1122, section 4.2.2.13), and the answer would be lost.
+        """
+        if not self._is_ended:
+            self._is_ended = True
+            self._accepted.end()
+            self._deadline = self._reading.deadline = trio.current_time() + CLOSE_GRACE_SEC
+
+    def leave(self) -> None:
+        """Closes the connection, unless there's a request that hasn't been answered."""
+        if not self._is_asked:
+            self._accepted.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._accepted.close()
+
+    def _note_asked(self) -> None:
+        if not self._is_asked:
+            self._is_asked = True
+            self._place.stir()
+            self._set_deadline(HTTP_REQUEST_SEC)
+
+    def _set_deadline(self, wait_sec: float) -> None:
+        if not self._is_ended:
+            self._deadline = self._reading.deadline = trio.current_time() + wait_sec
+
+
+class SecureHttpStream(HttpStream):
+    """The same under TLS, which Hypercorn tells by its handshake."""
+
+    async def do_handshake(self) -> None:
+        """Does the handshake; Hypercorn bounds it by ``ssl_handshake_timeout``."""
+        await self._stream.start()
+        self._set_deadline(HTTP_KEEP_ALIVE_SEC)
+
+    def selected_alpn_protocol(self) -> str:
+        """The only one that the context offers."""
+        return "http/1.1"
+
+    @property
+    def transport_stream(self) -> HttpStream:
+        """The one that has the socket."""
+        return self
+
+
+@attrs.define(eq=False)
+class HttpPort:
+    """Serves one ASGI application."""
+
+    app: QuartTrio
+    acceptor: Acceptor
+    tls: ssl.SSLContext | None
+    _streams: set[HttpStream] = attrs.field(factory=set, init=False)
+    _context: WorkerContext = attrs.field(factory=lambda: WorkerContext(None), init=False)
+    _config: Config = attrs.field(factory=lambda: _config(), init=False)
+    _all_gone: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    async def run(
+        self,
+        listener: socket.socket,
+        stop: trio.Event,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serves until it's told to stop, and lets what is being answered come to its end.
+
+        There is no ASGI lifespan: the application does nothing before its first request or after its last.
+        """
+        # What serves one connection fails alone; see Acceptor.
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(self.acceptor.run, listener, self._serve, connections)
+                task_status.started()
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            await self._context.terminated.set()
+            await self._leave()
+            connections.cancel_scope.cancel()
+
+    async def _serve(self, accepted: PeerSocket, place: Place) -> None:
+        stream = (
+            HttpStream(accepted, accepted, place)
+            if self.tls is None
+            else SecureHttpStream(TlsStream(accepted, self.tls), accepted, place)
+        )
+        self._streams.add(stream)
+        try:
+            await TCPServer(ASGIWrapper(self.app), self._config, self._context, {}, stream)  # type: ignore[arg-type]
+        finally:
+            self._streams.discard(stream)
+            if not self._streams:
+                self._all_gone.set()
+
+    async def _leave(self) -> None:
+        for stream in tuple(self._streams):
+            stream.leave()
+        self._all_gone = trio.Event()
+        if self._streams:
+            with trio.move_on_after(GRACE_SEC):
+                await self._all_gone.wait()
+        for stream in tuple(self._streams):
+            stream.close()  # ends those, too, that are writing under Hypercorn's shield
+
+
+def _config() -> Config:
+    config = Config()
+    config.ssl_handshake_timeout = HANDSHAKE_TIMEOUT_SEC
+    config.errorlog = logging.getLogger(f"{__name__}.hypercorn")
+    config.errorlog.setLevel(logging.WARNING)
+    config.include_server_header = False
+    config.keep_alive_timeout = math.inf  # HttpStream has the time in its hands, all of it
+    return config
