@@ -23,7 +23,7 @@ PAUSE_SEC: Final = 0.1
 """Before the next try where the system has no descriptor or memory for a connection. Trio waits as long."""
 
 REPORTS_PER_SEC: Final = 1 / 60
-"""How often a full port is mentioned in the log: it's full because somebody is busy filling it."""
+"""How often the log has what strangers can bring about at a port: whoever fills it must not fill the log."""
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -66,7 +66,7 @@ class Acceptor:
                 except OSError as error:
                     if error.errno not in _OUT_OF_RESOURCES:
                         raise
-                    self._report("Connections can't be accepted.", error=error.strerror)
+                    self.report("Connections can't be accepted.", error=error.strerror)
                     self.capacity.end_oldest_idle()
                     await trio.sleep(PAUSE_SEC)
                 else:
@@ -85,11 +85,17 @@ class Acceptor:
             accepted.address, end, is_proxy=is_proxy(accepted.address, self.trusted_proxies)
         )
         if place is None:
-            self._report("A connection was refused: no place is left.")
+            self.report(
+                "A connection was refused: no place is left.", connections=self.capacity.max_connections
+            )
             self._refuse(accepted)
             return
         if self.capacity.ended > ended_before:
-            self._report("Idle connections are ended, to make room for others.", ended=self.capacity.ended)
+            self.report(
+                "Idle connections are ended, to make room for others.",
+                connections=self.capacity.max_connections,
+                ended=self.capacity.ended,
+            )
         nursery.start_soon(partial(_serve, accepted, place, scope, serve))
 
     def _refuse(self, accepted: PeerSocket) -> None:
@@ -103,9 +109,10 @@ class Acceptor:
         finally:
             accepted.close()
 
-    def _report(self, event: str, **fields: object) -> None:
+    def report(self, event: str, **fields: object) -> None:
+        """Logs a warning of what strangers can bring about, unless there was one within the last minute."""
         if self._reports.take(trio.current_time()) == 0:
-            logger.warning(event, port=self.port, connections=self.capacity.max_connections, **fields)
+            logger.warning(event, port=self.port, **fields)
 
 
 async def _serve(accepted: PeerSocket, place: Place, scope: trio.CancelScope, serve: ServeAccepted) -> None:

@@ -180,6 +180,12 @@ class HttpPort:
         self._streams.add(stream)
         try:
             await TCPServer(ASGIWrapper(self.app), self._config, self._context, {}, stream)  # type: ignore[arg-type]
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise
+        except* Exception as error:
+            # What Hypercorn, h11, h2 or wsproto make of a stranger's bytes: headers that aren't ASCII are a
+            # UnicodeDecodeError. What the application raises is logged elsewhere and doesn't come this way.
+            self.acceptor.report("A request couldn't be read.", error=repr(error.exceptions[0]))
         finally:
             self._streams.discard(stream)
             if not self._streams:

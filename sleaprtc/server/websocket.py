@@ -28,6 +28,8 @@ _TURNED_AWAY: Final = (
     b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (len(_TOO_MANY), _TOO_MANY)
 )
 
+_UNREADABLE: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 
 async def serve_connection(stream: PeerStream, place: Place, *, hub: Hub, settings: ServerSettings) -> None:
     """Serves one connection; whatever the peer does, no error leaves."""
@@ -72,12 +74,18 @@ async def _handshake(stream: PeerStream, hub: Hub) -> bool:
 async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
     """Leaves the opening to trio-websocket; the frames that follow are the session's own."""
     request: WebSocketRequest | None = None
-    with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
-        await stream.start()
-        async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream, receive_buffer_size=RECEIVE_BYTES)
-            # Its reader has done its work: a peer sends nothing more before it's answered (RFC 6455, 4.1).
-            nursery.cancel_scope.cancel()
+    try:
+        with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
+            await stream.start()
+            async with trio.open_nursery() as nursery:
+                request = await wrap_server_stream(nursery, stream, receive_buffer_size=RECEIVE_BYTES)
+                # Its reader has done its work: a peer sends nothing more before it's answered (RFC 6455,
+                # section 4.1).
+                nursery.cancel_scope.cancel()
+    except* ValueError as error:
+        # wsproto's UnicodeDecodeError, of headers that aren't ASCII. Strangers don't get to fill the log.
+        logger.debug("An opening couldn't be read.", error=repr(error))
+        stream.send_now(_UNREADABLE)
     return request
 
 
