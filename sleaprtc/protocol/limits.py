@@ -56,6 +56,11 @@ REFUSED_MESSAGE_BURST: Final = 100
 OUTBOX_BYTES: Final = 32 * MIB
 """The same as `OUTBOX_MESSAGES`, for few but large messages: two of the largest lists of peers."""
 
+OUTBOXES_BYTES: Final = 512 * MIB
+OUTBOX_SHARE_BYTES: Final = 1 * MIB
+"""For all peers' sockets together. Once that waits, a peer that holds its share already is closed with 1013:
+`OUTBOX_BYTES` for each of hundreds that don't read would be all of a machine's memory."""
+
 WRITE_TIMEOUT_SEC: Final = 30.0
 """What waits for a peer's socket must be on its way within this time, else the peer is given up."""
 
@@ -74,7 +79,7 @@ ROOM_TOKEN_CHARS: Final = 12
 
 SIGN_INS_PER_SEC: Final = 20
 SIGN_IN_BURST: Final = 300
-ROOMS_PER_SEC: Final = 10
+ROOMS_PER_SEC: Final = 1
 ROOM_BURST: Final = 300
 """Token buckets for one address: a laboratory behind one router, not a flood."""
 

@@ -33,6 +33,7 @@ from ..rooms.routing import answer
 from ..storage.base import RoomStorage, StoredRoom
 from .admission import Applicant, GuessLimits
 from .batch import WriteBatch
+from .outbox import OutboxBudget
 from .settings import ServerSettings
 
 logger = get_logger(__name__)
@@ -91,6 +92,7 @@ class Hub:
     Attributes:
         draining: True once the server is about to leave; nobody new is let in then.
         batch: What all connections write together.
+        outbox_budget: What may wait for all of them together.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Hub:
         self.draining = False
         self._guess_limits = GuessLimits(settings)
         self.batch = WriteBatch()
+        self.outbox_budget = OutboxBudget(settings.outboxes_bytes, settings.outbox_share_bytes)
         self._nursery = nursery
         self._storage = storage
         self._verifier = verifier

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import attrs
 import trio
 
 Frame: TypeAlias = bytes | memoryview
 """A frame, or what is left of one."""
+
+
+@attrs.define(eq=False)
+class OutboxBudget:
+    """What may wait in all outboxes together.
+
+    Attributes:
+        max_bytes: Once so much waits, no outbox takes more that holds its share already.
+        share_bytes: What each may hold in any case: those that read slowly go, not those that read.
+        used_bytes: What waits now, or is being written.
+    """
+
+    max_bytes: int
+    share_bytes: int
+    used_bytes: int = 0
+
+    def is_spent_for(self, held_bytes: int) -> bool:
+        """Says whether an outbox that holds so much has to do without more."""
+        return self.used_bytes >= self.max_bytes and held_bytes >= self.share_bytes
 
 
 class Outbox:
@@ -19,26 +39,31 @@ class Outbox:
     Args:
         max_messages: Messages that may wait.
         max_bytes: Their size together.
+        budget: Shared by the outboxes of all peers.
     """
 
     __slots__ = (
         "_arrival",
+        "_budget",
         "_bytes",
         "_frames",
         "_max_bytes",
         "_max_messages",
         "_rest",
+        "_taken_bytes",
         "close_frame",
         "closed",
         "overflowed",
     )
 
-    def __init__(self, *, max_messages: int, max_bytes: int) -> None:
+    def __init__(self, *, max_messages: int, max_bytes: int, budget: OutboxBudget) -> None:
+        self._budget = budget
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._frames: list[Frame] = []
         self._rest: Frame = b""
         self._bytes = 0
+        self._taken_bytes = 0
         self._arrival: trio.Event | None = None
         self.closed = False
         self.overflowed = False
@@ -48,12 +73,17 @@ class Outbox:
         """Queues a frame, or returns False where it's closed or full; what waits is then given up."""
         if self.closed:
             return False
-        if len(self._frames) >= self._max_messages or self._bytes >= self._max_bytes:
+        if (
+            len(self._frames) >= self._max_messages
+            or self._bytes >= self._max_bytes
+            or self._budget.is_spent_for(self._bytes + self._taken_bytes)
+        ):
             self.overflowed = True
             self._frames.clear()
+            self._count(len(self._rest) - self._bytes)
             return False
         self._frames.append(frame)
-        self._bytes += len(frame)
+        self._count(len(frame))
         self._wake()
         return True
 
@@ -63,6 +93,7 @@ class Outbox:
         It stays even where the outbox overflows: half a frame would make whatever follows unreadable.
         """
         self._rest = rest
+        self._count(len(rest))
         self._wake()
 
     def close(self, close_frame: bytes | None) -> None:
@@ -82,10 +113,17 @@ class Outbox:
         return not self._frames and not self._rest
 
     def take_now(self) -> list[Frame]:
-        """Takes everything that waits, which may be nothing."""
+        """Takes everything that waits, which may be nothing. What was taken before has been written then."""
         frames = [self._rest, *self._frames] if self._rest else self._frames
+        self._budget.used_bytes -= self._taken_bytes
+        self._taken_bytes = self._bytes
         self._frames, self._rest, self._bytes = [], b"", 0
         return frames
+
+    def discard(self) -> None:
+        """Lets go of everything, at the connection's end."""
+        self.take_now()
+        self.take_now()
 
     async def take(self) -> list[Frame]:
         """Waits until there is something, and takes it all; nothing means that the outbox is closed."""
@@ -93,6 +131,10 @@ class Outbox:
             self._arrival = trio.Event()
             await self._arrival.wait()
         return self.take_now()
+
+    def _count(self, more_bytes: int) -> None:
+        self._bytes += more_bytes
+        self._budget.used_bytes += more_bytes
 
     def _wake(self) -> None:
         if self._arrival is not None:

@@ -83,7 +83,11 @@ class Session:
         self._hub = hub
         self._settings = settings
         self._frames = FrameReader()
-        self._outbox = Outbox(max_messages=settings.outbox_messages, max_bytes=settings.outbox_bytes)
+        self._outbox = Outbox(
+            max_messages=settings.outbox_messages,
+            max_bytes=settings.outbox_bytes,
+            budget=hub.outbox_budget,
+        )
         self._bucket = TokenBucket(settings.messages_per_sec, settings.message_burst)
         self._refused_bucket = TokenBucket(settings.refused_messages_per_sec, settings.refused_message_burst)
         self._scope = trio.CancelScope()
@@ -134,6 +138,7 @@ class Session:
             pass
         finally:
             self._end(None)
+            self._outbox.discard()
             self._hub.disconnected(self)
 
     async def _wait_for_registration(self) -> None:

@@ -16,6 +16,8 @@ from ..protocol.limits import (
     MESSAGE_BURST,
     OUTBOX_BYTES,
     OUTBOX_MESSAGES,
+    OUTBOX_SHARE_BYTES,
+    OUTBOXES_BYTES,
     REFUSED_MESSAGE_BURST,
     REGISTRATION_TIMEOUT_SEC,
     ROOM_BURST,
@@ -70,6 +72,8 @@ class ServerSettings:
     write_timeout_sec: float = WRITE_TIMEOUT_SEC
     outbox_messages: int = OUTBOX_MESSAGES
     outbox_bytes: int = OUTBOX_BYTES
+    outboxes_bytes: int = OUTBOXES_BYTES
+    outbox_share_bytes: int = OUTBOX_SHARE_BYTES
     messages_per_sec: float = MAX_MESSAGES_PER_SEC
     message_burst: int = MESSAGE_BURST
     refused_messages_per_sec: float = MAX_REFUSED_MESSAGES_PER_SEC

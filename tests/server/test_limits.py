@@ -10,6 +10,8 @@ import pytest
 import trio
 import trio.testing
 
+from sleaprtc.protocol.limits import MIB
+
 from .trio_peer import open_lab, open_stream, to
 
 StartServer = Callable[..., Any]
@@ -107,6 +109,28 @@ async def test_a_slow_consumer_is_closed_and_nobody_else_waits(start_server: Sta
         assert await b.receive() == to("b", "a")
         # It reads again in time to see why.
         assert await slow.close_code() == 1013
+
+
+async def test_many_slow_consumers_have_one_budget(start_server: StartServer) -> None:
+    server = await start_server(outboxes_bytes=4 * MIB, outbox_share_bytes=MIB // 4, outbox_messages=10_000)
+    async with (
+        open_lab(server.ws_url, server.http_url) as lab,
+        lab.peer("slow-1"),
+        lab.peer("slow-2"),
+        lab.peer("sender") as sender,
+        lab.peer("a") as a,
+        lab.peer("b") as b,
+    ):
+        # 32 MiB may wait for each of them otherwise.
+        for _ in range(16 * MIB // len(LARGE)):
+            await sender.send(to("slow-1", "sender", x=LARGE))
+        while await b.finds("b", "slow-1"):
+            await trio.sleep(0.05)
+        for _ in range(3):  # the budget is free again, for everybody
+            await a.send(to("b", "a", x=LARGE))
+            assert await b.receive() == to("b", "a", x=LARGE)
+            await sender.send(to("slow-2", "sender", x=LARGE))
+        assert await b.finds("b", "slow-2")
 
 
 async def test_a_peer_that_never_reads_is_forgotten(start_server: StartServer) -> None:
