@@ -34,6 +34,7 @@ from ..storage.base import RoomStorage, StoredRoom
 from .admission import Applicant, GuessLimits
 from .batch import WriteBatch
 from .outbox import OutboxBudget
+from .peer_log import PeerLog
 from .settings import ServerSettings
 
 logger = get_logger(__name__)
@@ -119,6 +120,7 @@ class Hub:
         self._open_rooms: dict[str, _OpenRoom] = {}
         self._connections: set[Connection] = set()
         self._rooms_in_the_making: Counter[str] = Counter()
+        self._peer_log = PeerLog()
         self._all_gone = trio.Event()
         self._connection_count = 0
         self._message_count = 0
@@ -217,7 +219,7 @@ class Hub:
     def disconnected(self, connection: Connection) -> None:
         """Forgets a connection and who was registered on it."""
         if self._registry.is_registered(connection):
-            logger.info("A peer has left.")
+            self._peer_log.info("A peer has left.", connection.address, trio.current_time())
         self._registry.leave(connection)
         self._connections.discard(connection)
         if not self._connections and self.draining:
@@ -293,13 +295,14 @@ class Hub:
             self._guess_limits.note_wrong_token(applicant, now)
             raise
         bind(peer=request.peer_id, room=request.room_id)
-        logger.info("A peer has joined.", role=request.role, address=connection.address)
+        self._peer_log.info("A peer has joined.", connection.address, now, role=request.role)
         self._perform(effects)
         self._open_rooms[request.room_id].nursery.start_soon(connection.read)
 
     def _refuse(self, connection: Connection, error: SleapRTCError, text: str) -> None:
         if _is_register(text, error):
-            logger.info("A registration was refused.", code=error.code, address=connection.address)
+            now = trio.current_time()
+            self._peer_log.info("A registration was refused.", connection.address, now, code=error.code)
             self._perform(refuse_registration(connection, error))
         else:
             connection.deliver(encode_error(error))

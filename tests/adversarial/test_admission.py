@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +177,23 @@ async def test_a_flood_of_unknown_keys_keeps_nobody_out(start_server: StartServe
 
 def _encoded(part: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.trio
+async def test_refused_again_and_again_does_not_fill_the_log(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sleaprtc.server.peer_log.LINE_BURST", 10)
+    monkeypatch.setattr("sleaprtc.server.peer_log.LINES_PER_SEC", 0.001)
+    caplog.set_level(logging.INFO)
+    server = await start_server()
+    async with open_lab(server.ws_url, server.http_url) as lab:
+        account = await new_account(lab)
+        for _ in range(15):
+            await guess(lab, account)
+    lines = [record.getMessage() for record in caplog.records if record.name == "sleaprtc.server.peer_log"]
+    assert sum("A registration was refused." in line for line in lines) == 10
+    assert sum("Lines about an address are left out." in line for line in lines) == 1
 
 
 def test_secrets_are_in_no_repr() -> None:

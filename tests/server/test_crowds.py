@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from ..conftest import RunningServer, running_server
 from .conftest import Api, RawPeer
 from .test_limits import UPGRADE
 
+resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits a process as Linux does")
 
 DESCRIPTORS = 256
