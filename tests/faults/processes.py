@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,10 @@ class Programs:
         http_port: Likewise.
         ws_path_port: By which port workers and clients reach the server, over a proxy or not.
         http_path_port: Likewise.
+        room: Environment variables by which workers and clients know their room.
+        host: Of the server.
+        ice_loopback: Whether data channels go over 127.0.0.1.
+        inside: By a program's log name, the words before its command that put it where it is to run.
     """
 
     folder: Path
@@ -91,35 +96,43 @@ class Programs:
     ws_path_port: int
     http_path_port: int
     room: dict[str, str] = attrs.field(factory=dict)
+    host: str = HOST
+    ice_loopback: bool = True
+    inside: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
 
     @property
     def ws_url(self) -> str:
-        return f"ws://{HOST}:{self.ws_path_port}/"
+        return f"ws://{self.host}:{self.ws_path_port}/"
 
     @property
     def http_url(self) -> str:
-        return f"http://{HOST}:{self.http_path_port}"
+        return f"http://{self.host}:{self.http_path_port}"
 
     def environment(self, state_dir: Path | None = None) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
         own = {
             "SLEAP_RTC_SIGNALING_WS": self.ws_url,
             "SLEAP_RTC_SIGNALING_HTTP": self.http_url,
-            "SLEAP_RTC_ICE_LOOPBACK": "1",
+            "SLEAP_RTC_ICE_LOOPBACK": str(int(self.ice_loopback)),
             "SLEAP_RTC_STATE_DIR": str(state_dir or self.folder / "state"),
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
         }
         return {**kept, **own, **self.room}
 
-    async def start(self, log_name: str, *words: str, state_dir: Path | None = None) -> trio.Process:
-        """Starts ``python -m WORDS``; what it says is added to ``LOG_NAME.out`` and ``LOG_NAME.err``."""
+    async def start(
+        self, log_name: str, *words: str, state_dir: Path | None = None, place: str | None = None
+    ) -> trio.Process:
+        """Starts ``python -m WORDS``; what it says is added to ``LOG_NAME.out`` and ``LOG_NAME.err``.
+
+        ``place`` is its name in ``inside``, where that isn't its log's.
+        """
         with (
             (self.folder / f"{log_name}.out").open("ab") as out,
             (self.folder / f"{log_name}.err").open("ab") as err,
         ):
             return await trio.lowlevel.open_process(
-                [sys.executable, "-m", *words],
+                [*self.inside.get(place or log_name, ()), sys.executable, "-m", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -129,11 +142,15 @@ class Programs:
 
     async def start_server(self, *options: str) -> trio.Process:
         """Starts the server on its ports and waits until both accept."""
-        ports = ("--host", HOST, "--ws-port", str(self.ws_port), "--http-port", str(self.http_port))
+        ports = ("--host", self.host, "--ws-port", str(self.ws_port), "--http-port", str(self.http_port))
         state = ("--state-dir", str(self.folder / "server"))
+        output = self.folder / "server.out"
+        said_before = output.stat().st_size if output.exists() else 0
         process = await self.start("server", "sleaprtc.server", *ports, *state, *options)
-        for port in (self.ws_port, self.http_port):
-            await _until_accepting(port, process)
+        with trio.fail_after(START_SEC):
+            while b"ready ws=" not in output.read_bytes()[said_before:]:
+                assert process.poll() is None, "the server ended by itself"
+                await trio.sleep(0.02)
         return process
 
     async def start_worker(self, name: str, *options: str) -> trio.Process:
@@ -144,8 +161,11 @@ class Programs:
     def work_dir(self, name: str) -> Path:
         return self.folder / f"{name}.work"
 
-    async def start_client(self, log_name: str, *words: str, state_dir: Path) -> trio.Process:
-        return await self.start(log_name, "sleaprtc.client", *words, "--json", state_dir=state_dir)
+    async def start_client(
+        self, log_name: str, *words: str, state_dir: Path, place: str | None = None
+    ) -> trio.Process:
+        words = ("sleaprtc.client", *words, "--json")
+        return await self.start(log_name, *words, state_dir=state_dir, place=place)
 
     def ended(self, log_name: str, process: trio.Process) -> Ended:
         """Reads how a client ended that has ended."""
@@ -165,18 +185,6 @@ class Programs:
             with suppress(ValueError):
                 events.append(json.loads(line))
         return events
-
-
-async def _until_accepting(port: int, process: trio.Process) -> None:
-    with trio.fail_after(START_SEC):
-        while True:
-            assert process.returncode is None, "the server ended by itself"
-            try:
-                await (await trio.open_tcp_stream(HOST, port)).aclose()
-            except OSError:
-                await trio.sleep(0.05)
-            else:
-                return
 
 
 async def end(process: trio.Process, number: signal.Signals = signal.SIGTERM) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
@@ -28,23 +29,40 @@ class Connection:
 class Proxy:
     """Carries connections to a port of this machine.
 
+    Args:
+        target_port: Of the server.
+        host: Where both it and the server listen.
+        port: Its own port; 0 takes a free one.
+        make_socket: Makes a TCP socket in the network that both are in.
+
     Attributes:
         target_port: Of the server.
         port: Where it listens.
         delay_sec: How long each block is held up.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(
+        self,
+        target_port: int,
+        host: str = HOST,
+        port: int = 0,
+        make_socket: Callable[[], socket.socket] = socket.socket,
+    ) -> None:
         self.target_port = target_port
+        self._host = host
+        self._make_socket = make_socket
         self._connections: set[Connection] = set()
-        self.port = 0
+        self.port = port
         self.delay_sec = 0.0
 
     async def run(self, task_status=trio.TASK_STATUS_IGNORED) -> None:
         """Serves until cancelled."""
-        (listener,) = await trio.open_tcp_listeners(0, host=HOST)
-        self.port = listener.socket.getsockname()[1]
-        await trio.serve_listeners(self._serve, [listener], task_status=task_status)
+        sock = trio.socket.from_stdlib_socket(self._make_socket())
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await sock.bind((self._host, self.port))
+        sock.listen()
+        self.port = sock.getsockname()[1]
+        await trio.serve_listeners(self._serve, [trio.SocketListener(sock)], task_status=task_status)
 
     def cut(self) -> None:
         """Resets every connection."""
@@ -60,9 +78,12 @@ class Proxy:
             connection.flow = trio.Event()
 
     async def _serve(self, near: trio.SocketStream) -> None:
+        sock = trio.socket.from_stdlib_socket(self._make_socket())
         try:
-            far = await trio.open_tcp_stream(HOST, self.target_port)
+            await sock.connect((self._host, self.target_port))
+            far = trio.SocketStream(sock)
         except OSError:
+            sock.close()
             return  # closes, as a path whose end is gone
         connection = Connection(near, far)
         connection.flow.set()

@@ -2,18 +2,22 @@
 
 import pytest
 
-from .soak import Soak
+from .soak.network import missing_for_namespaces
+from .soak.run import Soak
 
-MINUTES = 0.4
+MINUTES = 0.5
+
+pytestmark = [pytest.mark.trio, pytest.mark.soak, pytest.mark.timeout(600)]
 
 
-@pytest.mark.trio
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-async def test_no_job_is_lost(tmp_path):
-    soak = Soak(tmp_path, seed=20, minutes=MINUTES)
+@pytest.mark.parametrize("use_root", [False, True], ids=["loopback", "namespaces"])
+async def test_no_job_is_lost(tmp_path, use_root):
+    if use_root and (reason := missing_for_namespaces()) is not None:
+        pytest.skip(f"no namespaces: {reason}")
+    soak = Soak(tmp_path, seed=20, minutes=MINUTES, use_root=use_root)
     tally = await soak.run()
     assert tally.losses == []
-    assert tally.completed + tally.failed.total() == tally.jobs
-    assert tally.completed
+    assert tally.done + tally.failed.total() == tally.jobs
+    assert tally.done
     assert tally.faults
+    assert bool(tally.left_out) is not use_root

@@ -1,0 +1,204 @@
+"""Resident memory, descriptors and threads of each process over its life (Linux, proc(5))."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+import trio
+
+INTERVAL_SEC = 1.0
+STARTED_SEC = 4.0
+"""After this time a process counts as started: all of its modules are there."""
+
+WARM_JOBS = 2
+"""What a process does for the first time it may keep; growth is counted from then on."""
+
+CALMEST_OF = 10
+"""Of so many samples the least counts, since a job under way has descriptors and threads of its own."""
+
+ENOUGH_JOBS = 20
+"""Growth over fewer jobs says nothing."""
+
+MOST_DESCRIPTORS_PER_JOB = 0.2
+MOST_THREADS_PER_JOB = 0.2
+MOST_MEMORY_MB_PER_JOB = 1.0
+
+
+@attrs.frozen
+class Sample:
+    """A process at one moment."""
+
+    memory_mb: float
+    descriptors: int
+    threads: int
+
+
+def sample(pid: int) -> Sample | None:
+    """Looks at a process; None where it has ended."""
+    with suppress(OSError, ValueError, IndexError):
+        folder = Path(f"/proc/{pid}")
+        pages = int((folder / "statm").read_text().split()[1])
+        descriptors = len(list((folder / "fd").iterdir()))
+        threads = len(list((folder / "task").iterdir()))
+        if threads:
+            return Sample(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, descriptors, threads)
+    return None
+
+
+def least(samples: Iterable[Sample]) -> Sample:
+    """The least of each figure."""
+    figures = zip(*map(attrs.astuple, samples), strict=True)
+    return Sample(*map(min, figures))
+
+
+def most(samples: Iterable[Sample]) -> Sample:
+    """The most of each figure."""
+    figures = zip(*map(attrs.astuple, samples), strict=True)
+    return Sample(*map(max, figures))
+
+
+@attrs.define
+class Life:
+    """One process from its start to its end.
+
+    Attributes:
+        name: Whose process it is.
+        pid: Its number.
+        born_at: On Trio's clock, when it was first seen.
+        start: When it had started.
+        warm: When it had done its first jobs.
+        latest: The last samples.
+        peak: The most of each figure.
+        jobs: How many it has done.
+        warm_jobs: How many of them when ``warm`` was taken.
+    """
+
+    name: str
+    pid: int
+    born_at: float
+    start: Sample | None = None
+    warm: Sample | None = None
+    latest: deque[Sample] = attrs.field(factory=lambda: deque(maxlen=CALMEST_OF))
+    peak: Sample | None = None
+    jobs: int = 0
+    warm_jobs: int = 0
+
+    @property
+    def end(self) -> Sample:
+        """How it was at its end, or is now."""
+        return least(self.latest)
+
+    def see(self, seen: Sample, now: float) -> None:
+        """Takes in how the process is now."""
+        self.latest.append(seen)
+        self.peak = most([self.peak or seen, seen])
+        if self.start is None and now - self.born_at >= STARTED_SEC:
+            self.start = seen
+        if self.warm is None and self.jobs >= WARM_JOBS:
+            self.warm, self.warm_jobs = self.end, self.jobs
+
+
+@attrs.define
+class Census:
+    """All processes that there were."""
+
+    lives: list[Life] = attrs.field(factory=list)
+    _now: dict[str, Life] = attrs.field(factory=dict)
+
+    def see(self, pids: Mapping[str, int], now: float) -> None:
+        """Looks at all processes that run."""
+        for name, pid in pids.items():
+            life = self._now.get(name)
+            if life is None or life.pid != pid:
+                life = self._now[name] = Life(name, pid, now)
+                self.lives.append(life)
+            seen = sample(pid)
+            if seen is not None:
+                life.see(seen, now)
+
+    def job_done(self, *names: str) -> None:
+        """Counts a job for the processes that had to do with it."""
+        for name in names:
+            if name in self._now:
+                self._now[name].jobs += 1
+
+    async def run(self, pids: Callable[[], Mapping[str, int]]) -> None:
+        """Looks again and again, until cancelled."""
+        while True:
+            self.see(pids(), trio.current_time())
+            await trio.sleep(INTERVAL_SEC)
+
+
+@attrs.frozen
+class Growth:
+    """What some processes of one name, or of one kind, took.
+
+    Attributes:
+        name: The process's, or ``client`` for all of them.
+        lives: How many processes it were.
+        jobs: How many they have done together.
+        start: Of the first, when it had started.
+        end: Of the last, at its end.
+        peak: The most of each figure.
+        jobs_counted: Over how many jobs the growth is taken.
+        per_job: Growth for each job; None where there were too few.
+    """
+
+    name: str
+    lives: int
+    jobs: int
+    start: Sample | None
+    end: Sample | None
+    peak: Sample | None
+    jobs_counted: int = 0
+    per_job: tuple[float, float, float] | None = None
+
+
+def growth_of(name: str, lives: list[Life]) -> Growth:
+    """Adds up the lives of one process and those that took its place."""
+    seen = [life for life in lives if life.latest]
+    grown = [life for life in seen if life.warm is not None and life.jobs > life.warm_jobs]
+    jobs = sum(life.jobs - life.warm_jobs for life in grown)
+    per_job = None
+    if jobs:
+        sums = [
+            sum(getattr(life.end, figure) - getattr(life.warm, figure) for life in grown) / jobs
+            for figure in ("memory_mb", "descriptors", "threads")
+        ]
+        per_job = (sums[0], sums[1], sums[2])
+    peaks = [life.peak for life in seen if life.peak is not None]
+    return Growth(
+        name,
+        lives=len(seen),
+        jobs=sum(life.jobs for life in seen),
+        start=next((life.start for life in seen if life.start is not None), None),
+        end=seen[-1].end if seen else None,
+        peak=most(peaks) if peaks else None,
+        jobs_counted=jobs,
+        per_job=per_job,
+    )
+
+
+def clients_of(lives: list[Life]) -> Growth:
+    """Adds up clients, each of which does one job: the peaks of the first, of the last, and of any."""
+    peaks = [life.peak for life in lives if life.peak is not None and life.start is not None]
+    first, last, highest = (peaks[0], peaks[-1], most(peaks)) if peaks else (None, None, None)
+    return Growth("clients", len(lives), sum(life.jobs for life in lives), first, last, highest)
+
+
+def leaks_in(growth: Growth) -> list[str]:
+    """What grows with every job that shouldn't, a sentence for each."""
+    if growth.per_job is None or growth.jobs_counted < ENOUGH_JOBS:
+        return []
+    limits = (MOST_MEMORY_MB_PER_JOB, MOST_DESCRIPTORS_PER_JOB, MOST_THREADS_PER_JOB)
+    names = ("MiB of memory", "descriptors", "threads")
+    return [
+        f"{growth.name} keeps {grown:.2f} {what} of every job, over {growth.jobs_counted} jobs"
+        for grown, most, what in zip(growth.per_job, limits, names, strict=True)
+        if grown > most
+    ]
