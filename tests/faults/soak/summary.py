@@ -122,9 +122,13 @@ def as_table(tally: Tally, machine: str) -> str:
         _attempts(tally),
         _faults(tally),
         _processes(tally),
-        [f"**{len(tally.losses)} losses**", *(f"- {loss}" for loss in tally.losses)],
+        [_count_of_losses(tally), *(f"- {loss}" for loss in tally.losses)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _count_of_losses(tally: Tally) -> str:
+    return "**1 loss**" if len(tally.losses) == 1 else f"**{len(tally.losses)} losses**"
 
 
 def _jobs(tally: Tally) -> list[str]:
