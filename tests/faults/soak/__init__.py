@@ -1,6 +1,6 @@
 """Many jobs while everything around them fails, by a seeded random choice.
 
-``python -m benchmarks.soak`` runs it; docs/operations.md says what its tables mean.
+``python -m benchmarks.soak`` runs it; docs/soak.md says what its tables mean.
 
 =============  ===============================================================================
 `run`          the whole: starts the parts, waits, looks for remains

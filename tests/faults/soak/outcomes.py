@@ -46,7 +46,7 @@ EXPLANATIONS: tuple[tuple[str, frozenset[str]], ...] = (
     ("The worker was stopped by its owner.", _WORKER_ENDED),
     ("The operating system killed the training process", frozenset({"trainer killed"})),
     ("disk is full", _FULL_DISK),
-    ("disk was full", _FULL_DISK),
+    (" MiB to spare, and the disk has ", _FULL_DISK),
     ("No space left on device", _FULL_DISK),
     ("database or disk is full", _FULL_DISK),
 )
