@@ -16,7 +16,7 @@ from sleaprtc.errors import (
 )
 from sleaprtc.protocol.messages import Metadata, PeerMessage, Register
 from sleaprtc.signaling.http import open_http
-from sleaprtc.signaling.session import open_session
+from sleaprtc.signaling.session import PING_INTERVAL_SEC, PONG_TIMEOUT_SEC, open_session
 
 pytestmark = pytest.mark.trio
 
@@ -124,3 +124,8 @@ async def test_something_else_listens_there(nursery):
     with trio.fail_after(10), pytest.raises(SignalingUnreachableError):
         async with open_session(f"ws://127.0.0.1:{port}/", Register("a", "b", "c", "d")):
             pytest.fail("connected")
+
+
+async def test_a_path_that_is_gone_without_a_word_is_noticed_within_forty_seconds():
+    """A worker on such a path is in the room and answers nobody. tests/faults breaks real ones."""
+    assert PING_INTERVAL_SEC + PONG_TIMEOUT_SEC <= 40

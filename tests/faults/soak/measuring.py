@@ -15,14 +15,14 @@ INTERVAL_SEC = 1.0
 STARTED_SEC = 4.0
 """After this time a process counts as started: all of its modules are there."""
 
-WARM_JOBS = 2
+WARM_JOBS = 4
 """What a process does for the first time it may keep; growth is counted from then on."""
 
 CALMEST_OF = 10
 """Of so many samples the least counts, since a job under way has descriptors and threads of its own."""
 
 ENOUGH_JOBS = 20
-"""Growth over fewer jobs says nothing."""
+"""Growth over fewer jobs of one process says nothing: what it keeps once is more than that."""
 
 MOST_DESCRIPTORS_PER_JOB = 0.2
 MOST_THREADS_PER_JOB = 0.2
@@ -146,7 +146,8 @@ class Growth:
         end: Of the last, at its end.
         peak: The most of each figure.
         jobs_counted: Over how many jobs the growth is taken.
-        per_job: Growth for each job; None where there were too few.
+        per_job: Growth for each job, of the processes that have done enough jobs where there are any.
+        is_judged: Whether there are.
     """
 
     name: str
@@ -157,12 +158,15 @@ class Growth:
     peak: Sample | None
     jobs_counted: int = 0
     per_job: tuple[float, float, float] | None = None
+    is_judged: bool = False
 
 
 def growth_of(name: str, lives: list[Life]) -> Growth:
     """Adds up the lives of one process and those that took its place."""
     seen = [life for life in lives if life.latest]
     grown = [life for life in seen if life.warm is not None and life.jobs > life.warm_jobs]
+    long = [life for life in grown if life.jobs - life.warm_jobs >= ENOUGH_JOBS]
+    grown = long or grown
     jobs = sum(life.jobs - life.warm_jobs for life in grown)
     per_job = None
     if jobs:
@@ -181,6 +185,7 @@ def growth_of(name: str, lives: list[Life]) -> Growth:
         peak=most(peaks) if peaks else None,
         jobs_counted=jobs,
         per_job=per_job,
+        is_judged=bool(long),
     )
 
 
@@ -193,7 +198,7 @@ def clients_of(lives: list[Life]) -> Growth:
 
 def leaks_in(growth: Growth) -> list[str]:
     """What grows with every job that shouldn't, a sentence for each."""
-    if growth.per_job is None or growth.jobs_counted < ENOUGH_JOBS:
+    if growth.per_job is None or not growth.is_judged:
         return []
     limits = (MOST_MEMORY_MB_PER_JOB, MOST_DESCRIPTORS_PER_JOB, MOST_THREADS_PER_JOB)
     names = ("MiB of memory", "descriptors", "threads")
