@@ -79,7 +79,8 @@ class World:
         number = self.worker_names.index(name)
         engine = engines()[number % len(engines())]
         room = () if number == 0 else ("--invite", self.invite)
-        limits = ("--max-jobs", "2", "--cache-size-mb", str(CACHE_MB), "--no-qr")
+        slots = str(max(len(self.client_names), 2))  # so that nobody is busy whom no fault keeps busy
+        limits = ("--max-jobs", slots, "--cache-size-mb", str(CACHE_MB), "--no-qr")
         self.workers[name] = await self.programs.start_worker(name, "--engine", engine, *limits, *room)
 
     async def start_all(self) -> None:
