@@ -45,9 +45,8 @@ CONNECT_TIMEOUT_SEC: Final = 10.0
 REQUEST_TIMEOUT_SEC: Final = 10.0
 PING_INTERVAL_SEC: Final = 20.0
 PONG_TIMEOUT_SEC: Final = 20.0
-"""A connection whose path is gone without a word, as after a change of networks, is noticed within 40 seconds:
-until then a worker is in the room and answers nobody. These are the defaults of the package websockets too.
-"""
+"""A path that is gone without a word, as after a change of networks, is noticed within 40 seconds: until then
+a worker is in the room and answers nobody. These are the defaults of the package websockets too."""
 
 MESSAGES_WAITING: Final = 4096
 """What other peers may have said before it is read; a flood beyond that is dropped."""
