@@ -20,6 +20,7 @@ from .protocol.messages import IceServer
 from .remembered_room import RememberedRoom
 from .room_sources import ROOM_SETTINGS, RoomSource, chosen_room, room_sources
 from .rtc.secret import RoomSecret
+from .sentences import as_clause
 from .signaling.http import Endpoints, Room
 
 DEFAULT_WS_URL: Final = "ws://127.0.0.1:8080/"
@@ -303,7 +304,7 @@ def _token_in(path: Path) -> str:
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = "it is no text" if isinstance(error, UnicodeDecodeError) else as_clause(error)
         raise UsageError(f"The token file {path} can't be read: {why}.") from error
     if not token or len(token.split()) > 1:
         raise UsageError(f"The token file {path} has to hold the room's token and nothing else.")

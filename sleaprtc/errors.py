@@ -285,6 +285,10 @@ class StorageError(SleapRTCError):
     code = "STORAGE"
 
 
+class DiskFullError(StorageError):
+    """What is to be written doesn't fit on the disk."""
+
+
 # --- jobs -----------------------------------------------------------------------------------
 
 
@@ -338,14 +342,23 @@ class WorkerLostError(JobFailedError):
     Args:
         message: One sentence for a person.
         way_back: What to do when it is back; it stands last, so that a command in it can be copied.
+        before_work: Whether it was lost before work began, so that any worker may begin the job.
     """
 
     code = "WORKER_LOST"
 
-    def __init__(self, message: str, *, way_back: str = "") -> None:
+    def __init__(self, message: str, *, way_back: str = "", before_work: bool = False) -> None:
         super().__init__(f"{message} {way_back}".rstrip())
         self.sentence = message
         self.way_back = way_back
+        self.before_work = before_work
+
+
+class WorkerUnreachableError(WorkerLostError):
+    """The worker is in the room, and no data channel to it comes about."""
+
+    code = "WORKER_UNREACHABLE"
+    exit_status = EXIT_NETWORK
 
 
 class WorkerAwayError(WorkerLostError):

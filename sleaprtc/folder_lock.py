@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StorageError
+from .sentences import as_clause
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
-        raise StorageError(f"The folder {folder} can't be written: {error.strerror}.") from error
+        raise StorageError(f"The folder {folder} can't be written: {as_clause(error)}.") from error
     with os.fdopen(descriptor, "w"):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import platformdirs
 
 from .errors import StorageError
+from .sentences import as_clause
 
 STATE_DIR_VARIABLE: Final = "SLEAP_RTC_STATE_DIR"
 
@@ -34,4 +35,4 @@ def write_private_json(path: Path, content: Any) -> None:
             json.dump(content, file)
         Path(temporary).replace(path)
     except OSError as error:
-        raise StorageError(f"{path} can't be written: {error.strerror}.") from error
+        raise StorageError(f"{path} can't be written: {as_clause(error)}.") from error

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from .errors import EXIT_INTERRUPTED
+from .sentences import as_sentence
 
 FILE_ORIGIN: Final = "sleaprtc.file-origin"
 """Where a context's ``meta`` has what says on which line of which file a parameter's value stands."""
@@ -55,7 +56,7 @@ def _naming_origins() -> Iterator[None]:
         origin = _origin(error) if type(error) is click.BadParameter else None
         if origin is None or origin in error.message:
             raise
-        sentence = f"{error.message} That is what {origin} says."
+        sentence = f"{as_sentence(error.message)} That is what {origin} says."
         raise click.BadParameter(sentence, error.ctx, error.param, error.param_hint) from error
 
 

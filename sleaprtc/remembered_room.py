@@ -14,6 +14,7 @@ import attrs
 from .errors import StorageError, UsageError
 from .private_files import state_dir, write_private_json
 from .rtc.secret import RoomSecret
+from .sentences import as_clause
 from .signaling.http import Endpoints, Room
 
 
@@ -120,5 +121,5 @@ def forget() -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StorageError(f"{path()} can't be removed: {error.strerror}.") from error
+        raise StorageError(f"{path()} can't be removed: {as_clause(error)}.") from error
     return True

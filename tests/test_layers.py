@@ -28,6 +28,7 @@ LAYERS = [
             "private_files",
             "programs",
             "qr",
+            "sentences",
             "nurseries",
             "terminal",
             "_version",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ..errors import NoWorkerError
-from ..jobs.capacity import BUSY, MAINTENANCE
+from ..errors import JobFailedError, NoWorkerError, WorkerLostError
+from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED
 from ..jobs.negotiation import Negotiation
 from ..protocol.jobs import JobResponse
+from ..sentences import as_clause, as_sentence
 from .events import AnswerSummary, WorkerSummary
 from .worker_notices import problem_sentences
 
@@ -27,6 +28,55 @@ def nobody_accepted(
             answer is not None and answer.reason == BUSY for answer in map(refused.get, negotiation.asked)
         ),
     )
+
+
+def why_none(present: Sequence[WorkerSummary], tried: Collection[str], named: str | None) -> str:
+    """Says why no (further) worker can be asked, for a person who expected one.
+
+    Args:
+        present: All workers in the room.
+        tried: Who had the job already, and failed.
+        named: The only one that was to be asked, if not all that fit.
+    """
+    others = [worker for worker in present if worker.worker not in tried]
+    listed = "; ".join(worker_in_short(worker) for worker in others)
+    if named is not None and named in tried:
+        also = f", though there is {listed}" if others else ""
+        return f"No other worker was to be asked (--worker {named}){also}."
+    if named is not None and any(worker.worker == named for worker in others):
+        unfit = next(worker for worker in others if worker.worker == named)
+        return f"{worker_in_short(unfit)} is in the room, but doesn't fit the job."
+    if not others:
+        return "There is no other worker in the room." if tried else "There is no worker in the room."
+    if named is not None:
+        return f"There is no worker named {named} in the room, but {listed}."
+    return f"No {'other ' if tried else ''}worker in the room fits the job. There is {listed}."
+
+
+def nobody_left(tried: Mapping[str, JobFailedError], why: str) -> NoWorkerError | JobFailedError:
+    """Makes the error for a job that no further worker can be asked for.
+
+    Args:
+        tried: Who had the job before, and how each of them failed, the latest last.
+        why: Why nobody else is asked, as a sentence.
+
+    Returns:
+        The last failure with all that is to be said, where there was one; a worker that gave its slot to
+        somebody else before it got the job is only busy.
+    """
+    said = " ".join([*(_failure_in_words(*failure) for failure in tried.items()), why])
+    failures = [failure for failure in tried.values() if failure.error_code != NOT_RESERVED]
+    if not failures:
+        return NoWorkerError(said, busy=tuple(tried), all_busy=bool(tried))
+    last = failures[-1]
+    if isinstance(last, WorkerLostError):
+        return type(last)(said, before_work=True)
+    return JobFailedError(said, error_code=last.error_code, recoverable=last.recoverable)
+
+
+def _failure_in_words(worker: str, failure: JobFailedError) -> str:
+    words = as_sentence(failure)
+    return words if worker in words else f"{worker}: {words}"
 
 
 def summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSummary:
@@ -60,4 +110,4 @@ def _in_words(answer: AnswerSummary, worker: WorkerSummary) -> str:
 
 def _first_problem(worker: WorkerSummary) -> str:
     """What a worker says is wrong with it, as the end of a phrase."""
-    return "".join(f": {sentence.rstrip('.')}" for sentence in problem_sentences(worker)[:1])
+    return "".join(f": {as_clause(sentence)}" for sentence in problem_sentences(worker)[:1])

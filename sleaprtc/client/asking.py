@@ -30,6 +30,7 @@ from ..protocol.jobs import (
     JobMessage,
     JobStop,
 )
+from ..sentences import as_sentence
 from ..signaling.link import Link
 from .events import StatusChanged
 from .inbox import Inbox
@@ -132,7 +133,7 @@ class Asker:
             if isinstance(message, AppError):
                 if message.error_code == "UNKNOWN_MESSAGE_TYPE":
                     raise JobFailedError(
-                        f"{record.worker} can't be asked that: {message.message}",
+                        f"{record.worker} can't be asked that: {as_sentence(message.message)}",
                         error_code="NOT_SUPPORTED",
                     )
                 if record.state == CANCELLED:

@@ -16,6 +16,7 @@ import yaml
 from ..errors import InvalidDatasetError, InvalidTrainingConfigError
 from ..protocol.jobs import DatasetInfo
 from ..protocol.limits import MIB
+from ..sentences import as_clause
 
 MAX_CONFIG_BYTES: Final = MIB
 
@@ -97,7 +98,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
             raise InvalidTrainingConfigError(f"{path} is too large for a training configuration.")
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidTrainingConfigError(f"{path} can't be read: {error.strerror}.") from error
+        raise InvalidTrainingConfigError(f"{path} can't be read: {as_clause(error)}.") from error
     return _parse_config(path.name, content)
 
 

@@ -20,6 +20,7 @@ from ..errors import (
     TransferAbortedError,
     TransferError,
     WorkerLostError,
+    WorkerUnreachableError,
 )
 from ..exception_groups import single_error
 from ..protocol.jobs import (
@@ -35,6 +36,7 @@ from ..protocol.jobs import (
 )
 from ..rtc.peer import open_peer
 from ..rtc.proof import Role
+from ..sentences import as_sentence
 from ..signaling.link import Link, backoff_delays
 from ..transfer.proven import SERVER_IS_TRUSTED, open_proven_transfers
 from ..transfer.resuming import ResumingTransfers
@@ -42,7 +44,7 @@ from ..transfer.stream import IncomingFile, TransferProgress
 from .events import Connected, Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
 from .job_files import JobFiles, JobOutcome
-from .last_words import end_of
+from .last_words import end_of, is_at_work
 from .losses import LossHistory
 
 CHECK_INTERVAL_SEC: Final = 1.0
@@ -239,7 +241,8 @@ class Follower:
                 self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))
             except NetworkError as error:
                 if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
-                    raise WorkerLostError(f"No connection to {self._worker_id}: {error}") from error
+                    kind = WorkerLostError if self._was_connected else WorkerUnreachableError
+                    raise kind(f"No connection to {self._worker_id}: {as_sentence(error)}") from error
             except RefusedError:
                 if not self._received:
                     raise
@@ -286,7 +289,7 @@ class Follower:
                 )
         except TransferError as error:
             await trio.sleep(REFUSAL_WAIT_SEC)
-            raise type(error)(f"{self._worker_id}: {error}") from error
+            raise type(error)(f"{self._worker_id}: {as_sentence(error)}") from error
 
     def _reporting(self, direction: str) -> Callable[[TransferProgress], None]:
         def report(progress: TransferProgress) -> None:
@@ -311,7 +314,7 @@ class Follower:
             try:
                 path = await incoming.accept(self._files.incoming_dir, progress=self._reporting("receive"))
             except (ChannelClosedError, TransferAbortedError) as error:
-                self._emit(Notice(f"{error} Waiting for the worker to try again."))
+                self._emit(Notice(f"{as_sentence(error)} Waiting for the worker to try again."))
                 continue
             self._received.append(path)
 
@@ -356,7 +359,7 @@ class Follower:
                 return  # told again to a process that attached
             self._last_seq = status.seq
         self.has_started |= status.status in ("running", "sending")
-        if _is_at_work(status):
+        if is_at_work(status):
             self._begun.set()
         event = StatusChanged.of(self._worker_id, status)
         self._losses.see(event)
@@ -411,10 +414,3 @@ class Follower:
                 self._promises_statuses = "status_interval_sec" in (peer.metadata.properties or {})
                 return False
         return True
-
-
-def _is_at_work(status: JobStatus) -> bool:
-    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
-    details = status.details
-    under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
-    return status.status == "sending" or (status.status == "running" and bool(under_way))

@@ -13,6 +13,7 @@ from ..jobs.salvage import last_word
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
+from ..sentences import as_sentence
 from ..signaling.link import Link
 
 SIGNALS_WAITING: Final = 256
@@ -64,7 +65,7 @@ class Inbox:
             try:
                 message = await self._link.receive()
             except RefusedError as error:
-                on_end(f"{error} What runs goes on; its statuses can't be seen any more.")
+                on_end(f"{as_sentence(error)} What runs goes on; its statuses can't be seen any more.")
                 return
             if isinstance(message, ErrorMessage):
                 # It doesn't say which message it is about: whoever waits for a peer looks for it again.

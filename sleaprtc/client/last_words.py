@@ -1,11 +1,11 @@
-"""What a worker's message says of the end of a job without a result here."""
+"""What a worker's message says of a job's beginning, and of its end without a result here."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from ..errors import JobFailedError, SleapRTCError, TakenOverError
-from ..protocol.jobs import AppError, JobCancelled, JobFailed, JobMessage
+from ..protocol.jobs import AppError, JobCancelled, JobFailed, JobMessage, JobStatus
 
 TAKEN_OVER: Final = "TAKEN_OVER"
 """``error_code`` of the word to a process whose job another process of the same client has attached to."""
@@ -21,3 +21,10 @@ def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
     if isinstance(message, AppError) and message.error_code == TAKEN_OVER and message.job_id == job_id:
         return TakenOverError("The job is followed elsewhere now, by another process of yours; it goes on.")
     return None
+
+
+def is_at_work(status: JobStatus) -> bool:
+    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
+    details = status.details
+    under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
+    return status.status == "sending" or (status.status == "running" and bool(under_way))

@@ -60,7 +60,7 @@ class Logbook:
         """Takes note of how the job ended without a model, unless it has one from before."""
         if self.record.state == COMPLETED or isinstance(error, TakenOverError):
             return
-        if isinstance(error, WorkerLostError):
+        if isinstance(error, WorkerLostError) and not error.before_work:
             self._end(LOST, str(error))
         elif isinstance(error, JobFailedError) and error.error_code == "CANCELLED":
             self._end(CANCELLED, str(error))

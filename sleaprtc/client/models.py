@@ -12,6 +12,7 @@ import attrs
 
 from ..errors import InvalidModelError, InvalidTrainingConfigError
 from ..protocol.limits import MIB
+from ..sentences import as_clause
 from ..transfer.checkpoints import unsafe_imports
 from ..transfer.file_signatures import is_checkpoint_file
 from ..transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
@@ -114,7 +115,7 @@ def _folders(path: Path) -> list[Path]:
     if not inner:
         missing = " and ".join(name for name in MODEL_FILES if not (folder / name).is_file())
         problem = f"it lacks {missing}" if folder.is_dir() else "there is no such folder"
-        raise InvalidModelError(f"{path} is no model folder of sleap-nn: {problem}.")
+        raise InvalidModelError(f"{path} is no model folder of sleap-nn: {as_clause(problem)}.")
     return inner
 
 
@@ -137,7 +138,7 @@ def _check_checkpoint(path: Path) -> None:
     try:
         is_one = is_checkpoint_file(path)
     except OSError as error:
-        raise InvalidModelError(f"{path} can't be read: {error.strerror}.") from error
+        raise InvalidModelError(f"{path} can't be read: {as_clause(error)}.") from error
     if not is_one:
         raise InvalidModelError(f"{path} isn't a checkpoint of PyTorch.")
     found = unsafe_imports(path)

@@ -14,6 +14,7 @@ import trio
 
 from ..errors import StorageError, UsageError
 from ..protocol.limits import MIB
+from ..sentences import as_clause, as_sentence
 from ..transfer.archive import unpack
 from ..transfer.checkpoints import unsafe_imports
 from .events import Completed, Emit, Notice
@@ -90,7 +91,7 @@ def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     try:
         incoming_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"The result can't be written to {out_dir}: {error.strerror}.") from error
+        raise UsageError(f"The result can't be written to {out_dir}: {as_clause(error)}.") from error
     return incoming_dir
 
 
@@ -125,7 +126,7 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
         model_dirs, heads = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
     except StorageError as error:
         kept = ", ".join(str(path) for path in outcome.files)
-        raise StorageError(f"{error} What came from the worker is kept as {kept}.") from error
+        raise StorageError(f"{as_sentence(error)} What came from the worker is kept as {kept}.") from error
     for sentence in await trio.to_thread.run_sync(_set_aside_unsafe, model_dirs):
         emit(Notice(sentence))
     result = outcome.complete.result if outcome.complete else None
@@ -185,7 +186,7 @@ def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path]
             try:
                 entry.rename(target)
             except OSError as error:
-                raise StorageError(f"{target} can't be written: {error.strerror}.") from error
+                raise StorageError(f"{target} can't be written: {as_clause(error)}.") from error
             laid_down.append(target)
             names.append(entry.name)
     return laid_down, names

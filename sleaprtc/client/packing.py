@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from ..errors import InvalidDatasetError
+from ..sentences import as_clause
 from .dataset import Dataset, points_to_videos, read_dataset
 from .events import Emit, Notice
 from .scratch import Scratch
@@ -75,7 +76,7 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
     except OSError as error:
         raise InvalidDatasetError(
             f"{path.name} points to videos, and {python}, which is to pack them, can't be run: "
-            f"{error.strerror}."
+            f"{as_clause(error)}."
         ) from error
     answer = _last_object(done.stdout)
     if "error" in answer:

@@ -19,6 +19,7 @@ from ..errors import (
     UnknownJobError,
     WorkerLostError,
 )
+from ..sentences import as_sentence
 from ..signaling.link import Link
 from .asking import Asker
 from .events import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
@@ -187,9 +188,9 @@ class Endeavour:
 def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError:
     """The last failure with why nothing follows it; what to do about it stands last."""
     if isinstance(failure, WorkerLostError):
-        sentence = f"{failure.sentence} It wasn't begun again: {reason}"
+        sentence = f"{as_sentence(failure.sentence)} It wasn't begun again: {reason}"
         return type(failure)(sentence, way_back=failure.way_back)
-    sentence = f"{failure} It wasn't begun again: {reason}"
+    sentence = f"{as_sentence(failure)} It wasn't begun again: {reason}"
     return JobFailedError(sentence, error_code=failure.error_code, recoverable=failure.recoverable)
 
 

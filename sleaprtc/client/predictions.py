@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from ..errors import StorageError, TransferError
+from ..sentences import as_clause, as_sentence
 from .events import Completed, Emit, Notice
 from .job_files import JobOutcome
 from .outcome import Destination, free_path
@@ -61,7 +62,9 @@ class PredictionsFile(Destination):
         try:
             notice = await trio.to_thread.run_sync(prepare_predictions, received, self.recording)
         except TransferError as error:
-            raise TransferError(f"{error} What came from the worker is kept as {received}.") from error
+            raise TransferError(
+                f"{as_sentence(error)} What came from the worker is kept as {received}."
+            ) from error
         if notice is not None:
             emit(Notice(notice))
         target = await trio.to_thread.run_sync(self._move, received)
@@ -83,7 +86,7 @@ class PredictionsFile(Destination):
             received.replace(target)
         except OSError as error:
             raise StorageError(
-                f"{target} can't be written: {error.strerror}. The predictions are kept as {received}."
+                f"{target} can't be written: {as_clause(error)}. The predictions are kept as {received}."
             ) from error
         return target
 
@@ -112,9 +115,7 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
             videos = [json.loads(video) for video in file["videos_json"][:]]
             placed = place_videos(videos, recording)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise TransferError(
-            f"What came back isn't readable as predictions: {str(error).rstrip('.')}."
-        ) from error
+        raise TransferError(f"What came back isn't readable as predictions: {as_clause(error)}.") from error
     if placed is None:
         return f"The predictions don't say where the videos of {recording.name} are."
     _write_videos(path, placed)
@@ -135,7 +136,8 @@ def _write_videos(path: Path, videos: Sequence[dict[str, Any]]) -> None:
         copy.replace(path)
     except (OSError, RuntimeError) as error:
         raise StorageError(
-            f"{path.name} can't be given its videos' places: {error}. The predictions are kept as {path}."
+            f"{path.name} can't be given its videos' places: {as_clause(error)}. "
+            f"The predictions are kept as {path}."
         ) from error
     finally:
         copy.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..sentences import as_clause
 from .losses import MAX_EPOCH, MAX_EPOCHS, EpochLosses, ModelLosses
 from .model_report import ModelReport
 from .report_files import (
@@ -117,11 +118,11 @@ def _add_files(folder: Path, losses: ModelLosses, problems: list[str]) -> None:
         if not any(folder.glob(EVENTS_FILES)):
             write_tensorboard(folder, losses)
     except OSError as error:
-        problems.append(f"The report can't be written to {folder}: {error.strerror or error}.")
+        problems.append(f"The report can't be written to {folder}: {as_clause(error)}.")
     except Exception as error:
         # matplotlib and TensorBoard's protobuf can be installed and not work, in more ways than one
         _log.debug("A part of the report failed.", exc_info=True)
-        problems.append(f"A part of the report can't be made ({type(error).__name__}: {error}).")
+        problems.append(f"A part of the report can't be made ({type(error).__name__}: {as_clause(error)}).")
 
 
 def _read_text(path: Path, max_bytes: int) -> str | None:
@@ -139,7 +140,7 @@ def _read_metrics(path: Path, problems: list[str]) -> dict[str, Any]:
         text = _read_text(path, MAX_METRICS_BYTES)
         document = {} if text is None else json.loads(text)
     except (ValueError, RecursionError, OSError) as error:
-        problems.append(f"The worker's {METRICS_FILE} can't be read ({error}).")
+        problems.append(f"The worker's {METRICS_FILE} can't be read ({as_clause(error)}).")
         return {}
     return document if isinstance(document, dict) else {}
 
@@ -149,7 +150,7 @@ def _read_losses(path: Path, head: str, problems: list[str]) -> ModelLosses | No
         text = _read_text(path, MAX_LOSSES_BYTES)
         epochs = [] if text is None else _parse_losses(text)
     except (ValueError, TypeError, csv.Error, OSError) as error:
-        problems.append(f"The worker's {LOSSES_FILE} can't be read ({error}).")
+        problems.append(f"The worker's {LOSSES_FILE} can't be read ({as_clause(error)}).")
         return None
     return ModelLosses(head, None, epochs) if epochs else None
 

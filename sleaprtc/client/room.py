@@ -22,6 +22,7 @@ from ..exception_groups import single_error
 from ..nurseries import open_outliving_nursery
 from ..protocol.messages import Metadata
 from ..remembered_room import RememberedRoom
+from ..sentences import as_sentence
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
 from ..signaling.own_room import keep_room_open
@@ -127,7 +128,7 @@ def _remembered(joined: RememberedRoom) -> str:
     try:
         is_new = remembered_room.remember(joined)
     except StorageError as error:
-        return f"{error} So {name} isn't remembered."
+        return f"{as_sentence(error)} So {name} isn't remembered."
     if is_new:
         return (
             f"Joined {name}: later commands here need no --invite, which everyone on this machine can read "

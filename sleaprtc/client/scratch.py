@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..errors import StorageError
+from ..sentences import as_clause
 
 
 class Scratch(AbstractContextManager["Scratch"]):
@@ -26,7 +27,7 @@ class Scratch(AbstractContextManager["Scratch"]):
             try:
                 self._directory = TemporaryDirectory(prefix="sleap-rtc-")
             except OSError as error:
-                raise StorageError(f"No temporary folder can be made: {error.strerror}.") from error
+                raise StorageError(f"No temporary folder can be made: {as_clause(error)}.") from error
         return Path(self._directory.name)
 
     def remove(self) -> None:

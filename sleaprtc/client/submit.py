@@ -17,7 +17,6 @@ from ..config_options import ConnectionOptions
 from ..errors import (
     JobFailedError,
     NobodyReadsError,
-    NoWorkerError,
     SleapRTCError,
     TakenOverError,
     WorkerLostError,
@@ -33,7 +32,7 @@ from ..protocol.jobs import (
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
 from ..protocol.messages import JSONObject
 from ..signaling.link import Link
-from .answers import nobody_accepted, summarize_answer, worker_in_short
+from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
 from .dataset import Dataset
 from .events import (
     Answered,
@@ -280,9 +279,9 @@ class Submission:
     async def _do_somewhere(
         self, incoming_dir: Path, follow: Callable[[Follower, Iterable[str]], Awaitable[T]]
     ) -> tuple[str, T]:
-        lost: dict[str, str] = {}
+        tried: dict[str, JobFailedError] = {}
         for _ in range(DISCOVERY_ROUNDS):
-            workers = {worker.worker: worker for worker in await self._discover(lost)}
+            workers = {worker.worker: worker for worker in await self._discover(tried)}
             negotiation = await self._ask(list(workers))
             chosen: str | None = self._choose(negotiation, workers)
             others = negotiation.ranked(self._order.rule)[1:]
@@ -296,14 +295,15 @@ class Submission:
                 except JobFailedError as error:
                     if follower.has_started and isinstance(error, WorkerLostError):
                         way_back = f"When it is back: sleap-rtc client attach {self.job_id[:8]}"
-                        raise WorkerLostError(str(error), way_back=way_back) from error
+                        raise type(error)(str(error), way_back=way_back) from error
                     if follower.has_started or not _is_worth_another(error):
                         raise
-                    lost[chosen] = str(error)
-                    self._emit(WorkerLost(chosen, str(error)))
+                    tried[chosen] = error
+                    if self._order.worker is None:
+                        self._emit(WorkerLost(chosen, str(error)))
                     negotiation.withdraw(chosen)
                 chosen, others = await self._next_that_accepts(negotiation), []
-        raise NoWorkerError(f"No worker began the job. {' '.join(lost.values())}")
+        raise await self._nobody_left(tried)
 
     def _new_follower(self, worker: WorkerSummary, incoming_dir: Path) -> Follower:
         return Follower(
@@ -320,28 +320,22 @@ class Submission:
 
     # --- who --------------------------------------------------------------------------------
 
-    async def _discover(self, lost: Mapping[str, str]) -> list[WorkerSummary]:
+    async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
         """Finds the workers that fit, without those that had their chance."""
         peers = await self._link.discover(self._order.filters)
-        workers = [summarize(peer) for peer in peers if peer.peer_id not in lost]
+        workers = [summarize(peer) for peer in peers if peer.peer_id not in tried]
         if self._order.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._order.worker]
         workers = [worker for worker in workers if worker.worker not in self.avoided] or workers
         self._emit(WorkersFound(tuple(workers)))
         if not workers:
-            raise NoWorkerError(" ".join([*lost.values(), await self._why_none(lost)]))
+            raise await self._nobody_left(tried)
         return workers
 
-    async def _why_none(self, lost: Mapping[str, str]) -> str:
-        """Says who is there, for a person who expected somebody to fit."""
-        peers = await self._link.discover({"role": "worker"})
-        others = [summarize(peer) for peer in peers if peer.peer_id not in lost]
-        if not others:
-            return "There is no other worker in the room." if lost else "There is no worker in the room."
-        present = "; ".join(worker_in_short(worker) for worker in others)
-        if self._order.worker is not None and all(w.worker != self._order.worker for w in others):
-            return f"There is no worker named {self._order.worker} in the room, but {present}."
-        return f"No worker in the room fits the job. There is {present}."
+    async def _nobody_left(self, tried: Mapping[str, JobFailedError]) -> SleapRTCError:
+        """Makes the error for a job that no further worker can be asked for."""
+        present = [summarize(peer) for peer in await self._link.discover({"role": "worker"})]
+        return nobody_left(tried, why_none(present, tried, self._order.worker))
 
     def _job_request(self) -> JobRequest:
         order = self._order

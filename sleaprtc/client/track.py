@@ -15,6 +15,7 @@ from ..jobs.negotiation import SelectionRule
 from ..protocol.jobs import DatasetInfo
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, MIB
 from ..protocol.messages import JSONObject
+from ..sentences import as_clause
 from ..transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from .dataset import Dataset
 from .events import Completed, Emit, Notice
@@ -164,7 +165,7 @@ def _describe_video(path: Path, frame_count: int | None) -> Dataset:
     try:
         is_video, size_mb = begins_as_video(path), round(path.stat().st_size / MIB, 3)
     except OSError as error:
-        raise InvalidDatasetError(f"{path} can't be read: {error.strerror}.") from error
+        raise InvalidDatasetError(f"{path} can't be read: {as_clause(error)}.") from error
     if not is_video:
         raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
     return Dataset(path, DatasetInfo("video", frame_count, None, size_mb))

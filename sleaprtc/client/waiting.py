@@ -10,11 +10,12 @@ from typing import Final, TypeVar
 
 import trio
 
-from ..errors import NetworkError, NoWorkerError, SignalingLostError
+from ..errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
 from ..exception_groups import single_error
 from ..jobs.capacity import AVAILABLE
 from ..protocol.jobs import JobCancel, JobResponse
 from ..protocol.messages import JSONObject, PeerInfo
+from ..sentences import as_sentence
 from ..signaling.link import Link
 from .events import Emit, Waiting
 from .inbox import Inbox
@@ -95,6 +96,7 @@ class WorkerQueue:
 
         Raises:
             NoWorkerError: None did for as long as the patience lasts.
+            WorkerLostError: Those that took it were lost, the last one before it began or another one later.
             SignalingLostError: The server can't be reached, and nobody wants to wait.
         """
         self._began = trio.current_time()
@@ -102,7 +104,9 @@ class WorkerQueue:
             await self._look()
             try:
                 return await ask()
-            except (NoWorkerError, SignalingLostError) as error:
+            except (NoWorkerError, SignalingLostError, WorkerLostError) as error:
+                if isinstance(error, WorkerLostError) and not error.before_work:
+                    raise
                 if self._patience.is_over(self._waited_sec):
                     raise self._in_vain(error) from error
                 reason = error
@@ -116,12 +120,17 @@ class WorkerQueue:
     def _waited_sec(self) -> float:
         return trio.current_time() - self._began
 
-    def _in_vain(self, error: NoWorkerError | SignalingLostError) -> NoWorkerError | SignalingLostError:
+    def _in_vain(self, error: SleapRTCError) -> SleapRTCError:
         if self._patience.wait_sec == 0:
             if isinstance(error, NoWorkerError) and error.all_busy:
-                return NoWorkerError(f"{error} With --wait, the command waits for one to become free.")
+                return NoWorkerError(
+                    f"{as_sentence(error)} With --wait, the command waits for one to become free."
+                )
             return error
-        return type(error)(f"{error} Waited {_duration(self._waited_sec)} in vain.")
+        sentence = f"{as_sentence(error)} Waited {_duration(self._waited_sec)} in vain."
+        if isinstance(error, WorkerLostError):
+            return type(error)(sentence, before_work=True)
+        return type(error)(sentence)
 
     def _report(self, reason: str, *, anew: bool = False) -> None:
         now = trio.current_time()
@@ -178,10 +187,12 @@ def _pauses() -> Iterator[float]:
         pause_sec = min(2 * pause_sec, PAUSE_MOST_SEC)
 
 
-def _hints(error: NoWorkerError | SignalingLostError) -> tuple[Iterable[str], float]:
+def _hints(error: SleapRTCError) -> tuple[Iterable[str], float]:
     """Who may be free later, and when to ask again at the latest."""
-    if not isinstance(error, NoWorkerError):
+    if isinstance(error, SignalingLostError):
         return (), LOOK_INTERVAL_SEC
+    if not isinstance(error, NoWorkerError):
+        return (), ASK_AGAIN_SEC
     if error.retry_after_sec is None:
         return error.busy, ASK_AGAIN_SEC
     least, most = RETRY_AFTER_RANGE_SEC

@@ -13,6 +13,7 @@ import attrs
 import platformdirs
 
 from ..errors import UsageError
+from ..sentences import as_clause
 from .checking import problem_in
 from .schema import FILES, MANY, SETTINGS, SHARED, Setting, allowed_in, name_of
 from .toml_lines import last_line, lines_of
@@ -172,12 +173,12 @@ def read_file(path: Path) -> SettingsFile:
         place = _PLACE.search(str(error))
         line = place["line"] if place is not None and place["line"] else last_line(text)
         raise UsageError(
-            f"{label}, line {line}: this is no valid TOML: {_PLACE.sub('', str(error))}."
+            f"{label}, line {line}: this is no valid TOML: {as_clause(_PLACE.sub('', str(error)))}."
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{label} isn't text in UTF-8.") from error
     except OSError as error:
-        raise UsageError(f"{label} can't be read: {error.strerror}.") from error
+        raise UsageError(f"{label} can't be read: {as_clause(error)}.") from error
     problem = problem_in(content)
     if problem is not None:
         keys, sentence = problem

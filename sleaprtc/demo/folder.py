@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StorageError, UsageError
+from ..sentences import as_clause
 
 MARKER_NAME: Final = ".sleap-rtc-demo"
 PRODUCTS: Final = (
@@ -45,7 +46,7 @@ def prepare_folder(folder: Path) -> None:
             "Made by sleap-rtc demo, which clears it when it runs here again.\n"
         )
     except OSError as error:
-        raise StorageError(f"The demo's folder {folder} can't be prepared: {error}.") from error
+        raise StorageError(f"The demo's folder {folder} can't be prepared: {as_clause(error)}.") from error
 
 
 def _remove(path: Path) -> None:

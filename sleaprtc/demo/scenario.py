@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from ..errors import JobFailedError, UsageError
+from ..sentences import as_clause
 from .folder import prepare_folder
 from .parts import Narrate, Part, Parts, open_parts
 
@@ -77,7 +78,7 @@ async def require_trainer(python: str) -> None:
     try:
         found = await trio.run_process([python, "-c", check], check=False, capture_stderr=True)
     except OSError as error:
-        raise UsageError(f"{python} can't be run: {error.strerror}.") from error
+        raise UsageError(f"{python} can't be run: {as_clause(error)}.") from error
     if found.returncode:
         raise UsageError(
             f"The demo trains with sleap-nn, which {python} doesn't have: run pip install 'sleap-rtc[train]' "

@@ -14,6 +14,7 @@ import trio
 from ..client.room import client_metadata
 from ..errors import SleapRTCError
 from ..protocol.messages import Register
+from ..sentences import as_clause
 from ..signaling.http import Account, Room, open_http
 from ..signaling.session import Session, open_session
 from ..worker.gpu import GpuInfo, read_gpu
@@ -101,7 +102,9 @@ class Examination:
         except Exception as error:  # whatever is broken here, the other checks still help
             _log.exception("The check %s failed unexpectedly.", check)
             finding = failed(
-                check, f"This check itself failed: {error!r}.", "The traceback above says where."
+                check,
+                f"This check itself failed: {as_clause(repr(error))}.",
+                "The traceback above says where.",
             )
         return self._say(finding or _too_slow(check, limit_sec))
 

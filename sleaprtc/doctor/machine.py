@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from ..protocol.limits import MIB
+from ..sentences import as_clause
 from .findings import Finding, failed, ok, warning
 
 OLDEST_PYTHON: Final = (3, 11)
@@ -90,7 +91,7 @@ def judge_packages(own_version: str, packages: Sequence[Package]) -> Finding:
         for package in packages
         if package.installed and package.least and release(package.installed) < release(package.least)
     ]
-    broken = [f"{package.name} ({package.problem})" for package in packages if package.problem]
+    broken = [f"{package.name} ({as_clause(package.problem)})" for package in packages if package.problem]
     facts = {
         "sleap_rtc_version": own_version,
         "versions": {package.name: package.installed for package in packages},
@@ -121,7 +122,9 @@ def judge_engines(fast_version: str | None, fast_problem: str | None, has_wheels
     facts = {"engines": names, "wrtc_version": fast_version}
     remedy = "pip install 'sleap-rtc[fast]'"
     if fast_problem:
-        sentence = f"The fast WebRTC engine can't be loaded ({fast_problem}): aiortc carries the data."
+        sentence = (
+            f"The fast WebRTC engine can't be loaded ({as_clause(fast_problem)}): aiortc carries the data."
+        )
         return warning("engines", sentence, f"pip install --force-reinstall wrtc, or {remedy}", **facts)
     if fast_version is not None:
         return ok("engines", f"The fast WebRTC engine is there (libwebrtc, wrtc {fast_version}).", **facts)
@@ -170,7 +173,9 @@ def judge_disk(folders: Sequence[FolderState]) -> Finding:
     }
     for folder in folders:
         if folder.problem is not None:
-            sentence = f"Nothing can be written to the {folder.purpose} {folder.path}: {folder.problem}."
+            sentence = (
+                f"Nothing can be written to the {folder.purpose} {folder.path}: {as_clause(folder.problem)}."
+            )
             remedy = f"Give this user the folder, or name another one with {folder.option}."
             return failed("disk", sentence, remedy, **facts)
     known = [(folder.free_bytes, folder) for folder in folders if folder.free_bytes is not None]

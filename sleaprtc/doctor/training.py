@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from ..sentences import as_sentence
 from ..worker.gpu import GpuInfo
 from ..worker.gpu_users import GpuUser
 from ..worker.problems import sharing_problem, torch_problem, trainer_problem
@@ -50,7 +51,11 @@ def judge_gpu(gpu: GpuInfo, users: Sequence[GpuUser], training_count: int) -> Fi
 def _judge_missing_gpu(gpu: GpuInfo, facts: dict[str, Any]) -> Finding:
     problem = gpu.problem or "No GPU was found."
     if any(words in problem for words in _HARMLESS):
-        return ok("gpu", f"{problem} Trainings here would run on the CPU; a client needs no GPU.", **facts)
+        return ok(
+            "gpu",
+            f"{as_sentence(problem)} Trainings here would run on the CPU; a client needs no GPU.",
+            **facts,
+        )
     if "CUDA_VISIBLE_DEVICES" in problem:
         return warning("gpu", problem, "Unset CUDA_VISIBLE_DEVICES, or name a GPU in it.", **facts)
     return failed("gpu", problem, "See that `nvidia-smi` works: it asks the same driver.", **facts)
@@ -72,7 +77,7 @@ def judge_trainer(trainer: TrainerCapabilities, *, is_wanted: bool) -> Finding:
         )
     if is_wanted:
         return failed("trainer", problem.sentence, problem.remedy, **facts)
-    sentence = f"{problem.sentence} This machine can be a client, and no worker."
+    sentence = f"{as_sentence(problem.sentence)} This machine can be a client, and no worker."
     return warning("trainer", sentence, f"To train here: {problem.remedy}", **facts)
 
 

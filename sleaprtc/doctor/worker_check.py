@@ -18,6 +18,7 @@ from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo
 from ..rtc.peer import IceSettings, Path, open_peer
 from ..rtc.proof import Role
 from ..rtc.secret import RoomSecret
+from ..sentences import as_sentence
 from ..signaling.session import Session
 from ..terminal import printable
 from ..transfer.proven import prove_membership
@@ -85,7 +86,13 @@ async def check_worker(
                 nursery.cancel_scope.cancel()
     except RefusedError as error:
         remedy = "Start both sides with the same, whole invite (SLEAP_RTC_INVITE)."
-        return failed("worker", f"{printable(worker_id)}: {error}", remedy, worker=worker_id, code=error.code)
+        return failed(
+            "worker",
+            f"{printable(worker_id)}: {as_sentence(error)}",
+            remedy,
+            worker=worker_id,
+            code=error.code,
+        )
     except SleapRTCError as error:
         return failed("worker", str(error), NOT_REACHED, worker=worker_id, code=error.code)
     return result if isinstance(result, Finding) else judge_way(worker, result)

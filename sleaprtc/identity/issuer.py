@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from ..errors import StorageError
 from ..protocol.limits import ID_TOKEN_TTL_SEC
+from ..sentences import as_clause
 from .verifier import TokenVerifier
 
 ALGORITHM: Final = "ES256"
@@ -51,7 +52,7 @@ class TokenIssuer:
             return cls(_load_key(path))
         except OSError as error:
             raise StorageError(
-                f"The signing key {path} can't be read or written: {error.strerror}."
+                f"The signing key {path} can't be read or written: {as_clause(error)}."
             ) from error
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise StorageError(

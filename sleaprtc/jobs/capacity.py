@@ -18,6 +18,9 @@ RESERVED: Final = "reserved"
 BUSY: Final = "busy"
 MAINTENANCE: Final = "maintenance"
 
+NOT_RESERVED: Final = "NOT_RESERVED"
+"""Code of a job that is assigned to a worker which holds no slot for it (any more)."""
+
 
 @attrs.frozen
 class Capability:

@@ -17,6 +17,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
+from ..sentences import as_clause
 from . import jobs, messages, transfer
 from .limits import MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject
@@ -82,7 +83,7 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
         document = text if isinstance(text, str) else text.decode("utf-8")
         value = _decoder.decode(document)
     except (ValueError, RecursionError) as error:
-        raise InvalidJSONError(f"The message is not valid JSON: {error}.") from error
+        raise InvalidJSONError(f"The message is not valid JSON: {as_clause(error)}.") from error
     # Most documents have too few brackets to be deep, which is quick to see.
     brackets = document.count("{") + document.count("[")
     if brackets > MAX_JSON_DEPTH and _depth_exceeds(value, MAX_JSON_DEPTH):

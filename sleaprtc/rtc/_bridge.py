@@ -20,6 +20,7 @@ import trio
 import trio_asyncio
 
 from ..errors import ConnectionFailedError, SleapRTCError
+from ..sentences import as_clause
 from .background import open_background_nursery
 
 T = TypeVar("T")
@@ -171,7 +172,7 @@ class Bridge:
         except asyncio.CancelledError:
             raise ConnectionFailedError("The WebRTC engine stopped.") from None
         except Exception as error:
-            raise ConnectionFailedError(f"The WebRTC engine failed: {error}.") from error
+            raise ConnectionFailedError(f"The WebRTC engine failed: {as_clause(error)}.") from error
         await trio.lowlevel.checkpoint_if_cancelled()  # a coroutine may have swallowed its cancellation
         return result
 

@@ -21,6 +21,7 @@ from ..errors import PeerNotProvenError, ProtocolError, RoomSecretMissingError, 
 from ..protocol.codec import decode_proof_frame, decode_transfer_frame
 from ..protocol.limits import MAX_CONTROL_FRAME_BYTES
 from ..protocol.transfer import FileAbort, ProofFrame, ProofNonce, ProofTag
+from ..sentences import as_sentence
 
 CONTEXT: Final = "sleap-rtc proof 1"
 """Keeps these tags apart from whatever else the secret may ever be used for."""
@@ -160,7 +161,7 @@ def _read(message: str | bytes) -> ProofFrame:
     except UnknownMessageTypeError as error:
         raise _ending(message) from error
     except ProtocolError as error:
-        raise PeerNotProvenError(f"The other side's proof can't be read. {error}") from error
+        raise PeerNotProvenError(f"The other side's proof can't be read. {as_sentence(error)}") from error
 
 
 def _ending(message: str) -> RoomSecretMissingError | PeerNotProvenError:

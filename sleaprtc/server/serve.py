@@ -15,6 +15,7 @@ import trio
 
 from ..errors import AddressInUseError, StorageError
 from ..identity.issuer import TokenIssuer
+from ..sentences import as_clause
 from ..storage.sqlite import open_sqlite_storage
 from .accepting import Acceptor
 from .capacity import Capacity, Place
@@ -136,7 +137,7 @@ def make_state_dir(state_dir: Path) -> None:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"The state folder {state_dir} can't be made: {error.strerror}.") from error
+        raise StorageError(f"The state folder {state_dir} can't be made: {as_clause(error)}.") from error
 
 
 async def _serve_websockets(
@@ -172,7 +173,7 @@ async def _listen(host: str, port: int, unacknowledged_sec: int) -> socket.socke
     except OSError as error:
         if listener is not None:
             listener.close()
-        raise AddressInUseError(f"Can't listen on {host}, port {port}: {error.strerror}.") from error
+        raise AddressInUseError(f"Can't listen on {host}, port {port}: {as_clause(error)}.") from error
     return listener
 
 

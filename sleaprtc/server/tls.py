@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from ..errors import UsageError
+from ..sentences import as_clause
 from .sockets import RECEIVE_BYTES, PeerSocket, PeerStream
 
 
@@ -30,10 +31,10 @@ def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except ssl.SSLError as error:
-        why = error.reason or "they are no PEM files"
+        why = as_clause(error.reason or "they are no PEM files")
         raise UsageError(f"{certificate} and {key} can't serve as certificate and key: {why}.") from error
     except OSError as error:
-        raise UsageError(f"{certificate} or {key} can't be read: {error.strerror}.") from error
+        raise UsageError(f"{certificate} or {key} can't be read: {as_clause(error)}.") from error
     return context
 
 

@@ -13,6 +13,7 @@ import httpcore
 from ..errors import InvalidMessageError, ProtocolError, SignalingUnreachableError, UsageError
 from ..protocol.codec import decode_json_object
 from ..protocol.messages import JSONObject
+from ..sentences import as_clause
 from .refusals import from_http_status
 from .tls import client_context, connection_error
 
@@ -166,7 +167,7 @@ async def open_http(http_url: str, ca_file: str | None = None) -> AsyncIterator[
     try:
         host = httpcore.URL(http_url).host
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{http_url!r} is not a valid address: {error}.") from error
+        raise UsageError(f"{http_url!r} is not a valid address: {as_clause(error)}.") from error
     if not host:
         raise UsageError(f"{http_url!r} is not a valid address: it names no host.")
     context = client_context(ca_file) if http_url.startswith("https://") else None

@@ -33,6 +33,7 @@ from ..protocol.messages import (
     PeerMessage,
     Register,
 )
+from ..sentences import as_sentence
 from .http import Account, Endpoints, Room, open_http
 from .session import Inbound, Session, open_session
 
@@ -268,7 +269,7 @@ class Link:
                 self._token_is_stale |= isinstance(error, InvalidTokenError)
                 if str(error) != said:  # an outage of an hour is told once
                     said = str(error)
-                    self._on_change(f"{error} Trying again until it works.")
+                    self._on_change(f"{as_sentence(error)} Trying again until it works.")
             await trio.sleep(next(delays))
 
 

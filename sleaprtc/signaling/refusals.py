@@ -26,6 +26,7 @@ from ..errors import (
     UnknownMessageTypeError,
 )
 from ..protocol.messages import ErrorMessage
+from ..sentences import as_sentence
 
 _BY_CODE: Final[dict[str, type[SleapRTCError]]] = {
     cls.code: cls
@@ -81,5 +82,5 @@ def from_close_code(code: int, reason: str | None) -> SleapRTCError:
 def from_http_status(status: int, message: str) -> SleapRTCError:
     """Turns an HTTP failure into an error; the text is the server's own."""
     if status >= 500:
-        return SignalingUnreachableError(f"The signaling server can't serve just now: {message}")
+        return SignalingUnreachableError(f"The signaling server can't serve just now: {as_sentence(message)}")
     return _BY_HTTP_STATUS.get(status, RefusedError)(message)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ..errors import NetworkError, SignalingUnreachableError, UntrustedServerError, UsageError
 from ..exception_groups import leaves
+from ..sentences import as_clause
 
 
 @functools.lru_cache(maxsize=4)
@@ -23,7 +24,7 @@ def client_context(ca_file: str | None) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise UsageError(f"{ca_file} has no certificate in PEM form (--tls-ca).") from error
     except OSError as error:
-        raise UsageError(f"{ca_file} can't be read: {error.strerror} (--tls-ca).") from error
+        raise UsageError(f"{ca_file} can't be read: {as_clause(error)} (--tls-ca).") from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -37,7 +38,7 @@ def connection_error(url: str, error: BaseException) -> NetworkError:
     """Says why a connection to the server at ``url`` didn't come about."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message.rstrip(".")
+            why = as_clause(cause.verify_message)
             return UntrustedServerError(
                 f"The signaling server at {url} isn't trusted: its certificate doesn't hold ({why}). "
                 "A private authority is named with --tls-ca or SLEAP_RTC_TLS_CA."
@@ -45,11 +46,13 @@ def connection_error(url: str, error: BaseException) -> NetworkError:
         if isinstance(cause, ssl.SSLError):
             return SignalingUnreachableError(
                 f"The signaling server at {url} can't be reached: no TLS connection came about "
-                f"({cause.reason or 'it was cut off'})."
+                f"({as_clause(cause.reason or 'it was cut off')})."
             )
     by_the_system = (cause for cause in _causes(error) if isinstance(cause, OSError) and cause.errno)
     first = next(by_the_system, next(leaves(error.__cause__ or error)))
-    return SignalingUnreachableError(f"The signaling server at {url} can't be reached: {_reason(first)}.")
+    return SignalingUnreachableError(
+        f"The signaling server at {url} can't be reached: {as_clause(_reason(first))}."
+    )
 
 
 def _reason(error: BaseException) -> str:

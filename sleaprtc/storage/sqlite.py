@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import trio
 
 from ..errors import StorageError
+from ..sentences import as_clause
 from .base import RoomStorage, StoredRoom
 
 DATABASE_FILE_NAME: Final = "rooms.sqlite3"
@@ -86,7 +87,7 @@ class SqliteRoomStorage(RoomStorage):
         try:
             return await trio.to_thread.run_sync(work, limiter=self._one_at_a_time)
         except sqlite3.Error as error:
-            raise StorageError(f"The room database failed: {error}.") from error
+            raise StorageError(f"The room database failed: {as_clause(error)}.") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -127,7 +128,7 @@ async def open_sqlite_storage(state_dir: Path) -> AsyncIterator[SqliteRoomStorag
     try:
         connection = await trio.to_thread.run_sync(_connect, path)
     except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"The room database {path} can't be used: {error}.") from error
+        raise StorageError(f"The room database {path} can't be used: {as_clause(error)}.") from error
     try:
         yield SqliteRoomStorage(connection)
     finally:

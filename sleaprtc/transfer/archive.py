@@ -13,6 +13,7 @@ from typing import Final
 
 from ..errors import InvalidArchiveError, InvalidFileNameError, StorageError
 from ..protocol.limits import MIB
+from ..sentences import as_clause, as_sentence
 from .names import checked_name
 
 MAX_MEMBERS: Final = 2000
@@ -36,7 +37,7 @@ def pack_folders(folders: Iterable[Path], archive: Path) -> None:
                         packed.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
     except (OSError, zipfile.LargeZipFile) as error:
         archive.unlink(missing_ok=True)
-        raise StorageError(f"The model can't be packed: {error}.") from error
+        raise StorageError(f"The model can't be packed: {as_clause(error)}.") from error
 
 
 def _checked_parts(name: str) -> tuple[str, ...]:
@@ -46,7 +47,9 @@ def _checked_parts(name: str) -> tuple[str, ...]:
     try:
         return tuple(checked_name(part) for part in path.parts)
     except InvalidFileNameError as error:
-        raise InvalidArchiveError(f"The archive has a member that may not be unpacked: {error}") from error
+        raise InvalidArchiveError(
+            f"The archive has a member that may not be unpacked: {as_sentence(error)}"
+        ) from error
 
 
 def _is_plain_file(member: zipfile.ZipInfo) -> bool:
@@ -95,7 +98,11 @@ def unpack(archive: Path, directory: Path, *, max_unpacked_bytes: int = MAX_UNPA
                 with packed.open(member) as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink, MIB)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
-        raise InvalidArchiveError(f"{archive.name} is not a readable zip file: {error}.") from error
+        raise InvalidArchiveError(
+            f"{archive.name} is not a readable zip file: {as_clause(error)}."
+        ) from error
     except OSError as error:
-        raise StorageError(f"{archive.name} can't be unpacked into {directory}: {error}.") from error
+        raise StorageError(
+            f"{archive.name} can't be unpacked into {directory}: {as_clause(error)}."
+        ) from error
     return [directory / name for name in dict.fromkeys(parts[0] for _, parts in members)]

@@ -19,8 +19,9 @@ from typing import BinaryIO, Final, Protocol
 
 import blake3
 
-from ..errors import StorageError, TransferAbortedError
+from ..errors import DiskFullError, StorageError, TransferAbortedError
 from ..protocol.limits import MIB
+from ..sentences import as_clause
 from .names import RESERVED_PREFIX
 
 HASH_STEP_BYTES: Final = 32 * MIB
@@ -61,8 +62,7 @@ def _storage_errors(name: str, verb: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StorageError(f"{name} can't be {verb}: {reason}.") from error
+        raise StorageError(f"{name} can't be {verb}: {as_clause(error)}.") from error
 
 
 def hash_step(file: BinaryIO, hasher: Hasher, name: str) -> int:
@@ -212,13 +212,13 @@ class PartialFile:
         """Looks whether the rest fits on the disk.
 
         Raises:
-            StorageError: It doesn't.
+            DiskFullError: It doesn't.
         """
         with _storage_errors(self.path.name, "written"):
             free_bytes = shutil.disk_usage(self.path.parent).free
         missing_bytes = self._size_bytes - self.written_bytes
         if missing_bytes and missing_bytes + DISK_RESERVE_BYTES > free_bytes:
-            raise StorageError(
+            raise DiskFullError(
                 f"{self.path.name} needs {missing_bytes / MIB:.1f} MiB and "
                 f"{DISK_RESERVE_BYTES / MIB:.0f} MiB to spare, "
                 f"and the disk has {free_bytes / MIB:.1f} MiB free."

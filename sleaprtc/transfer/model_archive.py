@@ -13,6 +13,7 @@ from typing import Final
 
 from ..errors import InvalidArchiveError, StorageError
 from ..protocol.limits import MIB
+from ..sentences import as_clause
 from .archive import unpack
 
 CHECKPOINT_NAME: Final = "best.ckpt"
@@ -50,7 +51,7 @@ def pack_model(folder: Path, archive: Path) -> None:
                     shutil.copyfileobj(source, sink, MIB)
     except (OSError, zipfile.LargeZipFile) as error:
         archive.unlink(missing_ok=True)
-        raise StorageError(f"The model in {folder.name} can't be packed: {error}.") from error
+        raise StorageError(f"The model in {folder.name} can't be packed: {as_clause(error)}.") from error
 
 
 def unpack_models(archive: Path, directory: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from ..errors import (
 )
 from ..protocol.limits import ACK_INTERVAL_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
 from ..protocol.transfer import FileOffer, TransferFrame
+from ..sentences import as_sentence
 from .disk import PartialFile, hash_step, new_hasher, open_existing
 from .framing import Receiver, ReceivingAborted, parse_digest
 from .names import checked_name, printable
@@ -169,7 +170,7 @@ class Receiving:
         abort = self._aborts.pop(offer.transfer_id, None)
         if abort is not None:
             raise _SenderGaveUpError(
-                f"The other side gave up on {printable(offer.name)}: {printable(abort.message)}",
+                f"The other side gave up on {printable(offer.name)}: {as_sentence(printable(abort.message))}",
                 abort.code,
             )
 

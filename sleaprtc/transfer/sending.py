@@ -18,6 +18,7 @@ from ..errors import (
     TransferRefusedError,
 )
 from ..protocol.transfer import FileOffer, TransferFrame
+from ..sentences import as_sentence
 from .disk import SourceFile, hash_step, new_hasher
 from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
 from .names import checked_name, printable
@@ -170,12 +171,14 @@ async def _digest(source: SourceFile, algorithm: str) -> str:
 
 def _raise_if_failed(outcome: SenderEvent | None, name: str) -> None:
     if isinstance(outcome, Refused):
-        raise TransferRefusedError(f"The other side refused {name}: {printable(outcome.message)}")
+        raise TransferRefusedError(
+            f"The other side refused {name}: {as_sentence(printable(outcome.message))}"
+        )
     if isinstance(outcome, SendingAborted):
         kind: type[TransferError] = (
             DigestMismatchError if outcome.code == DigestMismatchError.code else TransferAbortedError
         )
-        raise kind(f"The other side gave up on {name}: {printable(outcome.message)}")
+        raise kind(f"The other side gave up on {name}: {as_sentence(printable(outcome.message))}")
 
 
 def _ignore(progress: TransferProgress) -> None:

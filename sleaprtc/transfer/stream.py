@@ -22,6 +22,7 @@ from ..protocol.transfer import FileAbort, TransferFrame
 from ..rtc.background import open_background_nursery
 from ..rtc.channel import DataChannel
 from ..rtc.proof import asks_for_proof
+from ..sentences import as_sentence
 from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent, parse_digest
 from .names import printable
 from .progress import TransferProgress
@@ -210,7 +211,9 @@ class Transfers:
         if self._failure is not None:
             return
         if self._farewell is not None and isinstance(error, ChannelClosedError):
-            error = ProtocolError(f"The other side ended the connection: {printable(self._farewell.message)}")
+            error = ProtocolError(
+                f"The other side ended the connection: {as_sentence(printable(self._farewell.message))}"
+            )
         self._failure = error
         self._closed.set()
         self._sending.changed.set()

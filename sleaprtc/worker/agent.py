@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
-from ..jobs.capacity import BUSY, MAINTENANCE, Slots, refusal_reason
+from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
 from ..logs import bind, get_logger
 from ..protocol.codec import decode_job_message
@@ -31,6 +31,7 @@ from ..protocol.jobs import (
 )
 from ..protocol.limits import MAX_NAME_CHARS
 from ..protocol.messages import ErrorMessage, Metadata, PeerMessage
+from ..sentences import as_sentence
 from ..signaling.link import Link
 from ..signaling.session import Inbound
 from .description import capability
@@ -99,7 +100,7 @@ class Agent:
                     self._take(await self._link.receive(), nursery)
             except RefusedError as error:
                 if self._roster.running():
-                    _log.warning(f"{error} The jobs that run go on.")
+                    _log.warning(f"{as_sentence(error)} The jobs that run go on.")
                 for job in self._roster.running():
                     await job.wait_ended()
                 raise
@@ -212,7 +213,7 @@ class Agent:
         if self._roster.of_client(job_id, client_id) is not None:
             return  # said twice
         if not self._slots.assign(job_id, client_id, trio.current_time()):
-            failure = JobError("NOT_RESERVED", "This worker holds no slot for the job.", True)
+            failure = JobError(NOT_RESERVED, "This worker holds no slot for the job.", True)
             nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
             return
         self._slots_changed.set()

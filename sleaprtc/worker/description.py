@@ -9,6 +9,7 @@ from typing import Final
 from ..jobs.capacity import AVAILABLE, MAINTENANCE, Capability
 from ..protocol.limits import STATUS_INTERVAL_SEC
 from ..protocol.messages import Metadata
+from ..sentences import as_sentence
 from ..transfer.sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM
 from .gpu import GpuInfo
 from .problems import Problem
@@ -63,7 +64,7 @@ def introduction(
         cuda = f", CUDA {gpu.cuda_version}" if gpu.cuda_version else ""
         lines = [f"Worker {name} on {gpu.model} ({gpu.memory_mb} MiB{cuda})."]
     else:
-        lines = [f"Worker {name} without a GPU: {gpu.problem or 'none found'}"]
+        lines = [f"Worker {name} without a GPU: {as_sentence(gpu.problem or 'none found')}"]
     if trainer.problem:
         lines.append("It can't train, and refuses jobs until that is mended, which takes a restart.")
     else:

@@ -15,6 +15,7 @@ import attrs
 import pynvml
 
 from ..protocol.limits import MIB
+from ..sentences import as_clause
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def read_gpu(index: int | None = None, *, environ: Mapping[str, str] | None = No
     except pynvml.NVMLError as error:
         return GpuInfo(problem=_explain(error))
     except Exception as error:  # a broken driver fails in ways of its own, and a worker must start
-        return GpuInfo(problem=f"The NVIDIA driver gave an answer that can't be read: {error}.")
+        return GpuInfo(problem=f"The NVIDIA driver gave an answer that can't be read: {as_clause(error)}.")
 
 
 def visible_indices(setting: str | None, uuids: Sequence[str]) -> list[int]:
@@ -180,4 +181,4 @@ def _explain(error: pynvml.NVMLError) -> str:
         ),
         pynvml.NVML_ERROR_GPU_IS_LOST: "The GPU has fallen off the bus: the machine needs a restart.",
     }
-    return known.get(error.value, f"The NVIDIA driver reports an error: {error}.")
+    return known.get(error.value, f"The NVIDIA driver reports an error: {as_clause(error)}.")

@@ -13,6 +13,7 @@ from ..errors import SleapRTCError, StorageError, TransferError
 from ..exception_groups import single_error
 from ..logs import get_logger
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
+from ..sentences import as_clause
 from .cache import FileCache
 from .connection import ClientConnection
 from .history import EpochClock
@@ -175,8 +176,10 @@ class Job:
         except SleapRTCError as error:
             failed = failure(self.job_id, error)
         except OSError as error:
-            sentence = f"The job's folder can't be used: {error.strerror or error}."
-            failed = failure(self.job_id, StorageError(sentence))
+            sentence = f"The job's folder can't be used: {as_clause(error)}."
+            unusable = StorageError(sentence)
+            unusable.__cause__ = error
+            failed = failure(self.job_id, unusable)
         except Exception:
             _log.exception("The job failed unexpectedly.", job=self.job_id)
             sentence = "The worker failed unexpectedly; its log says more."

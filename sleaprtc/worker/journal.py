@@ -19,6 +19,7 @@ import attrs
 from ..errors import ProtocolError, StorageError
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.jobs import JobComplete, JobFailed, JobMessage, JobRequest, JobStatus
+from ..sentences import as_clause
 
 MAX_STATUSES_PER_JOB: Final = 20_000
 """Older ones are dropped: a year of statuses every half hour, or ten thousand epochs."""
@@ -221,7 +222,7 @@ def _translated(verb: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"The worker's journal can't be {verb}: {error}.") from error
+        raise StorageError(f"The worker's journal can't be {verb}: {as_clause(error)}.") from error
 
 
 def _dump(message: JobMessage) -> str:

@@ -14,6 +14,7 @@ import platformdirs
 from ..errors import StorageError
 from ..logs import get_logger
 from ..protocol.jobs import JobError, JobFailed
+from ..sentences import as_clause
 from .journal import COMPLETED, FAILED, Journal, JournalEntry
 from .telling import keep_log
 
@@ -70,7 +71,7 @@ def make_jobs_dir(work_dir: Path) -> Path:
     try:
         jobs_dir.mkdir(exist_ok=True)
     except OSError as error:
-        raise StorageError(f"The folder {jobs_dir} can't be made: {error.strerror}.") from error
+        raise StorageError(f"The folder {jobs_dir} can't be made: {as_clause(error)}.") from error
     return jobs_dir
 
 

@@ -18,6 +18,7 @@ from ..folder_lock import lock_folder
 from ..logs import get_logger
 from ..remembered_room import RememberedRoom
 from ..rtc.secret import RoomSecret
+from ..sentences import as_sentence
 from ..signaling.http import Account, Room, SignalingHTTP, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
 from ..signaling.own_room import keep_room_open
@@ -95,7 +96,9 @@ async def _work(
     read_own_gpu = functools.partial(read_gpu, options.gpu_index)
     gpu = await trio.to_thread.run_sync(read_own_gpu)
     if options.gpu_index is not None and not gpu.memory_mb:
-        raise UsageError(f"There is no GPU {options.gpu_index}: {gpu.problem or 'none was found.'}")
+        raise UsageError(
+            f"There is no GPU {options.gpu_index}: {as_sentence(gpu.problem or 'none was found')}"
+        )
     trainer = SleapNNTrainer(options.trainer_python, gpu_uuid=gpu.uuid, limits=options.training_limits)
     capabilities = await trainer.probe()
     watch = ProblemWatch(read_own_gpu, capabilities)
@@ -157,7 +160,7 @@ def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOption
     """
     if options.peer.room is not None and not options.peer.is_remembered:
         raise error
-    _say(f"{error} Making a new room.")
+    _say(f"{as_sentence(error)} Making a new room.")
     return attrs.evolve(options, peer=attrs.evolve(options.peer, room=None, is_remembered=False))
 
 
@@ -231,7 +234,7 @@ async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, Co
         try:
             return await _enter_room(options)
         except NetworkError as error:
-            _say(f"{error} Trying again.")
+            _say(f"{as_sentence(error)} Trying again.")
             await trio.sleep(next(delays))
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Final
 
-from ..errors import SleapRTCError, StorageError
+import attrs
+
+from ..errors import DiskFullError, SleapRTCError, StorageError
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobResult, StatusDetails
 from ..protocol.limits import MIB
+from ..sentences import as_sentence
 from .reporter import StatusReporter
 from .trainers.base import (
     EpochEnded,
@@ -66,10 +71,32 @@ def _epoch_details(event: EpochEnded) -> StatusDetails:
     )
 
 
+MAKE_ROOM: Final = "The worker's owner can make room, or name a folder on another disk (--work-dir)."
+"""What to do about a full disk, for a client that has none of the worker's files before it."""
+
+
 def failure(job_id: str, error: SleapRTCError) -> JobFailed:
     """Makes the message for a job that ended with one of this package's errors."""
+    failed = _failure(job_id, error)
+    if not is_disk_full(error):
+        return failed
+    detail = attrs.evolve(failed.error, message=f"{as_sentence(failed.error.message)} {MAKE_ROOM}")
+    return attrs.evolve(failed, error=detail)
+
+
+def is_disk_full(error: SleapRTCError) -> bool:
+    """Whether a job ended for lack of room on the worker's disk."""
+    if getattr(error, "error_code", None) == "DISK_FULL" or isinstance(error, DiskFullError):
+        return True
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _failure(job_id: str, error: SleapRTCError) -> JobFailed:
     if isinstance(error, StorageError):  # not the job's fault: another worker may have room for it
-        return JobFailed(job_id, JobError(error.code, f"On the worker: {error}", recoverable=True))
+        return JobFailed(
+            job_id, JobError(error.code, f"On the worker: {as_sentence(error)}", recoverable=True)
+        )
     code = getattr(error, "error_code", error.code)
     recoverable = bool(getattr(error, "recoverable", False))
     return JobFailed(job_id, JobError(code, str(error), recoverable))

@@ -33,6 +33,7 @@ from ..protocol.jobs import (
 )
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings
+from ..sentences import as_clause
 from ..signaling.link import Link
 from .cache import FileCache
 from .checks import ConnectionChecks
@@ -215,7 +216,7 @@ class Roster:
         try:
             job_dir = Path(tempfile.mkdtemp(prefix=JOB_DIR_PREFIX, dir=self._settings.jobs_dir))
         except OSError as error:
-            raise StorageError(f"The worker can't store the job: {error.strerror}.") from error
+            raise StorageError(f"The worker can't store the job: {as_clause(error)}.") from error
         try:
             self._journal.begin(request.job_id, client_id, request, job_dir)
         except StorageError:

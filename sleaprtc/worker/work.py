@@ -13,6 +13,7 @@ import trio
 from ..errors import StorageError
 from ..logs import get_logger
 from ..protocol.jobs import JobComplete, JobRequest
+from ..sentences import as_sentence
 from ..transfer.archive import pack_folders
 from ..transfer.disk import hash_file
 from ..transfer.model_archive import pack_model
@@ -180,8 +181,8 @@ async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: Status
         except StorageError as error:
             if trio.current_time() >= deadline:
                 raise
-            _log.warning(f"{error} Trying again.")
-            reporter.report("sending", 1.0, message=f"{error} Trying again.")
+            _log.warning(f"{as_sentence(error)} Trying again.")
+            reporter.report("sending", 1.0, message=f"{as_sentence(error)} Trying again.")
         await trio.sleep(PACKING_RETRY_SEC)
 
 

@@ -8,7 +8,13 @@ import trio.testing
 
 from sleaprtc.client.events import Waiting
 from sleaprtc.client.waiting import PAUSE_MOST_SEC, Patience, WorkerQueue
-from sleaprtc.errors import NoWorkerError, RoomExpiredError, SignalingLostError
+from sleaprtc.errors import (
+    NoWorkerError,
+    RoomExpiredError,
+    SignalingLostError,
+    WorkerLostError,
+    WorkerUnreachableError,
+)
 from sleaprtc.protocol.jobs import JobCancel, JobResponse
 from sleaprtc.protocol.messages import Metadata, PeerInfo
 
@@ -214,5 +220,32 @@ def test_another_reason_to_wait_counts_as_long_as_it_lasts(clock):
         with pytest.raises(NoWorkerError):
             await room.wait(0, is_worth_waiting=lambda: trio.current_time() - began < 100)
         assert 100 <= trio.current_time() - began < 105
+
+    run(clock, test)
+
+
+def test_a_worker_that_is_lost_before_it_begins_is_waited_for(clock):
+    async def test():
+        room = Room(gpu="available")
+        room.answers = [WorkerLostError("gpu has left the room.", before_work=True), "taken"]
+        taken, _ = await room.wait()
+        assert taken == "taken"
+        room.answers = [WorkerUnreachableError("No path to gpu.", before_work=True)]
+        with pytest.raises(
+            WorkerUnreachableError, match=r"No path to gpu\. Waited 10 min in vain\."
+        ) as caught:
+            await room.wait(600)
+        assert caught.value.before_work
+
+    run(clock, test)
+
+
+def test_a_worker_that_is_lost_later_isn_t_waited_for(clock):
+    async def test():
+        room = Room(gpu="available")
+        room.answers = [WorkerLostError("gpu has left the room.")]
+        with pytest.raises(WorkerLostError):
+            await room.wait()
+        assert len(room.asked_at) == 1
 
     run(clock, test)

@@ -9,9 +9,10 @@ import pytest
 import trio
 
 from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import StatusChanged
+from sleaprtc.client.events import Retrying, StatusChanged
+from sleaprtc.client.persistence import Persistence
 from sleaprtc.client.records import load_all
-from sleaprtc.errors import NoWorkerError, StorageError
+from sleaprtc.errors import JobFailedError, StorageError
 from sleaprtc.protocol.jobs import JobComplete, JobRequest
 from sleaprtc.transfer.archive import pack_folders
 from sleaprtc.worker.journal import COMPLETED, FAILED, TRAINING, Journal
@@ -61,8 +62,10 @@ def journal_of(lab, name):
 @pytest.mark.trio
 async def test_a_locked_journal_costs_a_new_job_only(lab, labels, impatient_journal):
     async with lab.worker("gpu-1") as agent:
-        with locked(journal_of(lab, "gpu-1")), pytest.raises(NoWorkerError, match="journal can't be written"):
-            await lab.train(labels)
+        with locked(journal_of(lab, "gpu-1")), pytest.raises(JobFailedError) as caught:
+            await lab.train(labels, worker="gpu-1")
+        assert "journal can't be written" in str(caught.value)
+        assert "No other worker was to be asked (--worker gpu-1)" in str(caught.value)
         assert list(agent.jobs_dir.iterdir()) == []
         assert len((await lab.train(labels)).model_dirs) == 1
 
@@ -133,10 +136,45 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
     async with lab.worker("gpu-1") as agent:
         with monkeypatch.context() as patched:
             patched.setattr("sleaprtc.worker.work.TrainingJob", fail)
-            with pytest.raises(NoWorkerError, match=r"On the worker: .* No space left on device"):
+            with pytest.raises(
+                JobFailedError, match=r"On the worker: .* No space left on device\."
+            ) as caught:
                 await lab.train(labels)
+        assert (caught.value.exit_status, caught.value.error_code) == (1, "STORAGE")
+        assert "name a folder on another disk (--work-dir)" in str(caught.value)
         assert list(agent.jobs_dir.iterdir()) == []
         assert len((await lab.train(labels)).model_dirs) == 1
+
+
+@pytest.mark.trio
+async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, monkeypatch):
+    """The worker refuses the file, the client's side of which fails too: the job's own word counts."""
+    async with lab.worker("gpu-1"):
+        monkeypatch.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
+        with pytest.raises(JobFailedError, match=r"gpu-1: On the worker: flies.pkg.slp needs ") as caught:
+            await lab.train(labels)
+    assert (caught.value.exit_status, caught.value.error_code) == (1, "STORAGE")
+    assert "name a folder on another disk (--work-dir). There is no other worker" in str(caught.value)
+
+
+@pytest.mark.trio
+async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labels, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    events = []
+    async with lab.worker("gpu-1"):
+        with monkeypatch.context() as patched:
+            patched.setattr("sleaprtc.worker.work.TrainingJob", fail)
+
+            def see(event):
+                events.append(event)
+                if isinstance(event, Retrying):
+                    patched.undo()
+
+            completed = await lab.train(labels, see, persistence=Persistence(retries=1))
+    assert len(completed.model_dirs) == 1
+    assert sum(isinstance(event, Retrying) for event in events) == 1
 
 
 @pytest.mark.trio

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...protocol.jobs import JobStatus
+from ...sentences import as_sentence
 from ...terminal import printable
 from ..events import Detached, Failed, Retrying, StatusChanged, Waiting
 from ..job_state import JobState
@@ -129,10 +130,10 @@ def course_line(event: Waiting | Retrying | Failed) -> str:
     if isinstance(event, Failed):
         return f"Failed: {reason}"
     if isinstance(event, Retrying):
-        return f"{reason} Beginning again, attempt {event.attempt} of {event.attempts}."
+        return f"{as_sentence(reason)} Beginning again, attempt {event.attempt} of {event.attempts}."
     limit = "" if event.patience_sec is None else f" of {duration_text(event.patience_sec / 60)}"
     waited = f" ({duration_text(event.waited_sec / 60)}{limit} so far)" if event.waited_sec >= 1 else ""
-    return f"{reason} Waiting for a worker{waited}; Ctrl-C ends that."
+    return f"{as_sentence(reason)} Waiting for a worker{waited}; Ctrl-C ends that."
 
 
 def detached_lines(event: Detached) -> Iterator[str]:

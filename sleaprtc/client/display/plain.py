@@ -8,6 +8,7 @@ from typing import Final, TextIO
 
 from rich.console import Console
 
+from ...sentences import as_sentence
 from ...terminal import printable
 from ..events import (
     Answered,
@@ -91,7 +92,7 @@ def _lines(event: Event) -> Iterable[str]:
     if isinstance(event, Connected):
         return [connected_line(event)]
     if isinstance(event, WorkerLost):
-        return [f"{printable(event.message)} Trying another worker."]
+        return [f"{as_sentence(printable(event.message))} Looking for another worker."]
     if isinstance(event, Notice):
         return [printable(event.message)]
     if isinstance(event, Completed):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
+from ...sentences import as_clause
 
 if TYPE_CHECKING:
     from .base import Engine
@@ -31,7 +32,7 @@ def engine_class(name: str) -> type[Engine]:
         except ImportError as error:
             if name == "libwebrtc":
                 raise UsageError(
-                    f"The WebRTC engine libwebrtc can't be loaded ({error}); "
+                    f"The WebRTC engine libwebrtc can't be loaded ({as_clause(error)}); "
                     "pip install 'sleap-rtc[fast]' installs it."
                 ) from error
         else:

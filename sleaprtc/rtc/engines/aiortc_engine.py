@@ -17,6 +17,7 @@ from aiortc.sdp import candidate_from_sdp
 
 from ...errors import ConnectionFailedError, InvalidMessageError
 from ...protocol.limits import DATA_CHANNEL_LABEL
+from ...sentences import as_clause
 from .. import sdp as sdp_text
 from .aiortc_sctp import QuickSctpTransport
 from .base import Engine, EngineEvents, IceSettings, Path
@@ -93,7 +94,9 @@ class AiortcEngine(Engine):
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(sdp=sdp, type=kind))
         except Exception as error:
-            raise ConnectionFailedError(f"The other side's {kind} can't be used: {error}.") from error
+            raise ConnectionFailedError(
+                f"The other side's {kind} can't be used: {as_clause(error)}."
+            ) from error
 
     async def _describe(self, create: Callable[[], Awaitable[RTCSessionDescription]]) -> str:
         if self._loopback:

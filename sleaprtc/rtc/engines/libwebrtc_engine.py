@@ -10,6 +10,7 @@ import webrtc
 
 from ...errors import ConnectionFailedError, InvalidMessageError
 from ...protocol.limits import DATA_CHANNEL_LABEL
+from ...sentences import as_clause
 from .. import sdp as sdp_text
 from .base import Engine, EngineEvents, IceSettings, Path
 
@@ -91,7 +92,9 @@ class LibwebrtcEngine(Engine):
         try:
             await self._connection.set_remote_description(webrtc.RTCSessionDescriptionInit(kind, sdp))
         except Exception as error:
-            raise ConnectionFailedError(f"The other side's {kind} can't be used: {error}.") from error
+            raise ConnectionFailedError(
+                f"The other side's {kind} can't be used: {as_clause(error)}."
+            ) from error
         self.message_bytes = min(
             sdp_text.max_message_bytes(sdp) or DEFAULT_MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES
         )

@@ -20,6 +20,7 @@ import numpy as np
 import trio
 
 from ...errors import InvalidDatasetError
+from ...sentences import as_clause
 from ...transfer.hdf5_links import outside_reference
 
 T = TypeVar("T")
@@ -130,7 +131,9 @@ def _read(path: Path, look: Callable[[h5py.File, str], T]) -> T:
                 raise InvalidDatasetError(f"{path.name} {fault}")
             return look(file, path.name)
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise InvalidDatasetError(f"{path.name} can't be read as a SLEAP dataset ({error}).") from error
+        raise InvalidDatasetError(
+            f"{path.name} can't be read as a SLEAP dataset ({as_clause(error)})."
+        ) from error
 
 
 def _summarize(file: h5py.File, name: str) -> DatasetSummary:

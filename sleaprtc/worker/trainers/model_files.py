@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from ...errors import InvalidModelError, InvalidTrainingConfigError
+from ...sentences import as_sentence
 from ...transfer.checkpoints import unsafe_imports
 from ...transfer.file_signatures import is_checkpoint_file
 from ...transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, unpack_models
@@ -84,7 +85,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         document = parse_config(path.read_bytes(), path.name)
     except InvalidTrainingConfigError as error:
-        raise InvalidModelError(f"The model's configuration isn't taken: {error}") from error
+        raise InvalidModelError(f"The model's configuration isn't taken: {as_sentence(error)}") from error
     if is_legacy(document):
         raise InvalidModelError(f"The model's {path.name} is one of SLEAP 1.4 or earlier, not of sleap-nn.")
     return document

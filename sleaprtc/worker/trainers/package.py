@@ -16,6 +16,7 @@ from typing import Any, Final
 import attrs
 
 from ...errors import InvalidDatasetError, InvalidTrainingConfigError
+from ...sentences import as_clause
 from .configuration import MAX_CONFIG_BYTES, parse_config
 
 JOBS_FILE: Final = "jobs.yaml"
@@ -86,7 +87,7 @@ def unpack(path: Path, folder: Path) -> tuple[PackagedModel, ...]:
                 for job in jobs
             )
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise InvalidDatasetError(f"{path.name} isn't a readable zip file ({error}).") from error
+        raise InvalidDatasetError(f"{path.name} isn't a readable zip file ({as_clause(error)}).") from error
 
 
 @attrs.frozen

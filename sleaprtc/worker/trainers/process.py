@@ -20,6 +20,7 @@ from typing import Any, Final
 import trio
 
 from ...errors import TrainerError
+from ...sentences import as_clause
 
 RUNNER_FILE: Final = Path(__file__).with_name("runner") / "start.py"
 LOG_NAME: Final = "trainer.log"
@@ -213,7 +214,7 @@ def _start(
     except OSError as error:
         os.close(events_read)
         raise TrainerError(
-            f"The trainer's Python {python} can't be started: {error.strerror}.", error_code="NO_TRAINER"
+            f"The trainer's Python {python} can't be started: {as_clause(error)}.", error_code="NO_TRAINER"
         ) from error
     finally:
         os.close(events_write)

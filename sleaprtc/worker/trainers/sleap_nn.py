@@ -16,6 +16,7 @@ import trio
 
 from ...errors import SleapRTCError, StorageError, TrainerError
 from ...jobs.estimate import MODEL_HEADS
+from ...sentences import as_clause
 from .base import (
     EpochEnded,
     PredictionEvent,
@@ -117,7 +118,7 @@ class SleapNNTrainer(Trainer):
         try:
             sources = await self._modernize(await gather_sources(job), job)
         except OSError as error:
-            raise StorageError(f"The job's folder can't be used: {error.strerror or error}.") from error
+            raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
         plans = plan_models(sources, job.requested, accelerated=capabilities.torch_device != "cpu")
         task = {"command": "train", "models": [attrs.asdict(plan) for plan in plans]}
         heads = [plan.head for plan in plans]
@@ -144,7 +145,7 @@ class SleapNNTrainer(Trainer):
             recording = await put_recording(job.dataset, job.work_dir)
             models = await trio.to_thread.run_sync(read_models, job.models, job.work_dir)
         except OSError as error:
-            raise StorageError(f"The job's folder can't be used: {error.strerror or error}.") from error
+            raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
         plan = plan_prediction(recording, models, job.requested)
         task = {"command": "predict", **attrs.asdict(plan)}
 

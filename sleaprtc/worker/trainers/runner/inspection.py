@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from .parent import Parent, RunnerError
+from .parent import Parent, RunnerError, reason_of
 
 
 def probe(task: Mapping[str, Any], parent: Parent) -> None:
@@ -81,7 +81,7 @@ def convert(task: Mapping[str, Any], parent: Parent) -> None:
         except Exception as error:
             name = profile["name"]
             raise RunnerError(
-                "INVALID_CONFIG", f"{name} can't be converted for sleap-nn ({error})."
+                "INVALID_CONFIG", f"{name} can't be converted for sleap-nn ({reason_of(error)})."
             ) from error
         converted.append(OmegaConf.to_container(config, resolve=False))
     parent.tell("converted", configs=converted)

@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+MAX_REASON_CHARS = 500
 
 
 class RunnerError(Exception):
@@ -18,6 +19,12 @@ class RunnerError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library says, for the inside of a sentence: its first line, without a full stop at its end."""
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return first_line[:MAX_REASON_CHARS].rstrip(" .:") or type(error).__name__
 
 
 class Parent:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .inspection import available_device, import_torchvision
-from .parent import Parent, RunnerError
+from .parent import Parent, RunnerError, reason_of
 from .training import load_labels, verify_config
 
 MODELS_FOLDER = "models"
@@ -85,8 +85,7 @@ def load_predictor(task: Mapping[str, Any], folders: list[str], device: str) -> 
     except (RuntimeError, ValueError, KeyError, AttributeError) as error:
         if "out of memory" in str(error).lower():
             raise
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise RunnerError("INVALID_MODEL", f"sleap-nn can't load the models: {first_line}") from error
+        raise RunnerError("INVALID_MODEL", f"sleap-nn can't load the models: {reason_of(error)}.") from error
 
 
 def open_frames(task: Mapping[str, Any], predictor: Any) -> tuple[Any, int]:
@@ -108,7 +107,9 @@ def open_video(name: str, batch_size: int, ranges: list[range] | None) -> Any:
         if count:
             video[0]
     except Exception as error:
-        raise RunnerError("INVALID_DATASET", f"{name} can't be read as a video ({error}).") from error
+        raise RunnerError(
+            "INVALID_DATASET", f"{name} can't be read as a video ({reason_of(error)})."
+        ) from error
     frames = None if ranges is None else among(ranges, count)
     return VideoProvider(video=video, batch_size=batch_size, frames=frames)
 

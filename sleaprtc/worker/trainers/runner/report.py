@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .parent import reason_of
 from .pictures import Losses, choose_frames, draw_losses, draw_predictions
 
 FOLDER = "report"
@@ -130,8 +131,7 @@ def _attempt(missing: str, action: Callable[[], None], problems: list[str]) -> N
         action()
     except Exception as error:
         traceback.print_exc()
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        problems.append(f"{missing} ({reason}).")
+        problems.append(f"{missing} ({reason_of(error)}).")
 
 
 def write_losses(path: pathlib.Path, losses: Sequence[Losses]) -> None:

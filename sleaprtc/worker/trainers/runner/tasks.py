@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .inspection import convert, probe
-from .parent import Parent, RunnerError, die_with_parent
+from .parent import Parent, RunnerError, die_with_parent, reason_of
 from .prediction import predict
 from .training import train
 
@@ -28,7 +28,6 @@ def explain(error: BaseException, command: str = "train") -> tuple[str, str]:
     """An error's code and one sentence for a person."""
     work, code, verb = WORDS.get(command, ("Training", "TRAINING_FAILED", "train"))
     text = str(error).strip()
-    first_line = text.splitlines()[0][:500] if text else type(error).__name__
     if isinstance(error, RunnerError):
         return error.code, text
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
@@ -37,8 +36,8 @@ def explain(error: BaseException, command: str = "train") -> tuple[str, str]:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
         return "DISK_FULL", "The worker's disk is full."
     if isinstance(error, ImportError):
-        return "NO_TRAINER", f"sleap-nn can't be imported on the worker: {first_line}"
-    return code, f"sleap-nn couldn't {verb}: {first_line}"
+        return "NO_TRAINER", f"sleap-nn can't be imported on the worker: {reason_of(error)}."
+    return code, f"sleap-nn couldn't {verb}: {reason_of(error)}."
 
 
 def main(events_fd: int) -> None:

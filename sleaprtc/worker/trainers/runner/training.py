@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .inspection import import_torchvision
-from .parent import Parent, RunnerError
+from .parent import Parent, RunnerError, reason_of
 from .report import add_problem, make_report
 
 
@@ -144,7 +144,9 @@ def load_labels(path: str) -> Any:
             video.open_backend = True
             video.open()
     except Exception as error:
-        raise RunnerError("INVALID_DATASET", f"{path} can't be read as a SLEAP dataset ({error}).") from error
+        raise RunnerError(
+            "INVALID_DATASET", f"{path} can't be read as a SLEAP dataset ({reason_of(error)})."
+        ) from error
     return labels
 
 
@@ -155,7 +157,9 @@ def verify_config(config: Any) -> Any:
     try:
         return verify_training_cfg(config)
     except Exception as error:
-        raise RunnerError("INVALID_CONFIG", f"sleap-nn doesn't take the configuration: {error}") from error
+        raise RunnerError(
+            "INVALID_CONFIG", f"sleap-nn doesn't take the configuration: {reason_of(error)}."
+        ) from error
 
 
 @contextlib.contextmanager
