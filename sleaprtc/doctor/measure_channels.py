@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..errors import SleapRTCError, UsageError
+from ..errors import NoPathError, SleapRTCError, UsageError
 from ..exception_groups import single_error
 from ..protocol.limits import MIB
 from ..protocol.messages import Answer, Candidate, Offer
@@ -56,6 +56,8 @@ async def _test_engine(engine: str, loopback: bool) -> SelfTest:
     with trio.move_on_after(SELF_TEST_SEC):
         try:
             connect_ms, rate = await _measure_self(engine, IceSettings(loopback=loopback))
+        except NoPathError as error:  # what to do between two machines says nothing here
+            return SelfTest(engine, problem=error.finding, over_loopback=loopback)
         except SleapRTCError as error:
             return SelfTest(engine, problem=str(error), over_loopback=loopback)
         return SelfTest(engine, connect_ms, rate, over_loopback=loopback)

@@ -139,6 +139,11 @@ def judge_room(room_id: str, workers: Sequence[str], *, is_own: bool) -> Finding
 
 def judge_refused_room(error: SleapRTCError) -> Finding:
     """Says why the room doesn't let this peer in."""
+    return failed("room", str(error), refusal_remedy(error), code=error.code)
+
+
+def refusal_remedy(error: SleapRTCError) -> str:
+    """What to do where the server, or the room, says no."""
     remedies: Mapping[type[SleapRTCError], str] = {
         RoomNotFoundError: "Ask for the invite again; `sleap-rtc client room create` makes a new room.",
         RoomExpiredError: "Ask for a new invite; a room that a worker makes is kept open by it.",
@@ -146,7 +151,7 @@ def judge_refused_room(error: SleapRTCError) -> Finding:
         RateLimitedError: "Wait a minute and try again.",
     }
     known = (remedy for kind, remedy in remedies.items() if isinstance(error, kind))
-    return failed("room", str(error), next(known, "Ask for the invite again."), code=error.code)
+    return next(known, "Ask for the invite again.")
 
 
 # --- STUN and TURN --------------------------------------------------------------------------

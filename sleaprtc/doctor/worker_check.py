@@ -10,7 +10,18 @@ from typing import Any, Final
 import attrs
 import trio
 
-from ..errors import ProtocolError, RefusedError, SleapRTCError
+from ..errors import (
+    ChannelClosedError,
+    ConnectionFailedError,
+    NetworkError,
+    NoPathError,
+    PeerNotProvenError,
+    ProtocolError,
+    RefusedError,
+    RoomSecretMissingError,
+    SleapRTCError,
+    UsageError,
+)
 from ..exception_groups import single_error
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
@@ -24,16 +35,19 @@ from ..terminal import printable
 from ..transfer.proven import prove_membership
 from ..transfer.rate import Rate, measure_rate
 from .findings import Finding, failed, ok, skipped, warning
-from .network import SLOW_MIB_PER_SEC, in_words, rate_facts
+from .network import SLOW_MIB_PER_SEC, in_words, rate_facts, refusal_remedy
 
 ANSWER_SEC: Final = 5.0
 """For a worker to say that it takes the check; one that doesn't know the message may say nothing."""
 
 CONNECT_TIMEOUT_SEC: Final = 12.0
 
-NOT_REACHED: Final = (
-    "Where a firewall or NAT lies between the two machines, a STUN or TURN server is needed (--ice-server); "
-    "where both are one machine, --ice-loopback on both sides."
+_REMEDIES: Final[tuple[tuple[type[SleapRTCError], str], ...]] = (
+    (UsageError, "`--engine auto` takes the engine that is there."),
+    (ConnectionFailedError, "Look into the worker's log; a worker that hangs has to be restarted."),
+    (ChannelClosedError, "The path exists and doesn't hold: try again, and look at both machines' networks."),
+    (ProtocolError, "Install the same version of sleap-rtc on both machines."),
+    (NetworkError, "The room's server was lost meanwhile: try again."),
 )
 
 
@@ -85,7 +99,9 @@ async def check_worker(
                 result = await _measure(session, mail, worker_id, ice=ice, engine=engine, secret=secret)
                 nursery.cancel_scope.cancel()
     except RefusedError as error:
-        remedy = "Start both sides with the same, whole invite (SLEAP_RTC_INVITE)."
+        remedy = refusal_remedy(error)
+        if isinstance(error, RoomSecretMissingError | PeerNotProvenError):
+            remedy = "Start both sides with the same, whole invite (SLEAP_RTC_INVITE)."
         return failed(
             "worker",
             f"{printable(worker_id)}: {as_sentence(error)}",
@@ -93,8 +109,11 @@ async def check_worker(
             worker=worker_id,
             code=error.code,
         )
+    except NoPathError as error:
+        return failed("worker", error.finding, error.remedy, worker=worker_id, code=error.code)
     except SleapRTCError as error:
-        return failed("worker", str(error), NOT_REACHED, worker=worker_id, code=error.code)
+        remedy = next((words for kind, words in _REMEDIES if isinstance(error, kind)), "Try again.")
+        return failed("worker", str(error), remedy, worker=worker_id, code=error.code)
     return result if isinstance(result, Finding) else judge_way(worker, result)
 
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..errors import ConnectionFailedError, SleapRTCError
+from ..errors import ConnectionFailedError, NoPathError, SleapRTCError
 from ..protocol.messages import Answer, Candidate, Offer
 from . import sdp as sdp_text
 from ._bridge import Bridge, open_bridge
@@ -18,6 +18,7 @@ from .background import open_background_nursery
 from .channel import DataChannel
 from .engines import engine_class
 from .engines.base import Engine, IceSettings, Path
+from .no_path import Attempt, explain
 
 __all__ = ["IceSettings", "Path", "Peer", "SignalingMessage", "open_peer"]
 
@@ -75,8 +76,11 @@ class _Negotiation:
         remote_id: str,
         initiator: bool,
         send: Callable[[SignalingMessage], Awaitable[None]],
+        ice: IceSettings,
     ) -> None:
         self._bridge = bridge
+        self._ice = ice
+        self._found: list[str] = []
         self.engine = engine
         self.channel = channel
         self._local_id = local_id
@@ -105,18 +109,17 @@ class _Negotiation:
             raise self._error
         if self.channel.is_open:  # and perhaps closed by now, with messages to be read
             return
-        raise ConnectionFailedError(self._why_not(timeout_sec if scope.cancelled_caught else None))
+        raise self._why_not(timeout_sec if scope.cancelled_caught else None)
 
-    def _why_not(self, timeout_sec: float | None) -> str:
+    def _why_not(self, timeout_sec: float | None) -> ConnectionFailedError:
         within = "" if timeout_sec is None else f" within {timeout_sec:g} seconds"
         if not self.remote_sdp:
             missing = "answer to the connection offer" if self._initiator else "connection offer"
-            return f"No {missing} came from {self.remote_id}{within}."
-        return (
-            f"No network path to {self.remote_id} was found{within}. Where a firewall or NAT lies between "
-            "the two machines, a STUN or TURN server is needed (--ice-server); where both peers are on one "
-            "machine without a network, --ice-loopback."
-        )
+            return ConnectionFailedError(f"No {missing} came from {self.remote_id}{within}.")
+        found = tuple(candidate for candidate in self._known_candidates if candidate)
+        attempt = Attempt(self.remote_id, self._ice.servers, self._ice.loopback, tuple(self._found), found)
+        why, remedy = explain(attempt)
+        return NoPathError(f"No network path to {self.remote_id} was found{within}. {why}".rstrip(), remedy)
 
     def _fail(self, error: SleapRTCError) -> None:
         if self._error is None:
@@ -137,6 +140,7 @@ class _Negotiation:
             async for candidate, mid, index in self.channel.gathered_candidates:
                 if not candidate:
                     continue  # the end of candidates: others may not know it, and the description has all
+                self._found.append(candidate)
                 await self._send(
                     Candidate(
                         sender=self._local_id,
@@ -229,7 +233,7 @@ async def open_peer(
         connect_timeout_sec: After so many seconds without an open channel the attempt is given up.
 
     Raises:
-        ConnectionFailedError: No channel came about.
+        ConnectionFailedError: No channel came about; a NoPathError also says what to do.
         UsageError: No such engine.
     """
     make_engine = engine_class(engine)
@@ -249,6 +253,7 @@ async def open_peer(
             remote_id=remote_id,
             initiator=initiator,
             send=send,
+            ice=ice,
         )
         try:
             nursery.start_soon(negotiation.send_candidates)

@@ -56,6 +56,13 @@ def is_loopback(candidate: str) -> bool:
     return len(fields) > _ADDRESS_FIELD and fields[_ADDRESS_FIELD].startswith(("127.", "::1"))
 
 
+def candidate_type(candidate: str) -> str | None:
+    """Returns ``host``, ``srflx``, ``prflx`` or ``relay`` (RFC 8839, section 5.1), None where it's none."""
+    fields = candidate.split()
+    following = dict(zip(fields[_ADDRESS_FIELD + 2 :: 2], fields[_ADDRESS_FIELD + 3 :: 2], strict=False))
+    return following.get("typ")
+
+
 def max_message_bytes(sdp: str) -> int | None:
     """Returns the largest message that the sender takes (RFC 8841), or None where it doesn't say."""
     for line in sdp.splitlines():

@@ -1,0 +1,97 @@
+"""Why two peers found no network path, from what was configured and what was found. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from ..protocol.messages import IceServer
+from ..terminal import printable
+from . import sdp
+
+MAX_NAMED_SERVERS: Final = 3
+MAX_URL_CHARS: Final = 120
+"""A signaling server may hand out servers of any number and length."""
+
+_NO_SERVER: Final = (
+    "Where a firewall or NAT lies between the two machines, a STUN or TURN server is needed (--ice-server, "
+    "here or at the signaling server); where both peers are on one machine without a network, --ice-loopback."
+)
+
+
+@attrs.frozen
+class Attempt:
+    """A connection that didn't come about, as one side saw it.
+
+    Attributes:
+        remote_id: The other side.
+        servers: STUN and TURN servers that this side asked.
+        loopback: Whether this side connects over 127.0.0.1 alone.
+        local: The candidates that this side found.
+        remote: Those that the other side named.
+    """
+
+    remote_id: str
+    servers: tuple[IceServer, ...]
+    loopback: bool
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+
+
+def explain(attempt: Attempt) -> tuple[str, str]:
+    """Returns what is known of the reason, as a sentence (empty where nothing is), and what to do."""
+    name = printable(attempt.remote_id)
+    on_loopback = [sdp.is_loopback(candidate) for candidate in attempt.remote]
+    if on_loopback and (not any(on_loopback) if attempt.loopback else all(on_loopback)):
+        who, other = ("This side", f"{name} doesn't") if attempt.loopback else (name, "this side doesn't")
+        return (
+            f"{who} connects over 127.0.0.1 alone, and {other}.",
+            "Give both --ice-loopback where they are on one machine, and neither where they aren't.",
+        )
+    if not attempt.local:
+        return (
+            "This machine has no network address to connect from.",
+            "Connect it to a network; where both peers are on it, give both --ice-loopback.",
+        )
+    if not attempt.remote:
+        return f"{name} named no network address of its own.", "Run `sleap-rtc doctor` on its machine."
+    return _of_servers(attempt, name)
+
+
+def _of_servers(attempt: Attempt, name: str) -> tuple[str, str]:
+    urls = [url for server in attempt.servers for url in server.urls]
+    turn = [url for url in urls if url.startswith("turn")]
+    has_relay = _relays(attempt.local)
+    if turn and not has_relay:
+        return (
+            f"No relay came from {_listed(turn)}: the TURN server doesn't answer, or refuses.",
+            "`sleap-rtc doctor` says which, and what to do about it.",
+        )
+    if has_relay and not _relays(attempt.remote):
+        return (
+            f"{_listed(turn)} relays for this side, but not for {name}, which doesn't reach the relay.",
+            "Name the TURN server at the signaling server (--ice-server there): then both sides use it. "
+            "`sleap-rtc doctor` on the other machine says whether it answers there.",
+        )
+    if has_relay:
+        return (
+            f"Both sides have a relay, and nothing passes between the two ({_listed(turn)}).",
+            "Let UDP through to the ports from which the TURN server relays, and let it relay to itself.",
+        )
+    if urls:
+        return (
+            f"STUN alone ({_listed(urls)}) doesn't get through every firewall and NAT.",
+            "A TURN server does (--ice-server turn:USER:PASSWORD@HOST:PORT, here or at the signaling "
+            "server); `sleap-rtc doctor` says whether the STUN server answers.",
+        )
+    return "", _NO_SERVER
+
+
+def _relays(candidates: tuple[str, ...]) -> bool:
+    return any(sdp.candidate_type(candidate) == "relay" for candidate in candidates)
+
+
+def _listed(urls: list[str]) -> str:
+    named = [printable(url.rpartition("@")[2][:MAX_URL_CHARS]) for url in urls[:MAX_NAMED_SERVERS]]
+    return ", ".join([*named, "…"] if len(urls) > MAX_NAMED_SERVERS else named)
