@@ -227,20 +227,6 @@ class ConnectionFailedError(NetworkError):
     code = "CONNECTION_FAILED"
 
 
-class NoPathError(ConnectionFailedError):
-    """Both peers described themselves, and found no network path to each other.
-
-    Args:
-        finding: What was seen, as sentences.
-        remedy: What to do about it, likewise.
-    """
-
-    def __init__(self, finding: str, remedy: str = "") -> None:
-        super().__init__(f"{finding} {remedy}".rstrip())
-        self.finding = finding
-        self.remedy = remedy
-
-
 class ChannelClosedError(NetworkError):
     """The data channel is closed, by either side or by the loss of its path."""
 
@@ -297,10 +283,6 @@ class StorageError(SleapRTCError):
     """Local storage failed: disk full, folder not writable, database locked."""
 
     code = "STORAGE"
-
-
-class DiskFullError(StorageError):
-    """What is to be written doesn't fit on the disk."""
 
 
 # --- jobs -----------------------------------------------------------------------------------

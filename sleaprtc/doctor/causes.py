@@ -13,14 +13,14 @@ from .network import Failure, Trouble
 
 def classify(error: SleapRTCError) -> Failure:
     """Looks behind an error for what the system said."""
-    causes = list(_causes(error))
+    behind = list(causes(error))
     if isinstance(error, UntrustedServerError):
         return Failure(error, Trouble.UNTRUSTED)
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if any(isinstance(cause, ssl.SSLError) for cause in behind):
         return Failure(error, Trouble.TLS)
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
+    if any(isinstance(cause, socket.gaierror) for cause in behind):
         return Failure(error, Trouble.NAME)
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+    if any(isinstance(cause, ConnectionRefusedError) for cause in behind):
         return Failure(error, Trouble.REFUSED)
     if "is not a signaling server" in str(error):
         return Failure(error, Trouble.FOREIGN)
@@ -29,7 +29,8 @@ def classify(error: SleapRTCError) -> Failure:
     return Failure(error, Trouble.OTHER)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yields an error, and all that are behind it or inside it."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

@@ -9,11 +9,12 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..errors import NoPathError, SleapRTCError, UsageError
+from ..errors import SleapRTCError, UsageError
 from ..exception_groups import single_error
 from ..protocol.limits import MIB
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.engines import engine_class
+from ..rtc.no_path import NoPathError
 from ..rtc.peer import IceSettings, open_peer
 from ..transfer.rate import Rate, answer_probe, measure_rate
 from .network import SelfTest

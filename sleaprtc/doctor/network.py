@@ -154,65 +154,6 @@ def refusal_remedy(error: SleapRTCError) -> str:
     return next(known, "Ask for the invite again.")
 
 
-# --- STUN and TURN --------------------------------------------------------------------------
-
-
-@attrs.frozen
-class IceAnswer:
-    """What came of asking one STUN or TURN server.
-
-    Attributes:
-        url: As it was configured.
-        round_trip_ms: Until it answered; None where it didn't.
-        mapped_address: How it sees this machine, where it says.
-        relayed_address: Where a TURN server would relay from; None where it wasn't asked to or refuses.
-        problem: Why it wasn't asked, didn't answer, or doesn't relay.
-    """
-
-    url: str
-    round_trip_ms: float | None = None
-    mapped_address: str | None = None
-    relayed_address: str | None = None
-    problem: str | None = None
-
-
-def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
-    """Says whether the servers that help through firewalls answer."""
-    facts: dict[str, Any] = {"ice_servers": [attrs.asdict(answer) for answer in answers]}
-    if not answers:
-        sentence = (
-            "Host candidates only: no STUN or TURN server is configured, which does within one network."
-        )
-        return ok("ice", sentence, **facts)
-    dead = [answer for answer in answers if answer.round_trip_ms is None]
-    useless = [
-        answer for answer in answers if answer.round_trip_ms is not None and answer.problem is not None
-    ]
-    if not dead and not useless:
-        each = ", ".join(f"{answer.url} ({_service(answer)})" for answer in answers)
-        return ok("ice", f"STUN and TURN answer: {each}.", **facts)
-    sentences, remedies = [], []
-    if dead:
-        sentences.append(f"No answer over UDP from {_problems(dead)}. Every connection waits for it.")
-        remedies.append(
-            "Correct or remove it (--ice-server here, or at the server), or let UDP through the firewall."
-        )
-    if useless:
-        sentences.append(f"TURN doesn't relay, which some networks need: {_problems(useless)}.")
-        remedies.append("Correct its user name and password (--ice-server here, or at the server).")
-    judge = warning if len(dead) + len(useless) < len(answers) else failed
-    return judge("ice", " ".join(sentences), " ".join(remedies), **facts)
-
-
-def _problems(answers: Sequence[IceAnswer]) -> str:
-    return "; ".join(f"{answer.url}: {answer.problem}" for answer in answers)
-
-
-def _service(answer: IceAnswer) -> str:
-    relays = "" if answer.relayed_address is None else f", relays from {answer.relayed_address}"
-    return f"{answer.round_trip_ms:.0f} ms{relays}"
-
-
 # --- data channels --------------------------------------------------------------------------
 
 

@@ -14,7 +14,6 @@ from ..errors import (
     ChannelClosedError,
     ConnectionFailedError,
     NetworkError,
-    NoPathError,
     PeerNotProvenError,
     ProtocolError,
     RefusedError,
@@ -26,6 +25,7 @@ from ..exception_groups import single_error
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo, PeerMessage
+from ..rtc.no_path import NoPathError
 from ..rtc.peer import IceSettings, Path, open_peer
 from ..rtc.proof import Role
 from ..rtc.secret import RoomSecret

@@ -146,6 +146,9 @@ class Bridge:
         self._readers: dict[int, trio.CancelScope] = {}
         self._context = contextvars.copy_context()  # has trio-asyncio's current loop in it
         self._transports: set[DatagramTransport] = set()
+        self._streams: set[asyncio.Transport] = set()
+        self._create_stock_connection = loop.create_connection
+        loop.create_connection = self._create_connection
         self._create_stock_endpoint = loop.create_datagram_endpoint
         loop.create_datagram_endpoint = self._create_datagram_endpoint
         loop.add_reader = self._add_reader
@@ -180,10 +183,19 @@ class Bridge:
         """Calls a function from within the loop, in the order of these calls."""
         self._loop.call_soon(callback, *args, context=self._context)
 
-    def close_sockets(self) -> None:
+    async def close_sockets(self) -> None:
         """Closes the sockets that a stack left open."""
         for transport in self._transports:
             transport.close()
+        for stream in self._streams:
+            stream.abort()
+        await self.run(asyncio.sleep, 0)  # in which streams close their sockets
+
+    async def _create_connection(self, *args: Any, **options: Any) -> tuple[asyncio.Transport, Any]:
+        """The loop's public method of the same name, for the streams to TURN servers."""
+        stream, protocol = await self._create_stock_connection(*args, **options)
+        self._streams.add(stream)
+        return stream, protocol
 
     def _add_reader(self, file: Any, callback: Callable[..., object], *args: Any) -> None:
         """The loop's public method of the same name, which comes back to waiting at once.
@@ -254,7 +266,7 @@ async def _run_loop(
             bridge = Bridge(loop, nursery)
             task_status.started(bridge)
             await done.wait()
-            bridge.close_sockets()
+            await bridge.close_sockets()
 
 
 @asynccontextmanager

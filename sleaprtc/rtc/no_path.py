@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 
+from ..errors import ConnectionFailedError
 from ..protocol.messages import IceServer
 from ..terminal import printable
 from . import sdp
@@ -18,6 +19,20 @@ _NO_SERVER: Final = (
     "Where a firewall or NAT lies between the two machines, a STUN or TURN server is needed (--ice-server, "
     "here or at the signaling server); where both peers are on one machine without a network, --ice-loopback."
 )
+
+
+class NoPathError(ConnectionFailedError):
+    """Both peers described themselves, and found no network path to each other.
+
+    Args:
+        finding: What was seen, as sentences.
+        remedy: What to do about it, likewise.
+    """
+
+    def __init__(self, finding: str, remedy: str = "") -> None:
+        super().__init__(f"{finding} {remedy}".rstrip())
+        self.finding = finding
+        self.remedy = remedy
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..errors import ConnectionFailedError, NoPathError, SleapRTCError
+from ..errors import ConnectionFailedError, SleapRTCError
 from ..protocol.messages import Answer, Candidate, Offer
 from . import sdp as sdp_text
 from ._bridge import Bridge, open_bridge
@@ -18,7 +18,7 @@ from .background import open_background_nursery
 from .channel import DataChannel
 from .engines import engine_class
 from .engines.base import Engine, IceSettings, Path
-from .no_path import Attempt, explain
+from .no_path import Attempt, NoPathError, explain
 
 __all__ = ["IceSettings", "Path", "Peer", "SignalingMessage", "open_peer"]
 

@@ -9,6 +9,8 @@ import ipaddress
 import struct
 from typing import Final
 
+from ..errors import ConnectionFailedError
+
 BINDING_REQUEST: Final = 0x0001
 BINDING_SUCCESS: Final = 0x0101
 BINDING_ERROR: Final = 0x0111
@@ -21,6 +23,19 @@ _HEADER: Final = struct.Struct("!HHI12s")
 _ATTRIBUTE: Final = struct.Struct("!HH")
 _IPV4: Final = 1
 _IPV6: Final = 2
+
+
+class TurnRefusedError(ConnectionFailedError):
+    """A TURN server doesn't relay for whoever asked.
+
+    Args:
+        message: What it says.
+        stun_code: Its error code (RFC 8489, section 14.8).
+    """
+
+    def __init__(self, message: str, stun_code: int = 0) -> None:
+        super().__init__(message)
+        self.stun_code = stun_code
 
 
 def binding_request(transaction_id: bytes) -> bytes:

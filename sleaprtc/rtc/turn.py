@@ -25,7 +25,8 @@ async def allocate(
         tls: Whether TCP is encrypted.
 
     Raises:
-        ConnectionFailedError: The server refuses, or can't be reached.
+        TurnRefusedError: The server refuses.
+        ConnectionFailedError: It can't be reached.
     """
     async with open_bridge() as bridge:
         return await bridge.run(aiortc_turn.allocate, host, port, username, credential, transport, tls)

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Protocol
 
 import blake3
 
-from ..errors import DiskFullError, StorageError, TransferAbortedError
+from ..errors import StorageError, TransferAbortedError
 from ..protocol.limits import MIB
 from ..sentences import as_clause
 from .names import RESERVED_PREFIX
@@ -37,6 +37,10 @@ which costs ten times as much as writing does.
 
 DISK_RESERVE_BYTES: Final = 16 * MIB
 """Left free, so that a file that just fits doesn't stop everything else on the machine."""
+
+
+class DiskFullError(StorageError):
+    """What is to be written doesn't fit on the disk."""
 
 
 class Hasher(Protocol):

@@ -8,10 +8,11 @@ from typing import Final
 
 import attrs
 
-from ..errors import DiskFullError, SleapRTCError, StorageError
+from ..errors import SleapRTCError, StorageError
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobResult, StatusDetails
 from ..protocol.limits import MIB
 from ..sentences import as_sentence
+from ..transfer.disk import DiskFullError
 from .reporter import StatusReporter
 from .trainers.base import (
     EpochEnded,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sleaprtc.doctor import machine, network, training
-from sleaprtc.doctor.measure_network import clock_error_sec, host_and_port
+from sleaprtc.doctor.ice import IceAnswer, IceTrouble, judge_ice
+from sleaprtc.doctor.measure_ice import host_and_port
+from sleaprtc.doctor.measure_network import clock_error_sec
 from sleaprtc.worker.gpu import GpuInfo
 from sleaprtc.worker.gpu_users import GpuUser
 from sleaprtc.worker.problems import cuda_torch_command, find_problems
@@ -198,16 +200,33 @@ def test_addresses_of_ice_servers(url, read):
     assert host_and_port(url) == read
 
 
+def trouble(kind, url="turn:c:1", **given):
+    return IceAnswer(url, problem=f"it is {kind.name}.", trouble=kind, **given)
+
+
 def test_one_dead_ice_server_of_several_is_a_warning():
-    alive, dead = network.IceAnswer("stun:a", 3.0), network.IceAnswer("stun:b", problem="it doesn't answer")
-    assert network.judge_ice([alive]).status == "ok"
-    assert network.judge_ice([alive, dead]).status == "warning"
-    assert network.judge_ice([dead]).status == "failed"
-    refusing = network.IceAnswer("turn:c", 3.0, problem="it refuses to relay: 401 Unauthorized")
-    assert network.judge_ice([refusing]).status == "failed"
-    assert network.judge_ice([alive, refusing]).status == "warning"
-    both = network.judge_ice([alive, dead, refusing])
-    assert "stun:b" in both.sentence
-    assert "turn:c" in both.sentence
-    assert "No answer over UDP from stun:b: it doesn't answer." in both.sentence
-    assert "Host candidates only" in network.judge_ice([]).sentence
+    alive, dead = IceAnswer("stun:a", 3.0), trouble(IceTrouble.SILENT, "stun:b")
+    assert judge_ice([alive]).status == "ok"
+    assert judge_ice([alive, dead]).status == "warning"
+    assert judge_ice([dead]).status == "failed"
+    refusing = trouble(IceTrouble.CREDENTIALS, "turn:c", round_trip_ms=3.0)
+    assert judge_ice([refusing]).status == "failed"
+    assert judge_ice([alive, refusing]).status == "warning"
+    both = judge_ice([alive, dead, refusing])
+    assert "No answer from stun:b: it is SILENT. Every connection waits for it." in both.sentence
+    assert "TURN doesn't relay, which some networks need: turn:c: it is CREDENTIALS." in both.sentence
+    assert "stun:b: Let its port through" in both.remedy
+    assert "turn:c: Correct its user name" in both.remedy
+    assert judge_ice([dead]).facts["ice_servers"][0]["trouble"] == "silent"
+    assert "Host candidates only" in judge_ice([]).sentence
+
+
+@pytest.mark.parametrize("kind", IceTrouble)
+def test_each_trouble_of_an_ice_server_has_a_remedy_of_its_own(kind):
+    found = judge_ice([trouble(kind)])
+    assert found.remedy.endswith(".")
+    assert ("user name and password" in found.remedy) == (kind is IceTrouble.CREDENTIALS)
+    assert ("certificate" in found.remedy) == (kind is IceTrouble.UNTRUSTED)
+    assert ("UDP" in found.remedy) == (kind is IceTrouble.SILENT)
+    assert ("Every connection waits" in found.sentence) == (kind is IceTrouble.SILENT)
+    assert "Every connection waits" not in judge_ice([trouble(kind, "turns:c:1")]).sentence

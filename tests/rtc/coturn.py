@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -15,11 +16,14 @@ import pytest
 import trustme
 
 from sleaprtc.protocol.messages import IceServer
+from sleaprtc.rtc import stun
 
 needs_coturn = pytest.mark.skipif(shutil.which("turnserver") is None, reason="coturn isn't installed")
 
 USER, PASSWORD = "lab", "right"
-READY_SEC = 20.0
+READY_SEC = 60.0
+STARTED = "Total General servers"
+"""What its log says when its threads are there."""
 
 
 @attrs.frozen
@@ -68,8 +72,7 @@ def coturn(folder: Path) -> Iterator[Coturn]:
     log = (folder / "turn.log").open("w")
     process = subprocess.Popen(["turnserver", "-c", str(folder / "turn.conf")], stdout=log, stderr=log)
     try:
-        for port in ports:
-            _wait_for(port, process)
+        _wait_until_ready(ports[0], process, folder / "turn.log")
         yield Coturn(*ports, folder / "ca.pem")
     finally:
         process.terminate()
@@ -85,13 +88,21 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """It listens before it can serve, and a client that comes between the two is never answered."""
     deadline = time.monotonic() + READY_SEC
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
+        time.sleep(0.02)
+        if STARTED in log.read_text() and _answers(port):
             return
-    raise RuntimeError(f"coturn doesn't listen on port {port}; it ended with {process.poll()}.")
+    raise RuntimeError(f"coturn doesn't answer: {log.read_text()[-2000:]}")
+
+
+def _answers(port: int) -> bool:
+    transaction_id = os.urandom(stun.TRANSACTION_ID_BYTES)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, suppress(OSError):
+        sock.settimeout(0.5)
+        sock.connect(("127.0.0.1", port))
+        sock.send(stun.binding_request(transaction_id))
+        return stun.answers(sock.recv(2048), transaction_id)
+    return False

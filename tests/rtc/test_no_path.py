@@ -9,9 +9,8 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.errors import NoPathError
 from sleaprtc.protocol.messages import Candidate, IceServer
-from sleaprtc.rtc.no_path import Attempt, explain
+from sleaprtc.rtc.no_path import Attempt, NoPathError, explain
 from sleaprtc.rtc.peer import IceSettings
 
 from ..doctor.stand_ins import turn_server

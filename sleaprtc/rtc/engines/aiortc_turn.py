@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import Final
 
 from aioice import stun
 from aioice.turn import create_turn_endpoint
 
 from ...errors import ConnectionFailedError
+from ...sentences import as_clause
+from ..stun import TurnRefusedError
 
 LIFETIME_SEC: Final = 60
 """Of an allocation whose end doesn't reach the server."""
+
+
+RELEASE_SEC: Final = 1.0
+"""For the server to hear that the allocation isn't needed any more."""
+
+
+class _Allocation(asyncio.DatagramProtocol):
+    """Takes what is relayed, which is nothing, and notes when the server has let the allocation go."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.released.set()
 
 
 async def allocate(host: str, port: int, username: str, credential: str, transport: str, tls: bool) -> str:
     """The asyncio side of :func:`sleaprtc.rtc.turn.allocate`, which says what the arguments are.
 
     Raises:
-        ConnectionFailedError: The server refuses, or can't be reached.
+        TurnRefusedError: The server refuses.
+        ConnectionFailedError: It can't be reached.
     """
     try:
-        relay, _ = await create_turn_endpoint(
-            asyncio.DatagramProtocol,
+        relay, protocol = await create_turn_endpoint(
+            _Allocation,
             (host, port),
             username=username,
             password=credential,
@@ -33,9 +51,11 @@ async def allocate(host: str, port: int, username: str, credential: str, transpo
         )
     except stun.TransactionFailed as error:
         code, reason = error.response.attributes.get("ERROR-CODE", (0, "it doesn't say why"))
-        raise ConnectionFailedError(f"it refuses to relay: {code} {reason}".rstrip()) from error
+        raise TurnRefusedError(f"it refuses to relay: {code} {reason}".rstrip(), code) from error
     except OSError as error:
-        raise ConnectionFailedError(error.strerror or str(error)) from error
+        raise ConnectionFailedError(as_clause(error)) from error
     relay_host, relay_port = relay.get_extra_info("sockname")
     relay.close()
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(protocol.released.wait(), RELEASE_SEC)
     return f"[{relay_host}]:{relay_port}" if ":" in relay_host else f"{relay_host}:{relay_port}"
