@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
+DEFAULT_MAX_MESSAGE_BYTES: Final = 64 * 1024
+"""Of a peer that doesn't say (RFC 8841, section 6.1)."""
+
 _CANDIDATE = "a=candidate:"
 _END_OF_CANDIDATES = "a=end-of-candidates"
 _MAX_MESSAGE_SIZE = "a=max-message-size:"
+_MAX_SIZE_DIGITS = 20
 _ADDRESS_FIELD = 4
 _FINGERPRINT = "a=fingerprint:sha-256 "
 
@@ -63,10 +70,15 @@ def candidate_type(candidate: str) -> str | None:
     return following.get("typ")
 
 
-def max_message_bytes(sdp: str) -> int | None:
-    """Returns the largest message that the sender takes (RFC 8841), or None where it doesn't say."""
+def max_message_bytes(sdp: str) -> float:
+    """Returns the largest message that the description's sender takes (RFC 8841, section 6.1).
+
+    64 KiB where it doesn't say, or nothing that is a number; infinity where it says 0, "of any size".
+    """
     for line in sdp.splitlines():
         if line.startswith(_MAX_MESSAGE_SIZE):
             size = line[len(_MAX_MESSAGE_SIZE) :].strip()
-            return int(size) if size.isascii() and size.isdigit() else None
-    return None
+            if size.isascii() and size.isdigit() and len(size) <= _MAX_SIZE_DIGITS:
+                return int(size) or math.inf
+            break
+    return DEFAULT_MAX_MESSAGE_BYTES

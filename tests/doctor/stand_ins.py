@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import socket
+import ssl
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -136,3 +137,41 @@ def shifted_clock(http_url, shift_sec):
         finally:
             over.set()
             thread.join()
+
+
+@contextmanager
+def tcp_server(serve):
+    """Hands each connection to ``serve``; hands out the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        over = threading.Event()
+
+        def accept():
+            while not over.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        connection.settimeout(5)
+                        serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+def tls_server(authority, name="127.0.0.1", on_connection=lambda: None, on_attempt=lambda: None):
+    """A server with a certificate of a private authority, which tells of each handshake that succeeded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+
+    def serve(connection):
+        on_attempt()
+        with context.wrap_socket(connection, server_side=True) as secure:
+            on_connection()
+            secure.recv(1024)
+
+    return tcp_server(serve)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import threading
-from contextlib import contextmanager, suppress
 
 import pytest
 import trustme
@@ -15,33 +12,9 @@ from sleaprtc.doctor.ice import IceTrouble, judge_ice
 from sleaprtc.protocol.messages import IceServer
 
 from ..rtc.coturn import coturn, needs_coturn
-from .stand_ins import stun_server, turn_server, udp_server
+from .stand_ins import stun_server, tcp_server, tls_server, turn_server, udp_server
 
 pytestmark = pytest.mark.trio
-
-
-@contextmanager
-def tcp_server(serve):
-    """Hands each connection to ``serve``; hands out the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.1)
-        over = threading.Event()
-
-        def accept():
-            while not over.is_set():
-                with suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    with connection, suppress(OSError):
-                        connection.settimeout(5)
-                        serve(connection)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            over.set()
-            thread.join()
 
 
 @pytest.fixture
@@ -49,17 +22,6 @@ def authority(tmp_path):
     made = trustme.CA()
     made.cert_pem.write_to_path(tmp_path / "ca.pem")
     return made
-
-
-def tls_server(authority, name="127.0.0.1"):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-
-    def serve(connection):
-        with context.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(1024)
-
-    return tcp_server(serve)
 
 
 def closed_port(kind=socket.SOCK_STREAM):

@@ -16,7 +16,7 @@ from aiortc import (
 from aiortc.sdp import candidate_from_sdp
 
 from ...errors import ConnectionFailedError, InvalidMessageError
-from ...protocol.limits import DATA_CHANNEL_LABEL
+from ...protocol.limits import CHUNK_BYTES, DATA_CHANNEL_LABEL
 from ...sentences import as_clause
 from .. import sdp as sdp_text
 from .aiortc_sctp import QuickSctpTransport
@@ -97,6 +97,7 @@ class AiortcEngine(Engine):
             raise ConnectionFailedError(
                 f"The other side's {kind} can't be used: {as_clause(error)}."
             ) from error
+        self.message_bytes = int(min(sdp_text.max_message_bytes(sdp), CHUNK_BYTES))
 
     async def _describe(self, create: Callable[[], Awaitable[RTCSessionDescription]]) -> str:
         if self._loopback:

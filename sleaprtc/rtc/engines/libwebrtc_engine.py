@@ -20,15 +20,13 @@ GATHER_TIMEOUT_SEC: Final = 2.0
 SELECT_TIMEOUT_SEC: Final = 1.0
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024
-"""All that libwebrtc takes. A message costs Python about as much as sending 16 KiB costs libwebrtc."""
+"""All that libwebrtc takes; a peer that announces less gets no more than that. A message costs Python about
+as much as sending 16 KiB costs libwebrtc."""
 
 SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
 """About 20 ms on a fast network, in which Python reads what comes next. Less would leave libwebrtc idle
 wherever a thread has to wait for its turn on the processor. On a slow one a control frame waits behind it: at
 less than 0.5 MiB a second, a transfer that is given up may end before the other side is told why."""
-
-DEFAULT_MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""Of a peer that doesn't say (RFC 8841, section 6.1)."""
 
 # Has to come before the first connection of a process. Which candidates are told is each connection's affair.
 with suppress(webrtc.InvalidStateError):
@@ -95,9 +93,7 @@ class LibwebrtcEngine(Engine):
             raise ConnectionFailedError(
                 f"The other side's {kind} can't be used: {as_clause(error)}."
             ) from error
-        self.message_bytes = min(
-            sdp_text.max_message_bytes(sdp) or DEFAULT_MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES
-        )
+        self.message_bytes = int(min(sdp_text.max_message_bytes(sdp), MAX_MESSAGE_BYTES))
 
     async def _describe(self) -> str:
         await self._connection.set_local_description()
