@@ -44,6 +44,7 @@ def _peer_options(
     ws_url = signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")
     http_url = signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")
     sources = AccessSources((given, *weaker_sources(environ, (), "client")), bool(ws_url or http_url))
+    private = environ.get("SLEAP_RTC_PRIVATE_ICE_SERVERS", "1").lower()
     if ice_loopback is None:
         ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
     options = peer_options(
@@ -54,6 +55,7 @@ def _peer_options(
             "signaling_http": http_url or DEFAULT_HTTP_URL,
             "ice_loopback": ice_loopback,
             "ice_servers": (),
+            "private_ice_servers": private not in ("0", "false", "no", "off", "n", "f"),
             "engine": environ.get("SLEAP_RTC_ENGINE", "auto"),
         }
     )

@@ -39,6 +39,8 @@ class ConnectionOptions:
     Attributes:
         ice_loopback: Whether 127.0.0.1 takes part in connecting.
         ice_servers: Own STUN and TURN servers, besides those the signaling server hands out.
+        private_ice_servers: Whether to ask those that the signaling server hands out, wherever they are, and
+            not at public addresses alone.
         engine: Which WebRTC engine to use.
         secret: The room's, which both ends prove to each other; None where there is none, and the signaling
             server is trusted.
@@ -46,14 +48,19 @@ class ConnectionOptions:
 
     ice_loopback: bool = False
     ice_servers: tuple[IceServer, ...] = ()
+    private_ice_servers: bool = True
     engine: str = "auto"
     secret: RoomSecret | None = None
 
-    def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
+    async def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
         """Joins these settings with the ICE servers that the signaling server hands out."""
         from .rtc.engines.base import IceSettings  # commands that make no connection start without it
+        from .rtc.public_ice import public_only
 
-        return IceSettings((*self.ice_servers, *handed_out), self.ice_loopback)
+        refused: tuple[str, ...] = ()
+        if not self.private_ice_servers:
+            handed_out, refused = await public_only(handed_out)
+        return IceSettings((*self.ice_servers, *handed_out), self.ice_loopback, refused)
 
 
 @attrs.frozen
@@ -172,6 +179,12 @@ _CONNECTION_OPTIONS: Final = (
         multiple=True,
         metavar="URL",
         help="A STUN or TURN server: stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT. Can be repeated.",
+    ),
+    click.option(
+        "--private-ice-servers/--no-private-ice-servers",
+        envvar="SLEAP_RTC_PRIVATE_ICE_SERVERS",
+        default=True,
+        help="Ask STUN and TURN servers that the signaling server names at private addresses, too.",
     ),
     click.option(
         "--engine",
@@ -320,6 +333,7 @@ def connection_of(given: Mapping[str, Any]) -> ConnectionOptions:
     return ConnectionOptions(
         ice_loopback=given["ice_loopback"],
         ice_servers=tuple(parse_ice_server(url) for url in given["ice_servers"]),
+        private_ice_servers=given["private_ice_servers"],
         engine=given["engine"],
     )
 

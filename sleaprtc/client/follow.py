@@ -261,7 +261,7 @@ class Follower:
                         initiator=True,
                         send=self._link.send,
                         incoming=signals,
-                        ice=self._connection.ice_settings(self._link.ice_servers),
+                        ice=await self._connection.ice_settings(self._link.ice_servers),
                         engine=self._connection.engine,
                     ) as peer,
                     open_proven_transfers(

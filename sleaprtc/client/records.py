@@ -128,6 +128,7 @@ class JobRecord:
         return ConnectionOptions(
             ice_loopback=given.ice_loopback or bool(known.get("ice_loopback")),
             ice_servers=given.ice_servers or tuple(servers),
+            private_ice_servers=given.private_ice_servers and known.get("private_ice_servers") is not False,
             engine=given.engine if given.engine != "auto" else str(known.get("engine", "auto")),
             secret=self.room_secret,
         )
@@ -136,7 +137,12 @@ class JobRecord:
 def connection_fields(options: ConnectionOptions) -> dict[str, Any]:
     """What a record keeps of how a job was connected to; the room's secret has a field of its own."""
     servers = [[list(server.urls), server.username, server.credential] for server in options.ice_servers]
-    return {"ice_loopback": options.ice_loopback, "ice_servers": servers, "engine": options.engine}
+    return {
+        "ice_loopback": options.ice_loopback,
+        "ice_servers": servers,
+        "private_ice_servers": options.private_ice_servers,
+        "engine": options.engine,
+    }
 
 
 def records_dir() -> Path:

@@ -122,6 +122,13 @@ _SHARED: Final = (
         parameter="ice_servers",
     ),
     Setting(
+        "private_ice_servers",
+        Kind.SWITCH,
+        "Ask STUN and TURN servers that the signaling server names at private addresses, too.",
+        "SLEAP_RTC_PRIVATE_ICE_SERVERS",
+        True,
+    ),
+    Setting(
         "engine",
         Kind.TEXT,
         "Which WebRTC implementation carries the data.",

@@ -224,10 +224,10 @@ class Examination:
         self._say(ok("websocket", f"{plan.endpoints.ws_url} registers this machine."))
         workers = [peer.peer_id for peer in await session.discover({"role": "worker"})]
         self._say(network.judge_room(session.registration.room_id, workers, is_own=plan.room is None))
-        servers = (*plan.connection.ice_servers, *session.registration.ice_servers)
+        settings = await plan.connection.ice_settings(session.registration.ice_servers)
 
         async def ice_servers() -> Finding:
-            return ice.judge_ice(await measure_ice.ask_ice_servers(servers))
+            return ice.judge_ice(await measure_ice.ask_ice_servers(settings.servers))
 
         await self._within("ice", QUICK_SEC, ice_servers)
         if plan.worker is not None and plan.room is None:
@@ -241,7 +241,7 @@ class Examination:
                     check_worker,
                     session,
                     plan.worker,
-                    ice=plan.connection.ice_settings(session.registration.ice_servers),
+                    ice=settings,
                     engine=plan.connection.engine,
                     secret=plan.connection.secret,
                 ),

@@ -45,6 +45,7 @@ class Attempt:
         loopback: Whether this side connects over 127.0.0.1 alone.
         local: The candidates that this side found.
         remote: Those that the other side named.
+        refused_urls: Servers that the signaling server handed out and this side doesn't ask.
     """
 
     remote_id: str
@@ -52,6 +53,7 @@ class Attempt:
     loopback: bool
     local: tuple[str, ...]
     remote: tuple[str, ...]
+    refused_urls: tuple[str, ...] = ()
 
 
 def explain(attempt: Attempt) -> tuple[str, str]:
@@ -78,6 +80,12 @@ def _of_servers(attempt: Attempt, name: str) -> tuple[str, str]:
     urls = [url for server in attempt.servers for url in server.urls]
     turn = [url for url in urls if url.startswith("turn")]
     has_relay = _relays(attempt.local)
+    if attempt.refused_urls and not has_relay:
+        return (
+            f"{_listed(list(attempt.refused_urls))} isn't asked: it isn't at a public address "
+            "(--no-private-ice-servers).",
+            "Allow it (--private-ice-servers), or name it, or another one, with --ice-server.",
+        )
     if turn and not has_relay:
         return (
             f"No relay came from {_listed(turn)}: the TURN server doesn't answer, or refuses.",

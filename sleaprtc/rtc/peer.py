@@ -117,7 +117,14 @@ class _Negotiation:
             missing = "answer to the connection offer" if self._initiator else "connection offer"
             return ConnectionFailedError(f"No {missing} came from {self.remote_id}{within}.")
         found = tuple(candidate for candidate in self._known_candidates if candidate)
-        attempt = Attempt(self.remote_id, self._ice.servers, self._ice.loopback, tuple(self._found), found)
+        attempt = Attempt(
+            self.remote_id,
+            self._ice.servers,
+            self._ice.loopback,
+            tuple(self._found),
+            found,
+            self._ice.refused_urls,
+        )
         why, remedy = explain(attempt)
         return NoPathError(f"No network path to {self.remote_id} was found{within}. {why}".rstrip(), remedy)
 

@@ -46,7 +46,7 @@ class ConnectionChecks:
         *,
         local_id: str,
         send: Callable[[Signal], Awaitable[None]],
-        ice: Callable[[], IceSettings],
+        ice: Callable[[], Awaitable[IceSettings]],
         engine: str,
         secret: RoomSecret | None,
     ) -> None:
@@ -90,7 +90,7 @@ class ConnectionChecks:
                 initiator=False,
                 send=self._send,
                 incoming=signals,
-                ice=self._ice(),
+                ice=await self._ice(),
                 engine=self._engine,
                 connect_timeout_sec=RATE_PROBE_SEC,
             ) as peer:

@@ -46,7 +46,7 @@ class ClientConnection:
         local_id: str,
         remote_id: str,
         send: Callable[[Signal], Awaitable[None]],
-        ice: Callable[[], IceSettings],
+        ice: Callable[[], Awaitable[IceSettings]],
         engine: str,
         secret: RoomSecret | None,
     ) -> None:
@@ -93,7 +93,7 @@ class ClientConnection:
                     initiator=False,
                     send=self._send,
                     incoming=signals,
-                    ice=self._ice(),
+                    ice=await self._ice(),
                     engine=self._engine,
                 ) as peer:
                     _log.info("The client is connected.", engine=peer.engine)

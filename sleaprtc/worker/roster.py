@@ -174,8 +174,8 @@ class Roster:
         self._connections[client_id] = connection
         return connection
 
-    def _ice_settings(self) -> IceSettings:
-        return self._settings.connection.ice_settings(self._link.ice_servers)
+    async def _ice_settings(self) -> IceSettings:
+        return await self._settings.connection.ice_settings(self._link.ice_servers)
 
     def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection) -> Job:
         return Job(

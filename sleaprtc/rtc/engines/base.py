@@ -24,10 +24,12 @@ class IceSettings:
         servers: STUN and TURN servers; none are asked unless they are named here.
         loopback: Gather candidates on 127.0.0.1 only, for two peers on one machine. Without it
             127.0.0.1 is left out, as RFC 8445, section 5.1.1.1, asks.
+        refused_urls: Servers that are known and aren't asked, see :mod:`sleaprtc.rtc.public_ice`.
     """
 
     servers: tuple[IceServer, ...] = ()
     loopback: bool = False
+    refused_urls: tuple[str, ...] = ()
 
 
 @attrs.frozen
