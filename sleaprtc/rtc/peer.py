@@ -24,6 +24,7 @@ __all__ = ["IceSettings", "Path", "Peer", "SignalingMessage", "open_peer"]
 
 SignalingMessage: TypeAlias = Offer | Answer | Candidate
 
+CONNECT_TIMEOUT_SEC: Final = 30.0
 CLOSE_TIMEOUT_SEC: Final = 3.0
 """For the goodbyes of SCTP and DTLS. They are one datagram each; what takes longer is broken."""
 
@@ -221,7 +222,7 @@ async def open_peer(
     incoming: trio.MemoryReceiveChannel[SignalingMessage],
     ice: IceSettings,
     engine: str = "auto",
-    connect_timeout_sec: float = 30,
+    connect_timeout_sec: float = CONNECT_TIMEOUT_SEC,
 ) -> AsyncIterator[Peer]:
     """Connects to another peer of the room, and hands out the connection once it's open.
 

@@ -8,8 +8,16 @@ from typing import Any, get_args
 import attrs
 import pytest
 
+from sleaprtc.client import asking, attach, follow
+from sleaprtc.doctor import worker_check
 from sleaprtc.protocol import jobs, limits, messages, transfer
 from sleaprtc.protocol.close_codes import CloseCode
+from sleaprtc.rtc import peer, sdp
+from sleaprtc.rtc.engines import libwebrtc_engine
+from sleaprtc.server import http
+from sleaprtc.signaling import session
+from sleaprtc.transfer import names, proven, sending
+from sleaprtc.worker import agent, inputs, job
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
 CLASSES: list[type[Any]] = [
@@ -60,3 +68,75 @@ def test_the_limits_are_the_code_s() -> None:
     assert f"`token` {limits.ROOM_TOKEN_CHARS}" in text
     assert f"slot for {limits.RESERVATION_SEC:.0f} seconds" in text
     assert f"within {limits.REGISTRATION_TIMEOUT_SEC:.0f} seconds of connecting" in text
+
+
+DEADLINES = [
+    ("the WebSocket handshake", limits.HANDSHAKE_TIMEOUT_SEC),
+    ("`register`", limits.REGISTRATION_TIMEOUT_SEC),
+    ("a frame of its own", limits.WRITE_TIMEOUT_SEC),
+    ("the body of an HTTP request", http.BODY_TIMEOUT_SEC),
+    ("`job_response`", limits.JOB_RESPONSE_TIMEOUT_SEC),
+    ("`job_assignment`", limits.RESERVATION_SEC),
+    ("an open data channel, at first", inputs.CONNECT_WAIT_SEC),
+    ("an open data channel, from its own", peer.CONNECT_TIMEOUT_SEC),
+    ("the other's proof", proven.PROOF_TIMEOUT_SEC),
+    ("the next file's `file_offer`", inputs.INPUT_IDLE_SEC),
+    ("`file_ack` after bytes", sending.STALL_TIMEOUT_SEC),
+    ("a sign of life of its worker", follow.SILENCE_SEC),
+    ("the same, of one that promises", follow.LONG_SILENCE_SEC),
+    ("a new data channel in the place", follow.RECONNECT_SEC),
+    ("the result's `file_offer`", follow.MODEL_WAIT_SEC),
+    ("a further file", follow.FURTHER_FILE_SEC),
+    ("`job_complete` after the last file", follow.LAST_WORD_SEC),
+    ("the worker's closing", follow.LINGER_SEC),
+    ("the client, to take the result", job.RESULT_WAIT_SEC),
+    ("`job_cancelled` after `job_cancel`", follow.CANCEL_WAIT_SEC),
+    ("`job_attached` with `follow`", attach.ATTACH_TIMEOUT_SEC),
+    ("`job_attached` without `follow`", asking.ANSWER_TIMEOUT_SEC),
+    ("`connection_check_answer`", worker_check.ANSWER_SEC),
+    ("a checked connection", limits.RATE_PROBE_SEC),
+]
+
+
+def _rows(heading: str) -> list[list[str]]:
+    """The cells of the tables below a heading, without their heads."""
+    text = REFERENCE.read_text().split(f"### {heading}\n", 1)[1].partition("\n## ")[0].partition("\n### ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|") and "|---" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_deadlines_are_the_code_s() -> None:
+    found = [(what, seconds) for _, what, seconds, *_ in _rows("Deadlines") if seconds.isdigit()]
+    assert len(found) == len(DEADLINES)
+    for (what, seconds), (begins, constant) in zip(found, DEADLINES, strict=True):
+        assert what.startswith(begins)
+        assert float(seconds) == constant, what
+
+
+def test_what_is_said_again_and_again_is_said_as_often_as_documented() -> None:
+    intervals = [every for *_, every in _rows("Deadlines") if every.endswith(" seconds")]
+    assert intervals == [
+        f"{seconds:.0f} seconds"
+        for seconds in (
+            limits.STATUS_INTERVAL_SEC,
+            agent.HEARTBEAT_INTERVAL_SEC,
+            session.PING_INTERVAL_SEC,
+        )
+    ]
+    assert f"without a pong for {session.PONG_TIMEOUT_SEC:.0f} seconds" in REFERENCE.read_text()
+
+
+def test_the_lengths_of_names_are_the_code_s() -> None:
+    lengths = {what: most for what, _, most in _rows("Names")}
+    assert lengths["`peer_id`, `role`"] == lengths["tags, names of properties"]
+    assert lengths["`peer_id`, `role`"] == f"{limits.MAX_NAME_CHARS} characters"
+    assert lengths["`job_id`"] == lengths["`transfer_id`"] == f"{limits.MAX_NAME_CHARS} characters"
+    assert lengths["`name` of a file"] == f"{names.MAX_NAME_BYTES} bytes of UTF-8"
+
+
+def test_the_sizes_of_messages_on_the_channel_are_the_code_s() -> None:
+    text = " ".join(REFERENCE.read_text().split())
+    largest_kib = libwebrtc_engine.MAX_MESSAGE_BYTES // 1024
+    assert f"up to {limits.CHUNK_BYTES // 1024} KiB (the engine aiortc) or {largest_kib} KiB" in text
+    assert f"{sdp.DEFAULT_MAX_MESSAGE_BYTES // 1024} KiB where it announces nothing" in text
+    assert f"one of the names below, of at most {limits.MAX_CONTROL_FRAME_BYTES // 1024} KiB" in text
