@@ -16,6 +16,7 @@ from ..errors import (
     RoomNotFoundError,
     SleapRTCError,
 )
+from ..sentences import as_clause, as_sentence
 from ..terminal import printable
 from ..transfer.rate import Rate
 from .findings import Finding, failed, ok, warning
@@ -181,14 +182,15 @@ def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> 
     facts: dict[str, Any] = {"measurements": [_facts_of(test) for test in tests]}
     broken = [test for test in tests if test.rate is None]
     if broken:
-        each = "; ".join(f"{test.engine}: {test.problem}" for test in broken)
+        each = "; ".join(f"{test.engine}: {as_clause(test.problem)}" for test in broken)
         remedy = (
             "A firewall on this machine may hold UDP back from itself; --engine chooses the other engine."
         )
-        judge = warning if len(broken) < len(tests) else failed
-        return judge(
-            "data_channel", f"No data channel to this machine itself came about. {each}", remedy, **facts
-        )
+        if len(broken) < len(tests):
+            sentence = f"One of two engines makes no data channel to this machine itself. {as_sentence(each)}"
+            return warning("data_channel", sentence, remedy, **facts)
+        sentence = f"No data channel to this machine itself came about. {as_sentence(each)}"
+        return failed("data_channel", sentence, remedy, **facts)
     each = ", ".join(f"{test.engine} {in_words(test.rate)}" for test in tests if test.rate is not None)
     if not asked_for_loopback and all(test.over_loopback for test in tests):
         sentence = f"A data channel to itself works over 127.0.0.1 only: {each}."

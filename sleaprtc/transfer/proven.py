@@ -23,6 +23,7 @@ from ..rtc.channel import DataChannel
 from ..rtc.peer import Peer
 from ..rtc.proof import NONCE_BYTES, Proof, Role
 from ..rtc.secret import RoomSecret
+from ..sentences import as_clause
 from .sending import DEFAULT_DIGEST_ALGORITHM
 from .stream import Transfers, open_transfers
 
@@ -58,7 +59,13 @@ async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROO
     except (RoomSecretMissingError, PeerNotProvenError) as error:
         await end_unproven(channel, error)
         raise
-    except (trio.TooSlowError, ChannelClosedError) as error:
+    except ChannelClosedError as error:
+        raise ConnectionFailedError(
+            "The connection ended before the other side proved that it knows this room's secret: "
+            f"{as_clause(error)}. Where that comes again, it must be started with the room's whole invite "
+            "(--invite or SLEAP_RTC_INVITE)."
+        ) from error
+    except trio.TooSlowError as error:
         raise ConnectionFailedError(
             "The other side doesn't prove that it knows this room's secret. It must be started with the "
             "room's whole invite (--invite or SLEAP_RTC_INVITE)."

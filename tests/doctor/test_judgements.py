@@ -8,6 +8,7 @@ from sleaprtc.doctor import machine, network, training
 from sleaprtc.doctor.ice import IceAnswer, IceTrouble, judge_ice
 from sleaprtc.doctor.measure_ice import host_and_port
 from sleaprtc.doctor.measure_network import clock_error_sec
+from sleaprtc.transfer.rate import Rate
 from sleaprtc.worker.gpu import GpuInfo
 from sleaprtc.worker.gpu_users import GpuUser
 from sleaprtc.worker.problems import cuda_torch_command, find_problems
@@ -230,3 +231,16 @@ def test_each_trouble_of_an_ice_server_has_a_remedy_of_its_own(kind):
     assert ("UDP" in found.remedy) == (kind is IceTrouble.SILENT)
     assert ("Every connection waits" in found.sentence) == (kind is IceTrouble.SILENT)
     assert "Every connection waits" not in judge_ice([trouble(kind, "turns:c:1")]).sentence
+
+
+def test_one_engine_that_fails_isn_t_all_of_them():
+    works = network.SelfTest("aiortc", 20.0, Rate(1, 1, 1, 1))
+    fails = network.SelfTest("libwebrtc", problem="No network path to answerer was found.")
+    one = network.judge_self_tests([works, fails], asked_for_loopback=False)
+    assert one.status == "warning"
+    assert one.sentence.startswith(
+        "One of two engines makes no data channel to this machine itself. libwebrtc"
+    )
+    both = network.judge_self_tests([fails, fails], asked_for_loopback=False)
+    assert both.status == "failed"
+    assert ".." not in both.sentence + one.sentence
