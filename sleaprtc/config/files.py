@@ -167,7 +167,8 @@ def read_file(path: Path) -> SettingsFile:
     """
     label = _label(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        # TOML's own rule for line ends: a carriage return alone is none, and line numbers must not count it.
+        text = path.read_bytes().decode("utf-8-sig")
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))

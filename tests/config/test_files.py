@@ -10,7 +10,7 @@ import sys
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sleaprtc.config.files import merged, read_file, read_files
@@ -222,6 +222,8 @@ LINES = [
 ]
 
 
+@example("\r0")  # a carriage return alone ends no line
+@example("\rA")
 @given(st.one_of(st.lists(st.sampled_from(LINES), max_size=12).map("\n".join), st.text(max_size=60)))
 def test_no_text_makes_it_stumble(tmp_path_factory, text):
     """Whatever stands in a file, it is read, or said to be wrong on a line that it has."""
