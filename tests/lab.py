@@ -233,6 +233,7 @@ class Lab:
                     read_gpu=read_gpu or (lambda: gpu),
                     history=history,
                     max_jobs=max_jobs,
+                    secret=settings.get("connection", LOOPBACK).secret,
                 )
                 nursery.start_soon(agent.run)
                 agent.jobs_dir = jobs_dir

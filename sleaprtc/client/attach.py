@@ -159,6 +159,7 @@ async def _fetch(
             inbox=inbox,
             worker_id=record.worker,
             job_id=record.job_id,
+            attach_key=record.attach_key,
             files=JobFiles(inputs, incoming_dir, record.digest_algorithm, record.job_type),
             connection=connection,
             emit=emit,

@@ -86,6 +86,7 @@ class Follower:
         inbox: What arrives in it.
         worker_id: Whose job it is now.
         job_id: The client's name for the job.
+        attach_key: The job's key, which says that a word on it comes from its client.
         files: What to send and where to receive.
         connection: How to connect.
         emit: Takes what happens.
@@ -102,6 +103,7 @@ class Follower:
         inbox: Inbox,
         worker_id: str,
         job_id: str,
+        attach_key: str,
         files: JobFiles,
         connection: ConnectionOptions,
         emit: Emit,
@@ -110,6 +112,7 @@ class Follower:
         self._inbox = inbox
         self._worker_id = worker_id
         self._job_id = job_id
+        self._attach_key = attach_key
         self._files = files
         self._connection = connection
         self._emit = emit
@@ -216,7 +219,7 @@ class Follower:
     async def _cancel_job(self) -> None:
         """Tells the worker and waits for its word that nothing is left there."""
         try:
-            await self._inbox.send(self._worker_id, JobCancel(self._job_id, "client_left"))
+            await self._inbox.send(self._worker_id, JobCancel(self._job_id, "client_left", self._attach_key))
         except SleapRTCError:
             return
         while True:

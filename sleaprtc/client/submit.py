@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..jobs.attaching import attach_digest
 from ..jobs.negotiation import Negotiation, SelectionRule
+from ..jobs.request_proof import request_proof
 from ..logs import bind
 from ..protocol.jobs import (
     JobRequest,
@@ -311,6 +312,7 @@ class Submission:
             inbox=self._inbox,
             worker_id=worker.worker,
             job_id=self.job_id,
+            attach_key=self._attach_key,
             files=JobFiles(
                 self._order.inputs, incoming_dir, worker.best_digest_algorithm, self._order.job_type
             ),
@@ -337,9 +339,10 @@ class Submission:
         present = [summarize(peer) for peer in await self._link.discover({"role": "worker"})]
         return nobody_left(tried, why_none(present, tried, self._order.worker))
 
-    def _job_request(self) -> JobRequest:
-        order = self._order
-        return JobRequest(
+    def _job_request(self, worker_id: str) -> JobRequest:
+        """The request as one worker gets it: with a proof that is of use to that worker alone."""
+        order, secret = self._order, self._connection.secret
+        request = JobRequest(
             job_id=self.job_id,
             job_type=order.job_type,
             dataset_info=order.dataset.info,
@@ -351,12 +354,16 @@ class Submission:
             model_info=order.model_info,
             attach_digest=attach_digest(self._attach_key),
         )
+        if secret is None:
+            return request
+        proof = request_proof(secret.key, request, client_id=self._link.peer_id, worker_id=worker_id)
+        return attrs.evolve(request, proof=proof)
 
     async def _ask(self, worker_ids: list[str]) -> Negotiation:
         """Asks all at once and collects answers until everyone has answered or the time is over."""
         negotiation = Negotiation(self.job_id, worker_ids)
         for worker_id in worker_ids:
-            await self._inbox.send(worker_id, self._job_request())
+            await self._inbox.send(worker_id, self._job_request(worker_id))
         with trio.move_on_after(self._order.response_timeout_sec) as waiting:
             while not negotiation.is_complete:
                 sender, message = await self._inbox.next_job_message()

@@ -22,6 +22,7 @@ from ..errors import (
     UsageError,
 )
 from ..exception_groups import single_error
+from ..jobs.request_proof import request_proof
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo, PeerMessage
@@ -127,6 +128,9 @@ async def _measure(
     secret: RoomSecret | None,
 ) -> Finding | Measured:
     check = ConnectionCheck(f"check-{secrets.token_hex(8)}")
+    if secret is not None:
+        proof = request_proof(secret.key, check, client_id=session.peer_id, worker_id=worker_id)
+        check = attrs.evolve(check, proof=proof)
     await session.send(PeerMessage(session.peer_id, worker_id, encode_job_message(check)))
     answer: JobMessage | None = None
     with trio.move_on_after(ANSWER_SEC):

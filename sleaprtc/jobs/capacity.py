@@ -5,12 +5,14 @@ Time is an argument, in seconds on any clock that only moves forward.
 
 from __future__ import annotations
 
+import enum
 from typing import Final
 
 import attrs
 
 from ..protocol.jobs import JobRequest
-from ..protocol.limits import RESERVATION_SEC
+from ..protocol.limits import CONNECT_SEC, RESERVATION_SEC, UNPROVEN_CONNECT_SEC
+from .hold_budget import Hold, HoldBudget
 from .versions import is_compatible
 
 AVAILABLE: Final = "available"
@@ -20,6 +22,15 @@ MAINTENANCE: Final = "maintenance"
 
 NOT_RESERVED: Final = "NOT_RESERVED"
 """Code of a job that is assigned to a worker which holds no slot for it (any more)."""
+
+MAX_ACCEPTED: Final = 64
+MAX_ACCEPTED_PER_PEER: Final = 4
+"""Unproven requests that are accepted at a time, each of which is kept until it is assigned or lapses."""
+
+REFUSED_SEC: Final = 60.0
+"""How long a peer is refused whose assigned job it didn't connect to."""
+
+MAX_REFUSED_PEERS: Final = 256
 
 
 @attrs.frozen
@@ -52,74 +63,212 @@ def refusal_reason(request: JobRequest, capability: Capability, client_version: 
     return None
 
 
-@attrs.frozen
-class _Reservation:
-    client_id: str
+class Loss(enum.Enum):
+    """Why a job loses the slot that it was assigned."""
+
+    NOT_CONNECTED = enum.auto()
+    """Its client didn't connect, or didn't prove itself, in time."""
+
+    DISPLACED = enum.auto()
+    """The slot was promised to a client that has proved itself, and this one hadn't."""
+
+
+@attrs.define
+class _Acceptance:
+    """A request that was accepted; ``hold`` is the slot held for it, if one is."""
+
     expires_at: float
+    is_proven: bool
+    hold: Hold | None
+
+
+@attrs.define
+class _Occupant:
+    """An assigned job. Until it is settled, its client has proved nothing: it has until ``connect_by``."""
+
+    client_id: str
+    connect_by: float
+    is_connected: bool
+    is_settled: bool
 
 
 class Slots:
-    """A worker's slots: held for 10 seconds for whoever was promised one, then taken or free again.
+    """A worker's slots: promised to clients that ask, held for them a while, assigned, and free again.
+
+    A proven request is one that shows that its client knows the room's secret. A slot is held for it for ten
+    seconds, and others stand back: what is held for them becomes a promise without a hold, and a job of
+    theirs that isn't connected yet loses its slot when the proven one is assigned. For all other requests
+    slots are held as a small budget allows: one for all of them in a room with a secret, one for each peer in
+    a room without. Beyond it they are accepted without a hold, and get a slot if one is free when they are
+    assigned. Their jobs lose it where the client isn't connected in time (with the data channel's own proof,
+    in a room with a secret); a peer that let that happen is refused for a minute.
 
     Args:
         max_concurrent_jobs: How many jobs may run at once.
+        has_secret: Whether the room has a secret.
     """
 
-    def __init__(self, max_concurrent_jobs: int) -> None:
+    def __init__(self, max_concurrent_jobs: int, *, has_secret: bool = False) -> None:
         self.max_concurrent_jobs = max_concurrent_jobs
-        self._reserved: dict[str, _Reservation] = {}
-        self._running: dict[str, str] = {}
+        self._has_secret = has_secret
+        self._accepted: dict[tuple[str, str], _Acceptance] = {}
+        self._running: dict[str, _Occupant] = {}
+        self._lost: dict[str, Loss] = {}
+        self._budget = HoldBudget()
+        self._refused_until: dict[str, float] = {}
 
-    def reserve(self, job_id: str, client_id: str, now: float) -> bool:
-        """Holds a slot for a job, anew if it is the same client's; False if there is none."""
+    def reserve(self, job_id: str, client_id: str, now: float, *, is_proven: bool = False) -> bool:
+        """Accepts a client's request for a slot, and holds one for it as its proof or the budget allows.
+
+        Returns:
+            False where no slot is free, or the job's id is in use.
+        """
         self.expire(now)
-        held = self._reserved.get(job_id)
-        if job_id in self._running or (held is not None and held.client_id != client_id):
+        accepted = self._accepted.get((job_id, client_id))
+        running = self._running.get(job_id)
+        if running is not None and (running.is_settled or not is_proven):
             return False
-        if held is None and self.taken >= self.max_concurrent_jobs:
+        if is_proven:
+            is_accepted = self._reserve_proven(job_id, client_id, now)
+        elif accepted is not None and accepted.is_proven:
+            is_accepted = True  # the same peer, without the proof: it keeps what it has
+        else:
+            is_accepted = self._reserve_unproven(job_id, client_id, now)
+        self._settle()
+        return is_accepted
+
+    def _reserve_proven(self, job_id: str, client_id: str, now: float) -> bool:
+        accepted = self._accepted.get((job_id, client_id))
+        is_held = accepted is not None and accepted.is_proven
+        if not is_held and self._firmly_taken >= self.max_concurrent_jobs:
             return False
-        self._reserved[job_id] = _Reservation(client_id, now + RESERVATION_SEC)
+        if accepted is not None:
+            self._end_hold(client_id, accepted, now)
+        until = now + RESERVATION_SEC
+        self._accepted[job_id, client_id] = _Acceptance(until, True, Hold(now, until))
+        # Whoever came last stands back first.
+        for (_, other_id), other in reversed(self._accepted.items()):
+            if self.taken > self.max_concurrent_jobs and not other.is_proven:
+                self._end_hold(other_id, other, now)
         return True
+
+    def _reserve_unproven(self, job_id: str, client_id: str, now: float) -> bool:
+        accepted = self._accepted.get((job_id, client_id))
+        hold = None if accepted is None else accepted.hold
+        if hold is None and self.taken >= self.max_concurrent_jobs:
+            return False
+        if self._refused_until.get(client_id, now) > now:
+            return False
+        if accepted is None and not self._make_room_for_acceptance(client_id, now):
+            return False
+        account = self._account(client_id)
+        if hold is None:
+            hold = self._budget.grant(account, RESERVATION_SEC, now)
+        else:
+            self._budget.renew(account, hold, RESERVATION_SEC, now)
+        self._accepted[job_id, client_id] = _Acceptance(now + RESERVATION_SEC, False, hold)
+        return True
+
+    def _make_room_for_acceptance(self, client_id: str, now: float) -> bool:
+        """Bounds what is remembered for peers that ask and ask; a peer's own oldest request goes first."""
+        unproven = [key for key, accepted in self._accepted.items() if not accepted.is_proven]
+        own = [key for key in unproven if key[1] == client_id]
+        if len(own) >= MAX_ACCEPTED_PER_PEER:
+            self._end_hold(client_id, self._accepted.pop(own[0]), now)
+            return True
+        return len(unproven) < MAX_ACCEPTED
 
     def assign(self, job_id: str, client_id: str, now: float) -> bool:
-        """Turns a client's reservation into a running job; False if it holds none (any more)."""
+        """Turns an accepted request into a running job; False if there is none (any more), or no slot."""
         self.expire(now)
-        held = self._reserved.get(job_id)
-        if held is None or held.client_id != client_id:
+        accepted = self._accepted.get((job_id, client_id))
+        if accepted is None:
             return False
-        del self._reserved[job_id]
-        self._running[job_id] = client_id
+        if job_id in self._running:
+            if not accepted.is_proven or self._running[job_id].is_settled:
+                return False
+            self._lose(job_id, Loss.DISPLACED)
+        if accepted.hold is None and self.taken >= self.max_concurrent_jobs:
+            return False
+        del self._accepted[job_id, client_id]
+        is_brief = self._has_secret or accepted.hold is None
+        connect_sec = UNPROVEN_CONNECT_SEC if is_brief and not accepted.is_proven else CONNECT_SEC
+        self._end_hold(client_id, accepted, now)
+        self._running[job_id] = _Occupant(client_id, now + connect_sec, False, accepted.is_proven)
+        self._displace()
         return True
 
-    def release(self, job_id: str, client_id: str) -> bool:
-        """Gives a client's reservation up; False if it holds none."""
-        held = self._reserved.get(job_id)
-        if held is None or held.client_id != client_id:
+    def _displace(self) -> None:
+        """Ends the youngest jobs without proof where a proven one was assigned over them."""
+        unsettled = [job_id for job_id, occupant in self._running.items() if not occupant.is_settled]
+        unsettled.sort(key=lambda job_id: not self._running[job_id].is_connected)
+        while self.running > self.max_concurrent_jobs:
+            self._lose(unsettled.pop(), Loss.DISPLACED)
+
+    def connected(self, job_id: str, client_id: str, now: float) -> None:
+        """Notes that a running job's client is connected, and has proved itself where there is a secret."""
+        self.expire(now)
+        occupant = self._running.get(job_id)
+        if occupant is not None and occupant.client_id == client_id:
+            occupant.is_connected = True
+            self._settle()
+
+    def release(self, job_id: str, client_id: str, now: float) -> bool:
+        """Gives up what a client was promised; False if that is nothing."""
+        accepted = self._accepted.pop((job_id, client_id), None)
+        if accepted is None:
             return False
-        del self._reserved[job_id]
+        self._end_hold(client_id, accepted, now)
+        self._settle()
         return True
 
     def finish(self, job_id: str) -> None:
         """Frees the slot of a running job."""
         self._running.pop(job_id, None)
+        self._settle()
 
     def expire(self, now: float) -> None:
-        """Frees the slots whose time is over."""
-        self._reserved = {j: r for j, r in self._reserved.items() if r.expires_at > now}
+        """Ends what has had its time: holds, promises, and jobs whose clients didn't connect."""
+        for key, accepted in list(self._accepted.items()):
+            if accepted.expires_at <= now:
+                del self._accepted[key]
+            elif accepted.hold is not None and accepted.hold.end <= now:
+                accepted.hold = None
+        for job_id, occupant in list(self._running.items()):
+            if not (occupant.is_settled or occupant.is_connected) and occupant.connect_by <= now:
+                self._lose(job_id, Loss.NOT_CONNECTED)
+                self._refuse_for_a_while(occupant.client_id, now)
+        self._settle()
 
-    def holds(self, job_id: str) -> bool:
-        """Whether a slot is held for a job that hasn't been assigned yet."""
-        return job_id in self._reserved
+    def take_lost(self) -> dict[str, Loss]:
+        """Hands out, once, the jobs that have lost their slots and are to be ended."""
+        lost, self._lost = self._lost, {}
+        return lost
+
+    def accepts(self, job_id: str, client_id: str) -> bool:
+        """Whether a request is accepted and hasn't been assigned yet."""
+        return (job_id, client_id) in self._accepted
+
+    def runs(self, job_id: str) -> bool:
+        """Whether a job of this id has a slot."""
+        return job_id in self._running
 
     @property
     def next_expiry(self) -> float | None:
-        """When the next reservation ends."""
-        return min((r.expires_at for r in self._reserved.values()), default=None)
+        """When time alone changes something next."""
+        ends = [accepted.expires_at for accepted in self._accepted.values()]
+        ends += [accepted.hold.end for accepted in self._accepted.values() if accepted.hold is not None]
+        ends += [
+            occupant.connect_by
+            for occupant in self._running.values()
+            if not (occupant.is_settled or occupant.is_connected)
+        ]
+        return min(ends, default=None)
 
     @property
     def taken(self) -> int:
         """Slots that run or are held."""
-        return len(self._running) + len(self._reserved)
+        return self.running + sum(accepted.hold is not None for accepted in self._accepted.values())
 
     @property
     def running(self) -> int:
@@ -132,3 +281,32 @@ class Slots:
         if self.running >= self.max_concurrent_jobs:
             return BUSY
         return RESERVED if self.taken >= self.max_concurrent_jobs else AVAILABLE
+
+    @property
+    def _firmly_taken(self) -> int:
+        """Slots that no proven request gets."""
+        settled = sum(occupant.is_settled for occupant in self._running.values())
+        return settled + sum(accepted.is_proven for accepted in self._accepted.values())
+
+    def _settle(self) -> None:
+        """Lets connected jobs keep their slots, as far as none is promised to a proven request."""
+        for occupant in self._running.values():
+            if occupant.is_connected and self._firmly_taken < self.max_concurrent_jobs:
+                occupant.is_settled = True
+
+    def _account(self, client_id: str) -> str:
+        return "" if self._has_secret else client_id
+
+    def _end_hold(self, client_id: str, accepted: _Acceptance, now: float) -> None:
+        if accepted.hold is not None and not accepted.is_proven:
+            self._budget.end(self._account(client_id), accepted.hold, now)
+        accepted.hold = None
+
+    def _lose(self, job_id: str, loss: Loss) -> None:
+        del self._running[job_id]
+        self._lost[job_id] = loss
+
+    def _refuse_for_a_while(self, client_id: str, now: float) -> None:
+        self._refused_until = {peer: until for peer, until in self._refused_until.items() if until > now}
+        if len(self._refused_until) < MAX_REFUSED_PEERS:
+            self._refused_until[client_id] = now + REFUSED_SEC

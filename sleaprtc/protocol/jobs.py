@@ -49,7 +49,8 @@ class JobRequest:
     """Asks a worker whether it would run a job.
 
     ``attach_digest`` is the SHA-256, in hexadecimal, of the key by which a later process may attach to
-    the job (:class:`JobAttach`); an addition that other implementations ignore.
+    the job (:class:`JobAttach`), and ``proof`` shows that the client knows the room's secret
+    (:mod:`sleaprtc.jobs.request_proof`); additions that other implementations ignore.
     """
 
     app_message_type: ClassVar[str] = "job_request"
@@ -61,6 +62,7 @@ class JobRequest:
     timeout_ms: float = JOB_RESPONSE_TIMEOUT_SEC * 1000
     model_info: JSONObject | None = None
     attach_digest: str | None = None
+    proof: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -307,11 +309,12 @@ class JobLog:
 class ConnectionCheck:
     """Asks a worker to answer an offer that is for no job, only to be measured; an addition of ours.
 
-    ``job_id`` is the asker's name for the check.
+    ``job_id`` is the asker's name for the check, ``proof`` as in :class:`JobRequest`.
     """
 
     app_message_type: ClassVar[str] = "connection_check"
     job_id: str
+    proof: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen

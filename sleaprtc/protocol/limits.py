@@ -11,6 +11,16 @@ MIB: Final = 2**20
 ROOM_TTL_SEC: Final = 2 * 60 * 60
 JOB_RESPONSE_TIMEOUT_SEC: Final = 5.0
 RESERVATION_SEC: Final = 10.0
+UNPROVEN_HOLD_SEC: Final = 10.0
+UNPROVEN_HOLD_WINDOW_SEC: Final = 60.0
+"""How long slots are held, in any minute, for requests that don't prove the room's secret."""
+
+CONNECT_SEC: Final = 60.0
+"""How long a worker waits for the client of an assigned job to connect, and to come back."""
+
+UNPROVEN_CONNECT_SEC: Final = 15.0
+"""The same for a client that has proved nothing and for whom no slot was held."""
+
 STATUS_INTERVAL_SEC: Final = 5.0
 """A running job says something at least this often, even where no epoch ends."""
 

@@ -11,6 +11,7 @@ import trio
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
+from ..jobs.request_proof import is_proven
 from ..logs import bind, get_logger
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
@@ -31,12 +32,15 @@ from ..protocol.jobs import (
 )
 from ..protocol.limits import MAX_NAME_CHARS
 from ..protocol.messages import ErrorMessage, Metadata, PeerMessage
+from ..rtc.secret import RoomSecret
 from ..sentences import as_sentence
 from ..signaling.link import Link
 from ..signaling.session import Inbound
 from .description import capability
 from .gpu import GpuInfo
 from .history import History
+from .job_slot import JobSlot
+from .pending import PendingRequests
 from .roster import Roster
 from .telling import unknown_job
 from .trainers.base import TrainerCapabilities
@@ -44,9 +48,6 @@ from .trainers.base import TrainerCapabilities
 HEARTBEAT_INTERVAL_SEC: Final = 30.0
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
-
-MAX_PENDING_REQUESTS: Final = 64
-"""Requests being judged at once; more of them are a flood and are dropped."""
 
 _log = get_logger(__name__)
 
@@ -61,6 +62,7 @@ class Agent:
         read_gpu: Reads the GPU's state; called in a thread.
         history: Past trainings, for estimates.
         max_jobs: How many jobs may run at once.
+        secret: The room's: requests that prove it go before others.
     """
 
     def __init__(
@@ -72,16 +74,20 @@ class Agent:
         read_gpu: Callable[[], GpuInfo],
         history: History,
         max_jobs: int,
+        secret: RoomSecret | None,
     ) -> None:
         self._link = link
         self._roster = roster
         self._trainer_capabilities = trainer_capabilities
         self._read_gpu = read_gpu
         self._history = history
-        self._slots = Slots(max_jobs)
-        self._requests: dict[str, JobRequest] = {}
+        self._secret = secret
+        self._slots = Slots(max_jobs, has_secret=secret is not None)
+        self._requests: dict[tuple[str, str], JobRequest] = {}
+        self._assigned: dict[str, JobSlot] = {}
+        self._doing: dict[str, trio.Event] = {}  # by job id: set when nothing of the job is left
         self._slots_changed = trio.Event()
-        self._pending_requests = 0
+        self._pending = PendingRequests()
         self._is_leaving = False
 
     async def run(self) -> None:
@@ -137,9 +143,9 @@ class Agent:
                 nursery.start_soon(self._roster.try_send, client_id, reply)
             return
         if isinstance(payload, JobRequest):
-            if self._pending_requests < MAX_PENDING_REQUESTS:
-                self._pending_requests += 1
-                nursery.start_soon(self._answer, client_id, payload)
+            proven = self._is_proven(client_id, payload)
+            if self._pending.begin(client_id, proven):
+                nursery.start_soon(self._answer, client_id, payload, proven)
         elif isinstance(payload, JobAssignment):
             self._assign(client_id, payload.job_id, nursery)
         elif isinstance(payload, JobCancel):
@@ -159,20 +165,26 @@ class Agent:
         elif isinstance(payload, JobLogRequest):
             nursery.start_soon(self._roster.tell_log, client_id, payload)
         elif isinstance(payload, ConnectionCheck):
-            nursery.start_soon(self._roster.answer_check, client_id, payload)
+            proven = self._is_proven(client_id, payload)
+            nursery.start_soon(self._roster.answer_check, client_id, payload, proven)
 
     # --- requests ---------------------------------------------------------------------------
 
-    async def _answer(self, client_id: str, request: JobRequest) -> None:
+    def _is_proven(self, client_id: str, request: JobRequest | ConnectionCheck) -> bool:
+        if self._secret is None:
+            return False
+        return is_proven(self._secret.key, request, client_id=client_id, worker_id=self._link.peer_id)
+
+    async def _answer(self, client_id: str, request: JobRequest, proven: bool) -> None:
         bind(job=request.job_id, peer=client_id)
         try:
             version = request.requirements.sleap_version or await self._version_of(client_id)
             gpu = await trio.to_thread.run_sync(self._read_gpu)
-            response = self._judge(client_id, request, version, gpu)
+            response = self._judge(client_id, request, version, gpu, proven)
             _log.info("A request was judged.", accepted=response.accepted, reason=response.reason)
             await self._roster.try_send(client_id, response)
         finally:
-            self._pending_requests -= 1
+            self._pending.end(client_id, proven)
 
     async def _version_of(self, client_id: str) -> str | None:
         """What the client registered as its version, if it did."""
@@ -187,7 +199,7 @@ class Agent:
         return None
 
     def _judge(
-        self, client_id: str, request: JobRequest, client_version: str | None, gpu: GpuInfo
+        self, client_id: str, request: JobRequest, client_version: str | None, gpu: GpuInfo, proven: bool
     ) -> JobResponse:
         job_id = request.job_id
         if self._is_leaving:
@@ -195,9 +207,12 @@ class Agent:
         reason = refusal_reason(request, capability(gpu, self._trainer_capabilities), client_version)
         if reason is not None:
             return JobResponse(job_id, accepted=False, reason=reason)
-        if self._roster.has(job_id) or not self._slots.reserve(job_id, client_id, trio.current_time()):
+        waits_for_its_client = self._roster.has(job_id) and not self._slots.runs(job_id)
+        if waits_for_its_client or not self._slots.reserve(
+            job_id, client_id, trio.current_time(), is_proven=proven
+        ):
             return JobResponse(job_id, accepted=False, reason=BUSY)
-        self._requests[job_id] = request
+        self._requests[job_id, client_id] = request
         self._slots_changed.set()
         return JobResponse(
             job_id,
@@ -216,28 +231,51 @@ class Agent:
             failure = JobError(NOT_RESERVED, "This worker holds no slot for the job.", True)
             nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
             return
+        request = self._requests.pop((job_id, client_id))
+        self._end_lost()
+        slot = self._assigned[job_id] = JobSlot(
+            free=lambda: self._free(job_id, slot), confirm=lambda: self._confirm(job_id, slot, client_id)
+        )
         self._slots_changed.set()
-        request = self._requests.pop(job_id)
+        nursery.start_soon(self._do, client_id, request, slot)
 
-        def free_slot() -> None:
+    def _free(self, job_id: str, slot: JobSlot) -> None:
+        if self._assigned.get(job_id) is slot:
+            del self._assigned[job_id]
             self._slots.finish(job_id)
             self._slots_changed.set()
 
-        nursery.start_soon(self._do, client_id, request, free_slot)
+    def _confirm(self, job_id: str, slot: JobSlot, client_id: str) -> None:
+        """Notes that a job's client is connected."""
+        if self._assigned.get(job_id) is slot:
+            self._slots.connected(job_id, client_id, trio.current_time())
+            self._slots_changed.set()
 
-    async def _do(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
+    def _end_lost(self) -> None:
+        """Ends the jobs that have lost their slots."""
+        for job_id, loss in self._slots.take_lost().items():
+            _log.info("The job has lost its slot.", job=job_id, why=loss.name)
+            self._assigned.pop(job_id).lose(loss)
+
+    async def _do(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
         """Does a job; a mistake in this program costs that one job, and none of the others that run."""
         bind(job=request.job_id, peer=client_id)
+        while (displaced := self._doing.get(request.job_id)) is not None:
+            await displaced.wait()  # of the same id: it has lost its slot, and is about to be gone
+        ended = self._doing[request.job_id] = trio.Event()
         try:
-            await self._roster.run_new(client_id, request, free_slot)
+            await self._roster.run_new(client_id, request, slot)
         except Exception:
             _log.exception("The job failed unexpectedly.")
-            free_slot()
+            slot.free()
             failure = JobError("INTERNAL", "The worker failed unexpectedly; its log says more.", True)
             await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
+        finally:
+            del self._doing[request.job_id]
+            ended.set()
 
     async def _cancel(self, client_id: str, request: JobCancel) -> None:
-        if self._slots.release(request.job_id, client_id):
+        if self._slots.release(request.job_id, client_id, trio.current_time()):
             self._slots_changed.set()
         await self._roster.cancel(client_id, request)
 
@@ -264,8 +302,9 @@ class Agent:
                 await self._slots_changed.wait()
             self._slots_changed = trio.Event()
             self._slots.expire(trio.current_time())
+            self._end_lost()
             self._requests = {
-                job_id: request for job_id, request in self._requests.items() if self._slots.holds(job_id)
+                key: request for key, request in self._requests.items() if self._slots.accepts(*key)
             }
             if self._slots.status != published and not self._is_leaving:
                 published = self._slots.status

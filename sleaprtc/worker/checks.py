@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
+import attrs
 import trio
 
 from ..errors import RoomSecretMissingError, SleapRTCError
@@ -26,6 +27,16 @@ SIGNALS_WAITING: Final = 256
 Signal: TypeAlias = Offer | Answer | Candidate
 
 _log = get_logger(__name__)
+
+
+@attrs.define(eq=False)
+class _Check:
+    """A check under way."""
+
+    asker: str
+    is_proven: bool
+    signals: trio.MemorySendChannel[Signal]
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
 
 class ConnectionChecks:
@@ -55,32 +66,43 @@ class ConnectionChecks:
         self._ice = ice
         self._engine = engine
         self._secret = secret
-        self._asker: str | None = None
-        self._signals: trio.MemorySendChannel[Signal] | None = None
+        self._under_way: _Check | None = None
 
     def take_signal(self, signal: Signal) -> None:
         """Takes a WebRTC signal of the peer that is being answered; those of others are dropped."""
-        if self._signals is not None and signal.sender == self._asker:
+        if self._under_way is not None and signal.sender == self._under_way.asker:
             # else a flood, or a connection that is already over
             with suppress(trio.WouldBlock, trio.BrokenResourceError):
-                self._signals.send_nowait(signal)
+                self._under_way.signals.send_nowait(signal)
 
     async def answer(
-        self, asker: str, request: ConnectionCheck, try_send: Callable[[str, JobMessage], Awaitable[None]]
+        self,
+        asker: str,
+        request: ConnectionCheck,
+        proven: bool,
+        try_send: Callable[[str, JobMessage], Awaitable[None]],
     ) -> None:
-        """Says yes or no to a check, and carries it out. Nothing is raised."""
+        """Says yes or no to a check, and carries it out. Nothing is raised.
+
+        One that proves the room's secret takes the place of one that doesn't: else a peer that asks and asks
+        could keep all others from being measured.
+        """
         bind(peer=asker, check=request.job_id)
-        if self._asker is not None:
+        under_way = self._under_way
+        if under_way is not None and (under_way.is_proven or not proven):
             await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
             return
-        self._asker = asker
-        self._signals, signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
+        signals_send, signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
+        check = self._under_way = _Check(asker, proven, signals_send)
+        if under_way is not None:
+            under_way.scope.cancel()
         try:
-            with trio.move_on_after(RATE_PROBE_SEC), signals:
+            with check.scope, trio.move_on_after(RATE_PROBE_SEC), signals:
                 await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=True))
                 await self._connect(asker, signals)
         finally:
-            self._asker = self._signals = None
+            if self._under_way is check:
+                self._under_way = None
 
     async def _connect(self, asker: str, signals: trio.MemoryReceiveChannel[Signal]) -> None:
         try:

@@ -18,7 +18,7 @@ from ..errors import (
     TransferError,
 )
 from ..logs import get_logger
-from ..protocol.limits import MIB
+from ..protocol.limits import CONNECT_SEC, MIB
 from ..protocol.transfer import FileOffer
 from ..transfer.names import checked_name
 from ..transfer.resuming import ResumingTransfers
@@ -26,9 +26,6 @@ from ..transfer.stream import IncomingFile, TransferProgress
 from .cache import FileCache
 from .reporter import StatusReporter
 from .trainers.configuration import MAX_CONFIG_BYTES
-
-CONNECT_WAIT_SEC: Final = 60.0
-"""How long a job waits for its client to connect, at first and after each lost connection."""
 
 INPUT_IDLE_SEC: Final = 120.0
 """How long a connected client may take to offer the next file of its job."""
@@ -143,7 +140,7 @@ async def _fetch(cache: FileCache, offer: FileOffer, directory: Path) -> None:
 
 async def _next_offer(transfers: ResumingTransfers) -> IncomingFile:
     while True:
-        with trio.move_on_after(CONNECT_WAIT_SEC):
+        with trio.move_on_after(CONNECT_SEC):
             await transfers.wait_connected()
         if not transfers.is_connected:
             raise JobFailedError(

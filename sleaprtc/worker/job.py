@@ -18,6 +18,7 @@ from .cache import FileCache
 from .connection import ClientConnection
 from .history import EpochClock
 from .inputs import receive_inputs
+from .job_slot import JobSlot
 from .journal import COMPLETED, DELIVERED, FAILED, TRAINING, JournalEntry
 from .notes import JobNotes
 from .reporter import StatusReporter
@@ -81,6 +82,7 @@ class Job:
         self._waiting: trio.CancelScope | None = None
         self._kind = WORK[request.job_type]
         self._is_worked = False
+        self._was_connected = False
         self._keep = False
         self._ended = trio.Event()
 
@@ -117,17 +119,18 @@ class Job:
         """Waits until the job needs nothing more of this worker, but for a result that nobody fetched."""
         await self._ended.wait()
 
-    async def run(self, trainer: Trainer, thread_count: int, on_worked: OnWorked) -> None:
+    async def run(self, trainer: Trainer, thread_count: int, slot: JobSlot, on_worked: OnWorked) -> None:
         """Does the job. Everything that goes wrong is told to the client; nothing is raised.
 
         Args:
             trainer: What trains and predicts.
             thread_count: CPU threads for it.
+            slot: The job's; where it is lost, the job fails.
             on_worked: Called once, when the job no longer needs its slot: with its epochs, however it ended.
         """
 
         async def work() -> None:
-            finished = await self._work_to_the_end(trainer, thread_count, on_worked)
+            finished = await self._work_to_the_end(trainer, thread_count, slot, on_worked)
             if finished is not None:
                 await self._hand_over(*finished)
 
@@ -168,11 +171,11 @@ class Job:
     # --- work -------------------------------------------------------------------------------
 
     async def _work_to_the_end(
-        self, trainer: Trainer, thread_count: int, on_worked: OnWorked
+        self, trainer: Trainer, thread_count: int, slot: JobSlot, on_worked: OnWorked
     ) -> tuple[JobComplete, Path] | None:
         try:
             with single_error():
-                product = await self._work_and_report(trainer, thread_count)
+                product = await self._work_in_slot(trainer, thread_count, slot)
         except SleapRTCError as error:
             failed = failure(self.job_id, error)
         except OSError as error:
@@ -193,11 +196,32 @@ class Job:
         _log.warning(
             "The job failed.", peer=self.client_id, code=failed.error.code, error=failed.error.message
         )
-        await self._notes.keep_log(self._job_dir)
-        await self._notes.change(FAILED, last_word=failed)
+        if slot.is_lost and not self._was_connected:
+            await self._notes.forget()  # whoever asked for it has shown nothing but that it can ask
+        else:
+            await self._notes.keep_log(self._job_dir)
+            await self._notes.change(FAILED, last_word=failed)
         self._mark_worked(on_worked)
         await self._deliver(self.client_id, failed)
         return None
+
+    async def _work_in_slot(self, trainer: Trainer, thread_count: int, slot: JobSlot) -> Product:
+        """Works for as long as the slot is the job's."""
+
+        async def confirm() -> None:
+            await self.connection.transfers.wait_connected()
+            self._was_connected = True
+            slot.confirm()
+
+        async def fail_when_lost() -> None:
+            raise await slot.wait_lost()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(confirm)
+            nursery.start_soon(fail_when_lost)
+            product = await self._work_and_report(trainer, thread_count)
+            nursery.cancel_scope.cancel()
+        return product
 
     async def _work_and_report(self, trainer: Trainer, thread_count: int) -> Product:
         """Works with statuses going out beside it; how it ends is known only when the last one is sent."""

@@ -50,6 +50,11 @@ class JobNotes:
         )
         await self._write_change()
 
+    async def forget(self) -> None:
+        """Takes the job's page out, as if there had been no such job."""
+        self._unwritten = None
+        await self._write(partial(self._journal.forget, self._job_id))
+
     async def keep_log(self, job_dir: Path) -> None:
         """Keeps the end of the trainer's log, before the job's folder goes."""
         await self._write(partial(keep_log, self._journal, self._job_id, job_dir))

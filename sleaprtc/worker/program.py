@@ -144,6 +144,7 @@ async def _work(
                         read_gpu=read_own_gpu,
                         history=history,
                         max_jobs=options.max_jobs,
+                        secret=connection.secret,
                     )
                     await _serve(agent, watch, link, account, room, options)
                     return 0

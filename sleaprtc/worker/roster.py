@@ -40,6 +40,7 @@ from .checks import ConnectionChecks
 from .connection import ClientConnection
 from .history import EpochClock, History, past_models
 from .job import Job
+from .job_slot import JobSlot
 from .journal import COMPLETED, Journal, JournalEntry
 from .keeping import JOB_DIR_PREFIX, WallClock, forget_old
 from .notes import JobNotes
@@ -132,12 +133,12 @@ class Roster:
         else:
             self._checks.take_signal(signal)
 
-    async def answer_check(self, asker: str, request: ConnectionCheck) -> None:
+    async def answer_check(self, asker: str, request: ConnectionCheck, proven: bool) -> None:
         """Lets a peer measure its way to this worker, unless it has a connection already."""
         if asker in self._connections:
             await self.try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
         else:
-            await self._checks.answer(asker, request, self.try_send)
+            await self._checks.answer(asker, request, proven, self.try_send)
 
     async def serve(self) -> None:
         """Looks after the jobs of earlier lives until cancelled."""
@@ -189,11 +190,11 @@ class Roster:
             try_send=self.try_send,
         )
 
-    async def run_new(self, client_id: str, request: JobRequest, free_slot: Callable[[], None]) -> None:
-        """Does a job that was assigned; ``free_slot`` is called when it no longer needs its slot."""
+    async def run_new(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
+        """Does a job that was assigned, and frees its slot when it no longer needs it."""
 
         def on_worked(clock: EpochClock) -> None:
-            free_slot()
+            slot.free()
             if models := past_models(request, clock):
                 self._history.add(models)
 
@@ -201,18 +202,18 @@ class Roster:
         try:
             job_dir = await trio.to_thread.run_sync(self._begin, client_id, request)
         except StorageError as error:
-            free_slot()
+            slot.free()
             self._drop_connection(connection)
             await self.deliver(client_id, failure(request.job_id, error))
             return
         job = self._new_job(request, job_dir, connection)
-        await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, on_worked))
+        await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, slot, on_worked))
 
     def _begin(self, client_id: str, request: JobRequest) -> Path:
         """Gives the job its folder and its page in the journal."""
         earlier = self._journal.find(request.job_id)
         if earlier is not None and _is_anothers(earlier, request):
-            raise StorageError("the model of another job with the same job_id waits to be fetched.")
+            raise StorageError("another job has the same job_id, and is kept for its client.")
         try:
             job_dir = Path(tempfile.mkdtemp(prefix=JOB_DIR_PREFIX, dir=self._settings.jobs_dir))
         except OSError as error:
@@ -387,11 +388,17 @@ class Roster:
 
 
 def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
-    """Whether a job's model waits for somebody who can't be the one that asks now."""
+    """Whether what is kept of a job belongs to somebody who can't be the one that asks now."""
     digest = earlier.request.attach_digest
-    return earlier.state == COMPLETED and digest is not None and digest != request.attach_digest
+    return digest is not None and digest != request.attach_digest
 
 
 def _is_own(job: Job, client_id: str, attach_key: str | None) -> bool:
-    """Whether a job may be ended by this peer: its client, or another process that has its key."""
-    return job.client_id == client_id or is_key_of(job.request, attach_key)
+    """Whether a job may be ended by this peer.
+
+    Whoever has its key may. A name counts only for a client that made no key: somebody else can have taken
+    the name when the client is away.
+    """
+    if job.request.attach_digest is not None:
+        return is_key_of(job.request, attach_key)
+    return job.client_id == client_id

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from sleaprtc.errors import ChannelClosedError, RoomSecretMissingError
+from sleaprtc.jobs.request_proof import request_proof
 from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.jobs import (
     ConnectionCheck,
@@ -47,8 +48,12 @@ class Asker:
             elif hasattr(message, "sender"):
                 self._signals.send_nowait(message)
 
-    async def ask(self, check_id="check-1", *, worker="gpu-1"):
-        await self.link.send_job_message(worker, ConnectionCheck(check_id))
+    async def ask(self, check_id="check-1", *, worker="gpu-1", secret=None):
+        check = ConnectionCheck(check_id)
+        if secret is not None:
+            names = {"client_id": self.link.peer_id, "worker_id": worker}
+            check = attrs.evolve(check, proof=request_proof(secret.key, check, **names))
+        await self.link.send_job_message(worker, check)
         return await self.words.receive()
 
     def connect(self, *, worker="gpu-1"):
@@ -99,6 +104,19 @@ async def test_there_is_one_at_a_time_and_then_another(lab, nursery):
             await measure_rate(peer.channel, size_bytes=1000)
         while not (await second.ask("check-3")).accepted:
             await trio.sleep(0.05)
+
+
+async def test_one_that_proves_the_secret_takes_the_place_of_one_that_does_not(lab, nursery):
+    async with lab.worker("gpu-1", connection=WITH_SECRET):
+        stranger, member, other = [await asked_by(lab, nursery, name) for name in ("a", "b", "c")]
+        assert (await stranger.ask()).accepted
+        assert not (await other.ask("check-2")).accepted
+        assert (await member.ask("check-3", secret=SECRET)).accepted
+        assert not (await stranger.ask("check-4")).accepted
+        assert not (await other.ask("check-5", secret=SECRET)).accepted
+        async with member.connect() as peer:
+            await prove_membership(peer, role=Role.CLIENT, secret=SECRET)
+            await measure_rate(peer.channel, size_bytes=1000)
 
 
 async def test_one_that_never_connects_ends_in_time(lab, nursery, monkeypatch):
