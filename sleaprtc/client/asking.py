@@ -87,7 +87,7 @@ class Asker:
             JobFailedError: The worker takes that from the process alone that follows the job.
         """
         await self._check_presence()
-        await self._inbox.send(self.record.worker, JobStop(self.record.job_id, self.record.attach_key))
+        await self._inbox.deliver(self.record.worker, JobStop(self.record.job_id, self.record.attach_key))
         attached = await self.state()
         if attached.state in ("receiving", "training") and not attached.stop_requested:
             raise JobFailedError(

@@ -160,6 +160,7 @@ async def _fetch(
             worker_id=record.worker,
             job_id=record.job_id,
             attach_key=record.attach_key,
+            can_ask=True,
             files=JobFiles(inputs, incoming_dir, record.digest_algorithm, record.job_type),
             connection=connection,
             emit=emit,

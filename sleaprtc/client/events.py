@@ -29,6 +29,7 @@ class WorkerSummary:
     digest_algorithms: tuple[str, ...] = ()
     torch_device: str | None = None
     problems: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     @property
     def best_digest_algorithm(self) -> str:
@@ -61,6 +62,7 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
         digest_algorithms=texts("digest_algorithms"),
         torch_device=text("torch_device"),
         problems=texts("problems"),
+        features=texts("features"),
     )
 
 

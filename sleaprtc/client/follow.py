@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,37 +16,34 @@ from ..errors import (
     JobFailedError,
     NetworkError,
     NobodyReadsError,
-    RefusedError,
+    SignalingLostError,
     SleapRTCError,
     TransferAbortedError,
     TransferError,
     WorkerLostError,
-    WorkerUnreachableError,
 )
 from ..exception_groups import single_error
 from ..protocol.jobs import (
     AppError,
     JobAssignment,
+    JobAttached,
     JobCancel,
-    JobCancelled,
     JobComplete,
-    JobFailed,
     JobMessage,
     JobResponse,
     JobStatus,
 )
-from ..rtc.peer import open_peer
-from ..rtc.proof import Role
+from ..protocol.limits import RESERVATION_SEC
 from ..sentences import as_sentence
-from ..signaling.link import Link, backoff_delays
-from ..transfer.proven import SERVER_IS_TRUSTED, open_proven_transfers
-from ..transfer.resuming import ResumingTransfers
+from ..signaling.link import Link
 from ..transfer.stream import IncomingFile, TransferProgress
-from .events import Connected, Emit, Notice, StatusChanged, Transferred
+from .events import Emit, Notice, StatusChanged, Transferred
 from .inbox import Inbox
+from .inquiry import Inquiry, last_word_of
 from .job_files import JobFiles, JobOutcome
-from .last_words import end_of, is_at_work
+from .last_words import cancel_on_worker, end_of, is_at_work, taken_over
 from .losses import LossHistory
+from .worker_channel import WorkerChannel
 
 CHECK_INTERVAL_SEC: Final = 1.0
 SILENCE_SEC: Final = 6.0
@@ -60,9 +58,9 @@ FURTHER_FILE_SEC: Final = 2.0
 LONG_SILENCE_SEC: Final = 10.0
 """After which a worker is lost that promised to report every 5 seconds, or whose data channel is gone."""
 
-CANCEL_WAIT_SEC: Final = 3.0
-LAST_WORD_SEC: Final = 5.0
-"""How long the model may be here before the worker's own word that the job is complete."""
+CHANNEL_SILENCE_SEC: Final = 60.0
+"""The same while the data channel to it is there: its connection to the server may be half open, which it
+notices within 45 seconds."""
 
 LINGER_SEC: Final = 1.0
 """Closing may cut off our word that the model is here: the worker, when it has it, may close first."""
@@ -70,12 +68,7 @@ LINGER_SEC: Final = 1.0
 REFUSAL_WAIT_SEC: Final = 2.0
 """A worker that refuses a file says with `job_failed`, a little later, why the job can't go on."""
 
-NOTICE_DELAY_SEC: Final = 1.0
-"""A worker that ends a job closes its channel: its last word may be on its way."""
-
 MODEL_WAIT_SEC: Final = 120.0
-RECONNECT_SEC: Final = 120.0
-"""How long a lost data channel is sought again before the worker counts as lost."""
 
 
 class Follower:
@@ -87,6 +80,7 @@ class Follower:
         worker_id: Whose job it is now.
         job_id: The client's name for the job.
         attach_key: The job's key, which says that a word on it comes from its client.
+        can_ask: Whether the worker answers when it is asked how the job stands.
         files: What to send and where to receive.
         connection: How to connect.
         emit: Takes what happens.
@@ -104,6 +98,7 @@ class Follower:
         worker_id: str,
         job_id: str,
         attach_key: str,
+        can_ask: bool,
         files: JobFiles,
         connection: ConnectionOptions,
         emit: Emit,
@@ -114,9 +109,19 @@ class Follower:
         self._job_id = job_id
         self._attach_key = attach_key
         self._files = files
-        self._connection = connection
         self._emit = emit
-        self._transfers = ResumingTransfers()
+        self._channel = WorkerChannel(
+            link=link,
+            inbox=inbox,
+            worker_id=worker_id,
+            connection=connection,
+            digest_algorithm=files.digest_algorithm,
+            emit=emit,
+        )
+        self._transfers = self._channel.transfers
+        self._inquiry = Inquiry(
+            inbox, worker_id=worker_id, job_id=job_id, attach_key=attach_key, can_ask=can_ask
+        )
         self._last_activity = trio.current_time()
         self._received: list[Path] = []
         self._complete: JobComplete | None = None
@@ -125,7 +130,8 @@ class Follower:
         self._last_seq = 0
         self._losses = LossHistory()
         self._cancel_on_leave = True
-        self._was_connected = False
+        self._was_heard = False
+        self._is_assigned = False
         self._promises_statuses = False
         self._is_over = False  # nothing is left to be done or undone on the worker
         self.has_started = False
@@ -155,7 +161,7 @@ class Follower:
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
         """
-        await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
+        await self._assign()
         return await self._follow(send_inputs=True, others=others)
 
     async def run_until_begun(self, others: Iterable[str] = ()) -> None:
@@ -163,7 +169,7 @@ class Follower:
 
         Leaving before that cancels the job on the worker. Arguments and errors are those of :meth:`run`.
         """
-        await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
+        await self._assign()
         await self._follow(send_inputs=True, others=others, until_begun=True)
 
     async def run_attached(self, *, after_seq: int, send_inputs: bool) -> JobOutcome:
@@ -180,6 +186,13 @@ class Follower:
         self._cancel_on_leave = False
         return await self._follow(send_inputs=send_inputs, others=())
 
+    async def _assign(self) -> None:
+        with trio.move_on_after(RESERVATION_SEC) as delivery:
+            await self._inbox.deliver(self._worker_id, JobAssignment(self._job_id))
+        if delivery.cancelled_caught:
+            raise SignalingLostError("The signaling server can't be reached to assign the job.")
+        self._is_assigned = True
+
     async def _follow(
         self, *, send_inputs: bool, others: Iterable[str], until_begun: bool = False
     ) -> JobOutcome:
@@ -188,10 +201,13 @@ class Follower:
                 await self._inbox.send(other, JobCancel(self._job_id, "assigned_elsewhere"))
             with single_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._keep_connected)
+                    nursery.start_soon(
+                        self._channel.keep_connected, lambda: self._is_over, lambda: bool(self._received)
+                    )
                     if send_inputs:
                         nursery.start_soon(self._send_inputs)
                     nursery.start_soon(self._watch_worker)
+                    nursery.start_soon(self._catch_up)
                     nursery.start_soon(self._read_messages)
                     if until_begun:
                         await self._begun.wait()
@@ -204,85 +220,25 @@ class Follower:
             raise
         finally:
             if self._cancel_on_leave and not self._is_over and self._complete is None:
-                with trio.move_on_after(CANCEL_WAIT_SEC, shield=True):
+                with trio.CancelScope(shield=True):
                     await self._cancel_job()
         return JobOutcome(tuple(self._received), self._complete, self._losses.models)
 
     async def _receive_to_the_end(self) -> None:
         await self._receive_results()
-        with trio.move_on_after(LAST_WORD_SEC if self._link.is_connected else 0):
-            await self._completed.wait()
+        if not self._link.has_ended:
+            await self._inquiry.hear_last_word(self._completed, is_connected=self._link.is_connected)
         self._is_over = True
         with trio.move_on_after(LINGER_SEC):
             await self._transfers.wait_disconnected()
 
     async def _cancel_job(self) -> None:
         """Tells the worker and waits for its word that nothing is left there."""
-        try:
-            await self._inbox.send(self._worker_id, JobCancel(self._job_id, "client_left", self._attach_key))
-        except SleapRTCError:
-            return
-        while True:
-            sender, message = await self._inbox.next_job_message()
-            if sender == self._worker_id and isinstance(message, JobCancelled | JobFailed):
-                self.is_cancelled = self.is_cancelled or message.job_id == self._job_id
-                return
+        cancel = JobCancel(self._job_id, "client_left", self._attach_key)
+        if self._link.is_connected:
+            self.is_cancelled |= await cancel_on_worker(self._inbox, self._worker_id, cancel)
 
-    # --- connection and files ---------------------------------------------------------------
-
-    async def _keep_connected(self) -> None:
-        delays = iter(backoff_delays())
-        lost_at: float | None = None
-        while True:
-            try:
-                await self._connect_once()
-                if self._is_over:
-                    return
-                lost_at = trio.current_time()
-                delays = iter(backoff_delays())
-                await trio.sleep(NOTICE_DELAY_SEC)
-                self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))
-            except NetworkError as error:
-                if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
-                    kind = WorkerLostError if self._was_connected else WorkerUnreachableError
-                    raise kind(f"No connection to {self._worker_id}: {as_sentence(error)}") from error
-            except RefusedError:
-                if not self._received:
-                    raise
-                return  # the room is gone, but the model is here
-            await trio.sleep(next(delays))
-
-    async def _connect_once(self) -> None:
-        """Stays connected until the channel closes; raises only where there was no connection."""
-        connected = False
-        try:
-            with self._inbox.signals_from(self._worker_id) as signals:
-                async with (
-                    open_peer(
-                        local_id=self._link.peer_id,
-                        remote_id=self._worker_id,
-                        initiator=True,
-                        send=self._link.send,
-                        incoming=signals,
-                        ice=await self._connection.ice_settings(self._link.ice_servers),
-                        engine=self._connection.engine,
-                    ) as peer,
-                    open_proven_transfers(
-                        peer,
-                        role=Role.CLIENT,
-                        secret=self._connection.secret,
-                        digest_algorithm=self._files.digest_algorithm,
-                    ) as transfers,
-                ):
-                    if self._connection.secret is None and not self._was_connected:
-                        self._emit(Notice(SERVER_IS_TRUSTED))
-                    connected = self._was_connected = True
-                    path = None if peer.path is None else peer.path.kind
-                    self._emit(Connected(self._worker_id, path, peer.engine))
-                    await self._transfers.use_until_closed(transfers)
-        except NetworkError:
-            if not connected:
-                raise
+    # --- files ------------------------------------------------------------------------------
 
     async def _send_inputs(self) -> None:
         try:
@@ -341,22 +297,57 @@ class Follower:
             elif sender == self._worker_id and message.job_id in (None, self._job_id):
                 self._take(message)
 
+    async def _catch_up(self) -> None:
+        """Repeats and asks for what may have been lost with a connection to the server."""
+        while True:
+            await self._link.wait_return()
+            if self._was_heard or not self._is_assigned:
+                await self._inquiry.ask()
+            else:
+                with suppress(NetworkError):
+                    await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
+
     def _take(self, message: JobMessage) -> None:
         if isinstance(message, JobStatus):
             self._take_status(message)
         elif isinstance(message, JobComplete):
-            self._complete = message
-            self._completed.set()
-            self._begun.set()
-            if not message.ready_for_download:
-                raise JobFailedError("The worker completed the job but has no result to fetch.")
+            self._take_completion(message)
+        elif isinstance(message, JobAttached):
+            self._take_state(message)
         elif (end := end_of(message, self._job_id)) is not None:
             self._is_over = True
             raise end
+        elif isinstance(message, AppError) and self._inquiry.is_unknown_job(message):
+            self._is_over = True
+            raise JobFailedError(
+                f"{self._worker_id} doesn't know the job any more.",
+                error_code="UNKNOWN_JOB",
+                recoverable=True,
+            )
         elif isinstance(message, AppError):
             self._emit(Notice(f"{self._worker_id}: {message.message}"))
 
+    def _take_completion(self, message: JobComplete) -> None:
+        self._complete = message
+        self._completed.set()
+        self._begun.set()
+        if not message.ready_for_download:
+            raise JobFailedError("The worker completed the job but has no result to fetch.")
+
+    def _take_state(self, attached: JobAttached) -> None:
+        """Takes the answer to a question for what was missed."""
+        word = last_word_of(attached)
+        if attached.last_status is not None:
+            self._take_status(attached.last_status)
+        if word is not None:
+            if self._complete is None:
+                self._take(word)
+        elif attached.follows is False:
+            self._is_over = True
+            raise taken_over()
+
     def _take_status(self, status: JobStatus) -> None:
+        self._was_heard = True
         if status.seq is not None:
             if status.seq <= self._last_seq:
                 return  # told again to a process that attached
@@ -382,10 +373,13 @@ class Follower:
             if self._link.is_connected and not self._link.is_settled:
                 absences = 0  # the worker may not be back yet
                 continue
-            if (undelivered or silence_sec > SILENCE_SEC) and await self._is_missing():
+            is_silent = silence_sec > SILENCE_SEC
+            if (undelivered or is_silent) and await self._is_missing():
                 absences += 1
             else:
                 absences = 0
+                if is_silent and self._was_heard:
+                    await self._inquiry.ask()
             if absences >= ABSENCES_COUNTED or (absences and undelivered):
                 raise self._lost("has left the room")
             if self._link.is_connected and silence_sec > self._patience_sec():
@@ -393,9 +387,9 @@ class Follower:
 
     def _patience_sec(self) -> float:
         """How long a silence may be: a promise of the worker's counts, and else only a lost data channel."""
-        if self._transfers.is_connected and not self._promises_statuses:
-            return math.inf
-        return LONG_SILENCE_SEC if self._was_connected else math.inf
+        if self._transfers.is_connected:
+            return CHANNEL_SILENCE_SEC if self._promises_statuses else math.inf
+        return LONG_SILENCE_SEC if self._channel.was_connected else math.inf
 
     def _lost(self, how: str) -> WorkerLostError:
         self._is_over = True

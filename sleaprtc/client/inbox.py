@@ -49,6 +49,15 @@ class Inbox:
         self._partners.add(worker_id)
         await self._link.send_job_message(worker_id, message)
 
+    async def deliver(self, worker_id: str, message: JobMessage) -> None:
+        """Writes to a worker as :meth:`send` does, as soon as the server can be reached and until it has it.
+
+        Raises:
+            RefusedError: The server won't have this client back.
+        """
+        self._partners.add(worker_id)
+        await self._link.deliver_job_message(worker_id, message)
+
     async def next_job_message(self) -> tuple[str, JobMessage]:
         """Waits for the next job message and says whose it is."""
         return await self._job_messages.receive()

@@ -1,14 +1,38 @@
-"""What a worker's message says of a job's beginning, and of its end without a result here."""
+"""What a worker's message says of a job's beginning and end, and how a client ends a job."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import trio
+
 from ..errors import JobFailedError, SleapRTCError, TakenOverError
-from ..protocol.jobs import AppError, JobCancelled, JobFailed, JobMessage, JobStatus
+from ..protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMessage, JobStatus
+from .inbox import Inbox
 
 TAKEN_OVER: Final = "TAKEN_OVER"
 """``error_code`` of the word to a process whose job another process of the same client has attached to."""
+
+CANCEL_DELIVERY_SEC: Final = 8.0
+"""How long the server may take to have a cancellation: a half-open connection is replaced meanwhile."""
+
+CANCEL_WAIT_SEC: Final = 3.0
+"""How long the worker may take to answer it."""
+
+
+async def cancel_on_worker(inbox: Inbox, worker_id: str, cancel: JobCancel) -> bool:
+    """Cancels a job and waits for the worker's word that nothing is left there; False where none comes."""
+    with trio.move_on_after(CANCEL_DELIVERY_SEC):
+        try:
+            await inbox.deliver(worker_id, cancel)
+        except SleapRTCError:
+            return False
+    with trio.move_on_after(CANCEL_WAIT_SEC):
+        while True:
+            sender, message = await inbox.next_job_message()
+            if sender == worker_id and isinstance(message, JobCancelled | JobFailed):
+                return message.job_id == cancel.job_id
+    return False
 
 
 def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
@@ -19,7 +43,7 @@ def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
     if isinstance(message, JobCancelled):
         return JobFailedError("The worker dropped the job.", error_code="CANCELLED", recoverable=True)
     if isinstance(message, AppError) and message.error_code == TAKEN_OVER and message.job_id == job_id:
-        return TakenOverError("The job is followed elsewhere now, by another process of yours; it goes on.")
+        return taken_over()
     return None
 
 
@@ -28,3 +52,8 @@ def is_at_work(status: JobStatus) -> bool:
     details = status.details
     under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
     return status.status == "sending" or (status.status == "running" and bool(under_way))
+
+
+def taken_over() -> TakenOverError:
+    """Makes the error of a process whose job another one of the same client follows now."""
+    return TakenOverError("The job is followed elsewhere now, by another process of yours; it goes on.")

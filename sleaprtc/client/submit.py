@@ -22,9 +22,11 @@ from ..errors import (
     WorkerLostError,
 )
 from ..jobs.attaching import attach_digest
+from ..jobs.capacity import NOT_RESERVED
 from ..jobs.negotiation import Negotiation, SelectionRule
 from ..jobs.request_proof import request_proof
 from ..logs import bind
+from ..protocol.features import ATTACH_FEATURE
 from ..protocol.jobs import (
     JobRequest,
     JobResponse,
@@ -313,6 +315,7 @@ class Submission:
             worker_id=worker.worker,
             job_id=self.job_id,
             attach_key=self._attach_key,
+            can_ask=ATTACH_FEATURE in worker.features,
             files=JobFiles(
                 self._order.inputs, incoming_dir, worker.best_digest_algorithm, self._order.job_type
             ),
@@ -323,9 +326,10 @@ class Submission:
     # --- who --------------------------------------------------------------------------------
 
     async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
-        """Finds the workers that fit, without those that had their chance."""
+        """Finds the workers that fit, but for those that failed; one that was only too busy is asked again."""
         peers = await self._link.discover(self._order.filters)
-        workers = [summarize(peer) for peer in peers if peer.peer_id not in tried]
+        failed = {worker for worker, error in tried.items() if error.error_code != NOT_RESERVED}
+        workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
         if self._order.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._order.worker]
         workers = [worker for worker in workers if worker.worker not in self.avoided] or workers

@@ -272,6 +272,7 @@ class JobAttached:
     result: JobResult | None = None
     error: JobError | None = None
     stop_requested: bool = False
+    follows: bool | None = None
 
 
 @attrs.frozen

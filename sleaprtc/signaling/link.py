@@ -103,6 +103,7 @@ class Link:
         self._token_is_stale = False
         self._ending: SleapRTCError | None = None
         self._back_at = -math.inf
+        self._returned = trio.Event()
         self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](0)
         self.ice_servers: tuple[IceServer, ...] = ()
         self.expires_at: float | None = None
@@ -126,6 +127,11 @@ class Link:
     def is_connected(self) -> bool:
         """Whether the server can be reached just now."""
         return self._session is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server won't have this peer back: the room is gone."""
+        return self._ending is not None
 
     @property
     def is_settled(self) -> bool:
@@ -157,17 +163,27 @@ class Link:
         await self.send(PeerMessage(self.peer_id, to_peer_id, encode_job_message(message)))
 
     async def deliver_job_message(self, to_peer_id: str, message: JobMessage) -> None:
-        """Sends a job message as soon as the server can be reached.
+        """Sends a job message as soon as the server can be reached, and returns once the server has it.
+
+        What may have been lost with a connection is sent again over the next one: the message arrives once,
+        and in rare cases twice.
 
         Raises:
             RefusedError: The server won't have this peer back.
         """
+        wrapped = PeerMessage(self.peer_id, to_peer_id, encode_job_message(message))
         while True:
             await self._connected.wait()
             try:
-                return await self.send_job_message(to_peer_id, message)
+                session = self._current()
+                await session.send(wrapped)
+                return await session.confirm()
             except SignalingLostError:
                 await trio.sleep(BACKOFF_FIRST_SEC)
+
+    async def wait_return(self) -> None:
+        """Waits until a lost connection has been made anew: what was sent to this peer before may be lost."""
+        await self._returned.wait()
 
     async def discover(self, filters: JSONObject) -> tuple[PeerInfo, ...]:
         """Asks who in the room fits.
@@ -251,6 +267,8 @@ class Link:
             nonlocal been_in, delays, said
             if been_in:
                 self._back_at = trio.current_time()
+                self._returned.set()
+                self._returned = trio.Event()
                 self._on_change("Back in the room.")
             else:
                 task_status.started()

@@ -48,6 +48,9 @@ PONG_TIMEOUT_SEC: Final = 20.0
 """A path that is gone without a word, as after a change of networks, is noticed within 40 seconds: until then
 a worker is in the room and answers nobody. These are the defaults of the package websockets too."""
 
+CONFIRM_TIMEOUT_SEC: Final = 4.0
+"""Where a message mustn't be lost, its answer is waited for no longer; a new connection costs little."""
+
 MESSAGES_WAITING: Final = 4096
 """What other peers may have said before it is read; a flood beyond that is dropped."""
 
@@ -88,6 +91,24 @@ class Session:
         """
         try:
             await self._websocket.send_message(encode_message(message))
+        except ConnectionClosed as error:
+            raise self._lost() from error
+
+    async def confirm(self) -> None:
+        """Returns once the server has received everything that was sent before.
+
+        It answers a ping, and what it reads comes in order (RFC 6455, section 5.5.3). A connection on which
+        it doesn't is half open, and is ended.
+
+        Raises:
+            SignalingLostError: The connection is gone, or no answer came in four seconds.
+        """
+        try:
+            with trio.fail_after(CONFIRM_TIMEOUT_SEC):
+                await self._websocket.ping()
+        except trio.TooSlowError as error:
+            await self._websocket.aclose()
+            raise SignalingLostError("The signaling server doesn't answer.") from error
         except ConnectionClosed as error:
             raise self._lost() from error
 

@@ -31,7 +31,7 @@ from ..protocol.jobs import (
     WorkerInfo,
 )
 from ..protocol.limits import MAX_NAME_CHARS
-from ..protocol.messages import ErrorMessage, Metadata, PeerMessage
+from ..protocol.messages import ErrorMessage, Metadata, Offer, PeerMessage
 from ..rtc.secret import RoomSecret
 from ..sentences import as_sentence
 from ..signaling.link import Link
@@ -128,8 +128,8 @@ class Agent:
             _log.debug("The signaling server says an error.", error=message.message, code=message.code)
         elif isinstance(message, PeerMessage):
             self._take_job_message(message, nursery)
-        else:
-            self._roster.take_signal(message)
+        elif not self._roster.take_signal(message) and isinstance(message, Offer):
+            nursery.start_soon(self._roster.repeat_failure, message.sender)
 
     def _take_job_message(self, message: PeerMessage, nursery: trio.Nursery) -> None:
         client_id = message.from_peer_id

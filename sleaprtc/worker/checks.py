@@ -68,12 +68,14 @@ class ConnectionChecks:
         self._secret = secret
         self._under_way: _Check | None = None
 
-    def take_signal(self, signal: Signal) -> None:
-        """Takes a WebRTC signal of the peer that is being answered; those of others are dropped."""
-        if self._under_way is not None and signal.sender == self._under_way.asker:
-            # else a flood, or a connection that is already over
-            with suppress(trio.WouldBlock, trio.BrokenResourceError):
-                self._under_way.signals.send_nowait(signal)
+    def take_signal(self, signal: Signal) -> bool:
+        """Takes a WebRTC signal of the peer that is being answered; False where it is another's."""
+        if self._under_way is None or signal.sender != self._under_way.asker:
+            return False
+        # else a flood, or a connection that is already over
+        with suppress(trio.WouldBlock, trio.BrokenResourceError):
+            self._under_way.signals.send_nowait(signal)
+        return True
 
     async def answer(
         self,

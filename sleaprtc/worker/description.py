@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..jobs.capacity import AVAILABLE, MAINTENANCE, Capability
+from ..protocol.features import ATTACH_FEATURE
 from ..protocol.limits import STATUS_INTERVAL_SEC
 from ..protocol.messages import Metadata
 from ..sentences import as_sentence
@@ -46,6 +47,7 @@ def worker_metadata(
         "digest_algorithms": [DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM],
         "status_interval_sec": STATUS_INTERVAL_SEC,
         "torch_device": trainer.torch_device,
+        "features": [ATTACH_FEATURE],
         "problems": sentences_of(problems),
     }
     return Metadata(tags, {key: value for key, value in properties.items() if value is not None})

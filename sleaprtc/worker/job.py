@@ -29,9 +29,9 @@ from .work import WORK, Product, WorkOrder
 RESULT_WAIT_SEC: Final = 15 * 60.0
 """How long a finished job waits for its client before it lies down in the journal, to be attached to."""
 
-LAST_WORD_SEC: Final = 4.0
-"""How long a worker that has handed over its result tries to say what it is like, without the server; the
-client waits a second longer."""
+LAST_WORD_SEC: Final = 8.0
+"""How long a worker that has handed over its result tries to say what it is like, without the server or over
+a half-open connection, which takes it seven seconds to replace; our client waits two seconds longer."""
 
 _log = get_logger(__name__)
 
@@ -216,11 +216,17 @@ class Job:
         async def fail_when_lost() -> None:
             raise await slot.wait_lost()
 
+        problem: Exception | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(confirm)
             nursery.start_soon(fail_when_lost)
-            product = await self._work_and_report(trainer, thread_count)
+            try:
+                product = await self._work_and_report(trainer, thread_count)
+            except Exception as error:
+                problem = error
             nursery.cancel_scope.cancel()
+        if problem is not None:
+            raise problem
         return product
 
     async def _work_and_report(self, trainer: Trainer, thread_count: int) -> Product:

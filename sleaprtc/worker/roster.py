@@ -25,6 +25,7 @@ from ..protocol.jobs import (
     JobAttach,
     JobCancel,
     JobCancelled,
+    JobFailed,
     JobLogRequest,
     JobMessage,
     JobRequest,
@@ -47,6 +48,7 @@ from .notes import JobNotes
 from .reports import cancelled_elsewhere, failure
 from .telling import describe, page_of_log, taken_over, unknown_job
 from .trainers.base import Trainer
+from .unheard import UnheardFailures
 
 FORGET_INTERVAL_SEC: Final = 3600.0
 
@@ -104,6 +106,7 @@ class Roster:
         self._settings = settings
         self._jobs: dict[str, Job] = {}
         self._connections: dict[str, ClientConnection] = {}
+        self._unheard = UnheardFailures()
         self._checks = ConnectionChecks(
             local_id=link.peer_id,
             send=link.send,
@@ -125,13 +128,19 @@ class Roster:
         job = self._jobs.get(job_id)
         return job if job is not None and job.client_id == client_id else None
 
-    def take_signal(self, signal: Offer | Answer | Candidate) -> None:
-        """Hands a WebRTC signal to the connection that it is for."""
+    def take_signal(self, signal: Offer | Answer | Candidate) -> bool:
+        """Hands a WebRTC signal to the connection that it is for; False where there is none."""
         connection = self._connections.get(signal.sender)
         if connection is not None:
             connection.take(signal)
-        else:
-            self._checks.take_signal(signal)
+            return True
+        return self._checks.take_signal(signal)
+
+    async def repeat_failure(self, client_id: str) -> None:
+        """Says again why a job failed, to a client that wants to connect for it: it can't have heard."""
+        failed = self._unheard.of(client_id)
+        if failed is not None:
+            await self.try_send(client_id, failed)
 
     async def answer_check(self, asker: str, request: ConnectionCheck, proven: bool) -> None:
         """Lets a peer measure its way to this worker, unless it has a connection already."""
@@ -155,7 +164,9 @@ class Roster:
             _log.debug("A message was dropped.", peer=client_id, error=str(error))
 
     async def deliver(self, client_id: str, message: JobMessage) -> None:
-        """Sends a job message as soon as the server can be reached."""
+        """Sends a job's last word as soon as the server can be reached, and returns when it has it."""
+        if isinstance(message, JobFailed):
+            self._unheard.add(client_id, message)
         try:
             await self._link.deliver_job_message(client_id, message)
         except SleapRTCError as error:
@@ -198,6 +209,7 @@ class Roster:
             if models := past_models(request, clock):
                 self._history.add(models)
 
+        self._unheard.forget(client_id)
         connection = self._new_connection(client_id)
         try:
             job_dir = await trio.to_thread.run_sync(self._begin, client_id, request)
@@ -313,7 +325,8 @@ class Roster:
             await self._admit(client_id, entry, nursery)
         job = self._jobs.get(entry.job_id)
         is_stopping = job is not None and job.is_stopping
-        attached = await trio.to_thread.run_sync(describe, self._journal, entry, is_stopping)
+        follows = None if job is None else request.follow or job.client_id == client_id
+        attached = await trio.to_thread.run_sync(describe, self._journal, entry, is_stopping, follows)
         await self.try_send(client_id, attached)
         if not request.follow:
             return

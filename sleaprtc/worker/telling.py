@@ -42,8 +42,10 @@ def taken_over(job_id: str) -> AppError:
     return AppError("TAKEN_OVER", "Another process of yours follows the job now.", job_id=job_id)
 
 
-def describe(journal: Journal, entry: JournalEntry, is_stopping: bool) -> JobAttached:
-    """Says how a job stands.
+def describe(
+    journal: Journal, entry: JournalEntry, is_stopping: bool, follows: bool | None = None
+) -> JobAttached:
+    """Says how a job stands, and whether the asker is the process that follows it, where one does.
 
     Raises:
         StorageError: The journal can't be read.
@@ -57,6 +59,7 @@ def describe(journal: Journal, entry: JournalEntry, is_stopping: bool) -> JobAtt
         result=word.result if isinstance(word, JobComplete) else None,
         error=word.error if isinstance(word, JobFailed) else None,
         stop_requested=is_stopping,
+        follows=follows,
     )
 
 

@@ -46,9 +46,8 @@ async def lab(server, path, tmp_path):
 # --- paths ----------------------------------------------------------------------------------
 
 
-async def test_a_cut_path_costs_no_model(lab, path, labels, monkeypatch):
-    """What was sent into it and didn't arrive isn't waited for."""
-    monkeypatch.setattr("sleaprtc.client.follow.LAST_WORD_SEC", 0.2)
+async def test_a_cut_path_costs_no_model(lab, path, labels):
+    """What was sent into it and didn't arrive is asked for."""
     trainer, done = ScriptedTrainer(hold=True), []
 
     async def train():
