@@ -326,7 +326,7 @@ class Submission:
     # --- who --------------------------------------------------------------------------------
 
     async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
-        """Finds the workers that fit, but for those that failed; one that was only too busy is asked again."""
+        """Finds the workers that fit, but for those that failed; one that was busy is asked again."""
         peers = await self._link.discover(self._order.filters)
         failed = {worker for worker, error in tried.items() if error.error_code != NOT_RESERVED}
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
-from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Slots, refusal_reason
+from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Loss, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.request_proof import is_proven
 from ..logs import bind, get_logger
@@ -46,6 +47,10 @@ from .telling import unknown_job
 from .trainers.base import TrainerCapabilities
 
 HEARTBEAT_INTERVAL_SEC: Final = 30.0
+PRESENCE_INTERVAL_SEC: Final = 5.0
+ABSENCES_COUNTED: Final = 2
+"""How often in a row a client that never connected must be missing; once can be its coming back."""
+
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
 
@@ -101,6 +106,7 @@ class Agent:
             nursery.start_soon(self._keep_status_true)
             nursery.start_soon(self._roster.serve)
             nursery.start_soon(self._send_heartbeats)
+            nursery.start_soon(self._end_jobs_of_absent_clients)
             try:
                 while True:
                     self._take(await self._link.receive(), nursery)
@@ -234,7 +240,7 @@ class Agent:
         request = self._requests.pop((job_id, client_id))
         self._end_lost()
         slot = self._assigned[job_id] = JobSlot(
-            free=lambda: self._free(job_id, slot), confirm=lambda: self._confirm(job_id, slot, client_id)
+            client_id, free=lambda: self._free(job_id, slot), confirm=lambda: self._confirm(job_id, slot)
         )
         self._slots_changed.set()
         nursery.start_soon(self._do, client_id, request, slot)
@@ -245,10 +251,9 @@ class Agent:
             self._slots.finish(job_id)
             self._slots_changed.set()
 
-    def _confirm(self, job_id: str, slot: JobSlot, client_id: str) -> None:
-        """Notes that a job's client is connected."""
+    def _confirm(self, job_id: str, slot: JobSlot) -> None:
         if self._assigned.get(job_id) is slot:
-            self._slots.connected(job_id, client_id, trio.current_time())
+            self._slots.connected(job_id, slot.client_id, trio.current_time())
             self._slots_changed.set()
 
     def _end_lost(self) -> None:
@@ -278,6 +283,27 @@ class Agent:
         if self._slots.release(request.job_id, client_id, trio.current_time()):
             self._slots_changed.set()
         await self._roster.cancel(client_id, request)
+
+    async def _end_jobs_of_absent_clients(self) -> None:
+        """Ends jobs whose clients have left the room without ever connecting, as one that was killed does."""
+        absences: Counter[str] = Counter()
+        while True:
+            await trio.sleep(PRESENCE_INTERVAL_SEC)
+            waiting = {job_id: slot for job_id, slot in self._assigned.items() if not slot.is_confirmed}
+            if not waiting or not self._link.is_settled:
+                absences.clear()  # they may not be back in the room yet
+                continue
+            try:
+                present = {peer.peer_id for peer in await self._link.discover({})}
+            except SleapRTCError:
+                continue
+            absent = {job_id for job_id, slot in waiting.items() if slot.client_id not in present}
+            absences = Counter({job_id: absences[job_id] + 1 for job_id in absent})
+            for job_id in absent:
+                slot = waiting[job_id]
+                if absences[job_id] >= ABSENCES_COUNTED and not slot.is_confirmed:
+                    slot.lose(Loss.NOT_CONNECTED)
+                    slot.free()
 
     # --- signs of life -----------------------------------------------------------------------------
 

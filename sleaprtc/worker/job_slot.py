@@ -21,15 +21,26 @@ class JobSlot:
     """A slot, until its job frees it or loses it.
 
     Args:
+        client_id: Whose job it is.
         free: Called when the job no longer needs it; more than once does nothing more.
         confirm: Called when the job's client is connected, and has proved itself where it has to.
+
+    Attributes:
+        is_confirmed: Whether it has been.
     """
 
-    def __init__(self, *, free: Callable[[], None], confirm: Callable[[], None]) -> None:
+    def __init__(self, client_id: str, *, free: Callable[[], None], confirm: Callable[[], None]) -> None:
+        self.client_id = client_id
         self.free = free
-        self.confirm = confirm
+        self._confirm = confirm
+        self.is_confirmed = False
         self._loss: Loss | None = None
         self._is_lost = trio.Event()
+
+    def confirm(self) -> None:
+        """Notes that the client is connected, and has proved itself where it has to."""
+        self.is_confirmed = True
+        self._confirm()
 
     @property
     def is_lost(self) -> bool:

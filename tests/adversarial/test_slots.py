@@ -116,6 +116,24 @@ async def test_a_stranger_that_assigns_and_does_not_connect_loses_the_slot_and_l
     assert journal_of(lab).entries() == []
 
 
+async def test_a_member_that_dies_before_it_connects_holds_its_slot_no_longer(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sleaprtc.worker.agent.PRESENCE_INTERVAL_SEC", 0.1)
+    request = JobRequest("job-1", "training")
+    proof = request_proof(SECRET.key, request, client_id="member", worker_id="gpu-1")
+    async with lab.worker("gpu-1", connection=WITH_SECRET), lab.peer("watcher") as watcher:
+        async with lab.peer("member") as member:
+            await member.send_job_message("gpu-1", attrs.evolve(request, proof=proof))
+            assert (await answer(member, of=JobResponse)).accepted
+            await member.send_job_message("gpu-1", JobAssignment("job-1"))
+            await status_becomes(watcher, "busy")
+            await trio.sleep(0.5)
+            (worker,) = await watcher.discover({"role": "worker"})
+            assert worker.metadata.properties["status"] == "busy"
+        await status_becomes(watcher, "available")
+
+
 async def test_a_proof_is_of_no_use_to_another_peer(lab: Lab) -> None:
     async with (
         lab.worker("gpu-1", connection=WITH_SECRET) as agent,
