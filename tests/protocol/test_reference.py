@@ -59,6 +59,9 @@ def test_every_close_code_is_there(words: set[str]) -> None:
 def test_the_limits_are_the_code_s() -> None:
     text = REFERENCE.read_text()
     assert f"most {limits.MAX_FRAME_BYTES // 1024} KiB" in text
+    assert f"held for {limits.UNPROVEN_HOLD_SEC:g} seconds in any minute" in text
+    assert f"{limits.UNPROVEN_CONNECT_SEC:g} seconds to prove the secret" in text
+    assert f"{limits.CONNECT_SEC:g} seconds to connect" in text
     assert f"most {limits.MAX_SERVER_FRAME_BYTES // limits.MIB} MiB" in text
     assert f"most {limits.MAX_HTTP_BODY_BYTES // 1024} KiB" in text
     assert f"most {limits.MAX_JSON_DEPTH} levels" in text
