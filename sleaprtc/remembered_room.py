@@ -5,12 +5,12 @@ One file in the person's state folder, readable by its owner only, since it has 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from .documents import parse_json
 from .errors import StorageError, UsageError
 from .private_files import state_dir, write_private_json
 from .rtc.secret import RoomSecret
@@ -49,7 +49,7 @@ def path() -> Path:
 def load() -> RememberedRoom | None:
     """The room that was joined; None where there is none, or its file can't be read."""
     try:
-        return from_json(json.loads(path().read_text(encoding="utf-8")))
+        return from_json(parse_json(path().read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 

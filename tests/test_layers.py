@@ -20,6 +20,7 @@ MAX_MODULE_LINES = 420
 LAYERS = [
     [
         {
+            "documents",
             "errors",
             "exception_groups",
             "folder_lock",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import yaml
 
+from ..documents import parse_json, parse_yaml
 from ..errors import InvalidDatasetError, InvalidTrainingConfigError
 from ..protocol.jobs import DatasetInfo
 from ..protocol.limits import MIB
@@ -74,7 +73,7 @@ def points_to_videos(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, "r") as file:
-            return not all(_is_embedded(json.loads(video)) for video in file["videos_json"][:])
+            return not all(_is_embedded(parse_json(video)) for video in file["videos_json"][:])
     except (OSError, KeyError, ValueError, TypeError, RuntimeError):
         return False  # reading it as a dataset says what is wrong
 
@@ -104,9 +103,9 @@ def read_config(path: Path) -> dict[str, Any] | None:
 
 def _parse_config(name: str, content: bytes) -> dict[str, Any] | None:
     try:
-        config = json.loads(content) if name.endswith(".json") else yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        where = getattr(error, "problem_mark", None)
+        config = parse_json(content) if name.endswith(".json") else parse_yaml(content)
+    except ValueError as error:
+        where = getattr(error.__cause__, "problem_mark", None)
         at = f" (line {where.line + 1})" if where else ""
         raise InvalidTrainingConfigError(f"{name} is not readable as a configuration{at}.") from error
     if not isinstance(config, dict):
@@ -133,8 +132,8 @@ def _labels_info(path: Path, kind: str) -> DatasetInfo:
     try:
         with h5py.File(path, "r") as file:
             frame_count = len(file["frames"])
-            metadata = json.loads(file["metadata"].attrs["json"])
-            videos = [json.loads(video) for video in file["videos_json"][:]]
+            metadata = parse_json(file["metadata"].attrs["json"])
+            videos = [parse_json(video) for video in file["videos_json"][:]]
             megapixels = _frame_megapixels(file, videos)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InvalidDatasetError(f"{path.name} is not readable as SLEAP labels.") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ..documents import parse_json
 from ..errors import UsageError
 
 _CONDITION: Final = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<)\s*([^<>=!\s].*?)\s*", re.DOTALL)
@@ -42,7 +42,7 @@ def parse_condition(text: str) -> tuple[str, str, Any]:
 
 def _operand(name: str, text: str) -> Any:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         return text
     return text if name in _TEXT_PROPERTIES and not isinstance(value, str) else value

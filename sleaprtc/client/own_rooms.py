@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from ..documents import parse_json
 from ..errors import UsageError
 from ..private_files import state_dir, write_private_json
 from ..signaling.http import Account, Endpoints, Room
@@ -29,7 +29,7 @@ def owner(room_id: str, http_url: str) -> Account | None:
     if not room_id.isalnum():
         return None
     try:
-        content = json.loads(_path(room_id).read_text(encoding="utf-8"))
+        content = parse_json(_path(room_id).read_text(encoding="utf-8"))
         if content["http_url"].rstrip("/") != http_url.rstrip("/"):
             return None
         return Account(str(content["username"]), str(content["id_token"]))

@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 import trio
 
+from ..documents import parse_json
 from ..errors import StorageError, TransferError
 from ..sentences import as_clause, as_sentence
 from .events import Completed, Emit, Notice
@@ -111,8 +112,8 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
             if fault is not None:
                 raise TransferError(f"What came back isn't taken: {path.name} {fault.rstrip('.')}.")
             len(file["frames"])
-            json.loads(file["metadata"].attrs["json"])
-            videos = [json.loads(video) for video in file["videos_json"][:]]
+            parse_json(file["metadata"].attrs["json"])
+            videos = [parse_json(video) for video in file["videos_json"][:]]
             placed = place_videos(videos, recording)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise TransferError(f"What came back isn't readable as predictions: {as_clause(error)}.") from error
@@ -179,7 +180,7 @@ def _videos_of(labels: Path) -> list[dict[str, Any]]:
     import h5py
 
     with h5py.File(labels, "r") as file:
-        return [json.loads(video) for video in file["videos_json"][:]]
+        return [parse_json(video) for video in file["videos_json"][:]]
 
 
 def _at(video: dict[str, Any], filename: str) -> dict[str, Any]:

@@ -235,6 +235,7 @@ def public_fields(record: JobRecord) -> dict[str, Any]:
 
 def _load(path: Path) -> JobRecord | None:
     try:
+        # Not as documents from outside are: a path of this machine may have bytes that are no text (PEP 383).
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = {
             field.name: content[field.name] for field in attrs.fields(JobRecord) if field.name in content

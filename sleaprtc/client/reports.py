@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..documents import parse_json
 from ..sentences import as_clause
 from .losses import MAX_EPOCH, MAX_EPOCHS, EpochLosses, ModelLosses
 from .model_report import ModelReport
@@ -138,7 +138,7 @@ def _read_text(path: Path, max_bytes: int) -> str | None:
 def _read_metrics(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         text = _read_text(path, MAX_METRICS_BYTES)
-        document = {} if text is None else json.loads(text)
+        document = {} if text is None else parse_json(text)
     except (ValueError, RecursionError, OSError) as error:
         problems.append(f"The worker's {METRICS_FILE} can't be read ({as_clause(error)}).")
         return {}

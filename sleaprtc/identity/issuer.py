@@ -15,6 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
+from ..documents import parse_json
 from ..errors import StorageError
 from ..protocol.limits import ID_TOKEN_TTL_SEC
 from ..sentences import as_clause
@@ -109,7 +110,7 @@ def _create_key_file(path: Path) -> None:
 def _load_key(path: Path) -> ECKey:
     if stat.S_IMODE(path.stat().st_mode) != 0o600:
         path.chmod(0o600)
-    fields = json.loads(path.read_text(encoding="ascii"))
+    fields = parse_json(path.read_text(encoding="ascii"))
     key = ECKey.import_key(fields)
     if not key.is_private or key.curve_name != "P-256":
         raise ValueError("not a private P-256 key")

@@ -16,6 +16,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from ..documents import LoneSurrogateError, format_json, refuse_lone_surrogates
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
 from ..sentences import as_clause
 from . import jobs, messages, transfer
@@ -77,7 +78,7 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
     Raises:
         InvalidJSONError: Not JSON, not valid Unicode, too deep, or with a repeated key or a number
             that isn't finite.
-        InvalidMessageError: JSON, but not an object.
+        InvalidMessageError: JSON, but not an object, or with a lone surrogate in a string or key.
     """
     try:
         document = text if isinstance(text, str) else text.decode("utf-8")
@@ -90,6 +91,10 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
         raise InvalidJSONError(f"The message is nested more than {MAX_JSON_DEPTH} levels deep.")
     if not isinstance(value, dict):
         raise InvalidMessageError("A message must be a JSON object.")
+    try:
+        refuse_lone_surrogates(document, value)
+    except LoneSurrogateError as error:
+        raise InvalidMessageError(f"The message isn't Unicode text: {error}.") from error
     return value
 
 
@@ -347,13 +352,9 @@ def decode_rate_frame(text: str) -> transfer.RateFrame:
 # --- encoding -------------------------------------------------------------------------------
 
 
-def _encode_json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
 def encode_message(message: messages.ClientMessage | messages.ServerMessage) -> str:
     """Writes a signaling message; fields that are ``None`` are left out."""
-    return _encode_json({"type": message.type, **_converter.unstructure(message)})
+    return format_json({"type": message.type, **_converter.unstructure(message)})
 
 
 def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
@@ -363,23 +364,23 @@ def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
 
 def encode_transfer_frame(frame: transfer.TransferFrame | transfer.ProofFrame | transfer.RateFrame) -> str:
     """Writes a control frame of the data channel."""
-    return _encode_json({"type": frame.type, **_converter.unstructure(frame)})
+    return format_json({"type": frame.type, **_converter.unstructure(frame)})
 
 
 def encode_metadata(metadata: messages.Metadata) -> str:
     """Writes a peer's metadata alone, as it stands inside of messages."""
-    return _encode_json(_converter.unstructure(metadata))
+    return format_json(_converter.unstructure(metadata))
 
 
 def encode_peer_info(peer: messages.PeerInfo) -> str:
     """Writes one entry of a ``peer_list``, for :func:`encode_peer_list`."""
-    return _encode_json(_converter.unstructure(peer))
+    return format_json(_converter.unstructure(peer))
 
 
 def encode_peer_list(to_peer_id: str, encoded_peers: Sequence[str]) -> str:
     """Writes a ``peer_list`` of entries encoded before: rooms are asked more often than they change."""
     head = (
-        f'{{"type":"peer_list","to_peer_id":{_encode_json(to_peer_id)},"count":{len(encoded_peers)},"peers":['
+        f'{{"type":"peer_list","to_peer_id":{format_json(to_peer_id)},"count":{len(encoded_peers)},"peers":['
     )
     entries = list(encoded_peers) or [""]
     entries[0] = head + entries[0]

@@ -44,6 +44,5 @@ def _metric(name: str, kind: str, meaning: str, value: int) -> Iterator[str]:
 
 
 def _escaped(label: str) -> str:
-    """Escapes a label's value; roles are peers' own words, and JSON lets them have lone surrogates."""
-    plain = label.encode("utf-8", "replace").decode()
-    return plain.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    """Escapes a label's value: roles are peers' own words."""
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

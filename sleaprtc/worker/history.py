@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..documents import parse_json
 from ..jobs.estimate import MODEL_HEADS, PastModel, models_of
 from ..logs import get_logger
 from ..protocol.jobs import JobRequest
@@ -92,7 +93,7 @@ def _read(path: Path) -> list[PastModel]:
     models: list[PastModel] = []
     for line in lines[-MAX_PAST_MODELS:]:
         try:
-            models.extend(_models_of_line(json.loads(line)))
+            models.extend(_models_of_line(parse_json(line)))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
     return models[-MAX_PAST_MODELS:]

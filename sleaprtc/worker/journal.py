@@ -5,7 +5,6 @@ One SQLite file in the work folder. Calls block for as long as the disk takes: t
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..documents import format_json, parse_json
 from ..errors import ProtocolError, StorageError
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.jobs import JobComplete, JobFailed, JobMessage, JobRequest, JobStatus
@@ -226,12 +226,12 @@ def _translated(verb: str) -> Iterator[None]:
 
 
 def _dump(message: JobMessage) -> str:
-    return json.dumps(encode_job_message(message))
+    return format_json(encode_job_message(message))
 
 
 def _load(text: str) -> JobMessage | None:
     try:
-        return decode_job_message(json.loads(text))
+        return decode_job_message(parse_json(text))
     except (ProtocolError, ValueError):
         return None  # written by a newer version
 

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 import platformdirs
 
+from ..documents import parse_json
 from ..errors import StorageError
 from ..logs import get_logger
 from ..protocol.jobs import JobError, JobFailed
@@ -46,7 +47,7 @@ class ResumeTokenFile:
     def read(self) -> str | None:
         """The token of this worker's last life, if it was the same worker in the same room."""
         try:
-            *place, token = json.loads(self._path.read_text(encoding="utf-8"))
+            *place, token = parse_json(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError):
             return None
         return token if place == self._place and isinstance(token, str) else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import attrs
 
+from ..documents import parse_json
 from ..errors import RateLimitedError, RefusedError, StorageError
 from ..logs import get_logger
 from ..private_files import write_private_json
@@ -38,7 +38,7 @@ class KeptRoomFile:
     def read(self) -> KeptRoom | None:
         """The room of this worker's last life, if it made one."""
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = parse_json(self._path.read_text(encoding="utf-8"))
             account = Account(str(content["username"]), str(content["id_token"]))
             return KeptRoom(from_json(content), account)
         except (OSError, ValueError, KeyError, TypeError):

@@ -156,10 +156,10 @@ def test_metrics_count(api: Api, account: dict[str, str], new_peer: NewPeer) -> 
     ],
 )
 def test_metrics_for_scrapers(api: Api, new_peer: NewPeer, accept: str) -> None:
-    new_peer("odd", role='say "hi" \\ \ud800')
+    new_peer("odd", role='say "hi" \\ ü')
     answer = api.http.get("/metrics", headers={"Accept": accept})
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert 'sleaprtc_peers{role="say \\"hi\\" \\\\ ?"} 1' in answer.text.splitlines()
+    assert 'sleaprtc_peers{role="say \\"hi\\" \\\\ ü"} 1' in answer.text.splitlines()
     sample = re.compile(r'[a-z_]+(\{role="(?:[^"\\]|\\.)*"\})? \d+')
     lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
     assert len(lines) >= 6

@@ -8,12 +8,10 @@ What is left out but would have changed the model, such as pretrained weights, i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
+from ...documents import parse_json, parse_yaml
 from ...errors import InvalidTrainingConfigError
 from .allow_list import (
     ALLOWED_KEYS,
@@ -48,8 +46,8 @@ def parse_config(text: bytes, name: str) -> dict[str, Any]:
     if len(text) > MAX_CONFIG_BYTES:
         raise InvalidTrainingConfigError(f"{name} is too large for a training configuration.")
     try:
-        document = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        document = parse_json(text) if name.endswith(".json") else parse_yaml(text)
+    except ValueError as error:
         raise InvalidTrainingConfigError(f"{name} isn't readable as a training configuration.") from error
     if not isinstance(document, dict):
         raise InvalidTrainingConfigError(f"{name} isn't a training configuration: it has no sections.")

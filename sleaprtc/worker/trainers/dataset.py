@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import trio
 
+from ...documents import format_json, parse_json
 from ...errors import InvalidDatasetError
 from ...sentences import as_clause
 from ...transfer.hdf5_links import outside_reference
@@ -96,7 +97,7 @@ async def _ask_reader(question: str, path: Path) -> dict[str, Any]:
             check=False,
         )
         try:
-            answer: dict[str, Any] = json.loads(done.stdout)
+            answer: dict[str, Any] = parse_json(done.stdout)
         except ValueError as error:
             raise InvalidDatasetError(unreadable) from error
         if "error" in answer:
@@ -260,7 +261,7 @@ def _parse_json(text: Any) -> Any:
         text = text.item()
     if len(text) > MAX_METADATA_BYTES:
         raise ValueError("a description in it is too large")
-    return json.loads(text)
+    return parse_json(text)
 
 
 def _limit_memory() -> None:
@@ -280,7 +281,7 @@ def main(arguments: Sequence[str]) -> None:
         else:
             print(json.dumps(attrs.asdict(read_summary(path))))
     except InvalidDatasetError as error:
-        print(json.dumps({"error": str(error)}))
+        print(format_json({"error": str(error)}))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import attrs
 import h5py
 
+from ...documents import parse_json
 from ...errors import InvalidTrainingConfigError, TrainerError
 from ...jobs.frames import parse_frames
 from .allow_list import PREDICTION_VALUES
@@ -104,7 +104,7 @@ def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> Predicti
     try:
         with h5py.File(path, "r") as file:
             frame_count = len(file["frames"])
-            json.loads(file["metadata"].attrs["json"])
+            parse_json(file["metadata"].attrs["json"])
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise TrainerError(
             "Prediction left no readable predictions.", error_code="PREDICTION_FAILED"

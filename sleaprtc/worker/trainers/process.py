@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import trio
 
+from ...documents import parse_json
 from ...errors import TrainerError
 from ...sentences import as_clause
 
@@ -90,7 +91,7 @@ class Runner:
             self._received += block
         line, _, self._received = self._received.partition(b"\n")
         try:
-            event = json.loads(line)
+            event = parse_json(bytes(line))
         except ValueError:
             return None
         return event if isinstance(event, dict) else None

@@ -90,11 +90,11 @@ class SleapNNTrainer(Trainer):
                         versions = last.get("versions", versions)
                         device = last.get("device", device)
                         torch_cuda = last.get("torch_cuda", torch_cuda)
-                        if device is not None or last["event"] == "failed":
+                        if device is not None or last.get("event") == "failed":
                             break
             except TrainerError as error:
                 return TrainerCapabilities(problem=str(error), python=str(self._python))
-        failure = str(last.get("message")) if last is not None and last["event"] == "failed" else None
+        failure = str(last.get("message")) if last is not None and last.get("event") == "failed" else None
         self._capabilities = attrs.evolve(
             judge_installation(self._python, versions, device, failure),
             torch_version=None if versions is None else versions.get("torch"),

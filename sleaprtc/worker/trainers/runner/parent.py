@@ -36,8 +36,12 @@ class Parent:
         self.stop_requested = threading.Event()
 
     def tell(self, event: str, **fields: Any) -> None:
-        """Sends one event; numbers that JSON lacks become null."""
-        line = json.dumps({"event": event, **{key: _finite(value) for key, value in fields.items()}})
+        """Sends one event; numbers that JSON lacks become null, and what is no text becomes question marks.
+
+        A path in an error may have bytes that are no UTF-8 (PEP 383), and the parent reads no such events.
+        """
+        said = {"event": event, **{key: _finite(value) for key, value in fields.items()}}
+        line = json.dumps(said, ensure_ascii=False).encode("utf-8", "replace").decode()
         self._events.write(line + "\n")
         self._events.flush()
 
