@@ -23,6 +23,7 @@ from ..errors import (
     WorkerLostError,
 )
 from ..exception_groups import single_error
+from ..nurseries import contained
 from ..protocol.jobs import (
     AppError,
     JobAssignment,
@@ -200,7 +201,7 @@ class Follower:
             for other in others:
                 await self._inbox.send(other, JobCancel(self._job_id, "assigned_elsewhere"))
             with single_error():
-                async with trio.open_nursery() as nursery:
+                async with trio.open_nursery() as nursery:  # what one of these tasks raises ends this job
                     nursery.start_soon(
                         self._channel.keep_connected, lambda: self._is_over, lambda: bool(self._received)
                     )
@@ -295,7 +296,8 @@ class Follower:
                 # An acceptance that came too late: the slot is free again at once.
                 await self._inbox.send(sender, JobCancel(message.job_id, "assigned_elsewhere"))
             elif sender == self._worker_id and message.job_id in (None, self._job_id):
-                self._take(message)
+                with contained("A message can't be handled.", let_through=(SleapRTCError,)):
+                    self._take(message)
 
     async def _catch_up(self) -> None:
         """Repeats and asks for what may have been lost with a connection to the server."""

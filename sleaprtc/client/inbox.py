@@ -10,11 +10,13 @@ import trio
 
 from ..errors import ProtocolError, RefusedError
 from ..jobs.salvage import last_word
+from ..nurseries import contained
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
 from ..sentences import as_sentence
 from ..signaling.link import Link
+from ..signaling.session import Inbound
 
 SIGNALS_WAITING: Final = 256
 MESSAGES_WAITING: Final = 4096
@@ -69,21 +71,28 @@ class Inbox:
         return receive
 
     async def run(self, on_end: Callable[[str], None]) -> None:
-        """Sorts until cancelled, or until the room is gone, which a running job outlives."""
+        """Sorts until cancelled, or until the room is gone, which a running job outlives.
+
+        A failure costs the message that is being sorted.
+        """
         while True:
             try:
                 message = await self._link.receive()
             except RefusedError as error:
                 on_end(f"{as_sentence(error)} What runs goes on; its statuses can't be seen any more.")
                 return
-            if isinstance(message, ErrorMessage):
-                # It doesn't say which message it is about: whoever waits for a peer looks for it again.
-                self.undeliverable.set()
-                self.undeliverable = trio.Event()
-            elif isinstance(message, PeerMessage):
-                self._sort_job_message(message)
-            else:
-                self._sort_signal(message)
+            with contained("A message can't be sorted."):
+                self._sort(message)
+
+    def _sort(self, message: Inbound) -> None:
+        if isinstance(message, ErrorMessage):
+            # It doesn't say which message it is about: whoever waits for a peer looks for it again.
+            self.undeliverable.set()
+            self.undeliverable = trio.Event()
+        elif isinstance(message, PeerMessage):
+            self._sort_job_message(message)
+        else:
+            self._sort_signal(message)
 
     def _sort_job_message(self, message: PeerMessage) -> None:
         try:

@@ -19,7 +19,7 @@ import trio
 from .. import remembered_room
 from ..errors import JobCancelledError, RoomExpiredError, RoomNotFoundError, StorageError, UsageError
 from ..exception_groups import single_error
-from ..nurseries import open_outliving_nursery
+from ..nurseries import keep_running, open_outliving_nursery
 from ..protocol.messages import Metadata
 from ..remembered_room import RememberedRoom
 from ..sentences import as_sentence
@@ -75,7 +75,7 @@ async def open_room(
 ) -> AsyncIterator[tuple[Link, Inbox]]:
     """Signs in, joins, and sorts what arrives until the block is left.
 
-    A room that was made here is kept open meanwhile.
+    A room that was made here is kept open meanwhile. A failure of that costs some seconds of it.
 
     Args:
         endpoints: The signaling server.
@@ -105,7 +105,8 @@ async def open_room(
             maker = owner(room.room_id, endpoints.http_url)
             if maker is not None:
                 expiring = attrs.evolve(room, expires_at=link.expires_at)
-                nursery.start_soon(keep_room_open, endpoints, maker, expiring)
+                renewal = (endpoints, maker, expiring)
+                nursery.start_soon(keep_running, "The room can't be kept open.", keep_room_open, *renewal)
             yield link, inbox
 
 
@@ -178,7 +179,7 @@ async def until_interrupted(work: Callable[[], Awaitable[T]], sentence: str = "C
     """
     results: list[T] = []
     with single_error():
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # a failure of either task ends the command
             nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
             results.append(await work())
             nursery.cancel_scope.cancel()

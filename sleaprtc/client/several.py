@@ -12,6 +12,7 @@ import trio
 
 from ..config_options import PeerOptions
 from ..errors import JobCancelledError, JobFailedError, NobodyReadsError, SleapRTCError
+from ..nurseries import contained
 from .events import (
     Completed,
     Connected,
@@ -128,7 +129,8 @@ async def train_several(
 ) -> list[Outcome]:
     """Trains on each dataset, and lays its models into a folder of its own below ``out_dir``.
 
-    Cancelling this call cancels all jobs. What goes wrong with one job is its outcome, and raises nothing.
+    Cancelling this call cancels all jobs. What goes wrong with one job, failures of this program included, is
+    its outcome, and raises nothing.
 
     Args:
         datasets: Each becomes a job; all have the same settings.
@@ -146,9 +148,12 @@ async def train_several(
         note = _noting(outcome, turn, display.for_job(outcome.dataset))
         own = attrs.evolve(persistence, turn=turn, is_worth_waiting=counter.will_free_a_worker)
         try:
-            order = await training_order(outcome.dataset, out_dir=outcome.out_dir, emit=note, **how)
-            async with open_endeavour(order, options, own, note) as endeavour:
-                outcome.result = await (endeavour.begin() if detach else endeavour.run())
+            with contained("A job failed unexpectedly.", let_through=(SleapRTCError,)) as containment:
+                order = await training_order(outcome.dataset, out_dir=outcome.out_dir, emit=note, **how)
+                async with open_endeavour(order, options, own, note) as endeavour:
+                    outcome.result = await (endeavour.begin() if detach else endeavour.run())
+            if containment.failure is not None:
+                raise JobFailedError("The job failed unexpectedly; the log says more.", error_code="INTERNAL")
         except JobCancelledError:
             raise
         except NobodyReadsError as error:

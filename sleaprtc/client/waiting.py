@@ -171,7 +171,7 @@ class WorkerQueue:
                 nursery.cancel_scope.cancel()
 
     async def _decline_late_answers(self) -> None:
-        """Frees the slot of a worker that accepts after the time for it."""
+        """Frees the slot of a worker that accepts after the time for it. A failure ends the wait."""
         while True:
             sender, message = await self._inbox.next_job_message()
             if isinstance(message, JobResponse) and message.accepted:

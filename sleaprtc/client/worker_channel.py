@@ -8,8 +8,16 @@ from typing import Final
 import trio
 
 from ..config_options import ConnectionOptions
-from ..errors import NetworkError, RefusedError, WorkerLostError, WorkerUnreachableError
+from ..errors import (
+    ConnectionFailedError,
+    NetworkError,
+    RefusedError,
+    SleapRTCError,
+    WorkerLostError,
+    WorkerUnreachableError,
+)
 from ..exception_groups import single_error
+from ..nurseries import contained
 from ..rtc.peer import open_peer
 from ..rtc.proof import Role
 from ..sentences import as_sentence
@@ -77,7 +85,12 @@ class WorkerChannel:
         lost_at: float | None = None
         while True:
             try:
-                was_open = await self._connect_once()
+                with single_error(), contained("The connection failed.", let_through=(SleapRTCError,)) as way:
+                    was_open = await self._connect_once()
+                if way.failure is not None:
+                    if not self.was_connected:
+                        raise ConnectionFailedError("it failed unexpectedly.")
+                    was_open = True
                 if is_over():
                     return
                 if not was_open:

@@ -245,7 +245,7 @@ async def open_parts(narrate: Narrate) -> AsyncIterator[Parts]:
     )
     assert guard.stdin is not None
     try:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # a failure ends the demo
             parts = Parts(nursery, guard, narrate)
             try:
                 yield parts

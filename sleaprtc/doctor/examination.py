@@ -12,7 +12,8 @@ from typing import Final
 import trio
 
 from ..client.room import client_metadata
-from ..errors import SleapRTCError
+from ..errors import NobodyReadsError, SleapRTCError
+from ..nurseries import contained
 from ..protocol.messages import Register
 from ..sentences import as_clause
 from ..signaling.http import Account, Room, open_http
@@ -72,8 +73,14 @@ class Examination:
             nursery.start_soon(self._run_part, self._ask_server, network_checks)
 
     async def _run_part(self, work: Callable[[], Awaitable[None]], checks: Sequence[str]) -> None:
-        """Runs some checks in their order, and says of those that weren't come to why."""
-        with trio.move_on_after(TOTAL_SEC) as scope:
+        """Runs some checks in their order, and reports why the remaining ones didn't run.
+
+        A failure costs one check (:meth:`_within`), or else the rest of these, and no other part.
+        """
+        with (
+            contained("A part of the examination failed.", let_through=(NobodyReadsError,)),
+            trio.move_on_after(TOTAL_SEC) as scope,
+        ):
             await work()
         said = {finding.check for finding in self.findings}
         missing = [check for check in checks if check not in said]

@@ -89,7 +89,7 @@ async def _measure_self(engine: str, ice: IceSettings) -> tuple[float, Rate]:
 
     measured: list[tuple[float, Rate]] = []
     with single_error():
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # a failure costs the check, which says so
             nursery.start_soon(answer)
             measured.append(
                 await measure_connection("asker", "answerer", send, outboxes["asker"], ice, engine)

@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from ..errors import ConnectionFailedError
+from ..nurseries import contained
 from ..protocol.messages import IceServer
 from ..rtc import stun
 from ..sentences import as_clause
@@ -52,12 +53,14 @@ async def ask_ice_servers(servers: tuple[IceServer, ...]) -> list[IceAnswer]:
     answers: dict[str, IceAnswer] = {}
 
     async def ask(url: str, owner: IceServer) -> None:
-        answers[url] = await _with_relay(await ask_ice_server(url), owner)
+        with contained("A STUN or TURN server can't be asked."):  # a failure costs this server's answer
+            answers[url] = await _with_relay(await ask_ice_server(url), owner)
 
     async with trio.open_nursery() as nursery:
         for url, owner in owners.items():
             nursery.start_soon(ask, url, owner)
-    return [answers[url] for url in owners]
+    failed = "asking it failed unexpectedly"
+    return [answers.get(url) or IceAnswer(url, problem=failed, trouble=IceTrouble.OTHER) for url in owners]
 
 
 async def _with_relay(answer: IceAnswer, server: IceServer) -> IceAnswer:

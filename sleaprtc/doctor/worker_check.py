@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..exception_groups import single_error
 from ..jobs.request_proof import request_proof
+from ..nurseries import contained
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo, PeerMessage
@@ -71,9 +72,13 @@ class _Mail:
         self._signals, self.signals = trio.open_memory_channel[Offer | Answer | Candidate](256)
 
     async def run(self) -> None:
+        """Sorts until the connection ends; a failure costs one message."""
         while True:
             message = await self._session.receive()
-            with suppress(trio.WouldBlock, trio.BrokenResourceError, ProtocolError):
+            with (
+                contained("A message can't be sorted."),
+                suppress(trio.WouldBlock, trio.BrokenResourceError, ProtocolError),
+            ):
                 if isinstance(message, PeerMessage):
                     if message.from_peer_id == self._worker_id:
                         self._words.send_nowait(decode_job_message(message.payload))

@@ -20,6 +20,7 @@ import trio
 import trio_asyncio
 
 from ..errors import ConnectionFailedError, SleapRTCError
+from ..nurseries import contained
 from ..sentences import as_clause
 from .background import open_background_nursery
 
@@ -215,7 +216,8 @@ class Bridge:
         return scope is not None
 
     async def _read_whenever(self, file: Any, handle: asyncio.Handle, scope: trio.CancelScope) -> None:
-        with scope:
+        # What the callback raises goes to the loop's handler. Any other failure costs this one socket.
+        with scope, contained("A socket can't be read."):
             while not scope.cancel_called:  # the callback may have closed the file
                 await trio.lowlevel.wait_readable(file)
                 handle._run()
@@ -253,14 +255,18 @@ class Bridge:
 
 
 def _log_loop_error(loop: Any, context: dict[str, Any]) -> None:
-    """Logs what a stack didn't catch. The loss of the connection is told by its events."""
+    """Logs what a stack didn't catch, which costs one callback. Its events tell of the connection's loss.
+
+    Not as an error: where a connection ends, stacks drop their own work in the middle of it.
+    """
     _log.debug("In the WebRTC engine: %s", context.get("message"), exc_info=context.get("exception"))
 
 
 async def _run_loop(
     done: trio.Event, *, task_status: trio.TaskStatus[Bridge] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    # Shielded: while the body is cancelled, its cleanup still needs the loop. ``done`` ends it.
+    # Shielded: while the body is cancelled, its cleanup still needs the loop. ``done`` ends it. A failure of
+    # the loop itself costs the connection whose loop it is.
     with trio.CancelScope(shield=True):
         async with trio_asyncio.open_loop() as loop, open_background_nursery() as nursery:
             bridge = Bridge(loop, nursery)

@@ -14,7 +14,7 @@ async def open_background_nursery() -> AsyncIterator[trio.Nursery]:
 
     A plain nursery wraps whatever leaves its body into an exception group, which callers of
     ``open_peer()`` and its like could then not catch by its class. The tasks themselves must not
-    raise: an exception of theirs is a bug, and leaves as a group.
+    raise: an exception of theirs is a bug, leaves as a group, and costs what the block serves.
     """
     raised: BaseException | None = None
     async with trio.open_nursery() as nursery:

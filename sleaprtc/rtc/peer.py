@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import trio
 
 from ..errors import ConnectionFailedError, SleapRTCError
+from ..nurseries import contained
 from ..protocol.messages import Answer, Candidate, Offer
 from . import sdp as sdp_text
 from ._bridge import Bridge, open_bridge
@@ -133,6 +134,13 @@ class _Negotiation:
         if self._error is None:
             self._error = error
         self.channel.settled.set()
+
+    async def run(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Runs a part of the negotiation; a failure costs this connection, as one that can't be made."""
+        with contained("The negotiation of a connection failed.") as containment:
+            await work(*args)
+        if containment.failure is not None:
+            self._fail(ConnectionFailedError(f"Negotiating with {self.remote_id} failed unexpectedly."))
 
     # --- outwards ---------------------------------------------------------------------------
 
@@ -264,8 +272,8 @@ async def open_peer(
             ice=ice,
         )
         try:
-            nursery.start_soon(negotiation.send_candidates)
-            nursery.start_soon(negotiation.read_signaling, incoming)
+            nursery.start_soon(negotiation.run, negotiation.send_candidates)
+            nursery.start_soon(negotiation.run, negotiation.read_signaling, incoming)
             await negotiation.connect(connect_timeout_sec)
             yield Peer(negotiation, await bridge.run(stack.selected_path))
         finally:

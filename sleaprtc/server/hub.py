@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..identity.verifier import TokenVerifier
 from ..logs import bind, get_logger
+from ..nurseries import contained, keep_running
 from ..protocol.close_codes import CloseCode
 from ..protocol.codec import decode_client_message, decode_json_object
 from ..protocol.limits import ENDED_ROOM_MEMORY_SEC, ROOM_ID_CHARS, ROOM_TOKEN_CHARS
@@ -320,8 +321,11 @@ class Hub:
         return room_id
 
     async def _run_room(self, room: Room[Connection], *, task_status: trio.TaskStatus[None]) -> None:
-        """Is the room: its readers live in the nursery, and none of them outlives the scope."""
-        with trio.CancelScope(deadline=room.deadline) as scope:
+        """Is the room: its readers live in the nursery, and none of them outlives the scope.
+
+        A reader's failure costs its connection (:meth:`Connection.read`). Any other one costs this room.
+        """
+        with contained("A room failed.") as containment, trio.CancelScope(deadline=room.deadline) as scope:
             async with trio.open_nursery() as nursery:
                 self._registry.add_room(room)
                 self._open_rooms[room.room_id] = _OpenRoom(scope, nursery)
@@ -332,6 +336,8 @@ class Hub:
                     if trio.current_time() >= room.deadline:
                         self._perform(self._registry.end_room(room.room_id, EXPIRED))
         del self._open_rooms[room.room_id]
+        if containment.failure is not None and not room.ended:
+            self._perform(self._registry.end_room(room.room_id, EXPIRED))
 
     async def _load_rooms(self) -> None:
         await self._storage.forget_rooms_expired_before(self._wall_clock() - ENDED_ROOM_MEMORY_SEC)
@@ -394,9 +400,9 @@ async def open_hub(
         StorageError: On entering: the rooms couldn't be loaded. The block's own exceptions leave in a
             group, as from any nursery.
     """
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:  # of rooms, see Hub._run_room
         hub = Hub(nursery, storage=storage, verifier=verifier, settings=settings, wall_clock=wall_clock)
         await hub._load_rooms()
-        nursery.start_soon(hub._keep_house)
+        nursery.start_soon(keep_running, "Old rooms can't be dropped.", hub._keep_house)
         yield hub
         nursery.cancel_scope.cancel()

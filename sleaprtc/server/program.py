@@ -23,7 +23,7 @@ EXIT_SEC: Final = 4.0
 
 
 async def serve_until_signalled(settings: ServerSettings) -> None:
-    """Serves until SIGINT or SIGTERM.
+    """Serves until SIGINT or SIGTERM, or until a listener fails.
 
     Raises:
         AddressInUseError: A port can't be had.

@@ -65,6 +65,8 @@ async def serve(
 ) -> None:
     """Serves until ``stop`` is set, then tells every peer and returns within five seconds.
 
+    Both listeners are essential: a failure of one ends the server. One of a connection costs that connection.
+
     Args:
         settings: The server's settings.
         stop: Set by whoever wants the server to leave.

@@ -10,6 +10,7 @@ import trio
 
 from ..errors import InvalidMessageError, RateLimitedError
 from ..logs import get_logger
+from ..nurseries import contained
 from ..protocol.close_codes import CloseCode
 from ..protocol.limits import CLOSE_GRACE_SEC
 from ..rooms.refusals import encode_error
@@ -114,12 +115,17 @@ class Session:
         self._end(encode_close(code, reason))
 
     async def read(self) -> None:
-        """Hands messages to the hub until the connection or the room ends."""
+        """Hands messages to the hub until the connection or the room ends; a failure costs the connection."""
         self._reader_left = trio.Event()
         try:
-            with trio.CancelScope() as self._reading_scope:
+            with (
+                contained("A connection can't be read.") as containment,
+                trio.CancelScope() as self._reading_scope,
+            ):
                 while not self._outbox.closed:
                     await self._read_once()
+            if containment.failure is not None:
+                self._fail()
         finally:
             self._reader_left.set()
 
@@ -277,9 +283,13 @@ class Session:
             else:
                 self._hub.receive(self, message, now)
         except Exception:
-            # A fault of this program: it costs this peer its connection, and nobody else anything.
-            logger.exception("A message couldn't be handled.")
-            self.close(CloseCode.INTERNAL_ERROR, "The server failed.")
+            # A failure here costs this peer its connection: what it believes of the room may be wrong now.
+            # Not contained(), which would add a microsecond to every message.
+            logger.exception("A message can't be handled.")
+            self._fail()
+
+    def _fail(self) -> None:
+        self.close(CloseCode.INTERNAL_ERROR, "The server failed.")
 
     def _refuse_flood(self, now: float) -> None:
         self.deliver(encode_error(RateLimitedError("Too many messages in too short a time.")))

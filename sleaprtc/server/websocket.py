@@ -8,6 +8,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
 from ..logs import get_logger
+from ..nurseries import contained
 from ..protocol.limits import CLOSE_GRACE_SEC, HANDSHAKE_TIMEOUT_SEC
 from .capacity import Place
 from .hub import Hub
@@ -32,18 +33,18 @@ _UNREADABLE: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-
 
 
 async def serve_connection(stream: PeerStream, place: Place, *, hub: Hub, settings: ServerSettings) -> None:
-    """Serves one connection; whatever the peer does, no error leaves."""
+    """Serves one connection; whatever the peer does, no error leaves. A failure costs the connection."""
     try:
-        if is_proxy(stream.address, settings.trusted_proxies):
-            await _serve_forwarded(stream, place, hub, settings)
-        elif not place.is_welcome:
-            await _turn_away(stream)
-        elif await _handshake(stream, hub):
-            await Session(stream, place, hub, settings).run()
-    except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as lost:
-        logger.debug("A connection was lost.", error=repr(lost))
-    except* Exception:
-        logger.exception("A connection couldn't be served.")
+        with contained("A connection can't be served."):
+            try:
+                if is_proxy(stream.address, settings.trusted_proxies):
+                    await _serve_forwarded(stream, place, hub, settings)
+                elif not place.is_welcome:
+                    await _turn_away(stream)
+                elif await _handshake(stream, hub):
+                    await Session(stream, place, hub, settings).run()
+            except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError) as lost:
+                logger.debug("A connection was lost.", error=repr(lost))
     finally:
         stream.close()
 
@@ -77,7 +78,9 @@ async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
     try:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
             await stream.start()
-            async with trio.open_nursery() as nursery:
+            async with (
+                trio.open_nursery() as nursery
+            ):  # a failure costs the connection, see serve_connection()
                 request = await wrap_server_stream(nursery, stream, receive_buffer_size=RECEIVE_BYTES)
                 # Its reader has done its work: a peer sends nothing more before it's answered (RFC 6455,
                 # section 4.1).

@@ -21,7 +21,7 @@ from ..errors import (
     SleapRTCError,
 )
 from ..exception_groups import single_error
-from ..nurseries import open_outliving_nursery
+from ..nurseries import contained, open_outliving_nursery
 from ..protocol.codec import encode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import (
@@ -276,7 +276,14 @@ class Link:
 
         while True:
             try:
-                await self._stay_once(ready)
+                # A failure here costs the connection, after which there is another; at first, the whole link.
+                with (
+                    single_error(),
+                    contained("The connection to the server failed.", let_through=(SleapRTCError,)) as stay,
+                ):
+                    await self._stay_once(ready)
+                if stay.failure is not None and not been_in:
+                    raise stay.failure
             except SleapRTCError as error:
                 if not been_in:
                     raise

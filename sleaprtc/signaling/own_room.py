@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from ..errors import NetworkError, RateLimitedError, RefusedError
+from ..errors import NetworkError, ProtocolError, RateLimitedError, RefusedError
 from ..protocol.limits import ROOM_TTL_SEC
 from .http import Account, Endpoints, Room, open_http
 
@@ -48,7 +48,7 @@ async def keep_room_open(
                 account = await http.sign_in(account)
                 expires_at = await http.renew_room(account, room.room_id)
             on_renewal(account)
-        except (NetworkError, RateLimitedError) as error:
+        except (NetworkError, ProtocolError, RateLimitedError) as error:
             _log.warning("The room couldn't be renewed: %s", error)
             await trio.sleep(RETRY_SEC)
         except RefusedError as error:

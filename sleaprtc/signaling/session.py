@@ -21,6 +21,7 @@ from ..errors import (
     SleapRTCError,
 )
 from ..exception_groups import single_error
+from ..nurseries import contained
 from ..protocol.codec import decode_server_message, encode_message
 from ..protocol.messages import (
     ClientMessage,
@@ -175,16 +176,20 @@ class Session:
     def _dispatch(self, message: ServerMessage) -> None:
         if isinstance(message, PeerList | MetadataUpdated):
             if self._request_pending:
-                self._answers_send.send_nowait(message)
+                self._take_answer(message)
         elif isinstance(message, RoomClosed):
             self._ending = RoomExpiredError(
                 "The room was deleted." if message.reason == "deleted" else "The room has expired."
             )
         elif isinstance(message, ErrorMessage) and self._answers_a_request(message):
-            self._answers_send.send_nowait(message)
+            self._take_answer(message)
         elif not isinstance(message, RegisteredAuth):
             with suppress(trio.WouldBlock):
                 self._inbound_send.send_nowait(message)
+
+    def _take_answer(self, answer: PeerList | MetadataUpdated | ErrorMessage) -> None:
+        with suppress(trio.WouldBlock):  # of a server that answers what it wasn't asked
+            self._answers_send.send_nowait(answer)
 
     def _answers_a_request(self, error: ErrorMessage) -> bool:
         return self._request_pending and error.code in (InvalidFilterError.code, "TOO_LARGE")
@@ -193,13 +198,14 @@ class Session:
         with self._inbound_send, self._answers_send:
             while True:
                 try:
-                    self._dispatch(decode_server_message(await self._websocket.get_message()))
-                except ProtocolError:
-                    continue  # a newer server may say what this side doesn't know
+                    text = await self._websocket.get_message()
                 except ConnectionClosed as closed:
                     if self._ending is None and closed.reason is not None:
                         self._ending = from_close_code(closed.reason.code, closed.reason.reason)
                     return
+                # A failure here costs the message. A newer server may say what this side doesn't know.
+                with contained("A message can't be handled."), suppress(ProtocolError):
+                    self._dispatch(decode_server_message(text))
 
     async def _ping(self) -> None:
         while True:
@@ -243,7 +249,8 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Connects, registers, and hands out the session; leaving the block leaves the room.
 
-    A connection that is lost later doesn't end the block: the session's calls raise what happened.
+    A connection that is lost later doesn't end the block: the session's calls raise what happened. A failure
+    in the background is raised, and costs the connection.
 
     Raises:
         UsageError: ``ws_url`` is not a WebSocket URL.

@@ -65,6 +65,8 @@ async def open_websocket(
 ) -> AsyncIterator[WebSocketConnection]:
     """Connects, and closes in good order, within two seconds, when the block is left.
 
+    A failure of trio-websocket's tasks is raised and costs the connection.
+
     Args:
         ws_url: ``ws://`` or ``wss://``.
         connect_timeout_sec: For TCP, TLS and the opening handshake together.

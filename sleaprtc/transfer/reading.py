@@ -66,6 +66,8 @@ async def _read_ahead(
 async def open_pieces(source: SourceFile, *, offset_bytes: int, message_bytes: int) -> AsyncIterator[Pieces]:
     """Reads a file for as long as the block runs, a little ahead of what is asked for.
 
+    An unexpected failure to read costs this file: it leaves the block.
+
     Args:
         source: The file.
         offset_bytes: Where in it to begin.

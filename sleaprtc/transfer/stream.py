@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from ..errors import (
     SleapRTCError,
     UnknownMessageTypeError,
 )
+from ..nurseries import contained
 from ..protocol.codec import encode_transfer_frame
 from ..protocol.transfer import FileAbort, TransferFrame
 from ..rtc.background import open_background_nursery
@@ -144,6 +145,14 @@ class Transfers:
         finally:
             self._channel_lock.release()
 
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs a task of this channel's; a failure costs the channel."""
+        with contained("A channel's transfers failed.") as containment:
+            await work()
+        if containment.failure is not None:
+            self._fail(ChannelClosedError("The transfers of this side failed unexpectedly."))
+            await self._channel.aclose()
+
     async def write_control(self) -> None:
         """Sends queued control frames; runs until :meth:`flush`."""
         try:
@@ -256,8 +265,8 @@ async def open_transfers(
     """
     transfers = Transfers(channel, max_size_bytes=max_size_bytes, digest_algorithm=digest_algorithm)
     async with open_background_nursery() as nursery:
-        nursery.start_soon(transfers.read_channel)
-        nursery.start_soon(transfers.write_control)
+        nursery.start_soon(transfers.run, transfers.read_channel)
+        nursery.start_soon(transfers.run, transfers.write_control)
         try:
             yield transfers
         finally:

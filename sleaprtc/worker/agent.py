@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -14,6 +14,7 @@ from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Loss, Slots, refusa
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.request_proof import is_proven
 from ..logs import bind, get_logger
+from ..nurseries import contained, keep_running
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
     AppError,
@@ -53,6 +54,8 @@ ABSENCES_COUNTED: Final = 2
 
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
+
+FAILED_UNEXPECTEDLY: Final = "The worker failed unexpectedly; its log says more."
 
 _log = get_logger(__name__)
 
@@ -98,15 +101,22 @@ class Agent:
     async def run(self) -> None:
         """Serves the room until cancelled.
 
+        A failure in a task of this nursery costs the message or the job that it serves: the job's slot is
+        freed, and whoever waits is told. Only what the link itself raises ends the worker.
+
         Raises:
             RefusedError: The server won't have this worker back: the room is gone. Jobs end before that is
                 raised; what they still have to say goes over their data channels.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_status_true)
+            nursery.start_soon(keep_running, "The status can't be kept true.", self._keep_status_true)
             nursery.start_soon(self._roster.serve)
-            nursery.start_soon(self._send_heartbeats)
-            nursery.start_soon(self._end_jobs_of_absent_clients)
+            nursery.start_soon(keep_running, "Heartbeats can't be sent.", self._send_heartbeats)
+            nursery.start_soon(
+                keep_running,
+                "Jobs of clients that have left can't be ended.",
+                self._end_jobs_of_absent_clients,
+            )
             try:
                 while True:
                     self._take(await self._link.receive(), nursery)
@@ -130,12 +140,27 @@ class Agent:
 
     def _take(self, message: Inbound, nursery: trio.Nursery) -> None:
         """Acts on one message; whatever waits runs in a task of its own, so that nobody blocks the rest."""
-        if isinstance(message, ErrorMessage):
-            _log.debug("The signaling server says an error.", error=message.message, code=message.code)
-        elif isinstance(message, PeerMessage):
-            self._take_job_message(message, nursery)
-        elif not self._roster.take_signal(message) and isinstance(message, Offer):
-            nursery.start_soon(self._roster.repeat_failure, message.sender)
+        # A failure here costs the message, of which its sender is told.
+        with contained("A message can't be handled.") as containment:
+            if isinstance(message, ErrorMessage):
+                _log.debug("The signaling server says an error.", error=message.message, code=message.code)
+            elif isinstance(message, PeerMessage):
+                self._take_job_message(message, nursery)
+            elif not self._roster.take_signal(message) and isinstance(message, Offer):
+                nursery.start_soon(self._roster.repeat_failure, message.sender)
+        if containment.failure is not None and isinstance(message, PeerMessage):
+            reply = AppError("INTERNAL", FAILED_UNEXPECTEDLY, job_id=_known_job_id(message))
+            nursery.start_soon(self._roster.try_send, message.from_peer_id, reply)
+
+    async def _handle(
+        self, handle: Callable[..., Awaitable[None]], client_id: str, message: JobMessage, *args: object
+    ) -> None:
+        """Does what waits for the sake of one message; a failure costs that, and its sender is told."""
+        with contained("A message can't be handled.") as containment:
+            await handle(client_id, message, *args)
+        if containment.failure is not None:
+            reply = AppError("INTERNAL", FAILED_UNEXPECTEDLY, job_id=message.job_id)
+            await self._roster.try_send(client_id, reply)
 
     def _take_job_message(self, message: PeerMessage, nursery: trio.Nursery) -> None:
         client_id = message.from_peer_id
@@ -143,19 +168,17 @@ class Agent:
             payload = decode_job_message(message.payload)
         except ProtocolError as error:
             if message.payload.get("app_message_type") != AppError.app_message_type:
-                job_id = message.payload.get("job_id")
-                known = job_id if isinstance(job_id, str) and len(job_id) <= MAX_NAME_CHARS else None
-                reply = AppError(error.code, str(error), job_id=known)
+                reply = AppError(error.code, str(error), job_id=_known_job_id(message))
                 nursery.start_soon(self._roster.try_send, client_id, reply)
             return
         if isinstance(payload, JobRequest):
             proven = self._is_proven(client_id, payload)
             if self._pending.begin(client_id, proven):
-                nursery.start_soon(self._answer, client_id, payload, proven)
+                nursery.start_soon(self._handle, self._answer, client_id, payload, proven)
         elif isinstance(payload, JobAssignment):
             self._assign(client_id, payload.job_id, nursery)
         elif isinstance(payload, JobCancel):
-            nursery.start_soon(self._cancel, client_id, payload)
+            nursery.start_soon(self._handle, self._cancel, client_id, payload)
         elif isinstance(payload, AppError):
             _log.info("A client says an error.", job=payload.job_id, peer=client_id, error=payload.message)
         else:
@@ -167,12 +190,12 @@ class Agent:
             if not self._roster.stop(client_id, payload):
                 nursery.start_soon(self._roster.try_send, client_id, unknown_job(payload.job_id))
         elif isinstance(payload, JobAttach):
-            nursery.start_soon(self._roster.attach, client_id, payload, nursery)
+            nursery.start_soon(self._handle, self._roster.attach, client_id, payload, nursery)
         elif isinstance(payload, JobLogRequest):
-            nursery.start_soon(self._roster.tell_log, client_id, payload)
+            nursery.start_soon(self._handle, self._roster.tell_log, client_id, payload)
         elif isinstance(payload, ConnectionCheck):
             proven = self._is_proven(client_id, payload)
-            nursery.start_soon(self._roster.answer_check, client_id, payload, proven)
+            nursery.start_soon(self._handle, self._roster.answer_check, client_id, payload, proven)
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -269,12 +292,12 @@ class Agent:
             await displaced.wait()  # of the same id: it has lost its slot, and is about to be gone
         ended = self._doing[request.job_id] = trio.Event()
         try:
-            await self._roster.run_new(client_id, request, slot)
-        except Exception:
-            _log.exception("The job failed unexpectedly.")
-            slot.free()
-            failure = JobError("INTERNAL", "The worker failed unexpectedly; its log says more.", True)
-            await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
+            with contained("The job failed unexpectedly.") as containment:
+                await self._roster.run_new(client_id, request, slot)
+            if containment.failure is not None:
+                slot.free()
+                failure = JobError("INTERNAL", FAILED_UNEXPECTEDLY, True)
+                await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
         finally:
             del self._doing[request.job_id]
             ended.set()
@@ -338,3 +361,9 @@ class Agent:
                     await self._link.update_metadata(Metadata(properties={"status": published}))
                 except SignalingLostError as error:
                     _log.debug("The status will be told with the next registration.", error=str(error))
+
+
+def _known_job_id(message: PeerMessage) -> str | None:
+    """The job that a message is about, as far as one that can't be read says so."""
+    job_id = message.payload.get("job_id")
+    return job_id if isinstance(job_id, str) and len(job_id) <= MAX_NAME_CHARS else None

@@ -84,7 +84,7 @@ class ConnectionChecks:
         proven: bool,
         try_send: Callable[[str, JobMessage], Awaitable[None]],
     ) -> None:
-        """Says yes or no to a check, and carries it out. Nothing is raised.
+        """Says yes or no to a check, and carries it out; an unexpected failure, which is raised, costs it.
 
         One that proves the room's secret takes the place of one that doesn't: else a peer that asks and asks
         could keep all others from being measured.

@@ -9,6 +9,7 @@ import trio
 
 from ..errors import RefusedError, SleapRTCError
 from ..logs import bind, get_logger
+from ..nurseries import contained
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.peer import IceSettings, Peer, open_peer
 from ..rtc.proof import Role
@@ -67,7 +68,7 @@ class ClientConnection:
             _log.warning("Dropped a WebRTC signal: too many are waiting.")
 
     async def run(self) -> None:
-        """Answers offers until cancelled."""
+        """Answers offers until cancelled. A failure costs the connection of one offer."""
         async with trio.open_nursery() as nursery:
             scope = trio.CancelScope()
             forward: trio.MemorySendChannel[Signal] | None = None
@@ -85,7 +86,7 @@ class ClientConnection:
 
     async def _connect(self, signals: trio.MemoryReceiveChannel[Signal], scope: trio.CancelScope) -> None:
         bind(peer=self.remote_id)
-        with scope, signals:
+        with scope, signals, contained("The connection failed unexpectedly."):
             try:
                 async with open_peer(
                     local_id=self._local_id,

@@ -12,6 +12,7 @@ import trio
 from ..errors import SleapRTCError, StorageError, TransferError
 from ..exception_groups import single_error
 from ..logs import get_logger
+from ..nurseries import contained, keep_running, run_contained
 from ..protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
 from ..sentences import as_clause
 from .cache import FileCache
@@ -150,11 +151,15 @@ class Job:
         await self._serve(work)
 
     async def _serve(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Works with the connection beside it; keeps the job's folder only for a result that waits in it."""
+        """Works with the connection beside it; keeps the job's folder only for a result that waits.
+
+        A failure of the connection costs the connection, and the client makes another one; a failure of the
+        work costs the job.
+        """
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self.connection.run)
+                    nursery.start_soon(keep_running, "Offers can't be answered.", self.connection.run)
                     await work()
                     nursery.cancel_scope.cancel()
         finally:
@@ -184,6 +189,7 @@ class Job:
             unusable.__cause__ = error
             failed = failure(self.job_id, unusable)
         except Exception:
+            # Not contained(): here the failure is the job's last word, which is kept and delivered.
             _log.exception("The job failed unexpectedly.", job=self.job_id)
             sentence = "The worker failed unexpectedly; its log says more."
             failed = JobFailed(self.job_id, JobError("INTERNAL", sentence, True))
@@ -230,7 +236,10 @@ class Job:
         return product
 
     async def _work_and_report(self, trainer: Trainer, thread_count: int) -> Product:
-        """Works with statuses going out beside it; how it ends is known only when the last one is sent."""
+        """Works with statuses going out beside it; how it ends is known only when the last one is sent.
+
+        A failure in the reporter costs one status (:meth:`_send_status`).
+        """
         reporter = StatusReporter(self.job_id, self._send_status)
         problem: Exception | None = None
         async with trio.open_nursery() as nursery:
@@ -245,8 +254,9 @@ class Job:
         return product
 
     async def _send_status(self, status: JobStatus) -> None:
-        await self._notes.add_status(status)
-        await self._try_send(self.client_id, status)
+        with contained("A status can't be told."):
+            await self._notes.add_status(status)
+            await self._try_send(self.client_id, status)
 
     async def _produce(self, trainer: Trainer, thread_count: int, reporter: StatusReporter) -> Product:
         reporter.report("starting", message="Waiting for the client's connection.")
@@ -280,12 +290,20 @@ class Job:
     # --- delivery ---------------------------------------------------------------------------
 
     async def _hand_over(self, complete: JobComplete, archive: Path) -> None:
-        """Sends the result, whether or not the server is there to say so."""
+        """Sends the result, whether or not the server is there to say so.
+
+        A failure here costs this delivery: the result stays for the client to attach to.
+        """
         told = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell_completed, complete, told)
-            nursery.start_soon(self._notes.keep_trying)
-            with trio.move_on_after(RESULT_WAIT_SEC) as self._waiting:
+            nursery.start_soon(
+                run_contained, "The client can't be told.", self._tell_completed, complete, told
+            )
+            nursery.start_soon(keep_running, "The journal can't be written.", self._notes.keep_trying)
+            with (
+                contained("The result can't be sent."),
+                trio.move_on_after(RESULT_WAIT_SEC) as self._waiting,
+            ):
                 try:
                     await self.connection.transfers.send_file(
                         archive, purpose=self._kind.gives, job_id=self.job_id

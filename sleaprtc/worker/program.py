@@ -16,6 +16,7 @@ from ..errors import NetworkError, RefusedError, RoomExpiredError, RoomNotFoundE
 from ..exception_groups import single_error
 from ..folder_lock import lock_folder
 from ..logs import get_logger
+from ..nurseries import contained, keep_running
 from ..remembered_room import RememberedRoom
 from ..rtc.secret import RoomSecret
 from ..sentences import as_sentence
@@ -242,13 +243,18 @@ async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, Co
 async def _serve(
     agent: Agent, watch: ProblemWatch, link: Link, account: Account, room: Room, options: WorkerOptions
 ) -> None:
-    """Works in one room until told to leave."""
+    """Works in one room until told to leave.
+
+    A failure of the watch for problems, or of the room's renewal, costs some seconds of it.
+    """
     async with trio.open_nursery() as nursery:
+        # The agent and the signals are essential: a failure of theirs ends the worker.
         await nursery.start(_leave_on_signal, agent, nursery.cancel_scope)
-        nursery.start_soon(watch.run, link)
+        nursery.start_soon(keep_running, "The watch for problems failed.", watch.run, link)
         if options.peer.room is None:
             file = KeptRoomFile(options.work_dir)
-            nursery.start_soon(keep_room_open, options.peer.endpoints, account, room, file.renewed)
+            renewal = (options.peer.endpoints, account, room, file.renewed)
+            nursery.start_soon(keep_running, "The room can't be kept open.", keep_room_open, *renewal)
         _say(f"{link.peer_id} is in room {room.room_id} and waits for jobs.")
         await agent.run()
 
@@ -260,7 +266,8 @@ async def _leave_on_signal(
         task_status.started()
         async for _ in signals:
             _say("Leaving.")
-            await agent.leave()
+            with contained("The clients can't be told."):  # a failure costs them that, and nobody the leaving
+                await agent.leave()
             leave_scope.cancel()
             return
 

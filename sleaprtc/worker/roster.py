@@ -19,6 +19,7 @@ from ..errors import SleapRTCError, StorageError
 from ..jobs.attaching import is_key_of, may_attach
 from ..jobs.capacity import BUSY
 from ..logs import bind, get_logger
+from ..nurseries import contained, run_contained
 from ..protocol.jobs import (
     ConnectionCheck,
     ConnectionCheckAnswer,
@@ -150,27 +151,29 @@ class Roster:
             await self._checks.answer(asker, request, proven, self.try_send)
 
     async def serve(self) -> None:
-        """Looks after the jobs of earlier lives until cancelled."""
-        await self._tell_interrupted()
+        """Looks after the jobs of earlier lives until cancelled; a failure costs one look."""
+        await run_contained("The clients of earlier jobs can't be told.", self._tell_interrupted)
         await self._forget_old_jobs()
 
     # --- messages ---------------------------------------------------------------------------
 
     async def try_send(self, client_id: str, message: JobMessage) -> None:
         """Sends a job message, or drops it where the client can't be reached just now."""
-        try:
-            await self._link.send_job_message(client_id, message)
-        except SleapRTCError as error:
-            _log.debug("A message was dropped.", peer=client_id, error=str(error))
+        with contained("A message can't be sent."):  # a failure costs the message
+            try:
+                await self._link.send_job_message(client_id, message)
+            except SleapRTCError as error:
+                _log.debug("A message was dropped.", peer=client_id, error=str(error))
 
     async def deliver(self, client_id: str, message: JobMessage) -> None:
         """Sends a job's last word as soon as the server can be reached, and returns when it has it."""
         if isinstance(message, JobFailed):
             self._unheard.add(client_id, message)
-        try:
-            await self._link.deliver_job_message(client_id, message)
-        except SleapRTCError as error:
-            _log.warning("The client can't be told.", peer=client_id, error=str(error))
+        with contained("A message can't be delivered."):  # a failure costs the message
+            try:
+                await self._link.deliver_job_message(client_id, message)
+            except SleapRTCError as error:
+                _log.warning("The client can't be told.", peer=client_id, error=str(error))
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -218,6 +221,9 @@ class Roster:
             self._drop_connection(connection)
             await self.deliver(client_id, failure(request.job_id, error))
             return
+        except BaseException:
+            self._drop_connection(connection)
+            raise
         job = self._new_job(request, job_dir, connection)
         await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, slot, on_worked))
 
@@ -377,7 +383,9 @@ class Roster:
                 await self.try_send(earlier_id, taken_over(job.job_id))
         elif entry.state == COMPLETED:
             job = self._new_job(entry.request, entry.directory, self._new_connection(client_id))
-            nursery.start_soon(self._run, job, partial(job.run_delivery, entry))
+            # A failure here costs this delivery: the journal has the result for the next one.
+            deliver = partial(job.run_delivery, entry)
+            nursery.start_soon(run_contained, "A result can't be handed over.", self._run, job, deliver)
 
     async def _tell_interrupted(self) -> None:
         """Says once, to the clients that are still there, which jobs the last end of this worker cost."""
@@ -390,13 +398,14 @@ class Roster:
         while True:
             now = time.time()
             jump_sec = clock.jump_sec(now, trio.current_time())
-            try:
-                await trio.to_thread.run_sync(
-                    forget_old, self._journal, now, self._settings.keep_results_sec, jump_sec
-                )
-                clock = WallClock(now, trio.current_time())
-            except StorageError as error:
-                _log.warning(str(error))
+            with contained("Old jobs can't be forgotten."):
+                try:
+                    await trio.to_thread.run_sync(
+                        forget_old, self._journal, now, self._settings.keep_results_sec, jump_sec
+                    )
+                    clock = WallClock(now, trio.current_time())
+                except StorageError as error:
+                    _log.warning(str(error))
             await trio.sleep(FORGET_INTERVAL_SEC)
 
 

@@ -98,6 +98,8 @@ async def wait_for_excess(
 ) -> TrainerError:
     """Waits until a training has taken more than it may, and returns what to say of it.
 
+    A failure to watch is raised and costs the job: the owner's limits hold.
+
     Args:
         limits: The owner's.
         group: The process group that trains.

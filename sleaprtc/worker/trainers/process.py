@@ -116,7 +116,11 @@ class Runner:
             return ""
 
     def _watch_exit(self) -> None:
-        """Starts to wait for the runner's end in a thread, since not every system has pidfds."""
+        """Starts to wait for the runner's end in a thread, since not every system has pidfds.
+
+        A failure there costs nothing but time: the pipe's end shows the runner's, too, and each wait for the
+        runner has a limit.
+        """
         token = trio.lowlevel.current_trio_token()
 
         def wait() -> None:

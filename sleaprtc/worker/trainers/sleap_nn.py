@@ -175,7 +175,8 @@ class SleapNNTrainer(Trainer):
         last: Mapping[str, Any] | None = None
         excess: TrainerError | None = None
         async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
-            # nothing is raised inside the nursery, so that no error comes out wrapped in a group
+            # A failure in here costs the job, even if only the limits can't be watched. No expected error is
+            # raised, so that none comes out wrapped in a group.
             async with trio.open_nursery() as nursery:
 
                 def end_early() -> None:
