@@ -111,7 +111,10 @@ def _as_many_as_fit(statuses: list[JobStatus]) -> list[JobStatus]:
 
 def _log_file(job_dir: Path) -> Path | None:
     """The trainer's log, in whichever folder of the job's it works."""
-    return next(iter(sorted(job_dir.glob(f"*/{LOG_NAME}"))), None)
+    try:
+        return next(iter(sorted(job_dir.glob(f"*/{LOG_NAME}"))), None)
+    except OSError:
+        return None  # the job's folder went just now
 
 
 def _read_log(journal: Journal, entry: JournalEntry, offset_bytes: int | None) -> tuple[int, bytes]:
