@@ -16,7 +16,7 @@ import click
 
 from . import corpus
 
-NAMES: Final = ("codec", "messages", "framing", "websocket")
+NAMES: Final = ("codec", "messages", "framing", "websocket", "worker")
 MAX_INPUT_BYTES: Final = 2048
 
 

@@ -16,6 +16,8 @@ from sleaprtc.rooms.filters import parse_filters
 from sleaprtc.server.frames import FrameError, FrameReader
 from sleaprtc.transfer.framing import Framing, Offered
 
+from .worker_messages import fuzz_worker
+
 Target = Callable[[bytes], None]
 
 
@@ -229,4 +231,5 @@ TARGETS: Final[dict[str, Target]] = {
     "messages": fuzz_messages,
     "framing": fuzz_framing,
     "websocket": fuzz_websocket,
+    "worker": fuzz_worker,
 }
