@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from sleaprtc.errors import JobFailedError
-from sleaprtc.protocol.messages import PeerMessage
+from sleaprtc.protocol.messages import ErrorMessage, PeerMessage
 from sleaprtc.rtc.peer import IceSettings, open_peer
 from sleaprtc.transfer.stream import open_transfers
 
@@ -85,7 +85,7 @@ class ForeignWorker:
     async def _forward(self, signals):
         while True:
             message = await self.link.receive()
-            if not isinstance(message, PeerMessage):
+            if not isinstance(message, PeerMessage | ErrorMessage):
                 await signals.send(message)
 
 

@@ -185,7 +185,7 @@ def test_the_workflow(server_process: Any, api: Api, connect_peer: Callable[...,
 def test_what_is_routed_is_passed_on_as_it_was_written(new_peer: Callable[..., RawPeer]) -> None:
     sender, receiver = new_peer("a"), new_peer("b")
     text = (
-        '{ "payload": {"big": 12345678901234567890123, "float": 1.0, "text": "\\u00e9 é \\ud83d"},'
+        '{ "payload": {"big": 12345678901234567890123, "float": 1.0, "text": "\\u00e9 é \\ud83d\\ude00"},'
         ' "unknown": [null], "to_peer_id":"b", "from_peer_id":"a", "type":"peer_message"}'
     )
     sender.send(text)
