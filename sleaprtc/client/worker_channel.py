@@ -124,7 +124,7 @@ class WorkerChannel:
                 attempt.cancel()
 
         with single_error():
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:  # a failure costs this connection
                 nursery.start_soon(begin_again)
                 with attempt:
                     await self._connect(opening.cancel)

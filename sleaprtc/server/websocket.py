@@ -78,9 +78,8 @@ async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
     try:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
             await stream.start()
-            async with (
-                trio.open_nursery() as nursery
-            ):  # a failure costs the connection, see serve_connection()
+            # A failure costs the connection, see serve_connection().
+            async with trio.open_nursery() as nursery:
                 request = await wrap_server_stream(nursery, stream, receive_buffer_size=RECEIVE_BYTES)
                 # Its reader has done its work: a peer sends nothing more before it's answered (RFC 6455,
                 # section 4.1).
