@@ -1,7 +1,7 @@
-"""JSON and YAML that come from outside: files, other programs, models and labels of strangers.
+"""JSON that comes from outside: files, other programs, models and labels of strangers.
 
-Their strings are Unicode scalar values (protocol reference, "Conventions"): a lone surrogate, which JSON and
-YAML can write as an escape, is text for Python and for nobody else. SQLite, files, sockets and terminals
+Their strings are Unicode scalar values (protocol reference, "Conventions"): a lone surrogate, which JSON
+can write as an escape, is text for Python and for nobody else. SQLite, files, sockets and terminals
 refuse it with an exception of their own, far from whoever sent it. TOML itself forbids it.
 """
 
@@ -69,29 +69,3 @@ def format_json(value: Any) -> str:
     # UTF-16 joins the halves of a pair, and knows which have no other half.
     raw = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def parse_yaml(text: str | bytes) -> Any:
-    """Parses one YAML document into plain values.
-
-    Raises:
-        ValueError: It is none, is nested too deeply, or has a lone surrogate in it. Where the parser knows
-            the line, ``error.__cause__.problem_mark`` has it.
-    """
-    import yaml  # which most commands have no use for
-
-    class Loader(yaml.SafeLoader):
-        def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-            value = super().construct_scalar(node)
-            if isinstance(value, str) and not value.isascii():
-                try:
-                    value.encode()
-                except UnicodeEncodeError:
-                    raise LoneSurrogateError from None
-            return value
-
-    try:
-        return yaml.load(text, Loader)  # a SafeLoader
-    except Exception as error:
-        # besides its own errors, PyYAML raises what int(), datetime() and the like make of odd scalars
-        raise ValueError(f"it is not readable as YAML ({type(error).__name__})") from error

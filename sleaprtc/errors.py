@@ -332,6 +332,19 @@ class JobFailedError(SleapRTCError):
         self.recoverable = recoverable
 
 
+class BrokenResultError(JobFailedError):
+    """The worker completed the job, and what it sent can't be used as a result.
+
+    Args:
+        message: One sentence for a person.
+    """
+
+    code = "BROKEN_RESULT"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, error_code="BROKEN_RESULT")
+
+
 class WorkerLostError(JobFailedError):
     """The worker fell silent while the job was its.
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sleaprtc.client.dataset import read_config, read_dataset
 from sleaprtc.client.filters import parse_condition
 from sleaprtc.config.files import read_file
-from sleaprtc.documents import LoneSurrogateError, format_json, parse_json, parse_yaml
-from sleaprtc.errors import InvalidMessageError, SleapRTCError, UsageError
+from sleaprtc.documents import LoneSurrogateError, format_json, parse_json
+from sleaprtc.errors import InvalidMessageError, InvalidTrainingConfigError, SleapRTCError, UsageError
+from sleaprtc.formats.documents import read_document
 from sleaprtc.protocol import codec
 from sleaprtc.worker.trainers.configuration import parse_config
 
@@ -71,20 +72,21 @@ def test_what_is_no_json_is_a_value_error(document: Any) -> None:
             "[" * 5000,
             b"\xff",
             "&b [*b]: 1",
-            "a: 2001-99-99",
             "- !!timestamp x",
             '!!int ""',
             "!!python/name:os.x",
         ),
     ],
 )
-def test_what_is_no_yaml_is_a_value_error(document: Any) -> None:
-    with pytest.raises(ValueError, match="not readable as YAML"):
-        parse_yaml(document)
+def test_what_is_no_yaml_of_text_is_no_configuration(document: str | bytes) -> None:
+    content = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
+    with pytest.raises(InvalidTrainingConfigError):
+        read_document(content, "config.yaml", InvalidTrainingConfigError)
 
 
 def test_yaml_of_text_is_read() -> None:
-    assert parse_yaml('a: ["\\U0001f600", ü, 1, null]') == {"a": ["😀", "ü", 1, None]}
+    content = 'a: ["\\U0001f600", ü, 1, null]'.encode()
+    assert read_document(content, "config.yaml", InvalidTrainingConfigError) == {"a": ["😀", "ü", 1, None]}
 
 
 LONE = {"a": {"b": ["\ud800"]}, "\udfff": 1}

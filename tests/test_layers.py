@@ -14,13 +14,14 @@ import pytest
 import sleaprtc
 
 PACKAGE_DIR = Path(sleaprtc.__file__).parent
-MAX_MODULE_LINES = 420
+MAX_MODULE_LINES = 500
 
 # From top to bottom: layers; in each, groups that don't see each other; in each, the parts of the package.
 LAYERS = [
     [
         {
             "documents",
+            "child_environment",
             "errors",
             "exception_groups",
             "folder_lock",
@@ -36,6 +37,7 @@ LAYERS = [
         }
     ],
     [{"protocol"}],
+    [{"formats"}],
     [{"rooms"}, {"jobs"}, {"transfer.framing"}, {"config"}],
     [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
     [{"config_options", "log_options", "invite", "entrypoint", "remembered_room", "room_sources"}],

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from ..documents import parse_json, parse_yaml
 from ..errors import InvalidDatasetError, InvalidTrainingConfigError
+from ..formats.documents import MAX_CONFIG_BYTES, read_document
+from ..formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
 from ..protocol.jobs import DatasetInfo
 from ..protocol.limits import MIB
 from ..sentences import as_clause
 
-MAX_CONFIG_BYTES: Final = MIB
+PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
+"""Of a training job package; a worker takes fewer members."""
+
+MAX_PIXELS: Final = 10**10
+"""Of one image; more is a mistake."""
+
+AS_LABELS: Final = "SLEAP labels"
 
 _MODEL_TYPE_OF_HEAD: Final = {
     "single_instance": "base",
@@ -67,14 +71,14 @@ def read_dataset(path: Path) -> Dataset:
 
 def points_to_videos(path: Path) -> bool:
     """Whether a file is labels of which some images are in files of their own."""
-    import h5py  # 0.1 s that only reading a dataset should cost
+    from ..formats.hdf5 import open_hdf5, read_json_list  # 0.1 s that only reading a dataset should cost
 
     if path.suffix != ".slp":
         return False
     try:
-        with h5py.File(path, "r") as file:
-            return not all(_is_embedded(parse_json(video)) for video in file["videos_json"][:])
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError):
+        with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
+            return not all(_is_embedded(video) for video in read_json_list(file, "videos_json"))
+    except InvalidDatasetError:
         return False  # reading it as a dataset says what is wrong
 
 
@@ -95,21 +99,15 @@ def read_config(path: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise InvalidTrainingConfigError(f"{path} is too large for a training configuration.")
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise InvalidTrainingConfigError(f"{path} can't be read: {as_clause(error)}.") from error
     return _parse_config(path.name, content)
 
 
 def _parse_config(name: str, content: bytes) -> dict[str, Any] | None:
-    try:
-        config = parse_json(content) if name.endswith(".json") else parse_yaml(content)
-    except ValueError as error:
-        where = getattr(error.__cause__, "problem_mark", None)
-        at = f" (line {where.line + 1})" if where else ""
-        raise InvalidTrainingConfigError(f"{name} is not readable as a configuration{at}.") from error
-    if not isinstance(config, dict):
-        raise InvalidTrainingConfigError(f"{name} is not a training configuration.")
+    config = read_document(content, name, InvalidTrainingConfigError)
     return None if name.endswith(".json") else config
 
 
@@ -127,16 +125,14 @@ def _size_mb(path: Path) -> float:
 
 
 def _labels_info(path: Path, kind: str) -> DatasetInfo:
-    import h5py  # 0.1 s that only reading a dataset should cost
+    # 0.1 s that only reading a dataset should cost
+    from ..formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
 
-    try:
-        with h5py.File(path, "r") as file:
-            frame_count = len(file["frames"])
-            metadata = parse_json(file["metadata"].attrs["json"])
-            videos = [parse_json(video) for video in file["videos_json"][:]]
-            megapixels = _frame_megapixels(file, videos)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InvalidDatasetError(f"{path.name} is not readable as SLEAP labels.") from error
+    with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
+        frame_count = row_count(file, "frames")
+        metadata = read_json_attribute(file, "metadata", "json")
+        videos = read_json_list(file, "videos_json")
+        megapixels = _frame_megapixels(file, videos)
     if frame_count == 0:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
     if not all(_is_embedded(video) for video in videos):
@@ -153,9 +149,9 @@ def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
     try:
         attributes = file[videos[0]["backend"]["dataset"]].attrs
         pixels = int(attributes["height"]) * int(attributes["width"])
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError):
         return None
-    return pixels / 1e6 if pixels > 0 else None
+    return pixels / 1e6 if 0 < pixels <= MAX_PIXELS else None
 
 
 def _is_embedded(video: Any) -> bool:
@@ -171,27 +167,22 @@ def _skeleton_name(metadata: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-@contextmanager
-def _open_package(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as package:
-            yield package
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise InvalidDatasetError(f"{path.name} is not a readable zip file.") from error
-
-
 def _read_package(path: Path) -> Dataset:
-    with _open_package(path) as package, tempfile.TemporaryDirectory() as folder:
-        names = package.namelist()
-        labels = [name for name in names if name.endswith(".slp")]
+    with open_zip(path, InvalidDatasetError) as package, tempfile.TemporaryDirectory() as folder:
+        if (fault := fault_of_members(package, PACKAGE_LIMITS)) is not None:
+            raise InvalidDatasetError(f"{path.name} {fault}")
+        members = {member.filename: member for member in package.infolist()}
+        labels = [name for name in members if name.endswith(".slp")]
         if not labels:
             raise InvalidDatasetError(f"{path.name} is no training job package: it has no labels (.slp).")
         configs = [
             config
-            for name in names
+            for name, member in members.items()
             if name.endswith((".yaml", ".yml")) and name != "jobs.yaml"
-            if (config := _parse_config(name, package.read(name))) is not None
+            if (config := _parse_config(name, read_member(package, member, MAX_CONFIG_BYTES))) is not None
         ]
-        info = _labels_info(Path(package.extract(labels[0], folder)), "zip")
+        unpacked = Path(folder, f"{path.stem}.slp")
+        extract_member(package, members[labels[0]], unpacked)
+        info = _labels_info(unpacked, "zip")
     info = attrs.evolve(info, estimated_size_mb=_size_mb(path))
     return Dataset(path, info, model_type_of_configs(configs), configs=tuple(configs))

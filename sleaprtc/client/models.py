@@ -17,6 +17,7 @@ from ..transfer.checkpoints import unsafe_imports
 from ..transfer.file_signatures import is_checkpoint_file
 from ..transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
 from .dataset import heads_of, model_type_of_configs, read_config
+from .outcome import INCOMING_PREFIX
 
 POSITIONS_ONLY: Final = (
     "A centroid model alone finds where animals are, not their nodes: the predictions are positions only. "
@@ -109,9 +110,12 @@ def _choice(models: Sequence[Model]) -> str:
 
 def _folders(path: Path) -> list[Path]:
     folder = path.parent if path.is_file() else path
+    if folder.name.startswith(INCOMING_PREFIX):
+        raise InvalidModelError(f"{path} is what is left of a job that didn't end here, and no model.")
     if is_model_folder(folder):
         return [folder]
-    inner = sorted(entry for entry in folder.glob("*/") if is_model_folder(entry)) if folder.is_dir() else []
+    shown = [entry for entry in folder.glob("*/") if not entry.name.startswith(".")]
+    inner = sorted(entry for entry in shown if is_model_folder(entry))
     if not inner:
         missing = " and ".join(name for name in MODEL_FILES if not (folder / name).is_file())
         problem = f"it lacks {missing}" if folder.is_dir() else "there is no such folder"

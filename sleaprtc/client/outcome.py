@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 import trio
 
-from ..errors import StorageError, UsageError
+from ..errors import BrokenResultError, StorageError, UsageError
 from ..protocol.limits import MIB
 from ..sentences import as_clause, as_sentence
 from ..transfer.archive import unpack
@@ -23,6 +23,8 @@ from .reports import complete_reports
 
 LITTLE_SPACE_MB: Final = 200.0
 LEFTOVER_SEC: Final = 7 * 86_400.0
+INCOMING_PREFIX: Final = ".incoming-"
+TRY_ELSEWHERE: Final = "Try again, with another worker if there is one (--worker)."
 
 
 class Destination(ABC):
@@ -48,7 +50,7 @@ class Destination(ABC):
         """Puts what came back in its place and says what came of the job.
 
         Raises:
-            TransferError: What came back isn't what it should be.
+            BrokenResultError: What came back isn't what it should be; it's kept where it arrived.
             StorageError: It can't be written.
         """
 
@@ -70,7 +72,7 @@ class ModelFolders(Destination):
         A checkpoint that would run code when it is loaded gets another name, and a notice says so.
 
         Raises:
-            InvalidArchiveError: What came back may not be unpacked.
+            BrokenResultError: Nothing came back, or nothing that may be unpacked.
             StorageError: The models can't be written.
         """
         return await _finish(job_id, worker_id, outcome, self.out_dir, emit)
@@ -78,7 +80,7 @@ class ModelFolders(Destination):
 
 def incoming_dir_of(out_dir: Path, job_id: str) -> Path:
     """The folder in which a job's files arrive."""
-    return out_dir / f".incoming-{job_id}"
+    return out_dir / f"{INCOMING_PREFIX}{job_id}"
 
 
 def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
@@ -115,7 +117,7 @@ def discard_incoming(incoming_dir: Path) -> None:
     """
     if not arrived_files(incoming_dir):
         shutil.rmtree(incoming_dir, ignore_errors=True)
-    for other in incoming_dir.parent.glob(".incoming-*"):
+    for other in incoming_dir.parent.glob(f"{INCOMING_PREFIX}*"):
         with contextlib.suppress(OSError):
             if time.time() - other.stat().st_mtime > LEFTOVER_SEC:
                 shutil.rmtree(other, ignore_errors=True)
@@ -125,8 +127,12 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
     try:
         model_dirs, heads = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
     except StorageError as error:
-        kept = ", ".join(str(path) for path in outcome.files)
-        raise StorageError(f"{as_sentence(error)} What came from the worker is kept as {kept}.") from error
+        raise StorageError(f"{as_sentence(error)} {_kept(outcome.files)}".rstrip()) from error
+    except BrokenResultError as error:
+        raise BrokenResultError(
+            f"What {worker_id} sent can't be used: {as_sentence(error)} {TRY_ELSEWHERE} "
+            f"{_kept(outcome.files)}".rstrip()
+        ) from error
     for sentence in await trio.to_thread.run_sync(_set_aside_unsafe, model_dirs):
         emit(Notice(sentence))
     result = outcome.complete.result if outcome.complete else None
@@ -174,19 +180,37 @@ def free_path(wanted: Path, suffix: str = "") -> Path:
     return path
 
 
+def _kept(files: tuple[Path, ...]) -> str:
+    return f"What came from the worker is kept as {', '.join(map(str, files))}." if files else ""
+
+
 def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path], list[str]]:
-    """Returns where what came now is, and what the worker called it."""
-    laid_down, names = [], []
-    for file in files:
-        entries = [file]
-        if file.suffix.lower() == ".zip":  # a PyTorch checkpoint is a zip file too, and stays one
-            entries = unpack(file, file.with_name(f"{file.name}.unpacked"))
-        for entry in entries:
-            target = free_path(out_dir / entry.name)
-            try:
-                entry.rename(target)
-            except OSError as error:
-                raise StorageError(f"{target} can't be written: {as_clause(error)}.") from error
-            laid_down.append(target)
-            names.append(entry.name)
-    return laid_down, names
+    """Returns where what came now is, and what the worker called it.
+
+    Everything is unpacked before anything gets its place. Hidden files have none: in a home folder, some of
+    them run.
+    """
+    entries = [entry for number, file in enumerate(files) for entry in _unpacked(file, number)]
+    entries = [entry for entry in entries if not entry.name.startswith(".")]
+    if not any(_has_content(entry) for entry in entries):
+        raise BrokenResultError("there is no model in it.")
+    laid_down = []
+    for entry in entries:
+        target = free_path(out_dir / entry.name)
+        try:
+            entry.rename(target)
+        except OSError as error:
+            raise StorageError(f"{target} can't be written: {as_clause(error)}.") from error
+        laid_down.append(target)
+    return laid_down, [entry.name for entry in entries]
+
+
+def _unpacked(file: Path, number: int) -> list[Path]:
+    if file.suffix.lower() != ".zip":  # a PyTorch checkpoint is a zip file too, and stays one
+        return [file]
+    return unpack(file, file.with_name(f".unpacked-{number}"), error=BrokenResultError)
+
+
+def _has_content(entry: Path) -> bool:
+    files = [entry] if entry.is_file() else entry.rglob("*")
+    return any(path.is_file() and path.stat().st_size for path in files)

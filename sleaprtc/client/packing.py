@@ -6,7 +6,6 @@ another process, with whichever Python has it.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from importlib.util import find_spec
@@ -16,6 +15,8 @@ from typing import Any, Final
 import attrs
 import trio
 
+from ..child_environment import without_secrets
+from ..documents import parse_json
 from ..errors import InvalidDatasetError
 from ..sentences import as_clause
 from .dataset import Dataset, points_to_videos, read_dataset
@@ -72,7 +73,13 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
     emit(Notice(f"{path.name} points to videos: packing its frames with their images."))
     command = [python, str(SCRIPT), str(path), str(package), embed]
     try:
-        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        done = await trio.run_process(
+            command,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=without_secrets(other_python=python != sys.executable),
+        )
     except OSError as error:
         raise InvalidDatasetError(
             f"{path.name} points to videos, and {python}, which is to pack them, can't be run: "
@@ -90,7 +97,7 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
 
 def _last_object(output: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(output.decode().strip().rpartition("\n")[2])
+        answer = parse_json(output.decode().strip().rpartition("\n")[2])
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}

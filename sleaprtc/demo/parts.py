@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import trio
 
+from ..child_environment import bare, without_secrets
 from ..errors import JobFailedError
 
 Narrate: TypeAlias = Callable[[str, str], None]
@@ -221,9 +222,8 @@ def _signal_group(part: Part, number: signal.Signals) -> None:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Returns this process's environment without a user's own sleap-rtc settings, and without their files."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
-    return inherited | {"SLEAP_RTC_CONFIG_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
+    """Returns this process's environment without a user's secrets, sleap-rtc settings and their files."""
+    return without_secrets() | {"SLEAP_RTC_CONFIG_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.asynccontextmanager
@@ -242,6 +242,7 @@ async def open_parts(narrate: Narrate) -> AsyncIterator[Parts]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env=bare(),
     )
     assert guard.stdin is not None
     try:

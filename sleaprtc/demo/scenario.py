@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 import trio
 
+from ..child_environment import without_secrets
 from ..errors import JobFailedError, UsageError
 from ..sentences import as_clause
 from .folder import prepare_folder
@@ -76,7 +77,12 @@ async def require_trainer(python: str) -> None:
     """
     check = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('sleap_nn', 'sleap_io'))))"
     try:
-        found = await trio.run_process([python, "-c", check], check=False, capture_stderr=True)
+        found = await trio.run_process(
+            [python, "-c", check],
+            check=False,
+            capture_stderr=True,
+            env=without_secrets(other_python=python != sys.executable),
+        )
     except OSError as error:
         raise UsageError(f"{python} can't be run: {as_clause(error)}.") from error
     if found.returncode:
@@ -218,7 +224,10 @@ def model_dirs(folder: Path) -> list[Path]:
     Raises:
         JobFailedError: There are none.
     """
-    found = sorted(checkpoint.parent for checkpoint in folder.rglob("best.ckpt"))
+    checkpoints = (path.relative_to(folder) for path in folder.rglob("best.ckpt"))
+    found = sorted(
+        folder / path.parent for path in checkpoints if not any(part.startswith(".") for part in path.parts)
+    )
     if not found:
         raise JobFailedError(f"No model arrived in {folder}.", error_code="NO_MODEL")
     return sorted(found, key=lambda path: "centroid" not in path.name)

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from ..errors import InvalidModelError
+from ..formats.zip_files import open_zip, read_member
 from ..protocol.limits import MIB
 
 CHECKPOINT_SUFFIXES: Final = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
-MAX_PICKLE_BYTES: Final = 64 * MIB
-"""Of a checkpoint's structure, without its weights; those of sleap-nn have some 50 KiB."""
+MAX_PICKLE_BYTES: Final = 4 * MIB
+"""Of a checkpoint's structure, without its weights; sleap-nn's have some 50 KiB; so much takes seconds."""
 
 _TENSOR_PARTS: Final = frozenset(
     {
@@ -106,11 +108,13 @@ def _pickles(path: Path) -> Iterator[bytes]:
         return
     if not (beginning.startswith(_ARCHIVE_BEGINNING) and end.startswith(_ARCHIVE_END)):
         raise zipfile.BadZipFile("What isn't an archive from its first byte to its last may be read as two.")
-    with zipfile.ZipFile(path) as checkpoint:
+    left_bytes = MAX_PICKLE_BYTES
+    with open_zip(path, InvalidModelError) as checkpoint:
         for member in checkpoint.infolist():
             if member.filename.lower().endswith(".pkl"):
-                with checkpoint.open(member) as file:
-                    yield file.read(MAX_PICKLE_BYTES + 1)
+                pickle = read_member(checkpoint, member, left_bytes)
+                left_bytes -= len(pickle)
+                yield pickle
 
 
 def _imports(pickle: bytes) -> Iterator[str]:

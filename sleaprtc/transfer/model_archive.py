@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from ..errors import InvalidArchiveError, StorageError
+from ..errors import InvalidArchiveError, SleapRTCError, StorageError
 from ..protocol.limits import MIB
 from ..sentences import as_clause
 from .archive import unpack
@@ -54,16 +54,18 @@ def pack_model(folder: Path, archive: Path) -> None:
         raise StorageError(f"The model in {folder.name} can't be packed: {as_clause(error)}.") from error
 
 
-def unpack_models(archive: Path, directory: Path) -> list[Path]:
+def unpack_models(
+    archive: Path, directory: Path, error: type[SleapRTCError] = InvalidArchiveError
+) -> list[Path]:
     """Unpacks a received model, or several in folders of their own, and returns their folders.
 
     Raises:
-        InvalidArchiveError: It has members that may not be unpacked, or lacks those of a model.
+        SleapRTCError: Of the class ``error``: it has members that may not be unpacked, or lacks a model's.
         StorageError: The disk is full or the folder can't be written.
     """
-    entries = unpack(archive, directory, max_unpacked_bytes=MAX_MODEL_BYTES)
+    entries = unpack(archive, directory, max_unpacked_bytes=MAX_MODEL_BYTES, error=error)
     folders = [directory, *(entry for entry in entries if entry.is_dir())]
     found = [folder for folder in folders if is_model_folder(folder)]
     if not found:
-        raise InvalidArchiveError(f"{archive.name} holds no model: it lacks {' or '.join(MODEL_FILES)}.")
+        raise error(f"{archive.name} holds no model: it lacks {' or '.join(MODEL_FILES)}.")
     return found

@@ -17,6 +17,7 @@ from ..errors import (
     TransferAbortedError,
     TransferError,
 )
+from ..formats.documents import MAX_CONFIG_BYTES
 from ..logs import get_logger
 from ..protocol.limits import CONNECT_SEC, MIB
 from ..protocol.transfer import FileOffer
@@ -25,7 +26,6 @@ from ..transfer.resuming import ResumingTransfers
 from ..transfer.stream import IncomingFile, TransferProgress
 from .cache import FileCache
 from .reporter import StatusReporter
-from .trainers.configuration import MAX_CONFIG_BYTES
 
 INPUT_IDLE_SEC: Final = 120.0
 """How long a connected client may take to offer the next file of its job."""

@@ -44,7 +44,7 @@ def test_a_missing_file(tmp_path):
 def test_what_is_no_labels_file(tmp_path, content):
     path = tmp_path / "broken.slp"
     path.write_bytes(content)
-    with pytest.raises(InvalidDatasetError, match=r"broken\.slp is not readable as SLEAP labels"):
+    with pytest.raises(InvalidDatasetError, match=r"broken\.slp can't be read as SLEAP labels"):
         read_dataset(path)
 
 

@@ -7,8 +7,8 @@ import os
 import h5py
 import pytest
 
-from sleaprtc.client.predictions import place_videos, prepare_predictions
-from sleaprtc.errors import StorageError, TransferError
+from sleaprtc.client.video_places import place_videos, prepare_predictions
+from sleaprtc.errors import BrokenResultError, StorageError
 
 from ..lab import make_labels
 
@@ -45,7 +45,7 @@ def test_a_disk_that_fills_up_spoils_no_predictions(tmp_path, monkeypatch):
         target.write_bytes(before[:100])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("sleaprtc.client.predictions.shutil.copyfile", fill)
+    monkeypatch.setattr("sleaprtc.client.video_places.shutil.copyfile", fill)
     with pytest.raises(StorageError, match=f"No space left.* kept as {predictions}"):
         prepare_predictions(predictions, tmp_path / "a.mp4")
     assert predictions.read_bytes() == before
@@ -98,19 +98,19 @@ def test_a_file_that_reads_others_is_refused(tmp_path):
     predictions = make_labels(tmp_path / "p.slp")
     with h5py.File(predictions, "r+") as file:
         file["more"] = h5py.ExternalLink("/etc/passwd", "x")
-    with pytest.raises(TransferError, match="links to another file"):
+    with pytest.raises(BrokenResultError, match="links to another file"):
         prepare_predictions(predictions, tmp_path / "a.mp4")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"])
 def test_what_cannot_be_read_is_refused(tmp_path, content):
     (tmp_path / "p.slp").write_bytes(content)
-    with pytest.raises(TransferError, match="isn't readable"):
+    with pytest.raises(BrokenResultError, match="can't be read as predictions"):
         prepare_predictions(tmp_path / "p.slp", tmp_path / "a.mp4")
 
 
 def test_what_lacks_its_parts_is_refused(tmp_path):
     with h5py.File(tmp_path / "p.slp", "w") as file:
         file["frames"] = [1]
-    with pytest.raises(TransferError, match="isn't readable"):
+    with pytest.raises(BrokenResultError, match="can't be read as predictions"):
         prepare_predictions(tmp_path / "p.slp", tmp_path / "a.mp4")

@@ -17,12 +17,12 @@ from sleaprtc.client.persistence import ONE_ATTEMPT, open_endeavour
 from sleaprtc.client.records import load_all
 from sleaprtc.client.track import tracking_order
 from sleaprtc.errors import (
+    BrokenResultError,
     InvalidDatasetError,
     InvalidModelError,
     JobFailedError,
     NoWorkerError,
     TrainerError,
-    TransferError,
     UsageError,
 )
 from sleaprtc.protocol.codec import decode_job_message
@@ -353,7 +353,7 @@ async def test_predictions_that_are_none(lab, video, model, tmp_path, monkeypatc
 
     monkeypatch.setattr("tests.lab.make_labels", write_nonsense)
     async with lab.worker("gpu-1", predicting()):
-        with pytest.raises(TransferError, match=r"isn't readable as predictions.* is kept as") as caught:
+        with pytest.raises(BrokenResultError, match=r"can't be read as predictions.* is kept as") as caught:
             await lab.track(video, model)
     assert not (tmp_path / "predictions.slp").exists()
     kept = trio.Path(str(caught.value).partition("is kept as ")[2].rstrip("."))

@@ -10,12 +10,17 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from ...formats.documents import MAX_WHOLE_NUMBER
+
 Check: TypeAlias = Callable[[Any], bool]
 Allowed: TypeAlias = "Mapping[str, Check | Allowed]"
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # whole numbers in JSON have any size, of which the largest are no floats
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE_NUMBER
 
 
 def _flag(value: Any) -> bool:

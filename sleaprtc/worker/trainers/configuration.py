@@ -9,10 +9,10 @@ What is left out but would have changed the model, such as pretrained weights, i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from ...documents import parse_json, parse_yaml
 from ...errors import InvalidTrainingConfigError
+from ...formats.documents import read_document, texts_in
 from .allow_list import (
     ALLOWED_KEYS,
     MODEL_KEYS,
@@ -23,13 +23,6 @@ from .allow_list import (
     Allowed,
     Check,
 )
-
-MAX_CONFIG_BYTES: Final = 256 * 1024
-"""SLEAP's own exports are 5 KiB."""
-
-MAX_CONFIG_DEPTH: Final = 16
-MAX_CONFIG_VALUES: Final = 20_000
-"""Counted after YAML aliases are followed, so that none can multiply."""
 
 
 def parse_config(text: bytes, name: str) -> dict[str, Any]:
@@ -43,15 +36,10 @@ def parse_config(text: bytes, name: str) -> dict[str, Any]:
         InvalidTrainingConfigError: It isn't YAML, isn't a mapping, is too large or too deep, or has
             an interpolation such as ``${oc.env:HOME}`` in it.
     """
-    if len(text) > MAX_CONFIG_BYTES:
-        raise InvalidTrainingConfigError(f"{name} is too large for a training configuration.")
-    try:
-        document = parse_json(text) if name.endswith(".json") else parse_yaml(text)
-    except ValueError as error:
-        raise InvalidTrainingConfigError(f"{name} isn't readable as a training configuration.") from error
-    if not isinstance(document, dict):
-        raise InvalidTrainingConfigError(f"{name} isn't a training configuration: it has no sections.")
-    _refuse_unsafe_values(document, name)
+    document = read_document(text, name, InvalidTrainingConfigError)
+    for place, value in texts_in(document):
+        if "${" in value or value.strip() == "???":
+            raise InvalidTrainingConfigError(f"{name} has an interpolation at {place}, which isn't allowed.")
     return document
 
 
@@ -152,25 +140,6 @@ def subsection(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _refuse_unsafe_values(document: Mapping[str, Any], name: str) -> None:
-    pending: list[tuple[str, Any, int]] = [("", document, 1)]
-    seen = 0
-    while pending:
-        path, value, depth = pending.pop()
-        seen += 1
-        if seen > MAX_CONFIG_VALUES or depth > MAX_CONFIG_DEPTH:
-            raise InvalidTrainingConfigError(f"{name} is too deep or too long for a training configuration.")
-        if isinstance(value, Mapping):
-            pending.extend((f"{path}.{key}", inner, depth + 1) for key, inner in value.items())
-            pending.extend((path, key, depth) for key in value)
-        elif isinstance(value, list):
-            pending.extend((path, inner, depth + 1) for inner in value)
-        elif isinstance(value, str) and ("${" in value or value.strip() == "???"):
-            raise InvalidTrainingConfigError(
-                f"{name} has an interpolation at {path.lstrip('.')[:100]}, which isn't allowed."
-            )
-
-
 def check_requested(requested: Mapping[str, Any]) -> dict[str, Any]:
     """The usable part of a training request's ``config``, without what is null.
 
@@ -194,7 +163,7 @@ def check_values(requested: Mapping[str, Any], allowed: Mapping[str, Check]) -> 
         if value is None:
             continue
         if not is_valid(value):
-            raise InvalidTrainingConfigError(f"{key} can't be {str(value)[:40]}.")
+            raise InvalidTrainingConfigError(f"{key} can't be {_shown(value)}.")
         checked[key] = value
     return checked
 
@@ -232,6 +201,12 @@ def _keep_allowed(
         elif rule(inner):
             kept[key] = inner
         elif inner is not None:
-            shown = str(inner)[:40]
-            raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} can't be {shown!r}.")
+            raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} can't be {_shown(inner)!r}.")
     return kept
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value; whole numbers can have too many digits to be written out."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number so large"
+    return str(value)[:40]

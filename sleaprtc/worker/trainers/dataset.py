@@ -8,7 +8,6 @@ skeleton as JSON, and one group of encoded images for each embedded video.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,21 +16,23 @@ from typing import Any, Final, TypeVar
 import attrs
 import h5py
 import numpy as np
-import trio
 
-from ...documents import format_json, parse_json
 from ...errors import InvalidDatasetError
-from ...sentences import as_clause
-from ...transfer.hdf5_links import outside_reference
+from ...formats.child import answer, ask_child
+from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, read_table, row_count
 
 T = TypeVar("T")
 
-INSPECTION_TIMEOUT_SEC: Final = 60.0
-"""A dataset of 100,000 frames takes under two seconds."""
+AS_WHAT: Final = "a SLEAP dataset"
+BLOCK_POINTS: Final = 1_000_000
+"""Points that are looked at together."""
 
-MAX_ADDRESS_SPACE_BYTES: Final = 8 * 2**30
-MAX_TABLE_ROWS: Final = 50_000_000
-MAX_METADATA_BYTES: Final = 64 * 2**20
+MAX_SIDE_PX: Final = 100_000
+MAX_CHANNELS: Final = 16
+MAX_COORDINATE_PX: Final = 1e7
+MAX_NODES: Final = 10_000
+"""Beyond these a dataset is broken, whatever it says of itself."""
+
 USER_INSTANCE: Final = 0
 """SLEAP's ``instance_type`` of what a person labelled; 1 is a prediction."""
 
@@ -87,23 +88,17 @@ async def inspect_images(path: Path) -> int:
     return int((await _ask_reader("images", path))["frame_count"])
 
 
+async def count_predicted_frames(path: Path) -> int:
+    """Returns, from a process of its own, how many frames there are in a file of predictions.
+
+    Raises:
+        InvalidDatasetError: It can't be read.
+    """
+    return int((await _ask_reader("predictions", path))["frame_count"])
+
+
 async def _ask_reader(question: str, path: Path) -> dict[str, Any]:
-    unreadable = f"{path.name} can't be read as a SLEAP dataset."
-    with trio.move_on_after(INSPECTION_TIMEOUT_SEC):
-        done = await trio.run_process(
-            [sys.executable, "-m", __name__, question, str(path)],
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-        )
-        try:
-            answer: dict[str, Any] = parse_json(done.stdout)
-        except ValueError as error:
-            raise InvalidDatasetError(unreadable) from error
-        if "error" in answer:
-            raise InvalidDatasetError(answer["error"])
-        return answer
-    raise InvalidDatasetError(f"{path.name} took longer than a minute to read, and was given up.")
+    return await ask_child(__name__, [question, str(path)], path.name, InvalidDatasetError, as_what=AS_WHAT)
 
 
 def read_summary(path: Path) -> DatasetSummary:
@@ -125,22 +120,14 @@ def read_frame_count(path: Path) -> int:
 
 
 def _read(path: Path, look: Callable[[h5py.File, str], T]) -> T:
-    try:
-        with h5py.File(path, "r") as file:
-            fault = outside_reference(file)
-            if fault is not None:
-                raise InvalidDatasetError(f"{path.name} {fault}")
-            return look(file, path.name)
-    except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise InvalidDatasetError(
-            f"{path.name} can't be read as a SLEAP dataset ({as_clause(error)})."
-        ) from error
+    with open_hdf5(path, InvalidDatasetError, as_what=AS_WHAT) as file:
+        return look(file, path.name)
 
 
 def _summarize(file: h5py.File, name: str) -> DatasetSummary:
     node_names, edge_count = _read_skeleton(file, name)
-    instances = _read_table(file, "instances")
-    points = _read_table(file, "points")
+    instances = read_table(file, "instances")
+    points = read_table(file, "points")
     boxes = _bounding_box_sides(instances, points)
     labelled = instances["frame_id"][~np.isnan(boxes)]
     if labelled.size == 0:
@@ -167,38 +154,63 @@ def _summarize(file: h5py.File, name: str) -> DatasetSummary:
 
 def _count_frames(file: h5py.File, name: str) -> int:
     _read_image_shape(file, name)
-    frame_count = len(file["frames"])
+    frame_count = row_count(file, "frames")
     if not frame_count:
         raise InvalidDatasetError(f"{name} has no labelled frames, and so none to predict on.")
     return frame_count
 
 
+def _count_predicted_frames(file: h5py.File, name: str) -> int:
+    read_json_attribute(file, "metadata", "json")
+    return row_count(file, "frames")
+
+
 def _bounding_box_sides(instances: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The longer side of each instance's visible points; NaN for predictions and empty instances."""
     sides = np.full(instances.shape, np.nan)
-    for number in np.flatnonzero(instances["instance_type"] == USER_INSTANCE):
-        rows = points[int(instances["point_id_start"][number]) : int(instances["point_id_end"][number])]
-        x, y = rows["x"][rows["visible"]], rows["y"][rows["visible"]]
-        x, y = x[np.isfinite(x)], y[np.isfinite(y)]
-        if x.size and y.size:
-            sides[number] = max(np.ptp(x), np.ptp(y))
+    numbers = np.flatnonzero(instances["instance_type"] == USER_INSTANCE)
+    starts, ends = (instances[f"point_id_{end}"][numbers].astype(np.int64) for end in ("start", "end"))
+    counts = ends - starts
+    if counts.size and (starts.min() < 0 or counts.min() < 0 or ends.max() > points.size):
+        raise ValueError("an instance has points that aren't there")
+    if counts.sum(dtype=float) > points.size:
+        raise ValueError("instances share their points")
+    block, next_block = 0, 0
+    blocks = np.cumsum(counts) // BLOCK_POINTS
+    while block < numbers.size:
+        next_block = int(np.searchsorted(blocks, blocks[block], side="right"))
+        chosen = slice(block, next_block)
+        sides[numbers[chosen]] = _sides_of_block(points, starts[chosen], counts[chosen])
+        block = next_block
     return sides
 
 
-def _read_table(file: h5py.File, name: str) -> np.ndarray:
-    table = file[name]
-    if table.size > MAX_TABLE_ROWS:
-        raise ValueError(f"table {name} has more than {MAX_TABLE_ROWS} rows")
-    rows: np.ndarray = table[:]
-    return rows
+def _sides_of_block(points: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    owner = np.repeat(np.arange(counts.size), counts)
+    offsets = np.arange(owner.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = points[np.repeat(starts, counts) + offsets]
+    is_seen = rows["visible"].astype(bool) & np.isfinite(rows["x"]) & np.isfinite(rows["y"])
+    longer = np.full(counts.size, np.nan)
+    for axis in ("x", "y"):
+        places = rows[axis][is_seen].astype(float)
+        if places.size and np.abs(places).max() > MAX_COORDINATE_PX:
+            raise ValueError("a point lies outside of every image")
+        low, high = np.full(counts.size, np.inf), np.full(counts.size, -np.inf)
+        np.minimum.at(low, owner[is_seen], places)
+        np.maximum.at(high, owner[is_seen], places)
+        is_known = high >= low
+        longer[is_known] = np.fmax(longer[is_known], high[is_known] - low[is_known])
+    return longer
 
 
 def _read_skeleton(file: h5py.File, name: str) -> tuple[tuple[str, ...], int]:
     """Names of the first skeleton's nodes, which is the one sleap-nn trains, and its number of edges."""
-    metadata = _parse_json(file["metadata"].attrs["json"])
+    metadata = read_json_attribute(file, "metadata", "json")
     skeletons = metadata["skeletons"]
     if not skeletons or not skeletons[0]["nodes"]:
         raise InvalidDatasetError(f"{name} has no skeleton with nodes: there's nothing to train on.")
+    if max(len(metadata["nodes"]), len(skeletons[0]["nodes"])) > MAX_NODES:
+        raise InvalidDatasetError(f"{name} has more nodes than any skeleton.")
     all_names = [node["name"] for node in metadata["nodes"]]
     names = tuple(str(all_names[int(node["id"])]) for node in skeletons[0]["nodes"])
     return names, _count_edges(skeletons[0]["links"])
@@ -222,7 +234,7 @@ def _count_edges(links: Sequence[Mapping[str, Any]]) -> int:
 
 def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
     shapes = []
-    for video in (_parse_json(row) for row in file["videos_json"][:]):
+    for video in read_json_list(file, "videos_json"):
         images = file[_embedded_images(video, name)]
         # a video without embedded frames has nothing to say of their size
         if images.shape[0]:
@@ -230,7 +242,11 @@ def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
     if not shapes:
         raise InvalidDatasetError(f"{name} has no images: save it as a package with embedded images.")
     heights, widths, channels = zip(*shapes, strict=True)
-    return max(heights), max(widths), max(channels)
+    shape = max(heights), max(widths), max(channels)
+    is_size = min(*heights, *widths, *channels) > 0 and max(shape[:2]) <= MAX_SIDE_PX
+    if not is_size or shape[2] > MAX_CHANNELS:
+        raise ValueError(f"its images can't have a size of {' by '.join(map(str, shape))}"[:120])
+    return shape
 
 
 def _embedded_images(video: Mapping[str, Any], name: str) -> str:
@@ -256,32 +272,17 @@ def _image_shape(images: h5py.Dataset, backend: Mapping[str, Any]) -> tuple[int,
     return int(height), int(width), int(channels)
 
 
-def _parse_json(text: Any) -> Any:
-    if isinstance(text, np.ndarray):
-        text = text.item()
-    if len(text) > MAX_METADATA_BYTES:
-        raise ValueError("a description in it is too large")
-    return parse_json(text)
-
-
-def _limit_memory() -> None:
-    if sys.platform.startswith("linux"):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES))
+_QUESTIONS: Final[Mapping[str, Callable[[Path], dict[str, Any]]]] = {
+    "summary": lambda path: attrs.asdict(read_summary(path)),
+    "images": lambda path: {"frame_count": read_frame_count(path)},
+    "predictions": lambda path: {"frame_count": _read(path, _count_predicted_frames)},
+}
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints what is asked about a dataset, or what is wrong with it, as one JSON object."""
-    _limit_memory()
-    try:
-        question, path = arguments[0], Path(arguments[1])
-        if question == "images":
-            print(json.dumps({"frame_count": read_frame_count(path)}))
-        else:
-            print(json.dumps(attrs.asdict(read_summary(path))))
-    except InvalidDatasetError as error:
-        print(format_json({"error": str(error)}))
+    question, path = arguments[0], Path(arguments[1])
+    answer(lambda: _QUESTIONS[question](path))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ...child_environment import without_secrets
+
 THREAD_COUNT_NAMES: Final = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -22,12 +24,6 @@ OFFLINE: Final = {
 }
 """Training needs no network and no display."""
 
-OWN_PREFIX: Final = "SLEAP_RTC_"
-"""The worker's own settings, tokens among them."""
-
-INTERPRETER_NAMES: Final = frozenset({"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
-"""What ties a process to one interpreter's packages, and would mislead another interpreter."""
-
 
 def runner_environment(
     inherited: Mapping[str, str], *, other_python: bool, thread_count: int, gpu_uuid: str | None
@@ -40,12 +36,7 @@ def runner_environment(
         thread_count: CPU threads that it may use.
         gpu_uuid: The only GPU it may see, or None to leave that as it is.
     """
-    dropped = INTERPRETER_NAMES if other_python else frozenset()
-    environment = {
-        name: value
-        for name, value in inherited.items()
-        if not name.startswith(OWN_PREFIX) and name not in dropped
-    }
+    environment = without_secrets(inherited, other_python=other_python)
     environment.update(OFFLINE)
     environment.update(dict.fromkeys(THREAD_COUNT_NAMES, str(max(1, thread_count))))
     if gpu_uuid is not None:

@@ -10,8 +10,9 @@ import attrs
 import trio
 
 from ...errors import InvalidTrainingConfigError
+from ...formats.documents import MAX_CONFIG_BYTES
 from .base import TrainingJob
-from .configuration import MAX_CONFIG_BYTES, parse_config
+from .configuration import parse_config
 from .dataset import DatasetSummary, inspect_dataset
 from .package import is_package, is_plain_name, unpack
 from .plan import ModelSource, ReceivedConfig

@@ -14,11 +14,12 @@ from typing import Any, Final
 import attrs
 
 from ...errors import InvalidModelError, InvalidTrainingConfigError
+from ...formats.documents import MAX_CONFIG_BYTES
 from ...sentences import as_sentence
 from ...transfer.checkpoints import unsafe_imports
 from ...transfer.file_signatures import is_checkpoint_file
 from ...transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, unpack_models
-from .configuration import MAX_CONFIG_BYTES, filter_model_config, head_of, is_legacy, parse_config
+from .configuration import filter_model_config, head_of, is_legacy, parse_config
 
 MODELS_FOLDER: Final = "received-models"
 """Below a job's folder; what is in it is never given to sleap-nn as it is."""
@@ -51,13 +52,12 @@ def read_models(archives: Sequence[Path], work_dir: Path) -> tuple[ReceivedModel
     """Unpacks and judges the models of a job.
 
     Raises:
-        InvalidModelError: One of them can't be used, or they don't belong together.
-        InvalidArchiveError: An archive may not be unpacked.
+        InvalidModelError: One of them can't be unpacked or used, or they don't belong together.
         StorageError: The disk is full.
     """
     folders: list[Path] = []
     for number, archive in enumerate(archives):
-        folders += unpack_models(archive, work_dir / MODELS_FOLDER / str(number))
+        folders += unpack_models(archive, work_dir / MODELS_FOLDER / str(number), InvalidModelError)
     models = tuple(_read_model(folder, work_dir) for folder in folders)
     heads = [model.head for model in models]
     if len(set(heads)) != len(heads) or set(heads) not in MODEL_SETS:

@@ -7,7 +7,6 @@ never unpacked, and so can't be run.
 
 from __future__ import annotations
 
-import stat
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +15,11 @@ from typing import Any, Final
 import attrs
 
 from ...errors import InvalidDatasetError, InvalidTrainingConfigError
-from ...sentences import as_clause
-from .configuration import MAX_CONFIG_BYTES, parse_config
+from ...formats.documents import MAX_CONFIG_BYTES
+from ...formats.reading import shown, writing
+from ...formats.staging import staged_folder
+from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
+from .configuration import parse_config
 
 JOBS_FILE: Final = "jobs.yaml"
 CONFIG_SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -26,14 +28,7 @@ LABELS_SUFFIX: Final = ".slp"
 MAX_MEMBERS: Final = 64
 """SLEAP writes six for two models."""
 
-MAX_UNPACKED_BYTES: Final = 256 * 2**30
-MAX_RATIO: Final = 200
-"""Encoded images hardly shrink, and tables of points by 20 at most; a zip bomb shrinks by 1,000."""
-
-RATIO_FREE_BYTES: Final = 2**20
-"""Members below this size can't do harm, however well they shrink."""
-
-COPY_BYTES: Final = 2**20
+LIMITS: Final = ZipLimits(MAX_MEMBERS, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=2**20)
 
 
 @attrs.frozen
@@ -72,22 +67,20 @@ def unpack(path: Path, folder: Path) -> tuple[PackagedModel, ...]:
         InvalidDatasetError: It isn't such a package, or has members that may not be unpacked.
         InvalidTrainingConfigError: Its ``jobs.yaml`` isn't readable.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _check_members(archive.infolist())
-            jobs = _read_jobs(archive, members)
-            _extract_labels(archive, members, jobs, folder)
-            return tuple(
-                PackagedModel(
-                    config_name=job.config,
-                    config=_read_config(archive, members[job.config]),
-                    labels=job.labels,
-                    val_labels=job.val_labels,
-                )
-                for job in jobs
+    with open_zip(path, InvalidDatasetError) as archive:
+        members = _check_members(archive, path.name)
+        jobs = _read_jobs(archive, members)
+        models = tuple(
+            PackagedModel(
+                config_name=job.config,
+                config=_read_config(archive, members[job.config]),
+                labels=job.labels,
+                val_labels=job.val_labels,
             )
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise InvalidDatasetError(f"{path.name} isn't a readable zip file ({as_clause(error)}).") from error
+            for job in jobs
+        )
+        _extract_labels(archive, members, jobs, folder)
+        return models
 
 
 @attrs.frozen
@@ -97,31 +90,15 @@ class _Job:
     val_labels: str | None = None
 
 
-def _check_members(infos: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    if len(infos) > MAX_MEMBERS:
-        raise InvalidDatasetError(f"The package has {len(infos)} files; a training job has a handful.")
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        _check_member(info)
-        if info.filename.lower() in (name.lower() for name in members):
-            raise InvalidDatasetError(f"The package has two files called {_shown(info.filename)}.")
-        members[info.filename] = info
-    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-        raise InvalidDatasetError("The package is larger unpacked than a worker takes.")
-    return members
-
-
-def _check_member(info: zipfile.ZipInfo) -> None:
-    name = info.filename
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if info.is_dir() or not is_plain_name(name) or kind not in (0, stat.S_IFREG):
-        raise InvalidDatasetError(
-            f"The package has a member that isn't a plain file in its top folder: {_shown(name)}."
-        )
-    if info.flag_bits & 1:
-        raise InvalidDatasetError(f"The package's {_shown(name)} is encrypted.")
-    if info.file_size > RATIO_FREE_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1):
-        raise InvalidDatasetError(f"The package's {_shown(name)} is packed too densely to be a dataset.")
+def _check_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
+    for info in archive.infolist():
+        if info.is_dir() or not is_plain_name(info.filename):
+            raise InvalidDatasetError(
+                f"{name} has a member that isn't a plain file in its top folder: {shown(info.filename)}."
+            )
+    if (fault := fault_of_members(archive, LIMITS)) is not None:
+        raise InvalidDatasetError(f"{name} {fault}")
+    return {info.filename: info for info in archive.infolist()}
 
 
 def is_plain_name(name: str) -> bool:
@@ -142,7 +119,7 @@ def _read_jobs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo])
     for job in jobs:
         for name in (job.config, job.labels, job.val_labels):
             if name is not None and name not in members:
-                raise InvalidDatasetError(f"The package's {JOBS_FILE} names a missing file: {_shown(name)}.")
+                raise InvalidDatasetError(f"The package's {JOBS_FILE} names a missing file: {shown(name)}.")
     return jobs
 
 
@@ -184,9 +161,8 @@ def _guess_jobs(members: Mapping[str, zipfile.ZipInfo]) -> tuple[_Job, ...]:
 
 def _read_config(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > MAX_CONFIG_BYTES:
-        raise InvalidTrainingConfigError(f"{_shown(info.filename)} is too large for a configuration.")
-    with archive.open(info) as member:
-        return member.read(MAX_CONFIG_BYTES)
+        raise InvalidTrainingConfigError(f"{shown(info.filename)} is too large for a configuration.")
+    return read_member(archive, info, MAX_CONFIG_BYTES)
 
 
 def _extract_labels(
@@ -195,20 +171,11 @@ def _extract_labels(
     jobs: Sequence[_Job],
     folder: Path,
 ) -> None:
+    """Puts all labels into the folder, or none."""
     wanted = {job.labels for job in jobs} | {job.val_labels for job in jobs if job.val_labels}
-    for name in sorted(wanted):
-        _extract(archive, members[name], folder / name)
-
-
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    left_bytes = info.file_size
-    with archive.open(info) as member, target.open("xb") as file:
-        while block := member.read(COPY_BYTES):
-            left_bytes -= len(block)
-            if left_bytes < 0:
-                raise InvalidDatasetError(f"The package's {_shown(info.filename)} is larger than it says.")
-            file.write(block)
-
-
-def _shown(name: str) -> str:
-    return repr(name[:80])
+    with staged_folder(folder) as staging:
+        for name in sorted(wanted):
+            extract_member(archive, members[name], staging / name)
+        for name in sorted(wanted):
+            with writing(name):
+                (staging / name).rename(folder / name)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import h5py
 
-from ...documents import parse_json
-from ...errors import InvalidTrainingConfigError, TrainerError
+from ...errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
 from ...jobs.frames import parse_frames
 from .allow_list import PREDICTION_VALUES
 from .base import FramesPredicted, PredictionOutcome
 from .configuration import check_values
+from .dataset import count_predicted_frames
 from .model_files import ReceivedModel
 from .recordings import is_video
 
@@ -94,7 +93,7 @@ def read_frames_event(event: Mapping[str, Any]) -> FramesPredicted:
     )
 
 
-def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> PredictionOutcome:
+async def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> PredictionOutcome:
     """Judges a runner's "done": there has to be a file that can be opened, with all frames in it.
 
     Raises:
@@ -102,10 +101,8 @@ def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> Predicti
     """
     path = work_dir / PREDICTIONS_NAME
     try:
-        with h5py.File(path, "r") as file:
-            frame_count = len(file["frames"])
-            parse_json(file["metadata"].attrs["json"])
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        frame_count = await count_predicted_frames(path)
+    except InvalidDatasetError as error:
         raise TrainerError(
             "Prediction left no readable predictions.", error_code="PREDICTION_FAILED"
         ) from error

@@ -154,7 +154,7 @@ class SleapNNTrainer(Trainer):
                 report(read_frames_event(event))
 
         done = await self._carry_out(task, job, take=take, report=report, stop=stop)
-        return await trio.to_thread.run_sync(read_prediction_outcome, done, job.work_dir)
+        return await read_prediction_outcome(done, job.work_dir)
 
     async def _ready_capabilities(self) -> TrainerCapabilities:
         capabilities = self._capabilities or await self.probe()

@@ -109,7 +109,7 @@ def test_what_a_configuration_may_say(tmp_path):
     ("config", "sentence"),
     [
         ("model_config: {a: '${oc.env:HOME}'}", "interpolation"),
-        ("model_config: !!python/object/apply:os.system [ls]", "isn't readable"),
+        ("model_config: !!python/object/apply:os.system [ls]", "can't be read"),
         ("model: {}\noptimization: {}", "SLEAP 1.4 or earlier"),
         ("[]", "no sections"),
         (config_of("multi_class_topdown"), "isn't supported"),

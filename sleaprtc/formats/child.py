@@ -1,0 +1,108 @@
+"""Reading a file in a process of its own, which may crash, hang or run out of memory without harm.
+
+The child is a module of this package that prints one JSON object: its answer, or ``{"error": SENTENCE}``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import trio
+
+from ..child_environment import bare
+from ..documents import format_json, parse_json
+from ..errors import SleapRTCError, StorageError
+from ..exception_groups import single_error
+from ..sentences import as_clause
+
+PATIENCE_SEC: Final = 60.0
+"""A dataset of 100,000 frames takes under two seconds."""
+
+MAX_ADDRESS_SPACE_BYTES: Final = 8 * 2**30
+"""Of which numpy's and HDF5's libraries claim one or two, whatever they use."""
+
+MAX_ANSWER_BYTES: Final = 16 * 2**20
+
+
+async def ask_child(
+    module: str, arguments: Sequence[str], name: str, error: type[SleapRTCError], *, as_what: str
+) -> dict[str, Any]:
+    """Starts a module with its arguments and returns its answer.
+
+    Args:
+        module: Ends by calling :func:`answer`.
+        arguments: Its arguments.
+        name: The file's, for the sentence.
+        error: What a broken file is to the caller.
+        as_what: What it's read as, for the sentence.
+
+    Raises:
+        SleapRTCError: Of the class ``error``: the child says so, gives no answer, or takes too long.
+        StorageError: The child says so, or can't be started.
+    """
+    unreadable = f"{name} can't be read as {as_what}."
+    with trio.move_on_after(PATIENCE_SEC):
+        output = await _run([sys.executable, "-m", module, *arguments])
+        try:
+            found: dict[str, Any] = parse_json(output)
+        except ValueError as cause:
+            raise error(unreadable) from cause
+        if "error" in found:
+            raise (StorageError if found.get("code") == StorageError.code else error)(str(found["error"]))
+        return found
+    raise error(f"{name} took longer than {PATIENCE_SEC:.0f} seconds to read, and was given up.")
+
+
+async def _run(command: Sequence[str]) -> bytes:
+    """Runs a command and returns what it printed, as far as it's taken."""
+    output = bytearray()
+    with single_error():
+        async with trio.open_nursery() as nursery:
+            process: trio.Process = await nursery.start(_start, command)
+            assert process.stdout is not None
+            async for block in process.stdout:
+                output += block
+                if len(output) > MAX_ANSWER_BYTES:
+                    process.kill()
+                    output.clear()
+                    break
+    return bytes(output)
+
+
+async def _start(command: Sequence[str], task_status: trio.TaskStatus[trio.Process]) -> None:
+    try:
+        await trio.run_process(
+            command,
+            stdin=b"",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            env=bare(),
+            task_status=task_status,
+        )
+    except OSError as error:
+        raise StorageError(f"No process can be started to read a file: {as_clause(error)}.") from error
+
+
+def answer(find: Callable[[], dict[str, Any]]) -> None:
+    """In the child: limits this process, and prints what ``find`` returns or raises."""
+    _limit_resources()
+    try:
+        found = find()
+    except SleapRTCError as error:
+        found = {"error": str(error), "code": error.code}
+    except MemoryError:
+        found = {"error": "The file would take too much memory to read."}
+    print(format_json(found))
+
+
+def _limit_resources() -> None:
+    if sys.platform.startswith("linux"):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE_SEC), int(PATIENCE_SEC)))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,133 @@
+"""The border between libraries that read files and the rest of the package.
+
+A broken or hostile file makes a library raise many kinds of exceptions, more than any of them documents.
+Every reader of files from others works inside :func:`reading`, which turns all of them into the one error of
+this package that the caller names.
+"""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+
+from ..errors import SleapRTCError, StorageError
+from ..logs import get_logger
+from ..sentences import as_clause
+
+MAX_REASON_CHARS: Final = 160
+
+_MACHINE_ERRNOS: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""Causes that lie in this machine and not in a file. Libraries raise OSError for broken content, too."""
+
+_log = get_logger(__name__)
+
+
+class FileLimitError(ValueError):
+    """A file holds more than is read of it."""
+
+
+@attrs.frozen
+class FileFormat:
+    """A format that others' files come in.
+
+    Attributes:
+        name: What sentences call it.
+        known_errors: What its library is known to raise over broken content. Anything else is translated too,
+            and is logged with its traceback.
+    """
+
+    name: str
+    known_errors: tuple[type[Exception], ...]
+
+
+_ANY_PARSER: Final = (ValueError, TypeError, KeyError, IndexError, RecursionError, MemoryError, OverflowError)
+
+ZIP: Final = FileFormat(
+    "a zip file",
+    (
+        *_ANY_PARSER,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        struct.error,
+        EOFError,
+        OSError,  # bz2, and a seek to where no byte can be
+        RuntimeError,  # an encrypted member; NotImplementedError is one
+    ),
+)
+CONFIGURATION: Final = FileFormat("a training configuration", (*_ANY_PARSER, AttributeError))
+HDF5: Final = FileFormat("an HDF5 file", (*_ANY_PARSER, OSError, RuntimeError, AttributeError))
+
+
+@contextmanager
+def reading(
+    file_format: FileFormat, name: str, error: type[SleapRTCError], *, as_what: str | None = None
+) -> Iterator[None]:
+    """Translates whatever the block raises over a file's content.
+
+    Args:
+        file_format: What the file should be.
+        name: The file's, for the sentence.
+        error: What a broken file is to the caller.
+        as_what: What the caller reads it as, for the sentence; by default the format's name.
+
+    Raises:
+        SleapRTCError: Of the class ``error``: the content can't be read. This package's own errors pass.
+        StorageError: The disk failed or is full.
+    """
+    try:
+        yield
+    except SleapRTCError:
+        raise
+    except Exception as cause:
+        if isinstance(cause, OSError) and cause.errno in _MACHINE_ERRNOS:
+            raise StorageError(f"{name} can't be read: {as_clause(cause)}.") from cause
+        if not isinstance(cause, file_format.known_errors):
+            _log.exception("A file made its library fail in an unknown way.", file=name)
+        sentence = f"{name} can't be read as {as_what or file_format.name} ({reason_of(cause)})."
+        raise error(sentence) from cause
+
+
+@contextmanager
+def writing(name: str) -> Iterator[None]:
+    """Translates a failure to write, which is no fault of the file that is read.
+
+    Raises:
+        StorageError: The disk is full, or the folder can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{name} can't be written: {as_clause(error)}.") from error
+
+
+def reason_of(cause: Exception) -> str:
+    """Makes a library's message short, printable and fit for the middle of a sentence."""
+    if isinstance(cause, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(cause, MemoryError):
+        return "it would take too much memory"
+    printable = "".join(char if char.isprintable() else " " for char in as_clause(cause)[:MAX_REASON_CHARS])
+    return printable.rstrip(". ") or type(cause).__name__
+
+
+def shown(name: object) -> str:
+    """A name out of a file, fit for a sentence: quoted, ASCII and short."""
+    return ascii(name if isinstance(name, bytes) else str(name)[:80])[:90]

@@ -1,0 +1,161 @@
+"""Zip files from others: judged as a whole before the first member is read, and read within bounds.
+
+Members are refused that nobody here writes, and that need more memory or time than they are worth: links,
+encrypted ones, other methods than deflate, members that share their bytes (as zip bombs do:
+https://www.bamsoftware.com/hacks/zipbomb/), and such as are packed too tightly to be true.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import unicodedata
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
+
+import attrs
+
+from ..errors import SleapRTCError
+from .reading import ZIP, FileLimitError, reading, shown, writing
+
+COPY_BYTES: Final = 2**20
+MAX_READ_BYTES: Final = 4 * 2**20
+"""Of one read. ``zipfile`` reads a file's whole directory in one; 20,000 members take about 2 MiB."""
+
+MAX_RATIO: Final = 200
+"""Unpacked over packed size. Encoded images hardly shrink, logs and tables by 20; zip bombs by 1,000."""
+
+LOCAL_HEADER_BYTES: Final = 30
+"""The least that stands before a member's bytes (PKWARE's APPNOTE.TXT, section 4.3.7)."""
+
+_METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_ENCRYPTED: Final = 0x1
+
+
+@attrs.frozen
+class ZipLimits:
+    """What an archive may have in it.
+
+    Attributes:
+        max_members: Files.
+        max_unpacked_bytes: All of them together.
+        ratio_free_bytes: A member that claims no more than this many bytes may shrink as it likes.
+    """
+
+    max_members: int
+    max_unpacked_bytes: int
+    ratio_free_bytes: int = 200 * 1024
+
+
+class _BoundedFile(io.FileIO):
+    """A file of which nobody gets more than so much at a time: what a directory claims may be gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        whole = size is None or size < 0
+        content = super().read(MAX_READ_BYTES + 1 if whole else min(size or 0, MAX_READ_BYTES + 1))
+        if content is not None and len(content) > MAX_READ_BYTES:
+            raise FileLimitError("its directory is too large")
+        return content or b""
+
+
+@contextmanager
+def open_zip(
+    path: Path, error: type[SleapRTCError], *, as_what: str = "a zip file"
+) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip file; whatever its content makes the block raise becomes ``error``.
+
+    Raises:
+        SleapRTCError: Of the class ``error``: it isn't readable as a zip file.
+        StorageError: The disk failed.
+    """
+    with (
+        reading(ZIP, path.name, error, as_what=as_what),
+        _BoundedFile(path) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        yield archive
+
+
+def fault_of_members(archive: zipfile.ZipFile, limits: ZipLimits) -> str | None:
+    """Says what is wrong with an archive's files, as the end of a sentence; None where nothing is."""
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) > limits.max_members:
+        return f"has {len(members)} files, and may have {limits.max_members}."
+    for member in members:
+        if (fault := _fault_of_member(member, limits)) is not None:
+            return fault
+    if sum(member.file_size for member in members) > limits.max_unpacked_bytes:
+        return "is too large when unpacked."
+    return _fault_of_names(members) or _fault_of_places(archive, members)
+
+
+def _fault_of_member(member: zipfile.ZipInfo, limits: ZipLimits) -> str | None:
+    name = shown(member.filename)
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+        return f"has a member that isn't a plain file: {name}."
+    if member.flag_bits & _ENCRYPTED:
+        return f"has an encrypted member: {name}."
+    if member.compress_type not in _METHODS:
+        return f"has a member that is packed by another method than deflate: {name}."
+    if member.file_size > max(limits.ratio_free_bytes, MAX_RATIO * member.compress_size):
+        return f"has a member that is packed too densely to be true: {name}."
+    return None
+
+
+def _fault_of_names(members: Sequence[zipfile.ZipInfo]) -> str | None:
+    """Looks for names that some disks don't tell apart, and for files that would have to be folders too."""
+    seen: set[tuple[str, ...]] = set()
+    for member in members:
+        parts = PurePosixPath(unicodedata.normalize("NFC", member.filename).casefold()).parts
+        if parts in seen:
+            return f"has two files called {shown(member.filename)}."
+        seen.add(parts)
+    folders = {parts[:length] for parts in seen for length in range(1, min(len(parts), 64))}
+    if folders & seen:
+        return f"has a file that is a folder as well: {shown('/'.join(min(folders & seen)))}."
+    return None
+
+
+def _fault_of_places(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> str | None:
+    """Looks for members that share bytes with others or with the directory."""
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    ends = [member.header_offset for member in ordered[1:]] + [archive.start_dir]
+    for member, end in zip(ordered, ends, strict=True):
+        if member.header_offset + LOCAL_HEADER_BYTES + member.compress_size > end:
+            return f"has members that overlap: {shown(member.filename)}."
+    return None
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_bytes: int) -> bytes:
+    """Reads a small member.
+
+    Raises:
+        FileLimitError: It's larger. Whatever else is raised is for :func:`open_zip` to translate.
+    """
+    with archive.open(member) as source:
+        content = source.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise FileLimitError(f"{shown(member.filename)} is too large")
+    return content
+
+
+def extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Writes a member to a file that isn't there yet; its checksum is right when this returns.
+
+    Raises:
+        StorageError: It can't be written. Whatever else is raised is for :func:`open_zip` to translate.
+    """
+    with archive.open(member) as source, _new_file(target) as sink:
+        while block := source.read(COPY_BYTES):
+            with writing(str(target)):
+                sink.write(block)
+        if sink.tell() != member.file_size:
+            raise zipfile.BadZipFile(f"{shown(member.filename)} has another size than it says")
+
+
+def _new_file(target: Path) -> BinaryIO:
+    with writing(str(target)):
+        return target.open("xb")
