@@ -138,6 +138,13 @@ def _loader_class() -> type[yaml.SafeLoader]:
             tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (*_PLAIN_TAGS, None)
         }
 
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            """Ends the reading, which is slow, once it's clear that nobody will take what is read."""
+            self.node_count = getattr(self, "node_count", 0) + 1
+            if self.node_count > MAX_CONFIG_VALUES:
+                raise FileLimitError("it is too deep or too long")
+            return super().compose_node(parent, index)
+
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             """Refuses what would have one key stand for two values."""
             for key, _ in node.value:

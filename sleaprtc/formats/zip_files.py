@@ -96,6 +96,8 @@ def _fault_of_member(member: zipfile.ZipInfo, limits: ZipLimits) -> str | None:
     name = shown(member.filename)
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
         return f"has a member that isn't a plain file: {name}."
+    if "\0" in member.orig_filename:
+        return f"has a member whose name ends early: {name}."
     if member.flag_bits & _ENCRYPTED:
         return f"has an encrypted member: {name}."
     if member.compress_type not in _METHODS:
