@@ -124,8 +124,8 @@ def _fault_of_names(members: Sequence[zipfile.ZipInfo]) -> str | None:
 def _fault_of_places(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> str | None:
     """Looks for members that share bytes with others or with the directory."""
     ordered = sorted(members, key=lambda member: member.header_offset)
-    ends = [member.header_offset for member in ordered[1:]] + [archive.start_dir]
-    for member, end in zip(ordered, ends, strict=True):
+    ends = (*(member.header_offset for member in ordered[1:]), archive.start_dir)
+    for member, end in zip(ordered, ends, strict=False):
         if member.header_offset + LOCAL_HEADER_BYTES + member.compress_size > end:
             return f"has members that overlap: {shown(member.filename)}."
     return None

@@ -16,20 +16,22 @@ import click
 
 from . import corpus
 
-NAMES: Final = ("codec", "messages", "framing", "websocket", "worker")
-MAX_INPUT_BYTES: Final = 2048
+NAMES: Final = ("codec", "messages", "framing", "websocket", "worker", "archives")
+MAX_INPUT_BYTES: Final = {"archives": 16 * 1024}
+DEFAULT_MAX_INPUT_BYTES: Final = 2048
 
 
 def _fuzz_here(name: str, arguments: list[str]) -> None:
     """Runs libFuzzer in this process, which it ends."""
     import atheris
 
-    with atheris.instrument_imports(include=["sleaprtc", "wsproto"]):
+    with atheris.instrument_imports(include=["sleaprtc", "wsproto", "yaml"]):
         from tests.fuzz.targets import TARGETS, WORDS
     with tempfile.NamedTemporaryFile("w", suffix=".dict") as dictionary:
         dictionary.writelines(f'"\\"{word}\\""\n' for word in WORDS)
         dictionary.flush()
-        options = [f"-dict={dictionary.name}", f"-max_len={MAX_INPUT_BYTES}", "-print_final_stats=1"]
+        max_bytes = MAX_INPUT_BYTES.get(name, DEFAULT_MAX_INPUT_BYTES)
+        options = [f"-dict={dictionary.name}", f"-max_len={max_bytes}", "-print_final_stats=1"]
         atheris.Setup([sys.argv[0], *options, *arguments], TARGETS[name])
         atheris.Fuzz()
 

@@ -16,6 +16,7 @@ from sleaprtc.rooms.filters import parse_filters
 from sleaprtc.server.frames import FrameError, FrameReader
 from sleaprtc.transfer.framing import Framing, Offered
 
+from .archives import fuzz_archives
 from .worker_messages import fuzz_worker
 
 Target = Callable[[bytes], None]
@@ -232,4 +233,5 @@ TARGETS: Final[dict[str, Target]] = {
     "framing": fuzz_framing,
     "websocket": fuzz_websocket,
     "worker": fuzz_worker,
+    "archives": fuzz_archives,
 }
