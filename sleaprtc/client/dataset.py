@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from ..errors import InvalidDatasetError, InvalidTrainingConfigError
+from ..formats.child import answer
 from ..formats.documents import MAX_CONFIG_BYTES, read_document
 from ..formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
 from ..protocol.jobs import DatasetInfo
@@ -67,6 +70,30 @@ def read_dataset(path: Path) -> Dataset:
     if path.suffix == ".zip":
         return _read_package(path)
     return Dataset(path, _labels_info(path, "slp"))
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What :func:`dataset_from_json` makes a dataset of; to be called in a process of its own.
+
+    Raises:
+        InvalidDatasetError: As with :func:`read_dataset`.
+        InvalidTrainingConfigError: Likewise.
+    """
+    if points_to_videos(path):
+        return {"points_to_videos": True}
+    dataset = read_dataset(path)
+    return {
+        "points_to_videos": False,
+        "info": attrs.asdict(dataset.info),
+        "model_type": dataset.model_type,
+        "configs": dataset.configs,
+    }
+
+
+def dataset_from_json(path: Path, described: Mapping[str, Any]) -> Dataset:
+    """Makes of what :func:`describe` found what :func:`read_dataset` returns."""
+    info = DatasetInfo(**described["info"])
+    return Dataset(path, info, described["model_type"], configs=tuple(described["configs"]))
 
 
 def points_to_videos(path: Path) -> bool:
@@ -186,3 +213,7 @@ def _read_package(path: Path) -> Dataset:
         info = _labels_info(unpacked, "zip")
     info = attrs.evolve(info, estimated_size_mb=_size_mb(path))
     return Dataset(path, info, model_type_of_configs(configs), configs=tuple(configs))
+
+
+if __name__ == "__main__":
+    answer(lambda: describe(Path(sys.argv[1])))

@@ -17,13 +17,15 @@ import trio
 
 from ..child_environment import without_secrets
 from ..documents import parse_json
-from ..errors import InvalidDatasetError
+from ..errors import InvalidDatasetError, InvalidTrainingConfigError
+from ..formats.child import ask_child
 from ..sentences import as_clause
-from .dataset import Dataset, points_to_videos, read_dataset
+from .dataset import AS_LABELS, Dataset, dataset_from_json
 from .events import Emit, Notice
 from .scratch import Scratch
 
 SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
+READER_MODULE: Final = f"{__package__}.dataset"
 TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
 
 HOW_TO_PACK: Final = (
@@ -57,11 +59,31 @@ async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Em
         InvalidDatasetError: It can't be read, or its images can't be found.
         InvalidTrainingConfigError: A configuration in a training job package can't be read.
     """
-    if not await trio.to_thread.run_sync(points_to_videos, path):
-        return await trio.to_thread.run_sync(read_dataset, path)
+    dataset = await _read(path)
+    if dataset is not None:
+        return dataset
     package = scratch.path / f"{path.name.removesuffix('.slp')}.pkg.slp"
     await _pack(path, package, embed, emit)
-    return attrs.evolve(await trio.to_thread.run_sync(read_dataset, package), packed_from=path)
+    packed = await _read(package)
+    if packed is None:
+        raise InvalidDatasetError(f"{path.name} still points to videos after it was packed.")
+    return attrs.evolve(packed, packed_from=path)
+
+
+async def _read(path: Path) -> Dataset | None:
+    """Has a dataset read by a process of its own; None where it points to videos.
+
+    HDF5, in which labels are, can crash over a broken file, or never come to an end.
+    """
+    found = await ask_child(
+        READER_MODULE,
+        [str(path)],
+        path.name,
+        InvalidDatasetError,
+        as_what=AS_LABELS,
+        others=(InvalidTrainingConfigError,),
+    )
+    return None if found["points_to_videos"] else dataset_from_json(path, found)
 
 
 async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:

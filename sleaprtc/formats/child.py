@@ -21,6 +21,9 @@ from ..sentences import as_clause
 PATIENCE_SEC: Final = 60.0
 """A dataset of 100,000 frames takes under two seconds."""
 
+MAX_CPU_SEC: Final = 20
+"""HDF5 can be made to go round in circles for ever; this ends it, however busy the machine is."""
+
 MAX_ADDRESS_SPACE_BYTES: Final = 8 * 2**30
 """Of which numpy's and HDF5's libraries claim one or two, whatever they use."""
 
@@ -28,7 +31,13 @@ MAX_ANSWER_BYTES: Final = 16 * 2**20
 
 
 async def ask_child(
-    module: str, arguments: Sequence[str], name: str, error: type[SleapRTCError], *, as_what: str
+    module: str,
+    arguments: Sequence[str],
+    name: str,
+    error: type[SleapRTCError],
+    *,
+    as_what: str,
+    others: tuple[type[SleapRTCError], ...] = (),
 ) -> dict[str, Any]:
     """Starts a module with its arguments and returns its answer.
 
@@ -38,6 +47,7 @@ async def ask_child(
         name: The file's, for the sentence.
         error: What a broken file is to the caller.
         as_what: What it's read as, for the sentence.
+        others: Errors of the child that are passed on as they are, by their codes.
 
     Raises:
         SleapRTCError: Of the class ``error``: the child says so, gives no answer, or takes too long.
@@ -51,7 +61,9 @@ async def ask_child(
         except ValueError as cause:
             raise error(unreadable) from cause
         if "error" in found:
-            raise (StorageError if found.get("code") == StorageError.code else error)(str(found["error"]))
+            known: tuple[type[SleapRTCError], ...] = (StorageError, *others)
+            by_code = {other.code: other for other in known}
+            raise by_code.get(str(found.get("code")), error)(str(found["error"]))
         return found
     raise error(f"{name} took longer than {PATIENCE_SEC:.0f} seconds to read, and was given up.")
 
@@ -104,5 +116,5 @@ def _limit_resources() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (int(PATIENCE_SEC), int(PATIENCE_SEC)))
+        resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SEC, MAX_CPU_SEC))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -4,15 +4,25 @@ import zipfile
 
 import pytest
 
+from sleaprtc.client.dataset import read_dataset
 from sleaprtc.client.job_files import JobOutcome
 from sleaprtc.client.models import read_models
 from sleaprtc.client.outcome import ModelFolders
+from sleaprtc.client.packing import read_with_images
 from sleaprtc.client.predictions import PredictionsFile
+from sleaprtc.client.scratch import Scratch
 from sleaprtc.demo.scenario import model_dirs
-from sleaprtc.errors import EXIT_JOB_FAILED, BrokenResultError, InvalidModelError, JobFailedError
+from sleaprtc.errors import (
+    EXIT_JOB_FAILED,
+    BrokenResultError,
+    InvalidDatasetError,
+    InvalidModelError,
+    InvalidTrainingConfigError,
+    JobFailedError,
+)
 
 from ..formats.hostile import broken_hdf5, broken_zips
-from ..lab import make_labels, make_model
+from ..lab import make_labels, make_model, make_package
 
 MODEL = {"centroid/best.ckpt": b"weights " * 3000, "centroid/training_config.yaml": b"a: 1"}
 BROKEN = dict(broken_zips(MODEL))
@@ -136,3 +146,25 @@ def test_what_is_left_of_a_job_is_no_model(tmp_path):
     make_model(tmp_path / "models" / "centroid")
     assert [model.folder.name for model in read_models([tmp_path / "models"])] == ["centroid"]
     assert model_dirs(tmp_path / "models") == [tmp_path / "models" / "centroid"]
+
+
+@pytest.mark.trio
+async def test_labels_over_which_the_library_crashes_are_a_sentence(tmp_path, monkeypatch):
+    labels = make_labels(tmp_path / "a.pkg.slp")
+    with Scratch() as scratch:
+        dataset = await read_with_images(labels, scratch, embed="user", emit=lambda _: None)
+        assert dataset == read_dataset(labels)
+        monkeypatch.setattr("sleaprtc.formats.child.sys.executable", str(tmp_path / "python"))
+        (tmp_path / "python").write_text("#!/bin/sh\nkill -SEGV $$\n")
+        (tmp_path / "python").chmod(0o755)
+        with pytest.raises(InvalidDatasetError, match=r"^a\.pkg\.slp can't be read as SLEAP labels\.$"):
+            await read_with_images(labels, scratch, embed="user", emit=lambda _: None)
+
+
+@pytest.mark.trio
+async def test_a_broken_configuration_in_a_package_stays_one(tmp_path):
+    package = make_package(tmp_path / "job.zip", make_labels(tmp_path / "a.slp"), ["centroid"])
+    with zipfile.ZipFile(package, "a") as archive:
+        archive.writestr("b.yaml", "a: [")
+    with Scratch() as scratch, pytest.raises(InvalidTrainingConfigError, match=r"b\.yaml .*line 1"):
+        await read_with_images(package, scratch, embed="user", emit=lambda _: None)

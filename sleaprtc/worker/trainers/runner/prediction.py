@@ -1,5 +1,6 @@
 """Prediction: the models of a task on the frames of one recording."""
 
+import contextlib
 import json
 import pathlib
 import time
@@ -29,7 +30,7 @@ def predict(task: Mapping[str, Any], parent: Parent) -> None:
         raise RunnerError("INVALID_DATASET", f"{task['recording']} has none of the wanted frames.")
     parent.tell("stage", stage="predicting", message=f"Predicting {frame_count} frames on {device}")
     started = time.monotonic()
-    frames = StoppableFrames(provider, parent)
+    frames = StoppableFrames(provider, task["recording"], parent)
     labels = predictor.predict(frames, progress_callback=make_reporter(parent, frame_count, device, started))
     duration_sec = time.monotonic() - started
     parent.tell("stage", stage="finalizing", message="Writing the predictions")
@@ -101,17 +102,14 @@ def open_video(name: str, batch_size: int, ranges: list[range] | None) -> Any:
     import sleap_io
     from sleap_nn.inference.providers import VideoProvider
 
-    try:
+    with reading_frames(name):
         video = sleap_io.Video.from_filename(name)
         count = len(video)
-        if count:
-            video[0]
-    except Exception as error:
-        raise RunnerError(
-            "INVALID_DATASET", f"{name} can't be read as a video ({reason_of(error)})."
-        ) from error
-    frames = None if ranges is None else among(ranges, count)
-    return VideoProvider(video=video, batch_size=batch_size, frames=frames)
+        if not count:
+            raise RunnerError("INVALID_DATASET", f"{name} has no frames that can be read.")
+        video[0]
+        frames = None if ranges is None else among(ranges, count)
+        return VideoProvider(video=video, batch_size=batch_size, frames=frames)
 
 
 def open_labels(name: str, batch_size: int, ranges: list[range] | None) -> Any:
@@ -119,11 +117,30 @@ def open_labels(name: str, batch_size: int, ranges: list[range] | None) -> Any:
     from sleap_nn.inference.providers import LabelsProvider
 
     labels = load_labels(name)
-    labels.labeled_frames = [
-        frame for frame in labels.labeled_frames if frame.video.backend.has_frame(frame.frame_idx)
-    ]
-    frames = None if ranges is None else among(ranges, len(labels.labeled_frames))
-    return LabelsProvider(labels=labels, batch_size=batch_size, frames=frames)
+    with reading_frames(name):
+        labels.labeled_frames = [
+            frame for frame in labels.labeled_frames if frame.video.backend.has_frame(frame.frame_idx)
+        ]
+        frames = None if ranges is None else among(ranges, len(labels.labeled_frames))
+        return LabelsProvider(labels=labels, batch_size=batch_size, frames=frames)
+
+
+@contextlib.contextmanager
+def reading_frames(name: str) -> Iterator[None]:
+    """Translates whatever decoding raises: a recording that breaks off is its sender's fault.
+
+    A lack of memory is not.
+    """
+    try:
+        yield
+    except RunnerError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            raise
+        raise RunnerError(
+            "INVALID_DATASET", f"The frames of {name} can't be read ({reason_of(error)})."
+        ) from error
 
 
 def among(ranges: list[range], count: int) -> list[int]:
@@ -134,18 +151,20 @@ def among(ranges: list[range], count: int) -> list[int]:
 class StoppableFrames:
     """Frames for sleap-nn, until the parent asks to stop."""
 
-    def __init__(self, provider: Any, parent: Parent) -> None:
+    def __init__(self, provider: Any, name: str, parent: Parent) -> None:
         self._provider = provider
+        self._name = name
         self._parent = parent
         self.videos = provider.videos
         self.frame_count = 0
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in self._provider:
-            if self._parent.stop_requested.is_set():
-                return
-            self.frame_count += len(batch.images)
-            yield batch
+        with reading_frames(self._name):
+            for batch in self._provider:
+                if self._parent.stop_requested.is_set():
+                    return
+                self.frame_count += len(batch.images)
+                yield batch
 
     def __len__(self) -> int:
         return len(self._provider)

@@ -12,6 +12,8 @@ from .inspection import import_torchvision
 from .parent import Parent, RunnerError, reason_of
 from .report import add_problem, make_report
 
+MAX_LOOKING_SEC = 30.0  # some thousand images
+
 
 class Stopwatch:
     """Runs from when it's first read, which is when the first model's training starts."""
@@ -115,8 +117,11 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     try:
         with reporting_to(make_reporter(progress, stopwatch, parent)):
             run_training(config, [labels], None if val_labels is None else [val_labels])
-    except Exception:
+    except Exception as error:
         if not progress.fitted:
+            if not isinstance(error, MemoryError):
+                for path in filter(None, (model["labels"], model["val_labels"])):
+                    refuse_unreadable_images(path)
             raise
         # a weak model can fail sleap-nn's evaluation, and is a model all the same
         traceback.print_exc()
@@ -148,6 +153,27 @@ def load_labels(path: str) -> Any:
             "INVALID_DATASET", f"{path} can't be read as a SLEAP dataset ({reason_of(error)})."
         ) from error
     return labels
+
+
+def refuse_unreadable_images(path: str) -> None:
+    """Looks, after a training that failed, whether it failed by an image that can't be decoded.
+
+    The labels are read anew: a training has its way with those that it's given.
+
+    Raises:
+        RunnerError: It did.
+    """
+    deadline = time.monotonic() + MAX_LOOKING_SEC
+    for number, frame in enumerate(load_labels(path)):
+        if time.monotonic() > deadline:
+            return
+        try:
+            is_image = len(frame.image.shape) in (2, 3) and frame.image.size > 0
+        except Exception:
+            is_image = False
+        if not is_image:
+            sentence = f"{path} has an image that can't be decoded: that of labelled frame {number + 1}."
+            raise RunnerError("INVALID_DATASET", sentence)
 
 
 def verify_config(config: Any) -> Any:
