@@ -2,12 +2,16 @@
 
 import errno
 import math
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sleaprtc.worker.trainers.environment import runner_environment
 from sleaprtc.worker.trainers.runner.parent import RunnerError
+from sleaprtc.worker.trainers.runner.prediction import StoppableFrames
 from sleaprtc.worker.trainers.runner.tasks import explain
 from sleaprtc.worker.trainers.runner.training import Progress
 
@@ -68,3 +72,37 @@ def test_another_python_gets_an_environment_of_its_own() -> None:
     assert (own["OMP_NUM_THREADS"], other["OMP_NUM_THREADS"]) == ("2", "1")
     assert "CUDA_VISIBLE_DEVICES" not in own
     assert other["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+
+
+class BreaksOff:
+    """Frames of which the second can't be decoded."""
+
+    videos = ()
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __iter__(self) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(images=[1, 2])
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (IndexError("Failed to read frame index 3.\nand more"), RunnerError),
+        (MemoryError(), MemoryError),
+        (RuntimeError("CUDA out of memory."), RuntimeError),
+    ],
+)
+def test_a_video_that_breaks_off_is_the_datasets_fault(error: Exception, raised: type[Exception]) -> None:
+    parent = SimpleNamespace(stop_requested=threading.Event())
+    frames = StoppableFrames(BreaksOff(error), "a.mp4", parent)  # type: ignore[arg-type]
+    with pytest.raises(raised) as caught:
+        list(frames)
+    assert frames.frame_count == 2
+    if isinstance(caught.value, RunnerError):
+        assert explain(caught.value, "predict") == (
+            "INVALID_DATASET",
+            "The frames of a.mp4 can't be read: Failed to read frame index 3.",
+        )

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import trio
 import yaml
@@ -240,3 +242,18 @@ async def test_probing_tells_what_is_there() -> None:
     assert capabilities.problem is None
     assert capabilities.supported_job_types == ("training", "inference")
     assert capabilities.torch_device in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.trio
+async def test_an_image_that_cannot_be_decoded_is_the_datasets_fault(
+    recordings: dict[int, Path], tmp_path: Path
+) -> None:
+    labels = tmp_path / "broken.pkg.slp"
+    labels.write_bytes(recordings[1].read_bytes())
+    with h5py.File(labels, "r+") as file:
+        images = file["video0/video"]
+        images[0] = images[0][:20] if images.dtype.hasobject else np.zeros_like(images[0])
+    with pytest.raises(InvalidDatasetError, match="can't be decoded: that of labelled frame 1"):
+        await SleapNNTrainer(PYTHON).train(
+            job_for(tmp_path, labels, {"model_type": "base"}), report=lambda _: None, stop=trio.Event()
+        )
