@@ -72,6 +72,7 @@ async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatc
             await trio.sleep(0.02)
         (job_dir,) = agent.jobs_dir.iterdir()
         assert [path.suffix for path in job_dir.iterdir()] == [".zip"]  # no dataset is kept
+        monkeypatch.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 60)
         completed = await attach(record)
         assert len(completed.model_dirs) == 1
         while list(agent.jobs_dir.iterdir()):
