@@ -55,8 +55,8 @@ def main(arguments: list[str]) -> None:
         try:
             answer = pack(Path(source), Path(target), embed)
         except Exception as error:
-            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-            answer = {"error": f"{Path(source).name} can't be packed with its images: {first_line}"}
+            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(" .")
+            answer = {"error": f"{Path(source).name} can't be packed with its images ({first_line})."}
     print(json.dumps(answer))
 
 

@@ -104,5 +104,5 @@ def test_a_video_that_breaks_off_is_the_datasets_fault(error: Exception, raised:
     if isinstance(caught.value, RunnerError):
         assert explain(caught.value, "predict") == (
             "INVALID_DATASET",
-            "The frames of a.mp4 can't be read: Failed to read frame index 3.",
+            "The frames of a.mp4 can't be read (Failed to read frame index 3).",
         )

@@ -56,9 +56,8 @@ def lay_out_model(model: Mapping[str, Any]) -> str:
         loaded = torch.load(model["checkpoint"], map_location="cpu", weights_only=True)
         weights = {str(name): tensor.detach() for name, tensor in loaded["state_dict"].items()}
     except Exception as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise RunnerError(
-            "INVALID_MODEL", f"The checkpoint of the {head} model isn't loaded: {first_line}"
+            "INVALID_MODEL", f"The checkpoint of the {head} model isn't loaded ({reason_of(error)})."
         ) from error
     if not all(type(tensor) is torch.Tensor for tensor in weights.values()):
         raise RunnerError("INVALID_MODEL", f"The checkpoint of the {head} model holds more than weights.")
