@@ -22,6 +22,7 @@ LAYERS = [
         {
             "documents",
             "child_environment",
+            "distribution",
             "errors",
             "exception_groups",
             "folder_lock",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ import attrs
 import trio
 
 from ..child_environment import without_secrets
+from ..distribution import install_command
 from ..errors import JobFailedError, UsageError
 from ..sentences import as_clause
 from .folder import prepare_folder
@@ -86,9 +88,11 @@ async def require_trainer(python: str) -> None:
     except OSError as error:
         raise UsageError(f"{python} can't be run: {as_clause(error)}.") from error
     if found.returncode:
+        elsewhere = shlex.join([python, "-m", "pip", "install", "sleap-nn", "sleap-io"])
+        remedy = install_command("train") if python == sys.executable else elsewhere
         raise UsageError(
-            f"The demo trains with sleap-nn, which {python} doesn't have: run pip install 'sleap-rtc[train]' "
-            "(in a checkout: pip install '.[train]'), or name another interpreter with --trainer-python."
+            f"The demo trains with sleap-nn, which {python} doesn't have: run "
+            f"{remedy}, or name another interpreter with --trainer-python."
         )
 
 

@@ -83,8 +83,8 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
-def judge_packages(own_version: str, packages: Sequence[Package]) -> Finding:
-    """Says whether everything that sleap-rtc needs is there."""
+def judge_packages(own_version: str, packages: Sequence[Package], reinstall: str) -> Finding:
+    """Says whether everything that sleap-rtc needs is there; ``reinstall`` is the command that mends it."""
     missing = [package.name for package in packages if package.installed is None]
     old = [
         f"{package.name} {package.installed} (needed: {package.least})"
@@ -106,26 +106,28 @@ def judge_packages(own_version: str, packages: Sequence[Package]) -> Finding:
     ]
     if faults:
         sentence = f"sleap-rtc {own_version} lacks packages; {'; '.join(faults)}."
-        return failed("packages", sentence, "pip install --upgrade --force-reinstall sleap-rtc", **facts)
+        return failed("packages", sentence, reinstall, **facts)
     return ok("packages", f"sleap-rtc {own_version} with all {len(packages)} packages it needs.", **facts)
 
 
-def judge_engines(fast_version: str | None, fast_problem: str | None, has_wheels: bool) -> Finding:
+def judge_engines(
+    fast_version: str | None, fast_problem: str | None, has_wheels: bool, install: str
+) -> Finding:
     """Says which WebRTC engines there are, and what that means.
 
     Args:
         fast_version: Of the distribution ``wrtc``, or None.
         fast_problem: Why it can't be loaded, or None.
         has_wheels: Whether there is one for this system.
+        install: The command that installs it.
     """
     names = ["aiortc"] if fast_version is None or fast_problem else ["libwebrtc", "aiortc"]
     facts = {"engines": names, "wrtc_version": fast_version}
-    remedy = "pip install 'sleap-rtc[fast]'"
     if fast_problem:
         sentence = (
             f"The fast WebRTC engine can't be loaded ({as_clause(fast_problem)}): aiortc carries the data."
         )
-        return warning("engines", sentence, f"pip install --force-reinstall wrtc, or {remedy}", **facts)
+        return warning("engines", sentence, f"{install} --force-reinstall", **facts)
     if fast_version is not None:
         return ok("engines", f"The fast WebRTC engine is there (libwebrtc, wrtc {fast_version}).", **facts)
     if not has_wheels:
@@ -133,7 +135,7 @@ def judge_engines(fast_version: str | None, fast_problem: str | None, has_wheels
     sentence = (
         "The fast WebRTC engine isn't installed: aiortc carries the data, at about a third of the rate."
     )
-    return warning("engines", sentence, remedy, **facts)
+    return warning("engines", sentence, install, **facts)
 
 
 # --- disk -----------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from .._version import __version__
+from ..distribution import NAME, install_command
 from . import machine
 from .findings import Finding
 
-OWN_NAME: Final = "sleap-rtc"
 _COMPILED: Final = ("blake3", "h5py", "aiortc")
 """Packages with compiled parts, which can be installed and yet not work."""
 
@@ -28,12 +28,14 @@ def check_python() -> Finding:
 def check_packages() -> Finding:
     """Looks for everything that this package's own metadata asks for."""
     try:
-        requirements = importlib.metadata.requires(OWN_NAME) or []
+        requirements = importlib.metadata.requires(NAME) or []
     except importlib.metadata.PackageNotFoundError:
         requirements = []  # run from a source tree: what is imported is there
     named = [found for text in requirements if (found := machine.parse_requirement(text)) is not None]
     packages = [machine.Package(name, least, _version_of(name), _problem_of(name)) for name, least in named]
-    return machine.judge_packages(__version__, packages)
+    return machine.judge_packages(
+        __version__, packages, install_command(None, "--upgrade", "--force-reinstall")
+    )
 
 
 def _version_of(name: str) -> str | None:
@@ -62,7 +64,8 @@ def check_engines() -> Finding:
     version = _version_of(machine.FAST_ENGINE)
     problem = None if version is None else _import_problem("sleaprtc.rtc.engines.libwebrtc_engine")
     is_linux = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
-    return machine.judge_engines(version, problem, is_linux or sys.platform == "darwin")
+    has_wheels = is_linux or sys.platform == "darwin"
+    return machine.judge_engines(version, problem, has_wheels, install_command("fast"))
 
 
 def check_disk(work_dir: Path, state_dir: Path) -> Finding:

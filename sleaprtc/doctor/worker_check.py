@@ -190,7 +190,7 @@ def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
     if problems:
         return warning("worker", f"{sentence} {' '.join(problems)}", "To be mended on that machine.", **facts)
     if min(rate.upload_mib_per_sec, rate.download_mib_per_sec) < SLOW_MIB_PER_SEC:
-        remedy = "Both sides with the fast engine (sleap-rtc[fast]), or a path without a relay, are faster."
+        remedy = "Both sides with the fast engine (sleap-rooms[fast]), or a path without a relay, are faster."
         return warning("worker", f"{sentence} That is slow.", remedy, **facts)
     return ok("worker", sentence, **facts)
 

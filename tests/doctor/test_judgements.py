@@ -49,14 +49,15 @@ def test_python(version, status):
 
 def test_packages():
     here = machine.Package("trio", "0.26", "0.31.0")
-    assert machine.judge_packages("0.1", [here]).status == "ok"
+    assert machine.judge_packages("0.1", [here], "pip").status == "ok"
     wrong = [
         here,
         machine.Package("attrs", "23.2", "22.1.0"),
         machine.Package("click", "8.1", None),
         machine.Package("h5py", None, "3.1", "ImportError: libhdf5.so"),
     ]
-    found = machine.judge_packages("0.1", wrong)
+    found = machine.judge_packages("0.1", wrong, "python -m pip")
+    assert found.remedy == "python -m pip"
     assert found.status == "failed"
     for words in ("attrs 22.1.0 (needed: 23.2)", "missing: click", "libhdf5.so"):
         assert words in found.sentence
@@ -85,7 +86,7 @@ def test_requirements(text, read):
     ],
 )
 def test_engines(version, problem, has_wheels, status):
-    assert machine.judge_engines(version, problem, has_wheels).status == status
+    assert machine.judge_engines(version, problem, has_wheels, "pip").status == status
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...distribution import install_command
 from ...errors import UsageError
 from ...sentences import as_clause
 
@@ -33,7 +34,7 @@ def engine_class(name: str) -> type[Engine]:
             if name == "libwebrtc":
                 raise UsageError(
                     f"The WebRTC engine libwebrtc can't be loaded ({as_clause(error)}); "
-                    "pip install 'sleap-rtc[fast]' installs it."
+                    f"{install_command('fast')} installs it."
                 ) from error
         else:
             return LibwebrtcEngine
