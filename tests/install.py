@@ -11,9 +11,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import attrs
 import pytest
@@ -74,7 +76,9 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"wheel": wheel, "sdist": sdist}
 
 
-@pytest.fixture(scope="module", params=PIPS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(pip, marks=pytest.mark.xdist_group(pip)) for pip in PIPS]
+)
 def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True, symlinks=True)
@@ -105,13 +109,33 @@ def test_it_installs_and_runs(environment: Environment, distributions: dict[str,
     assert re.fullmatch(r"sleap-rtc(, version)? [\w.]+", shown.stdout.strip()), shown
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_the_heavy_extra_resolves(
-    environment: Environment, distributions: dict[str, Path], kind: str
-) -> None:
-    said = environment.install("--dry-run", f"{distributions[kind]}[{HEAVY_EXTRA}]")
-    assert "sleap-nn" in said
+def test_the_heavy_extra_resolves(environment: Environment, distributions: dict[str, Path]) -> None:
+    said = environment.install("--dry-run", f"{distributions['wheel']}[{HEAVY_EXTRA}]")
     assert re.search(r"Would install .*sleap-nn", said)
+
+
+def required(description: bytes) -> list[str]:
+    return sorted(re.findall(r"(?m)^(?:Requires|Provides|Name|Version).*$", description.decode()))
+
+
+def test_wheel_and_sdist_require_the_same(distributions: dict[str, Path]) -> None:
+    """What resolves for one of them, then resolves for the other."""
+    with ZipFile(distributions["wheel"]) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        of_wheel = required(wheel.read(name))
+    with tarfile.open(distributions["sdist"]) as sdist:
+        folder = distributions["sdist"].name.removesuffix(".tar.gz")
+        file = sdist.extractfile(f"{folder}/PKG-INFO")
+        assert file is not None
+        assert required(file.read()) == of_wheel
+    assert any("wrtc" in line for line in of_wheel)
+
+
+@pytest.fixture(scope="module")
+def newest(environment: Environment) -> Environment:
+    if environment.pip != "newest":
+        pytest.skip("the newest pip is enough to see that a command works")
+    return environment
 
 
 def remedies(environment: Environment) -> Iterator[list[str]]:
@@ -124,15 +148,15 @@ def remedies(environment: Environment) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_the_commands_that_it_prints_work(
-    environment: Environment, distributions: dict[str, Path], kind: str
+    newest: Environment, distributions: dict[str, Path], kind: str
 ) -> None:
-    environment.install("--force-reinstall", "--no-deps", distributions[kind])
-    for arguments in remedies(environment):
-        environment.run(*arguments, "--dry-run")
+    newest.install("--force-reinstall", "--no-deps", distributions[kind])
+    for arguments in remedies(newest):
+        newest.run(*arguments, "--dry-run")
 
 
-def test_the_commands_that_a_checkout_prints_work(environment: Environment) -> None:
-    environment.install("--force-reinstall", "--no-deps", ROOT)
-    for arguments in remedies(environment):
+def test_the_commands_that_a_checkout_prints_work(newest: Environment) -> None:
+    newest.install("--force-reinstall", "--no-deps", ROOT)
+    for arguments in remedies(newest):
         assert str(ROOT) in arguments[-1]
-        environment.run(*arguments, "--dry-run")
+        newest.run(*arguments, "--dry-run")

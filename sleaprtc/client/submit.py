@@ -28,6 +28,8 @@ from ..jobs.request_proof import request_proof
 from ..logs import bind
 from ..protocol.features import ATTACH_FEATURE
 from ..protocol.jobs import (
+    AppError,
+    JobMessage,
     JobRequest,
     JobResponse,
     Requirements,
@@ -371,12 +373,19 @@ class Submission:
         with trio.move_on_after(self._order.response_timeout_sec) as waiting:
             while not negotiation.is_complete:
                 sender, message = await self._inbox.next_job_message()
-                if not isinstance(message, JobResponse) or not negotiation.record(sender, message):
+                answer = self._answer_in(message)
+                if answer is None or not negotiation.record(sender, answer):
                     continue
-                if message.accepted:
+                if answer.accepted:
                     held_until = trio.current_time() + RESERVATION_SEC - ASSIGNMENT_MARGIN_SEC
                     waiting.deadline = min(waiting.deadline, held_until)
         return negotiation
+
+    def _answer_in(self, message: JobMessage) -> JobResponse | None:
+        """Returns a worker's answer; that it can't read the request is a refusal, with its own reason."""
+        if isinstance(message, AppError) and message.job_id == self.job_id:
+            return JobResponse(self.job_id, False, reason=message.message.rstrip(".") or message.error_code)
+        return message if isinstance(message, JobResponse) else None
 
     def _choose(self, negotiation: Negotiation, workers: Mapping[str, WorkerSummary]) -> str:
         ranked = negotiation.ranked(self._order.rule)

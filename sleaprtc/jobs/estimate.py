@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from ..protocol.jobs import JobRequest
+from ..protocol.limits import MAX_DURATION_SEC
 
 OVERHEAD_SEC: Final = 30.0
 """Starting the interpreter and evaluating at the end: measured at 15 to 40 s with sleap-nn 0.3 on a CPU.
@@ -143,7 +144,7 @@ def _apart(one: float | None, other: float | None) -> float:
     """How many times as large one is as the other, as a logarithm; what isn't known may be alike or not."""
     if one is None or other is None:
         return 0.0 if one is other else math.log(2)
-    return abs(math.log(one / other)) if min(one, other) > 0 else math.inf
+    return abs(math.log(one) - math.log(other)) if min(one, other) > 0 else math.inf
 
 
 def _distance(past: PastModel, work: ModelWork) -> float:
@@ -191,10 +192,10 @@ def estimated_duration_minutes(request: JobRequest, past: Sequence[PastModel], *
     for work in models_of(request, has_gpu=has_gpu):
         measured = measured_epoch_sec(work, past)
         seconds += work.epochs * (guess * work.frame_count if measured is None else measured)
-    return round(seconds / 60, 2)
+    return round(min(seconds, MAX_DURATION_SEC) / 60, 2)
 
 
 def _estimated_prediction_minutes(request: JobRequest, has_gpu: bool) -> float:
     frames = _whole(request.dataset_info.frame_count, DEFAULT_FRAMES, 10_000_000)
     speed = GPU_SEC_PER_PREDICTED_FRAME if has_gpu else CPU_SEC_PER_PREDICTED_FRAME
-    return round((OVERHEAD_SEC + speed * frames) / 60, 2)
+    return round(min(OVERHEAD_SEC + speed * frames, MAX_DURATION_SEC) / 60, 2)

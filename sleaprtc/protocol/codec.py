@@ -22,6 +22,7 @@ from ..sentences import as_clause
 from . import jobs, messages, transfer
 from .limits import MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject
+from .units import NOT_KNOWN, is_unit, range_of, ranges_of
 
 T = TypeVar("T")
 
@@ -101,14 +102,14 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
 # --- strict structuring ---------------------------------------------------------------------
 
 
-class _WrongTypeError(TypeError):
+class _WrongValueError(TypeError):
     pass
 
 
 def _strict(kind: type[T], name: str) -> Callable[[Any, Any], T]:
     def structure(value: Any, _: Any) -> T:
         if type(value) is not kind:
-            raise _WrongTypeError(f"must be {name}")
+            raise _WrongValueError(f"must be {name}")
         return value
 
     return structure
@@ -117,23 +118,23 @@ def _strict(kind: type[T], name: str) -> Callable[[Any, Any], T]:
 def _integer(value: Any, _: Any) -> int:
     """JSON has one kind of number: 25.0 is an integer (RFC 8259, section 6)."""
     if type(value) not in (int, float) or value != value // 1:
-        raise _WrongTypeError("must be an integer")
+        raise _WrongValueError("must be an integer")
     if not -MAX_INTEGER < value < MAX_INTEGER:
-        raise _WrongTypeError("is out of range")
+        raise _WrongValueError("is out of range")
     return int(value)
 
 
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
-        raise _WrongTypeError("must be a number")
+        raise _WrongValueError("must be a number")
     if type(value) is int and not -MAX_INTEGER < value < MAX_INTEGER:
-        raise _WrongTypeError("is out of range")
+        raise _WrongValueError("is out of range")
     return cast(float, value)
 
 
 def _object(value: Any, _: Any) -> JSONObject:
     if type(value) is not dict:
-        raise _WrongTypeError("must be an object")
+        raise _WrongValueError("must be an object")
     return cast(JSONObject, value)
 
 
@@ -161,8 +162,22 @@ def _structure_tuple(kind: Any) -> Callable[[Any, Any], tuple[Any, ...]]:
 
     def structure(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
-            raise _WrongTypeError("must be a list")
+            raise _WrongValueError("must be a list")
         return tuple(_converter.structure(item, item_kind) for item in value)
+
+    return structure
+
+
+@_converter.register_structure_hook_factory(is_unit)
+def _structure_unit(kind: Any) -> Callable[[Any, Any], float]:
+    plain, allowed = get_args(kind)[0], range_of(kind)
+    assert allowed is not None
+
+    def structure(value: Any, _: Any) -> float:
+        number: float = _converter.structure(value, plain)
+        if number not in allowed:
+            raise _WrongValueError(f"must be {allowed}")
+        return number
 
     return structure
 
@@ -182,7 +197,8 @@ def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
 def _without_nulls(cls: type[Any], structure_fields: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Between workers and clients, null in a field that may be left out is the same as leaving it out.
 
-    Candidates are as WebRTC has them, where a null sdpMid is the same too.
+    So is -1 in a number that can't be negative, and in a report any number that can't be right. Candidates
+    are as WebRTC has them, where a null sdpMid is the same too.
     """
     names = _renames(cls)
     optional = {
@@ -190,11 +206,16 @@ def _without_nulls(cls: type[Any], structure_fields: Callable[[Any, Any], Any]) 
         for field in attrs.fields(cls)
         if field.default is not attrs.NOTHING
     }
+    ranges = ranges_of(cls)
+    is_report = cls in jobs.REPORTS
+
+    def is_left_out(key: str, part: Any) -> bool:
+        if part is None or key not in optional or key not in ranges or type(part) not in (int, float):
+            return part is None and key in optional
+        return part not in ranges[key] and (is_report or part == NOT_KNOWN)
 
     def structure(value: Any, kind: Any) -> Any:
-        present = {
-            key: part for key, part in _object(value, kind).items() if part is not None or key not in optional
-        }
+        present = {key: part for key, part in _object(value, kind).items() if not is_left_out(key, part)}
         return structure_fields(present, kind)
 
     return structure
@@ -242,7 +263,7 @@ def _first_fault(error: BaseException, path: str = "") -> str:
     if isinstance(error, KeyError):
         missing = error.args[0]
         return f"{f'{path}.{missing}' if path and path != missing else missing} is missing"
-    if isinstance(error, _WrongTypeError):
+    if isinstance(error, _WrongValueError):
         return f"{path or 'the message'} {error}"
     return f"{path or 'the message'} is not valid"
 
@@ -319,6 +340,8 @@ def decode_job_message(payload: JSONObject) -> jobs.JobMessage:
     message = cast(jobs.JobMessage, _decode_tagged(dict(payload), "app_message_type", _JOB_MESSAGES))
     if len(message.job_id or "") > MAX_NAME_CHARS:
         raise InvalidMessageError(f"{message.app_message_type}: job_id is too long.")
+    if isinstance(message, jobs.JobRequest) and (fault := jobs.fault_in_config(message)) is not None:
+        raise InvalidMessageError(f"{message.app_message_type}: {fault}.")
     return message
 
 

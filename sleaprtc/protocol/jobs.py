@@ -1,16 +1,36 @@
 """Job messages between client and worker: the ``payload`` of a peer message (protocol reference, section 3).
 
-Sizes are in MiB, progress is 0.0 to 1.0, durations carry their unit in the name.
+Sizes are in MiB, progress is 0.0 to 1.0, durations carry their unit in the name. What a number can be is
+its unit's business (:mod:`.units`).
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeAlias
+from collections.abc import Mapping
+from typing import ClassVar, Final, TypeAlias
 
 import attrs
 
 from .limits import JOB_RESPONSE_TIMEOUT_SEC
 from .messages import JSONObject
+from .units import (
+    BATCH_SIZE,
+    EPOCHS,
+    LEARNING_RATE,
+    PROBABILITY,
+    ByteOffset,
+    Count,
+    Megapixels,
+    Milliseconds,
+    Minutes,
+    PerSec,
+    Range,
+    Seconds,
+    SequenceNumber,
+    SizeMb,
+    UnixTime,
+    Utilization,
+)
 
 
 @attrs.frozen
@@ -21,18 +41,18 @@ class DatasetInfo:
     """
 
     format: str = "slp"
-    frame_count: int | None = None
+    frame_count: Count | None = None
     skeleton_type: str | None = None
-    estimated_size_mb: float | None = None
-    frame_megapixels: float | None = None
+    estimated_size_mb: SizeMb | None = None
+    frame_megapixels: Megapixels | None = None
 
 
 @attrs.frozen
 class Requirements:
     """What a worker must have; ``sleap_version`` is the client's own version where it has one."""
 
-    min_gpu_memory_mb: float = 0
-    estimated_duration_minutes: float | None = None
+    min_gpu_memory_mb: SizeMb = 0
+    estimated_duration_minutes: Minutes | None = None
     sleap_version: str | None = None
 
 
@@ -40,8 +60,8 @@ class Requirements:
 class WorkerInfo:
     """The worker's load at the time of its answer; utilisation is 0.0 to 1.0."""
 
-    gpu_utilization: float | None = None
-    available_memory_mb: float | None = None
+    gpu_utilization: Utilization | None = None
+    available_memory_mb: SizeMb | None = None
 
 
 @attrs.frozen
@@ -59,7 +79,7 @@ class JobRequest:
     dataset_info: DatasetInfo = DatasetInfo()
     config: JSONObject = attrs.field(factory=dict)
     requirements: Requirements = Requirements()
-    timeout_ms: float = JOB_RESPONSE_TIMEOUT_SEC * 1000
+    timeout_ms: Milliseconds = JOB_RESPONSE_TIMEOUT_SEC * 1000
     model_info: JSONObject | None = None
     attach_digest: str | None = None
     proof: str | None = attrs.field(default=None, repr=False)
@@ -72,11 +92,11 @@ class JobResponse:
     app_message_type: ClassVar[str] = "job_response"
     job_id: str
     accepted: bool
-    estimated_start_time_sec: float | None = None
-    estimated_duration_minutes: float | None = None
+    estimated_start_time_sec: Seconds | None = None
+    estimated_duration_minutes: Minutes | None = None
     worker_info: WorkerInfo | None = None
     reason: str | None = None
-    retry_after_sec: float | None = None
+    retry_after_sec: Seconds | None = None
 
 
 @attrs.frozen
@@ -96,17 +116,17 @@ class StatusDetails:
     All of these are additions that other implementations ignore.
     """
 
-    current_epoch: int | None = None
-    total_epochs: int | None = None
+    current_epoch: Count | None = None
+    total_epochs: Count | None = None
     current_loss: float | None = None
     val_loss: float | None = None
-    estimated_remaining_minutes: float | None = None
+    estimated_remaining_minutes: Minutes | None = None
     model: str | None = None
     device: str | None = None
 
-    frames_done: int | None = None
-    total_frames: int | None = None
-    frames_per_sec: float | None = None
+    frames_done: Count | None = None
+    total_frames: Count | None = None
+    frames_per_sec: PerSec | None = None
 
 
 @attrs.frozen
@@ -122,8 +142,8 @@ class JobStatus:
     progress: float = 0.0
     details: StatusDetails = StatusDetails()
     message: str | None = None
-    seq: int | None = None
-    timestamp: float | None = None
+    seq: SequenceNumber | None = None
+    timestamp: UnixTime | None = None
 
 
 @attrs.frozen
@@ -133,16 +153,16 @@ class JobResult:
     ``file_count`` is how many files the worker is about to send (one where it isn't said).
     """
 
-    model_size_mb: float | None = None
+    model_size_mb: SizeMb | None = None
     final_loss: float | None = None
-    training_duration_minutes: float | None = None
-    total_epochs: int | None = None
+    training_duration_minutes: Minutes | None = None
+    total_epochs: Count | None = None
 
-    predictions_size_mb: float | None = None
-    frame_count: int | None = None
-    inference_duration_seconds: float | None = None
+    predictions_size_mb: SizeMb | None = None
+    frame_count: Count | None = None
+    inference_duration_seconds: Seconds | None = None
 
-    file_count: int | None = None
+    file_count: Count | None = None
     device: str | None = None
 
 
@@ -222,8 +242,8 @@ class WorkerHeartbeat:
     app_message_type: ClassVar[str] = "worker_heartbeat"
     timestamp: float
     status: str
-    gpu_utilization: float | None = None
-    active_jobs: int = 0
+    gpu_utilization: Utilization | None = None
+    active_jobs: Count = 0
     job_id: str | None = None
 
 
@@ -251,7 +271,7 @@ class JobAttach:
     app_message_type: ClassVar[str] = "job_attach"
     job_id: str
     attach_key: str = attrs.field(repr=False)
-    after_seq: int = 0
+    after_seq: SequenceNumber = 0
     follow: bool = True
 
 
@@ -267,7 +287,7 @@ class JobAttached:
     app_message_type: ClassVar[str] = "job_attached"
     job_id: str
     state: str
-    since: float | None = None
+    since: UnixTime | None = None
     last_status: JobStatus | None = None
     result: JobResult | None = None
     error: JobError | None = None
@@ -286,8 +306,8 @@ class JobLogRequest:
     app_message_type: ClassVar[str] = "job_log_request"
     job_id: str
     attach_key: str = attrs.field(repr=False)
-    after_seq: int = 0
-    log_offset_bytes: int | None = None
+    after_seq: SequenceNumber = 0
+    log_offset_bytes: ByteOffset | None = None
 
 
 @attrs.frozen
@@ -302,7 +322,7 @@ class JobLog:
     state: str
     statuses: tuple[JobStatus, ...] = ()
     trainer_log: str = ""
-    log_offset_bytes: int = 0
+    log_offset_bytes: ByteOffset = 0
     has_more: bool = False
 
 
@@ -350,3 +370,25 @@ JobMessage: TypeAlias = (
     | ConnectionCheck
     | ConnectionCheckAnswer
 )
+
+REPORTS: Final = (WorkerInfo, JobResponse, StatusDetails, JobStatus, JobResult, WorkerHeartbeat, JobAttached)
+"""What a worker says of itself and its jobs. A number in it that can't be right, in a field that may be left
+out, counts as left out: a report isn't worth a job. In all other messages it is refused."""
+
+CONFIG_NUMBERS: Final[Mapping[str, Mapping[str, Range]]] = {
+    "training": {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE},
+    "inference": {"batch_size": BATCH_SIZE, "peak_threshold": PROBABILITY},
+}
+"""The numbers in a request's ``config`` that workers read, for each ``job_type``."""
+
+
+def fault_in_config(request: JobRequest) -> str | None:
+    """Returns what is wrong with the numbers in a request's ``config``; None where they can be right.
+
+    The worker would refuse them after all files have come. What is no number is left to it.
+    """
+    for name, allowed in CONFIG_NUMBERS.get(request.job_type, {}).items():
+        value = request.config.get(name)
+        if type(value) in (int, float) and value not in allowed:
+            return f"config.{name} must be {allowed}"
+    return None

@@ -116,6 +116,33 @@ WRONG_TOKEN_BURST: Final = 20
 WRONG_TOKEN_SITE_BURST: Final = 200
 """The same for all accounts of one address, and for all that try one room: a class that mistypes."""
 
+# --- numbers in job messages ------------------------------------------------------------------
+
+MAX_COUNT: Final = 10**9
+"""Frames, epochs that have run, files. A video of a year at 30 frames a second has as many frames."""
+
+MAX_EPOCHS: Final = 100_000
+MAX_BATCH_SIZE: Final = 4096
+MIN_LEARNING_RATE: Final = 1e-30
+MAX_LEARNING_RATE: Final = 1e30
+"""What can be asked of a training. A rate that makes a loss infinite ends it with a reason of its own."""
+
+MIN_MEGAPIXELS: Final = 1e-6
+MAX_MEGAPIXELS: Final = 1e6
+"""One image: a single pixel, and a million by a million."""
+
+MAX_SIZE_MB: Final = 2**40
+"""An exbibyte, in MiB."""
+
+MAX_DURATION_SEC: Final = 100 * 366 * 24 * 60 * 60
+"""Durations and estimates: a century."""
+
+MAX_UNIX_TIME: Final = 253_402_300_799
+"""The last second of the year 9999, after which calendars of most programs end."""
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+"""Sequence numbers and places in a file: the most that every JSON reader keeps (RFC 8259, section 6)."""
+
 # --- transfer -------------------------------------------------------------------------------
 
 DATA_CHANNEL_LABEL: Final = "sleap-rtc"

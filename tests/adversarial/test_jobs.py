@@ -10,7 +10,10 @@ import trio
 
 from sleaprtc.client.display import PlainDisplay
 from sleaprtc.client.events import StatusChanged
+from sleaprtc.errors import NoWorkerError
+from sleaprtc.protocol.codec import encode_job_message
 from sleaprtc.protocol.jobs import (
+    AppError,
     DatasetInfo,
     JobAssignment,
     JobCancel,
@@ -57,6 +60,37 @@ async def test_a_replayed_assignment_begins_nothing(lab: Lab) -> None:
         for peer in (client, thief):
             await peer.send_job_message("gpu-1", JobAssignment("job-1"))
             assert (await answer(peer, of=JobFailed)).error.code == "NOT_RESERVED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"dataset_info": {"frame_megapixels": 5e-324}}, "dataset_info.frame_megapixels"),
+        ({"dataset_info": {"frame_count": -5}}, "dataset_info.frame_count"),
+        ({"requirements": {"min_gpu_memory_mb": 1e300}}, "requirements.min_gpu_memory_mb"),
+        ({"config": {"model_type": "base", "epochs": -3}}, "config.epochs"),
+        ({"timeout_ms": -1000}, "timeout_ms"),
+    ],
+)
+async def test_a_request_with_impossible_numbers_is_refused(
+    lab: Lab, changes: dict[str, object], field: str
+) -> None:
+    async with lab.worker("gpu-1"), lab.peer("client") as client:
+        impossible = encode_job_message(request()) | changes
+        await client.send(PeerMessage("client", "gpu-1", impossible))
+        refused = await answer(client, of=AppError)
+        assert (refused.error_code, refused.job_id) == ("INVALID_MESSAGE", "job-1")
+        assert field in refused.message
+        await client.send_job_message("gpu-1", request())
+        assert (await answer(client, of=JobResponse)).accepted
+
+
+async def test_a_client_says_which_number_a_worker_refuses(lab: Lab) -> None:
+    async with lab.worker("gpu-1"):
+        with pytest.raises(
+            NoWorkerError, match=r"gpu-1 said job_request: config\.epochs must be 1 to 100,000\.$"
+        ):
+            await lab.train(make_labels(lab.tmp_path / "flies.pkg.slp"), settings={"epochs": 0})
 
 
 async def test_of_two_clients_at_once_one_gets_the_slot(lab: Lab) -> None:

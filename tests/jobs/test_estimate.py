@@ -2,11 +2,12 @@
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sleaprtc.jobs.estimate import MAX_EPOCHS, MODEL_HEADS, PastModel, estimated_duration_minutes
 from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
+from sleaprtc.protocol.limits import MAX_DURATION_SEC
 from sleaprtc.worker.trainers.settings import heads_for
 
 CENTROID = PastModel("centroid", frame_count=100, epochs=10, duration_sec=100, batch_size=4)
@@ -90,10 +91,12 @@ pasts = st.builds(
     st.integers(1, 10**9),
     st.integers(1, 10**9),
     st.floats(0, 1e9, exclude_min=True),
-    st.none() | st.floats(0, 1e6, exclude_min=True),
+    st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
     st.none() | st.integers(1, 100),
     st.none() | st.integers(1, 100),
 )
+TINY = 5e-324
+"""The smallest positive float: a quotient of it is 0, which has no logarithm."""
 
 
 @given(st.lists(pasts), st.integers(1, 1000), st.integers(1, 1000), st.none() | st.floats(0.01, 10))
@@ -142,11 +145,17 @@ described = st.fixed_dictionaries(
     st.none() | st.integers(),
     st.none() | st.floats(),
     st.lists(pasts, max_size=3),
+    st.sampled_from(["training", "inference"]),
 )
-def test_nothing_a_stranger_says_breaks_it(config, frames, megapixels, past):
+@example({"model_type": "centroid"}, 100, TINY, [attrs.evolve(CENTROID, megapixels=1.0)], "training")
+@example({"model_type": "centroid"}, 100, 1.0, [attrs.evolve(CENTROID, megapixels=TINY)], "training")
+@example({"models": [{"model": "centroid", "scale": TINY}]}, 100, TINY, [CENTROID], "training")
+@example({"epochs": 1e300, "batch_size": TINY}, 10**400, 1.7e308, [CENTROID], "training")
+@example({}, 10**400, None, [], "inference")
+def test_nothing_a_stranger_says_breaks_it(config, frames, megapixels, past, job_type):
     info = DatasetInfo(frame_count=frames, frame_megapixels=megapixels)
-    minutes = estimated_duration_minutes(JobRequest("job", "training", info, config), past, has_gpu=False)
-    assert 0 < minutes < float("inf")
+    minutes = estimated_duration_minutes(JobRequest("job", job_type, info, config), past, has_gpu=False)
+    assert 0 < minutes <= MAX_DURATION_SEC / 60
 
 
 def test_it_knows_what_the_trainer_would_train():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from ...formats.documents import MAX_WHOLE_NUMBER
+from ...protocol.limits import MAX_BATCH_SIZE, MAX_EPOCHS
 
 Check: TypeAlias = Callable[[Any], bool]
 Allowed: TypeAlias = "Mapping[str, Check | Allowed]"
@@ -67,8 +68,8 @@ def _stride(value: Any) -> bool:
 _FRACTION: Final = _number(0, 1)
 _ANGLE: Final = _number(-180, 180)
 _SIDE: Final = _whole(8, 16384)
-_EPOCHS: Final = _whole(1, 100_000)
-_BATCH: Final = _whole(1, 4096)
+_EPOCHS: Final = _whole(1, MAX_EPOCHS)
+_BATCH: Final = _whole(1, MAX_BATCH_SIZE)
 _STEPS: Final = _whole(1, 100_000)
 _CENTROID_METHOD: Final = _or_null(_one_of("center_of_mass", "bbox_center", "geometric_median", "anchor"))
 _PART_NAMES: Final = _or_null(_names)
