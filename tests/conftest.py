@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,13 +17,22 @@ import hypothesis
 import pytest
 import trio
 
-EXIT_TIMEOUT_SEC = 10
+from .time_limits import limited
+
+EXIT_TIMEOUT_SEC = 60
+TEST_SEC = 300
+LONG_TEST_SEC = 1500
+"""Far beyond what a test takes on a machine with four times its load; setup.cfg's is longer still."""
 
 # How long an example takes, or its making, says something of the machine's other work alone.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# The same examples each time: whether the tests pass is a matter of the code alone.
+hypothesis.settings.register_profile("same", PATIENT, derandomize=True, database=None)
+# Others each time, and more of them: what this finds is to be written down as an @example.
 hypothesis.settings.register_profile(
-    "sleap-rtc", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "fresh", PATIENT, derandomize=False, database=None, max_examples=1000, print_blob=True
 )
-hypothesis.settings.load_profile("sleap-rtc")
+hypothesis.settings.load_profile("same")
 
 
 @attrs.frozen
@@ -38,6 +49,28 @@ class RunningServer:
     state_dir: Path
     process: subprocess.Popen[str] | None = None
     log: Path | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Gives each asynchronous test its limit."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        is_long = any(item.iter_markers("train")) or any(item.iter_markers("soak"))
+        item.obj = limited(item.obj, LONG_TEST_SEC if is_long else TEST_SEC)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leaves what all tests share out of what is looked through after each of them."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def own_garbage() -> Iterator[None]:
+    """Finds what a test left behind while it's still that test's: the first fixture is the last to end."""
+    yield
+    gc.collect()
 
 
 StartServer = Callable[..., Awaitable[RunningServer]]

@@ -26,10 +26,7 @@ PIPS = ("24.0", "24.2", "25.3", "newest")
 PIPS_THAT_COMPARE_KERNELS = ("24.2", "25.3")
 LIGHT_EXTRAS = "fast,test,lint,types"
 HEAVY_EXTRA = "train"
-MINUTES = 60
 NO_WARNINGS = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PYTHONWARNINGS": "ignore"}
-
-pytestmark = pytest.mark.timeout(20 * MINUTES)
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

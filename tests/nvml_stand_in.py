@@ -99,6 +99,6 @@ def compile_driver(folder: Path) -> Path:
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"],
         check=True,
-        timeout=60,
+        timeout=120,
     )
     return folder

@@ -14,7 +14,7 @@ import time
 
 import attrs
 
-TIMEOUT_SEC = 60
+TIMEOUT_SEC = 120
 
 
 @attrs.frozen

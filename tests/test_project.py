@@ -9,8 +9,10 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import sleaprtc
@@ -33,7 +35,7 @@ HEAVY_MODULES = {
 
 
 def ini(name: str) -> configparser.ConfigParser:
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     parser.read(ROOT / name)
     return parser
 
@@ -46,7 +48,7 @@ def sleap_rtc() -> Path:
 
 def test_help_names_every_program(sleap_rtc: Path) -> None:
     shown = subprocess.run(
-        [sleap_rtc, "--help"], capture_output=True, text=True, check=True, timeout=30
+        [sleap_rtc, "--help"], capture_output=True, text=True, check=True, timeout=120
     ).stdout
     assert {line.split()[0] for line in shown.split("Commands:")[1].splitlines() if line.strip()} == set(
         PROGRAMS
@@ -55,13 +57,13 @@ def test_help_names_every_program(sleap_rtc: Path) -> None:
 
 def test_version_is_the_package_s(sleap_rtc: Path) -> None:
     shown = subprocess.run(
-        [sleap_rtc, "--version"], capture_output=True, text=True, check=True, timeout=30
+        [sleap_rtc, "--version"], capture_output=True, text=True, check=True, timeout=120
     ).stdout
     assert shown.split()[-1] == sleaprtc.__version__
 
 
 def test_an_unknown_program_is_wrong_usage(sleap_rtc: Path) -> None:
-    ended = subprocess.run([sleap_rtc, "bake"], capture_output=True, text=True, check=False, timeout=30)
+    ended = subprocess.run([sleap_rtc, "bake"], capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 2
     assert "bake" in ended.stderr
 
@@ -73,7 +75,7 @@ def test_help_imports_nothing_heavy() -> None:
         "print(*sys.modules, file=sys.stderr)"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert not HEAVY_MODULES & set(ended.stderr.split())
 
@@ -84,13 +86,58 @@ def test_every_supported_python_has_its_environment() -> None:
     assert {f"py3{minor}" for minor in classifiers} == {
         name for name in environments if name.startswith("py")
     }
-    assert {"lint", "types", "train"} <= set(environments)
+    assert {"lint", "types", "install", "train"} <= set(environments)
 
 
 def test_the_workflow_runs_the_same_environments() -> None:
     workflow = (ROOT / ".github/workflows/tests.yml").read_text()
     in_workflow = set(re.findall(r"env: (\w+)", workflow))
     assert in_workflow == set(re.split(r"[,\s]+", ini("tox.ini")["tox"]["env_list"].strip()))
+
+
+def test_each_environment_but_the_newest_is_constrained() -> None:
+    environments = ini("tox.ini")
+    assert environments["testenv"]["constraints"] == "{tox_root}/tests/constraints.txt"
+    unconstrained = {
+        name for name in environments if environments.get(name, "constraints", fallback="x") == ""
+    }
+    assert unconstrained == {"testenv:newest", "testenv:constraints"}
+    assert "newest" not in environments["tox"]["env_list"]
+    assert "tox run -e newest" in (ROOT / ".github/workflows/newest.yml").read_text()
+
+
+def requirements() -> Iterator[str]:
+    setup = ini("setup.cfg")
+    listed = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    yield from re.findall(r"(?m)^([\w.-]+)", re.sub(r"(?m)^\s+", "", "\n".join(listed)))
+
+
+def test_every_requirement_has_its_constraint() -> None:
+    """A new one needs `tox -e constraints`."""
+    constraints = (ROOT / "tests" / "constraints.txt").read_text()
+    constrained = set(re.findall(r"(?m)^([\w.-]+)==", constraints))
+    required = {name.lower().replace("_", "-") for name in requirements()}
+    assert len(required) > 30
+    assert required <= constrained
+    for pin in re.findall(r"(?m)^torch.*", (ROOT / "tests" / "torch.txt").read_text()):
+        assert pin in constraints
+
+
+def test_the_default_examples_are_the_same_every_time() -> None:
+    same, fresh = (hypothesis.settings.get_profile(name) for name in ("same", "fresh"))
+    assert (same.derandomize, same.database) == (True, None)
+    assert (fresh.derandomize, fresh.database) == (False, None)
+    assert fresh.max_examples > same.max_examples
+    environments = ini("tox.ini")
+    assert "--hypothesis-profile fresh" in environments["testenv:properties"]["commands"]
+    assert "{[testenv:properties]commands}" in environments["testenv:train"]["commands"]
+    assert "hypothesis-profile" not in environments["testenv"]["commands"]
+
+
+def test_steadiness_is_that_of_the_default_tests() -> None:
+    environments = ini("tox.ini")
+    default = environments["testenv"]["commands"].removesuffix(" {posargs}")
+    assert environments["testenv:{py311,py312,py313}-steady"]["commands"].endswith(default)
 
 
 def test_the_ci_script_can_be_run() -> None:

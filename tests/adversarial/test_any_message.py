@@ -34,7 +34,7 @@ from ..server.trio_peer import Lab as RawLab
 from ..server.trio_peer import TrioPeer, to
 from .any_json import KNOWN_JOB, SIGNALING_TYPES, examples_of, frames, job_payloads, values
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.trio
 
 UNLIMITED = {
     "messages_per_sec": 1e6,

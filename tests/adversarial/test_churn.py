@@ -27,7 +27,6 @@ def descriptors() -> int:
 
 @pytest.mark.trio
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors as Linux shows them")
-@pytest.mark.timeout(300)
 async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[..., Any]) -> None:
     server = await start_server()
     async with open_lab(server.ws_url, server.http_url) as lab:
@@ -61,7 +60,7 @@ async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[...,
                 async with trio.open_nursery() as nursery:
                     for worker in range(AT_ONCE):
                         nursery.start_soon(come_and_go, 1000 * (worker + 1), JOINS // AT_ONCE)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while (await counts())["active_connections"] > 1:
                     await trio.sleep(0.01)
             await trio.testing.wait_all_tasks_blocked(0.05)
@@ -70,7 +69,7 @@ async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[...,
             assert left["peers_by_role"] == {"peer": 1}
             found = await stays.ask({"type": "discover_peers", "from_peer_id": "stays", "filters": {}})
             assert found["count"] == 0
-            with trio.fail_after(20):  # connections that are on their way out take seconds, not for ever
+            with trio.fail_after(60):  # connections that are on their way out take seconds, not for ever
                 while trio.lowlevel.current_statistics().tasks_living > before_tasks + 2:
                     await trio.sleep(0.1)
                 while descriptors() > before_descriptors + 2:

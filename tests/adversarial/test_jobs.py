@@ -33,7 +33,7 @@ from ..end_to_end.test_foreign_peers import ForeignWorker
 from ..lab import Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.trio
 
 
 def request(job_id: str = "job-1") -> JobRequest:

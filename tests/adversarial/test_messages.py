@@ -18,7 +18,7 @@ def test_a_payload_that_is_no_json_reaches_nobody(
     connect_peer: Callable[..., RawPeer],  # noqa: F811
     number: str,
 ) -> None:
-    with httpx.Client(base_url=server_process.http_url, timeout=10) as http:
+    with httpx.Client(base_url=server_process.http_url, timeout=120) as http:
         id_token = Api(http).sign_in()["id_token"]
         room = Api(http).create_room(id_token)
     worker, client = (connect_peer(server_process.ws_url, room, id_token) for _ in range(2))

@@ -45,7 +45,7 @@ from ..server.trio_peer import open_lab as open_raw_lab
 from ..server.trio_peer import to
 from ..worker.test_agent import answer, status_becomes
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.trio
 
 
 class MistakeError(Exception):

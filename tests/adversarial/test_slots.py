@@ -28,7 +28,7 @@ from sleaprtc.worker.pending import MAX_PENDING, PendingRequests
 from ..lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.trio
 
 SECRET = RoomSecret(bytes(range(16)))
 WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)

@@ -19,7 +19,7 @@ from ..worker.trainers.test_sleap_nn import FAKE_RUNNER, UNTIL_STOPPED, is_alive
 
 HUNGRY, FILLS_THE_DISK, DEAF = 16, 17, 18
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.trio
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ async def train(
     job, events = job_for(tmp_path, behaviour), []
     trainer = SleapNNTrainer(script=FAKE_RUNNER, limits=allowed)
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             outcome = await trainer.train(job, report=events.append, stop=trio.Event())
     finally:
         assert pids(job)

@@ -19,7 +19,7 @@ from sleaprtc.errors import UsageError
 
 from ..everyday.json_tables import check
 
-TIMEOUT_SEC = 30
+TIMEOUT_SEC = 120
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def is_running(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while is_running(pid):
             await trio.sleep(0.02)
 

@@ -18,7 +18,7 @@ from ..everyday.json_tables import check
 from ..nvml_stand_in import compile_driver
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
-TIMEOUT_SEC = 45
+TIMEOUT_SEC = 120
 MOST_SEC = 30
 LOCAL = {"python", "packages", "engines", "disk", "gpu", "trainer", "torch", "data_channel"}
 NETWORK = {"server", "clock", "sign_in", "websocket", "room", "ice"}

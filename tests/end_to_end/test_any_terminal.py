@@ -16,7 +16,7 @@ from sleaprtc.client.records import JobRecord, save
 from ..on_terminal import run_on_terminal
 from .test_commands import environment
 
-TIMEOUT_SEC = 60
+TIMEOUT_SEC = 120
 ALL_HELP = """
 import click
 from sleaprtc.cli import main

@@ -12,7 +12,7 @@ from sleaprtc.protocol.jobs import JobRequest
 
 from ..lab import LOOPBACK, NOT_FINITE, ScriptedTrainer, make_labels
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.trio]
 
 
 @pytest.fixture

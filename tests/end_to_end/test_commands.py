@@ -13,7 +13,7 @@ import pytest
 
 from ..lab import make_labels
 
-TIMEOUT_SEC = 30
+TIMEOUT_SEC = 120
 
 
 def environment(server, room=None, **more):
@@ -62,7 +62,7 @@ def running_worker(server, work_dir, *options, room=None):
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -112,7 +112,7 @@ def test_a_command_of_the_client_s_is_pointed_to():
         [sys.executable, "-c", "from sleaprtc.cli import main; main()", "train", "labels.slp"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert ended.returncode == 2
     assert ended.stderr.endswith("Error: No such command 'train'. Did you mean: sleap-rtc client train\n")
@@ -168,7 +168,7 @@ def test_a_worker_makes_a_room_and_leaves_on_a_signal(server_process, tmp_path):
         listed = client(server_process, "workers", "--tag", "sleap-rtc", room=room)
         assert "own" in listed.stdout
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     gone = client(server_process, "workers", "--json", room=room)
     assert gone.stdout == ""
 
@@ -232,7 +232,7 @@ def test_ctrl_c_while_waiting_for_answers_is_130(server_process, room, tmp_path)
                 assert "1 worker" in process.stdout.readline()
                 time.sleep(0.2)
                 process.send_signal(signal.SIGINT)
-                _, stderr = process.communicate(timeout=10)
+                _, stderr = process.communicate(timeout=120)
         finally:
             worker.send_signal(signal.SIGCONT)
     assert process.returncode == 130

@@ -16,7 +16,7 @@ from sleaprtc.client.__main__ import main as client
 from sleaprtc.client.records import JobRecord, save
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sleap-rtc"
-TIMEOUT_SEC = 60
+TIMEOUT_SEC = 120
 
 
 def run(command, **options):

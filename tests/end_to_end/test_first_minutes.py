@@ -22,7 +22,7 @@ from ..on_terminal import run_on_terminal
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")
-TIMEOUT_SEC = 60
+TIMEOUT_SEC = 120
 SECRETS = re.compile(r"'sleap-rtc://[^/]+/(?P<room>\w+)#(?P<token>\w+)\.(?P<secret>[\w-]+)'")
 
 
@@ -78,7 +78,7 @@ def running_worker(home, server, *options, until="waits for jobs", **more):
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -139,7 +139,7 @@ def test_the_readme_s_first_minutes_are_true(home, tmp_path):
                 assert kept["token"] not in joined.stdout
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
     assert [path.stat().st_mode & 0o077 for path in home.rglob("room.json")] == [0]
 
 

@@ -34,7 +34,7 @@ from sleaprtc.worker.trainers.model_files import read_models
 from ..everyday.json_tables import check
 from ..lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.trio]
 
 BOTH = ("training", "inference")
 

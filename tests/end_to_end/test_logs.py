@@ -21,7 +21,7 @@ from ..conftest import running_server
 from ..faults.processes import make_dataset
 from .test_commands import client, environment
 
-TIMEOUT_SEC = 60
+TIMEOUT_SEC = 120
 ROOT = Path(__file__).parents[2]
 
 
@@ -54,7 +54,7 @@ def running_logged_worker(server, room, folder, **more):
             yield log
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def records(text):

@@ -47,7 +47,7 @@ def worker_of(module, server, room, folder, *options, **more):
             yield "".join(said)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ async def test_the_room_is_told_when_a_gpu_is_taken_and_when_it_is_free_again(la
     able = TrainerCapabilities(("base",), ("training",), "0.3.5", "cuda")
 
     async def problems_become(count):
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while True:
                 (worker,) = await client_link.discover({"role": "worker"})
                 if len(worker.metadata.properties.get("problems", [])) == count:

@@ -24,13 +24,13 @@ from .test_commands import client, environment, running_worker
 
 PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
 
-pytestmark = [pytest.mark.train, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.train]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def trainer_python():
     code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
-    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=60, check=False).returncode:
+    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=120, check=False).returncode:
         pytest.skip(f"{PYTHON} has no sleap-nn")
 
 

@@ -15,7 +15,7 @@ from sleaprtc.client.display import JSONDisplay, PlainDisplay
 from ..client.test_reports import LOSSES, METRICS, scalars_in
 from ..lab import ScriptedTrainer, make_labels
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.trio]
 
 PNG = b"\x89PNG\r\n\x1a\n not looked into"
 

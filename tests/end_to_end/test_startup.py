@@ -20,7 +20,7 @@ HEAVY_MODULES = {
     "torch",
     "wrtc",
 }
-TIMEOUT_SEC = 30
+TIMEOUT_SEC = 120
 
 
 def test_listing_workers_imports_nothing_heavy(server_process):

@@ -16,7 +16,7 @@ import trio
 from ..lab import ScriptedTrainer, make_labels
 from . import prepared
 
-TIMEOUT_SEC = 30
+TIMEOUT_SEC = 120
 ROOT = Path(__file__).parents[2]
 POLL_SEC = 0.05
 

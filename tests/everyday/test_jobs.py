@@ -9,7 +9,7 @@ from sleaprtc.client.job_state import look
 from sleaprtc.client.records import JobRecord, amend, find, load_all, save
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.trio]
 
 
 async def test_another_terminal_looks_and_stops(lab, client, labels, trainer):

@@ -25,7 +25,7 @@ from ..worker.test_agent import answer
 from .test_jobs import record_of
 from .test_persistence import seen_training
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.trio]
 
 
 async def test_a_job_is_cancelled_only_where_its_worker_says_so(start_server, tmp_path, labels, trainer):
@@ -54,7 +54,7 @@ async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
             await seen_training(events)
             nursery.cancel_scope.cancel()
         assert load_all()[0].state == "cancelled"
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while trainer.running:
                 await trio.sleep(0.02)
 
@@ -76,7 +76,7 @@ async def test_work_that_has_begun_goes_on_where_nobody_reads_of_it(lab, client,
     async with lab.worker("gpu-1", trainer):
         training = await client.start("train", labels, "--ice-loopback", "--out", "models", *words)
         await training.until("epoch")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not trainer.running:
                 await trio.sleep(0.02)
         training.stop_reading()
@@ -117,7 +117,7 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
     async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels)
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while not load_all() or not await _is_complete(watcher, load_all()[0]):
                     await trio.sleep(0.02)
             await trio.sleep(0.2)  # for the same word to be here
@@ -174,7 +174,7 @@ async def test_an_attached_job_ends_elsewhere_and_is_not_begun_again(lab, labels
         nursery.start_soon(train)
         await seen_training(events)
         nursery.start_soon(attach)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not failures:
                 await trio.sleep(0.02)
         assert load_all()[0].state == "running"
@@ -207,14 +207,14 @@ async def test_a_fetch_that_gets_nothing_changes_nothing(lab, client, labels, tr
         assert find(record.job_id).out_dir == record.out_dir
         trainer.go_on.set()
         async with open_asker(record) as asker:
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while (await asker.state()).state != "completed":
                     await trio.sleep(0.02)
         first = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "first")
         assert first.status == 0, first
         fetched = find(record.job_id)
         assert fetched.out_dir == str(tmp_path / "first")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with open_asker(record) as asker:
                 while (await asker.state()).state != "delivered":
                     await trio.sleep(0.02)
@@ -235,7 +235,7 @@ async def test_what_arrived_in_the_first_folder_is_fetched_into_another(lab, cli
         (incoming / "best.ckpt").write_bytes(b"weights")
         save(record)
         async with open_asker(record) as asker:
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while (await asker.state()).state != "delivered":
                     await trio.sleep(0.02)
         fetched = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second")
@@ -263,7 +263,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
     async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
         nursery.start_soon(train)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(trainer.jobs) < 2:
                 await trio.sleep(0.02)
         assert trainer.running == 1
@@ -340,7 +340,7 @@ async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, 
         assert not failures
         assert not asked
         settled.append(True)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not failures:
                 await trio.sleep(0.02)
     assert "has left the room during training" in failures[0]

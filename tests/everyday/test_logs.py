@@ -14,8 +14,6 @@ from sleaprtc.worker.telling import MAX_KEPT_LOG_BYTES, MAX_LOG_BYTES_PER_ANSWER
 
 from ..lab import ScriptedTrainer
 
-pytestmark = [pytest.mark.timeout(60)]
-
 
 class PrintingTrainer(ScriptedTrainer):
     """Prints a line before its training and one at its end, as sleap-nn does."""

@@ -24,8 +24,8 @@ from ..worker.trainers.slp_files import write_slp
 from .stand_in_runner import model_bytes
 
 HOST = "127.0.0.1"
-START_SEC = 60
-EXIT_SEC = 15
+START_SEC = 120
+EXIT_SEC = 60
 ROOT = Path(__file__).parents[2]
 
 

@@ -24,7 +24,7 @@ from ..lab import NOT_FINITE, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer
 from .proxy import Proxy
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.trio
 
 
 @pytest.fixture

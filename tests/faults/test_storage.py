@@ -20,7 +20,6 @@ from sleaprtc.worker.keeping import WallClock, forget_old, make_jobs_dir, remove
 
 from ..lab import LOOPBACK, ScriptedTrainer, make_labels
 
-pytestmark = pytest.mark.timeout(60)
 YEAR_SEC = 365 * 86_400.0
 
 

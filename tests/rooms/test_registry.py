@@ -218,7 +218,9 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
             }
 
 
-RoomsAgainstAModel.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+RoomsAgainstAModel.TestCase.settings = settings(
+    max_examples=settings.default.max_examples * 3 // 5, stateful_step_count=40
+)
 TestRoomsAgainstAModel = RoomsAgainstAModel.TestCase
 
 

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-RECEIVE_TIMEOUT_SEC = 10
+RECEIVE_TIMEOUT_SEC = 60
 
 
 @attrs.define
@@ -93,7 +93,7 @@ def connect_peer() -> Iterator[Callable[..., RawPeer]]:
 
 @pytest.fixture
 def api(server_process: Any) -> Iterator[Api]:
-    with httpx.Client(base_url=server_process.http_url, timeout=10) as http:
+    with httpx.Client(base_url=server_process.http_url, timeout=120) as http:
         yield Api(http)
 
 

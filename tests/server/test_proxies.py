@@ -85,7 +85,7 @@ async def test_connections_are_counted_by_the_address_that_a_proxy_names(start_s
             return False
 
     async with AsyncExitStack() as stack:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             first = await upgraded(stack, b"192.0.2.1")
             other = await upgraded(stack, b"192.0.2.2")
             assert await answers(first) == is_trusted

@@ -352,7 +352,7 @@ def test_the_largest_frame_passes(new_peer: NewPeer) -> None:
     start = json.dumps(to("me"))[:-1] + ', "x": "'
     frame = start + "x" * (256 * 1024 - len(start) - 2) + '"}'
     peer.send(frame)
-    assert peer.connection.recv(timeout=10) == frame
+    assert peer.connection.recv(timeout=120) == frame
 
 
 # --- below the messages ---------------------------------------------------------------------
@@ -361,7 +361,7 @@ def test_the_largest_frame_passes(new_peer: NewPeer) -> None:
 def upgraded(server_process: Any, path: str = "/") -> socket.socket:
     """A connection after its WebSocket handshake, to write frames by hand."""
     address = urlsplit(server_process.ws_url)
-    raw = socket.create_connection((address.hostname, address.port), timeout=10)
+    raw = socket.create_connection((address.hostname, address.port), timeout=120)
     raw.sendall(
         f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
@@ -402,7 +402,7 @@ def test_other_paths_are_not_found(server_process: Any) -> None:
 def test_the_server_serves_on_and_logs_no_traceback(server_process: Any, new_peer: NewPeer) -> None:
     address = urlsplit(server_process.ws_url)
     for rubbish in (b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100_000):
-        with socket.create_connection((address.hostname, address.port), timeout=10) as raw:
+        with socket.create_connection((address.hostname, address.port), timeout=120) as raw:
             raw.sendall(rubbish)
     for cut in (b"", b"\x81", b"\x81\x85\0\0\0\0ab"):
         with upgraded(server_process) as raw:

@@ -189,7 +189,7 @@ def test_what_is_routed_is_passed_on_as_it_was_written(new_peer: Callable[..., R
         ' "unknown": [null], "to_peer_id":"b", "from_peer_id":"a", "type":"peer_message"}'
     )
     sender.send(text)
-    assert receiver.connection.recv(timeout=10) == text
+    assert receiver.connection.recv(timeout=120) == text
 
 
 def test_metadata_is_merged_and_answered_whole(new_peer: Callable[..., RawPeer]) -> None:

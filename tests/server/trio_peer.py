@@ -13,7 +13,7 @@ import httpx
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-PATIENCE_SEC = 20
+PATIENCE_SEC = 120
 """Bounds every test; none depends on it."""
 
 

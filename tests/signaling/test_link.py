@@ -35,7 +35,7 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
     server = await start_server(stop=stop, **ports)
     member, account = await membership(server, "worker")
     sentences = []
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_link(member, account, on_change=sentences.append) as link:
             assert link.is_settled
             await link.update_metadata(Metadata(properties={"status": "busy"}))
@@ -66,7 +66,7 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
 async def test_a_room_that_ends_is_final(start_server):
     server = await start_server(room_ttl_sec=0.5)
     member, account = await membership(server, "worker")
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_link(member, account) as link:
             with pytest.raises(RoomExpiredError):
                 await link.receive()

@@ -25,6 +25,6 @@ async def open_memory_pair(
     **options: int,
 ) -> AsyncIterator[tuple[Transfers, Transfers, MemoryChannel, MemoryChannel]]:
     a, b = memory_channel_pair()
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_both(a, b, **options) as (sending, receiving):
             yield sending, receiving, a, b

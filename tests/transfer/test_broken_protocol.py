@@ -61,7 +61,7 @@ async def test_what_may_not_come_ends_the_channel(
     messages: list[str | bytes], error: type[ProtocolError]
 ) -> None:
     a, b = memory_channel_pair(buffer_messages=100)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as transfers:
             for message in messages:
                 await a.send(message)
@@ -113,7 +113,7 @@ async def offered(channel: MemoryChannel) -> FileOffer:
 async def test_a_receiver_that_makes_no_sense_ends_the_channel(tmp_path: Path, answer: object) -> None:
     (tmp_path / "x.bin").write_bytes(bytes(1000))
     a, b = memory_channel_pair(buffer_messages=100)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as transfers, trio.open_nursery() as nursery:
 
             async def send() -> None:
@@ -132,7 +132,7 @@ async def test_a_receiver_that_makes_no_sense_ends_the_channel(tmp_path: Path, a
 
 async def test_more_bytes_than_announced_end_the_channel_and_leave_nothing(tmp_path: Path) -> None:
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as transfers, trio.open_nursery() as nursery:
 
             async def receive() -> None:
@@ -150,7 +150,7 @@ async def test_more_bytes_than_announced_end_the_channel_and_leave_nothing(tmp_p
 async def test_our_own_side_hears_why_the_other_ended_the_channel(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(os.urandom(1000))
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_both(a, b) as (sending, receiving), trio.open_nursery() as nursery:
 
             async def send() -> None:
@@ -167,7 +167,7 @@ async def test_our_own_side_hears_why_the_other_ended_the_channel(tmp_path: Path
 
 async def test_an_idle_side_hears_it_too() -> None:
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_both(a, b) as (sending, receiving):
             await a.send("{garbage")
             with pytest.raises(ProtocolError, match="ended the connection: The message is not valid JSON"):
@@ -180,7 +180,7 @@ async def test_words_that_cross_do_no_harm(tmp_path: Path) -> None:
     """Bytes and frames that were under way when the other side gave up belong to nobody's mistake."""
     content = os.urandom(1000)
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as transfers, trio.open_nursery() as nursery:
             await a.send(encode_transfer_frame(OFFER))
             incoming = await transfers.next_offer()

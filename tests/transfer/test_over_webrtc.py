@@ -75,7 +75,7 @@ async def peer_with_child(
                 open_transfers(peer.channel) as transfers,
             ):
                 yield transfers, process
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await process.wait()
             nursery.cancel_scope.cancel()
     finally:
@@ -89,7 +89,7 @@ async def peer_with_child(
 async def test_two_processes(tmp_path: Path) -> None:
     content = os.urandom(2 * MIB)
     (tmp_path / "x.bin").write_bytes(content)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with peer_with_child("receive", tmp_path / "in") as (transfers, process):
             await transfers.send_file(tmp_path / "x.bin", purpose="dataset")
             assert (tmp_path / "in" / "x.bin").read_bytes() == content

@@ -116,7 +116,7 @@ async def read_along(tmp_path, secret):
         async with open_side(name, signaling) as peer:
             await end.run(peer)
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(middle.run)
             nursery.start_soon(run_end, "a", client, middle.to_client)

@@ -75,7 +75,7 @@ async def test_a_receiver_may_acknowledge_every_4_mib(tmp_path: Path) -> None:
                 await theirs.send(encode_transfer_frame(FileAck(offer.transfer_id, acknowledged_bytes)))
         await theirs.send(encode_transfer_frame(FileDone(offer.transfer_id)))
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_transfers(ours) as sending, trio.open_nursery() as nursery:
             nursery.start_soon(receive)
             await sending.send_file(tmp_path / "labels.pkg.slp", purpose="dataset")
@@ -166,7 +166,7 @@ async def test_a_cut_transfer_goes_on_where_the_disk_ends(tmp_path: Path) -> Non
         if cut_after_bytes is not None:
             a.cut_after(cut_after_bytes)
         reports: list[TransferProgress] = []
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with open_both(a, b) as (sending, receiving):
                 if cut_after_bytes is None:
                     path = await send_one(
@@ -249,7 +249,7 @@ async def test_a_partial_with_wrong_content_is_found_out_and_replaced(tmp_path: 
 async def test_a_reader_that_stops_holds_the_sender_within_the_window(tmp_path: Path) -> None:
     make_file(tmp_path / "x.bin", 2 * MAX_UNACKNOWLEDGED_BYTES)
     a, b = memory_channel_pair(buffer_messages=10_000)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_both(a, b) as (sending, receiving), trio.open_nursery() as nursery:
 
             async def send() -> None:
@@ -295,7 +295,7 @@ async def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "a/b", "con", "x\n", ""])
 async def test_names_that_lead_elsewhere_are_refused_by_the_receiver(tmp_path: Path, name: str) -> None:
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as receiving:
             await a.send(encode_transfer_frame(FileOffer("t", name, 1, "sha256:" + "0" * 64, "dataset")))
             with pytest.raises(InvalidFileNameError):
@@ -320,7 +320,7 @@ async def test_blake3_is_used_with_those_known_to_have_it(tmp_path: Path) -> Non
     for name in ("1.bin", "2.bin", "3.bin"):
         (tmp_path / name).write_bytes(os.urandom(50_000))
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with (
             open_transfers(a, digest_algorithm="blake3") as knowing,
             open_transfers(b) as unknowing,
@@ -341,7 +341,7 @@ async def test_blake3_is_used_with_those_known_to_have_it(tmp_path: Path) -> Non
 async def test_blake3_is_understood(tmp_path: Path) -> None:
     content = os.urandom(50_000)
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as receiving, trio.open_nursery() as nursery:
             digest = f"blake3:{blake3.blake3(content).hexdigest()}"
             await a.send(encode_transfer_frame(FileOffer("t", "x", len(content), digest, "dataset")))
@@ -428,7 +428,7 @@ async def test_a_corrupted_chunk_ends_in_a_digest_mismatch_on_both_sides(tmp_pat
         await original_send(b"\0" * len(message) if isinstance(message, bytes) else message)
 
     a.send = send_corrupted  # type: ignore[method-assign]
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_both(a, b) as (sending, receiving):
             with pytest.RaisesGroup(DigestMismatchError, DigestMismatchError, flatten_subgroups=True):
                 await both_fail(sending, receiving, tmp_path / "x.bin", tmp_path / "in", [])
@@ -445,7 +445,7 @@ async def test_an_unwritable_folder_is_a_refusal(tmp_path: Path) -> None:
 
 async def test_a_disk_without_room_is_a_refusal(tmp_path: Path) -> None:
     a, b = memory_channel_pair()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with open_transfers(b) as receiving:
             await a.send(encode_transfer_frame(FileOffer("t", "x", 2**60, "sha256:" + "0" * 64, "dataset")))
             with pytest.raises(StorageError, match="MiB free"):
@@ -506,7 +506,7 @@ async def test_leaving_the_block_lets_go_of_other_tasks(tmp_path: Path) -> None:
             await sending.send_file(tmp_path / "x.bin", purpose="dataset")
         ended.append("sender")
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             async with open_transfers(a) as sending, open_transfers(b) as receiving:
                 nursery.start_soon(receive, receiving)

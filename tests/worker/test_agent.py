@@ -18,7 +18,7 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import PeerMessage
 
-pytestmark = [pytest.mark.trio, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.trio]
 
 REQUEST = JobRequest(
     "job-uuid-789",

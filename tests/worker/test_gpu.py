@@ -31,7 +31,7 @@ def read_with(driver: Path, *arguments: int, **environment: str) -> GpuInfo:
         env={**inherited, "LD_LIBRARY_PATH": str(driver), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     return GpuInfo(**json.loads(done.stdout))

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyte
 
-LIMIT_SEC = 30
+LIMIT_SEC = 120
 BEGIN_OF_UPDATE = b"\x1b[?2026h"
 END_OF_UPDATE = b"\x1b[?2026l"
 

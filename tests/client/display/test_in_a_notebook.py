@@ -14,7 +14,7 @@ PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
 SCRIPT = Path(__file__).with_name("scripted_job.py")
 LIMIT_SEC = 120
 
-pytestmark = [pytest.mark.train, pytest.mark.timeout(2 * LIMIT_SEC)]
+pytestmark = [pytest.mark.train]
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from sleaprtc.worker.trainers.sleap_nn import SleapNNTrainer
 
 PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
 
-pytestmark = [pytest.mark.train, pytest.mark.trio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.train, pytest.mark.trio]
 
 CONFIG = {
     "model_config": {
@@ -76,7 +76,7 @@ def run_with_sleap(code, *arguments):
 @pytest.fixture(scope="module", autouse=True)
 def trainer_python():
     code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
-    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=60, check=False).returncode:
+    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=120, check=False).returncode:
         pytest.skip(f"{PYTHON} has no sleap-nn")
 
 

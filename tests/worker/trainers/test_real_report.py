@@ -15,7 +15,7 @@ from sleaprtc.client.reports import complete_reports
 from ...client.test_reports import scalars_in
 from .test_training import job_for, recordings, train, trainer_python  # noqa: F401  # fixtures
 
-pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.train]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

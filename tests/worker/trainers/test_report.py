@@ -98,4 +98,4 @@ def test_pictures_that_take_too_long_are_given_up(tmp_path: Path, monkeypatch: p
     over.set()
     for thread in threading.enumerate():
         if "draw" in thread.name:
-            thread.join(10)
+            thread.join(60)

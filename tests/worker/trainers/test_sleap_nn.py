@@ -42,7 +42,7 @@ async def train(
     job: TrainingJob, events: list[TrainingEvent] | None = None, stop: trio.Event | None = None
 ) -> TrainingOutcome:
     trainer = SleapNNTrainer(script=FAKE_RUNNER)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         return await trainer.train(
             job,
             report=([] if events is None else events).append,
@@ -284,7 +284,7 @@ async def test_the_real_runner_dies_with_its_parent(tmp_path: Path, end: str) ->
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     try:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await wait_for_file(tmp_path / "runner.pid")
             runner, child = (int((tmp_path / f"{who}.pid").read_text()) for who in ("runner", "child"))
             assert is_alive(runner)

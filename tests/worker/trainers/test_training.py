@@ -29,13 +29,13 @@ SMALL = {
     "trainer_config": {"min_train_steps_per_epoch": 5, "train_steps_per_epoch": 5},
 }
 
-pytestmark = [pytest.mark.train, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.train]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def trainer_python() -> None:
     code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
-    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=60).returncode:
+    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=120).returncode:
         pytest.skip(f"{PYTHON} has no sleap-nn")
 
 
