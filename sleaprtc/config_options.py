@@ -342,11 +342,11 @@ def room_of(room: str | None, token: str | None) -> Room | None:
     """Joins ``--room`` and ``--token``, of which there must be both or neither.
 
     Raises:
-        UsageError: Only one of the two is there.
+        UsageError: Only one of the two is there, or one that can't be one.
     """
     if not room and not token:
         return None
     if not room or not token:
         missing = "--token (or SLEAP_RTC_TOKEN)" if room else "--room (or SLEAP_RTC_ROOM_ID)"
         raise UsageError(f"A room needs both its id and its token: {missing} is missing.")
-    return Room(room, token)
+    return Room.named(room, token)

@@ -44,6 +44,12 @@ class UsageError(SleapRTCError):
     exit_status = EXIT_USAGE
 
 
+class OpenFolderError(UsageError):
+    """A folder for secrets and jobs that other users of the machine can read or write."""
+
+    code = "OPEN_FOLDER"
+
+
 class InvalidDatasetError(UsageError):
     """A dataset that isn't readable as what it claims to be, or holds nothing to train on."""
 
@@ -82,9 +88,10 @@ class InvalidJSONError(ProtocolError):
 
 
 class InvalidMessageError(ProtocolError):
-    """A message lacks a field, or has one of the wrong JSON type."""
+    """A message of the known ``message_type`` lacks a field, or has a wrong one."""
 
     code = "INVALID_MESSAGE"
+    message_type: str | None = None
 
 
 class UnknownMessageTypeError(ProtocolError):
@@ -195,6 +202,16 @@ class SignalingUnreachableError(NetworkError):
     """The signaling server doesn't answer at its address."""
 
     code = "SIGNALING_UNREACHABLE"
+
+
+class SignalingResetError(SignalingUnreachableError):
+    """The signaling server was there and cut the connection before it answered, as one that restarts does."""
+
+
+class InvalidAnswerError(NetworkError):
+    """The signaling server answered what the protocol doesn't allow; nothing of it is used."""
+
+    code = "INVALID_ANSWER"
 
 
 class SignalingLostError(NetworkError):

@@ -8,6 +8,7 @@ gets the token from them, and never the secret.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -56,7 +57,7 @@ class Invite:
             f"{'wss' if tls else 'ws'}://{host}:{ports[0]}/",
             f"{'https' if tls else 'http'}://{host}:{ports[1]}",
         )
-        room = Room(unquote(found["room"]), unquote(found["token"]))
+        room = Room.named(unquote(found["room"]), unquote(found["token"]))
         return cls(endpoints, room, RoomSecret.parse(found["secret"]))
 
     def line(self) -> str | None:
@@ -92,14 +93,19 @@ def _is_bare(url: SplitResult) -> bool:
 
 
 def export_lines(endpoints: Endpoints, room: Room, secret: RoomSecret | None) -> tuple[str, ...]:
-    """Writes what a shell takes: the invite alone, then the same as single settings."""
+    """Writes what a shell takes: the invite alone, then the same as single settings, each word quoted."""
     lines = []
     invite = None if secret is None else Invite(endpoints, room, secret).line()
     if invite is not None:
-        lines.append(f"export SLEAP_RTC_INVITE='{invite}'")
-    own_secret = "" if secret is None else f" SLEAP_RTC_SECRET={secret.text}"
-    lines.append(f"export SLEAP_RTC_ROOM_ID={room.room_id} SLEAP_RTC_TOKEN={room.token}{own_secret}")
+        lines.append(_export(SLEAP_RTC_INVITE=invite))
+    own_secret = {} if secret is None else {"SLEAP_RTC_SECRET": secret.text}
+    lines.append(_export(SLEAP_RTC_ROOM_ID=room.room_id, SLEAP_RTC_TOKEN=room.token, **own_secret))
     lines.append(
-        f"export SLEAP_RTC_SIGNALING_WS={endpoints.ws_url} SLEAP_RTC_SIGNALING_HTTP={endpoints.http_url}"
+        _export(SLEAP_RTC_SIGNALING_WS=endpoints.ws_url, SLEAP_RTC_SIGNALING_HTTP=endpoints.http_url)
     )
     return tuple(lines)
+
+
+def _export(**settings: str) -> str:
+    assignments = (f"{name}={shlex.quote(value)}" for name, value in settings.items())
+    return f"export {' '.join(assignments)}"

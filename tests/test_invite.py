@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sleaprtc.config_options import access_of, peer_options
 from sleaprtc.errors import UsageError
 from sleaprtc.invite import Invite, export_lines
+from sleaprtc.remembered_room import RememberedRoom, as_json, from_json
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.http import Endpoints, Room
 
@@ -56,9 +57,12 @@ def test_addresses_that_no_invite_can_have_are_handed_on_singly(ws_url, http_url
     assert f"SLEAP_RTC_TOKEN={ROOM.token} SLEAP_RTC_SECRET={S}" in lines
 
 
+room_words = st.text("abcxyz0189-", min_size=1, max_size=64)
+
+
 @given(
-    st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20),
-    st.text(st.characters(exclude_categories=("Cs",)), min_size=6, max_size=20),
+    room_words,
+    room_words,
     st.binary(min_size=16, max_size=16),
 )
 def test_any_room_and_token_come_back(room_id, token, key):
@@ -66,6 +70,23 @@ def test_any_room_and_token_come_back(room_id, token, key):
     line = invite.line()
     assert len(line.split()) == 1
     assert Invite.parse(line) == invite
+
+
+ODD_WORDS = ["A", "a;b", "a%0ab", "..%2fa", "a" * 65, "%ED%A0%80", "é", "a_b"]
+
+
+@pytest.mark.parametrize("word", ODD_WORDS)
+def test_a_room_or_token_that_can_be_none(word):
+    for line in (f"sleap-rtc://h/{word}#{ROOM.token}.{S}", f"sleap-rtc://h/{ROOM.room_id}#{word}.{S}"):
+        with pytest.raises(UsageError, match="lower-case letters, digits and hyphens"):
+            Invite.parse(line)
+    for named in ({"room": word, "token": ROOM.token}, {"room": ROOM.room_id, "token": word}):
+        with pytest.raises(UsageError, match="lower-case letters, digits and hyphens"):
+            access_of({**GIVEN, **named})
+    for kept in ({"room_id": word}, {"token": word}):
+        joined = as_json(RememberedRoom(Endpoints("ws://h:1/", "http://h:2"), ROOM, SECRET))
+        with pytest.raises(ValueError, match="lower-case letters, digits and hyphens"):
+            from_json({**joined, **kept})
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ Each class's ``event`` names it in JSON. Sizes are in bytes, times in the unit o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import attrs
 
 from ..protocol.jobs import JobStatus
 from ..protocol.messages import PeerInfo
 from .model_report import ModelReport
+
+MOST_MEMORY_MB: Final = 2**30
+"""A PiB. What is beyond is no GPU's memory, and no number to be shown."""
 
 
 @attrs.frozen
@@ -45,8 +48,6 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
         value = properties.get(key)
         return value if isinstance(value, str) else None
 
-    memory_mb = properties.get("gpu_memory_mb")
-
     def texts(key: str) -> tuple[str, ...]:
         values = properties.get(key)
         return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
@@ -54,7 +55,7 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
     return WorkerSummary(
         worker=peer.peer_id,
         gpu_model=text("gpu_model"),
-        gpu_memory_mb=memory_mb if isinstance(memory_mb, int | float) else None,
+        gpu_memory_mb=_memory_mb(properties.get("gpu_memory_mb")),
         sleap_version=text("sleap_version"),
         status=text("status"),
         supported_models=texts("supported_models"),
@@ -64,6 +65,13 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
         problems=texts("problems"),
         features=texts("features"),
     )
+
+
+def _memory_mb(value: object) -> float | None:
+    """An amount of memory, if it can be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_MEMORY_MB:
+        return None
+    return value
 
 
 @attrs.frozen

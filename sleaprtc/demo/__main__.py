@@ -15,6 +15,7 @@ import trio
 
 from ..entrypoint import run
 from ..errors import EXIT_DONE, EXIT_JOB_FAILED
+from ..terminal import printable
 from .scenario import DEFAULT_EPOCHS, MAX_ERROR_PX, DemoOptions, DemoResult, run_demo
 
 COLORS: Final = {
@@ -32,7 +33,8 @@ def make_narrator(*, colored: bool) -> Callable[[str, str], None]:
 
     def narrate(name: str, line: str) -> None:
         prefix = f"{name:{NAME_WIDTH}} |"
-        click.echo(f"{click.style(prefix, fg=COLORS.get(name)) if colored else prefix} {line}", color=colored)
+        shown = click.style(prefix, fg=COLORS.get(name)) if colored else prefix
+        click.echo(f"{shown} {printable(line.expandtabs())}", color=colored)
 
     return narrate
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,11 @@ import trio
 
 from ..errors import SleapRTCError
 from ..signaling.http import Account, Endpoints, Health, Room, open_http
+
+_HTTP_DATE: Final = re.compile(
+    r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+)
+"""RFC 9110, section 5.6.7: the form that a server sends."""
 
 DELETION_SEC: Final = 2.0
 
@@ -35,7 +41,7 @@ async def ask_health(endpoints: Endpoints) -> tuple[Health, float, float | None]
 
 def clock_error_sec(date: str | None, now: float) -> float | None:
     """How far ``now`` (epoch seconds) is ahead of an HTTP date; None where there is none to read."""
-    if date is None:
+    if date is None or _HTTP_DATE.fullmatch(date) is None:
         return None
     try:
         server_time = email.utils.parsedate_to_datetime(date).timestamp()

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from ..errors import InvalidTokenError
+from ..errors import InvalidAnswerError, InvalidTokenError
+from ..protocol.values import is_time
+
+MAX_SUBJECT_CHARS: Final = 255
+"""OpenID Connect Core 1.0, section 2."""
+
+_UNREADABLE: Final = (
+    JoseError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    binascii.Error,
+)
+"""What joserfc raises over tokens and keys of somebody else's making, not all of it its own."""
 
 
 @attrs.frozen
@@ -53,8 +70,16 @@ class TokenVerifier:
     def from_jwks(
         cls, jwks: dict[str, Any], *, issuer: str, audience: str, algorithms: Collection[str] = ("RS256",)
     ) -> TokenVerifier:
-        """Makes a verifier from a published key set (RFC 7517)."""
-        return cls(KeySet.import_key_set(jwks), issuer, audience, algorithms)  # type: ignore[arg-type]
+        """Makes a verifier from a published key set (RFC 7517).
+
+        Raises:
+            InvalidAnswerError: What was published can't be read as one.
+        """
+        try:
+            keys = KeySet.import_key_set(jwks)  # type: ignore[arg-type]
+        except _UNREADABLE as error:
+            raise InvalidAnswerError("What the issuer publishes is no set of keys (RFC 7517).") from error
+        return cls(keys, issuer, audience, algorithms)
 
     def verify(self, token: str, *, now: float) -> Identity:
         """Checks signature, algorithm, issuer, audience, expiry and subject.
@@ -77,9 +102,15 @@ class TokenVerifier:
         try:
             claims = jwt.decode(token, self.keys, algorithms=list(self.algorithms)).claims
             expected.validate(claims)
-        except (JoseError, ValueError, TypeError, KeyError) as error:
+            subject, expires_at = claims["sub"], claims["exp"]
+        except _UNREADABLE as error:
             raise InvalidTokenError("The id token is invalid or has expired.") from error
-        subject = claims["sub"]
-        if not isinstance(subject, str) or not subject:
-            raise InvalidTokenError("The id token has no subject.")
-        return Identity(subject, float(claims["exp"]))
+        if (
+            not isinstance(subject, str)
+            or not 0 < len(subject) <= MAX_SUBJECT_CHARS
+            or not subject.isprintable()
+        ):
+            raise InvalidTokenError("The id token has no subject that can be one.")
+        if not is_time(expires_at):
+            raise InvalidTokenError("The id token's end is no time.")
+        return Identity(subject, float(expires_at))

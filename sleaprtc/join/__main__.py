@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import sys
 from typing import Any, Final
@@ -87,11 +86,11 @@ async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) 
 
 async def _workers_in(joined: Any) -> list[str]:
     """The names of the workers in a room, which also shows that one gets in."""
+    from ..client.commands.common import to_standard_error
     from ..client.filters import worker_filters
     from ..client.room import open_room
 
-    say = functools.partial(click.echo, err=True)
-    async with open_room(joined.endpoints, joined.room, on_change=say) as (link, _):
+    async with open_room(joined.endpoints, joined.room, on_change=to_standard_error) as (link, _):
         return sorted(peer.peer_id for peer in await link.discover(worker_filters()))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
@@ -19,10 +19,11 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from ..documents import LoneSurrogateError, format_json, refuse_lone_surrogates
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
 from ..sentences import as_clause
-from . import jobs, messages, transfer
+from . import answers, jobs, messages, transfer
 from .limits import MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject
 from .units import NOT_KNOWN, is_unit, range_of, ranges_of
+from .values import Rule
 
 T = TypeVar("T")
 
@@ -182,6 +183,23 @@ def _structure_unit(kind: Any) -> Callable[[Any, Any], float]:
     return structure
 
 
+def _has_rule(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and isinstance(get_args(kind)[1], Rule)
+
+
+@_converter.register_structure_hook_factory(_has_rule)
+def _structure_by_rule(kind: Any) -> Callable[[Any, Any], Any]:
+    base, rule = get_args(kind)
+
+    def structure(value: Any, _: Any) -> Any:
+        decoded = _converter.structure(value, base)
+        if not rule.holds(decoded):
+            raise _WrongValueError(rule.wording)
+        return decoded
+
+    return structure
+
+
 @_converter.register_structure_hook_factory(attrs.has)
 def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
     structure_fields = make_dict_structure_fn(cls, _converter, **_renames(cls))
@@ -272,7 +290,9 @@ def _structure(value: dict[str, Any], cls: type[T], kind: str) -> T:
     try:
         return _converter.structure(value, cls)
     except (cattrs.BaseValidationError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise InvalidMessageError(f"{kind}: {_first_fault(error)}.") from error
+        fault = InvalidMessageError(f"{kind}: {_first_fault(error)}.")
+        fault.message_type = kind
+        raise fault from error
 
 
 def _by_name(key: str, *classes: type[Any]) -> dict[str, type[Any]]:
@@ -329,6 +349,16 @@ def decode_server_message(text: str | bytes) -> messages.ServerMessage:
         ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
     """
     return cast(messages.ServerMessage, _decode_tagged(decode_json_object(text), "type", _SERVER_MESSAGES))
+
+
+def decode_answer(text: bytes, kind: type[answers.Answer]) -> answers.Answer:
+    """Reads what the server's HTTP port answered to a call.
+
+    Raises:
+        InvalidJSONError: It's no JSON.
+        InvalidMessageError: It's something else than an answer to that call.
+    """
+    return _structure(decode_json_object(text), kind, kind.call)
 
 
 def decode_job_message(payload: JSONObject) -> jobs.JobMessage:

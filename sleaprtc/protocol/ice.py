@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from ..errors import UsageError
 from .messages import IceServer
+from .values import is_ice_url
 
 _ICE_SERVER: Final = re.compile(
     r"(?P<scheme>stuns?|turns?):(?:(?P<username>[^:@]*):(?P<credential>[^@]*)@)?(?P<rest>[^@\s]+)"
@@ -24,12 +25,12 @@ def parse_ice_server(text: str) -> IceServer:
         UsageError: It's neither.
     """
     found = _ICE_SERVER.fullmatch(text)
-    if found is None:
+    url = "" if found is None else f"{found['scheme']}:{found['rest']}"
+    if found is None or not is_ice_url(url):
         raise UsageError(
             "An ICE server is given as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, optionally with"
             " ?transport=udp or ?transport=tcp."
         )
-    url = f"{found['scheme']}:{found['rest']}"
     if found["username"] is None:
         return IceServer((url,))
     return IceServer((url,), unquote(found["username"]), unquote(found["credential"]))

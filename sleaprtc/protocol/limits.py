@@ -46,6 +46,21 @@ MAX_PROPERTIES: Final = 128
 MAX_NAME_CHARS: Final = 128
 """Peer ids, roles, tags, property names and job ids."""
 
+MAX_ROOM_WORD_CHARS: Final = 64
+"""Room ids and tokens, wherever they enter."""
+
+MAX_ID_TOKEN_CHARS: Final = 8 * 1024
+"""It goes into one header; identity providers' tokens have 1 to 2 KiB."""
+
+MAX_OPAQUE_CHARS: Final = 1024
+"""Resume tokens, and user names and credentials of TURN servers."""
+
+MAX_ICE_SERVERS: Final = 32
+"""Each is asked before a connection is made; also the addresses of one server."""
+
+MAX_ANSWER_BYTES: Final = 1 * MIB
+"""What a peer reads of one HTTP answer. The longest, a set of keys, has a few KiB."""
+
 MAX_SDP_BYTES: Final = 64 * 1024
 MAX_CANDIDATE_BYTES: Final = 2 * 1024
 MAX_PEERS_PER_ROOM: Final = 2000

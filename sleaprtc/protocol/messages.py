@@ -7,9 +7,11 @@ wire spells in camel case. Times are Unix epoch seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import attrs
+
+from .values import FEW, Credential, EpochSec, IceUrl, Name, Opaque, RoomWord
 
 JSONObject: TypeAlias = Mapping[str, Any]
 """A decoded JSON object whose inside is somebody else's business."""
@@ -30,9 +32,9 @@ class Metadata:
 class IceServer:
     """A STUN or TURN server, as in WebRTC's ``RTCIceServer``."""
 
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = None
+    urls: Annotated[tuple[IceUrl, ...], FEW]
+    username: Credential | None = None
+    credential: Credential | None = attrs.field(default=None, repr=False)
 
 
 # --- from a peer ----------------------------------------------------------------------------
@@ -123,22 +125,22 @@ class RegisteredAuth:
     """The server's word that a registration holds."""
 
     type: ClassVar[str] = "registered_auth"
-    room_id: str
-    token: str = attrs.field(repr=False)
-    peer_id: str
-    expires_at: float | None = None
-    ice_servers: tuple[IceServer, ...] = ()
-    resume_token: str | None = attrs.field(default=None, repr=False)
+    room_id: RoomWord
+    token: RoomWord = attrs.field(repr=False)
+    peer_id: Name
+    expires_at: EpochSec | None = None
+    ice_servers: Annotated[tuple[IceServer, ...], FEW] = ()
+    resume_token: Opaque | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
 class PeerInfo:
     """One peer of a room, as discovery shows it."""
 
-    peer_id: str
-    role: str
+    peer_id: Name
+    role: Name
     metadata: Metadata
-    connected_at: float
+    connected_at: EpochSec
 
 
 @attrs.frozen

@@ -5,19 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import httpcore
+import trio
 
-from ..errors import InvalidMessageError, ProtocolError, SignalingUnreachableError, UsageError
-from ..protocol.codec import decode_json_object
+from ..errors import (
+    InvalidAnswerError,
+    InvalidJSONError,
+    ProtocolError,
+    SignalingUnreachableError,
+    UsageError,
+)
+from ..protocol.answers import Answer, Done, HealthReport, Refusal, RoomCreated, RoomRenewed, SignedIn
+from ..protocol.codec import decode_answer
 from ..protocol.messages import JSONObject
+from ..protocol.values import ROOM_WORD_FORM, is_id_token, is_room_word
 from ..sentences import as_clause
+from .metering import Meter, MeteredBackend
 from .refusals import from_http_status
 from .tls import client_context, connection_error
 
 HTTP_TIMEOUT_SEC: Final = 10.0
+"""Until the connection is there, and between two pieces of an answer."""
+
+ANSWER_TIMEOUT_SEC: Final = 30.0
+"""For a whole answer, however small its pieces are."""
+
 _TIMEOUTS: Final = dict.fromkeys(("connect", "read", "write", "pool"), HTTP_TIMEOUT_SEC)
 
 
@@ -35,19 +50,54 @@ class Endpoints:
 
 @attrs.frozen
 class Account:
-    """An identity at the server; the token proves it and is a secret."""
+    """An identity at the server; the token proves it and is a secret.
+
+    Raises:
+        ValueError: The token can't be sent as one.
+    """
 
     username: str
     id_token: str = attrs.field(repr=False)
 
+    @id_token.validator
+    def _check_id_token(self, _: object, value: str) -> None:
+        if not is_id_token(value):
+            raise ValueError("An id token has the form of a bearer token (RFC 6750).")
+
 
 @attrs.frozen
 class Room:
-    """A room and the token that lets peers in; ``expires_at`` is in Unix epoch seconds, where known."""
+    """A room and the token that lets peers in; ``expires_at`` is in Unix epoch seconds, where known.
 
-    room_id: str
+    Raises:
+        ValueError: Id or token isn't made of the characters that the protocol has for them.
+    """
+
+    room_id: str = attrs.field()
     token: str = attrs.field(repr=False)
     expires_at: float | None = None
+
+    @room_id.validator
+    def _check_room_id(self, _: object, value: str) -> None:
+        if not is_room_word(value):
+            raise ValueError(f"A room's id has {ROOM_WORD_FORM}.")
+
+    @token.validator
+    def _check_token(self, _: object, value: str) -> None:
+        if not is_room_word(value):
+            raise ValueError(f"A room's token has {ROOM_WORD_FORM}.")
+
+    @classmethod
+    def named(cls, room_id: str, token: str) -> Room:
+        """Makes a room of what a person gave.
+
+        Raises:
+            UsageError: As ValueError above. The sentence doesn't repeat the token.
+        """
+        try:
+            return cls(room_id, token)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
 
 @attrs.frozen
@@ -66,89 +116,88 @@ class Health:
 class SignalingHTTP:
     """The HTTP calls of a signaling server. Made by :func:`open_http`.
 
-    Every call raises SignalingUnreachableError where the server doesn't answer, and RefusedError (one of its
-    kinds) where it says no.
+    Every call raises SignalingUnreachableError where the server doesn't answer, InvalidAnswerError where it
+    answers what it may not, and RefusedError (one of its kinds) where it says no.
     """
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool, base_url: str) -> None:
+    def __init__(self, pool: httpcore.AsyncConnectionPool, meter: Meter, base_url: str) -> None:
         self._pool = pool
+        self._meter = meter
         self._base_url = base_url
 
     async def health(self) -> Health:
         """Asks the server whether it is well."""
-        response, answer = await self._call("GET", "/health", None, None)
-        if answer.get("status") != "healthy":
-            raise SignalingUnreachableError(f"What answers at {self._base_url} is not a signaling server.")
-        version = answer.get("version")
+        response, report = await self._call("GET", "/health", None, None, HealthReport)
+        if report.status != "healthy":
+            raise self._no_server()
         headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-        return Health(version if isinstance(version, str) else None, headers.get(b"date"))
+        return Health(report.version, headers.get(b"date"))
 
     async def sign_in(self, account: Account | None = None) -> Account:
         """Gets an anonymous identity, or a new token for one that is still valid."""
-        answer = await self._post("/anonymous-signin", {}, account)
-        return Account(_text(answer, "username"), _text(answer, "id_token"))
+        answer = await self._post("/anonymous-signin", {}, account, SignedIn)
+        return Account(answer.username, answer.id_token)
 
     async def create_room(self, account: Account) -> Room:
         """Makes a room that belongs to ``account``."""
-        answer = await self._post("/create-room", {}, account)
-        return Room(_text(answer, "room_id"), _text(answer, "token"), _seconds(answer))
+        answer = await self._post("/create-room", {}, account, RoomCreated)
+        return Room(answer.room_id, answer.token, answer.expires_at)
 
     async def renew_room(self, account: Account, room_id: str) -> float | None:
         """Lets the account's own room live on from now; returns its new end, in epoch seconds."""
-        return _seconds(await self._post("/renew-room", {"room_id": room_id}, account))
+        return (await self._post("/renew-room", {"room_id": room_id}, account, RoomRenewed)).expires_at
 
     async def delete_room(self, account: Account, room_id: str) -> None:
         """Ends the account's own room for everyone in it."""
-        await self._post("/delete-peers-and-room", {"room_id": room_id}, account)
+        await self._post("/delete-peers-and-room", {"room_id": room_id}, account, Done)
 
-    async def _post(self, path: str, body: JSONObject, account: Account | None = None) -> dict[str, Any]:
-        _, answer = await self._call("POST", path, body, account)
+    async def _post(self, path: str, body: JSONObject, account: Account | None, kind: type[Answer]) -> Answer:
+        _, answer = await self._call("POST", path, body, account, kind)
         return answer
 
     async def _call(
-        self, method: str, path: str, body: JSONObject | None, account: Account | None
-    ) -> tuple[httpcore.Response, dict[str, Any]]:
+        self, method: str, path: str, body: JSONObject | None, account: Account | None, kind: type[Answer]
+    ) -> tuple[httpcore.Response, Answer]:
         headers: dict[bytes | str, bytes | str] = {"Content-Type": "application/json"}
         if account:
             headers["Authorization"] = f"Bearer {account.id_token}"
+        content = None if body is None else json.dumps(body).encode()
         try:
-            response = await self._pool.request(
-                method,
-                self._base_url + path,
-                headers=headers,
-                content=None if body is None else json.dumps(body).encode(),
-                extensions={"timeout": _TIMEOUTS},
-            )
-        except httpcore.TimeoutException as error:
+            self._meter.begin()
+            with trio.fail_after(ANSWER_TIMEOUT_SEC):
+                async with self._pool.stream(
+                    method,
+                    self._base_url + path,
+                    headers=headers,
+                    content=content,
+                    extensions={"timeout": _TIMEOUTS},
+                ) as response:
+                    document = await response.aread()
+        except (httpcore.TimeoutException, trio.TooSlowError) as error:
             raise SignalingUnreachableError(
                 f"The signaling server at {self._base_url} doesn't answer."
             ) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise connection_error(self._base_url, error) from error
+        return response, self._decode(response.status, document, kind)
+
+    def _decode(self, status: int, document: bytes, kind: type[Answer]) -> Answer:
         try:
-            answer = decode_json_object(response.content)
+            if status < 400:
+                return decode_answer(document, kind)
+            said = decode_answer(document, Refusal).message
+        except InvalidJSONError as error:
+            raise self._no_server() from error
         except ProtocolError as error:
-            raise SignalingUnreachableError(
-                f"What answers at {self._base_url} is not a signaling server."
-            ) from error
-        if response.status >= 400:
-            message = answer.get("message")
-            raise from_http_status(
-                response.status, message if isinstance(message, str) else f"HTTP status {response.status}."
-            )
-        return response, answer
+            if status < 400:
+                raise InvalidAnswerError(
+                    f"The signaling server at {self._base_url} sent a wrong answer: {error}"
+                ) from error
+            said = None  # the status says enough
+        raise from_http_status(status, said or f"HTTP status {status}.")
 
-
-def _text(answer: JSONObject, key: str) -> str:
-    value = answer.get(key)
-    if not isinstance(value, str):
-        raise InvalidMessageError(f"The signaling server's answer lacks {key}.")
-    return value
-
-
-def _seconds(answer: JSONObject) -> float | None:
-    value = answer.get("expires_at")
-    return float(value) if isinstance(value, int | float) else None
+    def _no_server(self) -> SignalingUnreachableError:
+        return SignalingUnreachableError(f"What answers at {self._base_url} is not a signaling server.")
 
 
 @asynccontextmanager
@@ -171,5 +220,9 @@ async def open_http(http_url: str, ca_file: str | None = None) -> AsyncIterator[
     if not host:
         raise UsageError(f"{http_url!r} is not a valid address: it names no host.")
     context = client_context(ca_file) if http_url.startswith("https://") else None
-    async with httpcore.AsyncConnectionPool(ssl_context=context) as pool:
-        yield SignalingHTTP(pool, http_url.rstrip("/"))
+    base_url = http_url.rstrip("/")
+    meter = Meter(base_url)
+    async with httpcore.AsyncConnectionPool(
+        ssl_context=context, network_backend=MeteredBackend(meter, httpcore.TrioBackend())
+    ) as pool:
+        yield SignalingHTTP(pool, meter, base_url)

@@ -27,6 +27,10 @@ from ..errors import (
 )
 from ..protocol.messages import ErrorMessage
 from ..sentences import as_sentence
+from ..terminal import printable
+
+MAX_SAID_CHARS: Final = 300
+"""What is kept of a sentence of the server's."""
 
 _BY_CODE: Final[dict[str, type[SleapRTCError]]] = {
     cls.code: cls
@@ -65,9 +69,14 @@ _BY_HTTP_STATUS: Final[dict[int, type[SleapRTCError]]] = {
 }
 
 
+def _said(sentence: str) -> str:
+    """What the server says, on one line and not for ever: it becomes part of this side's own sentences."""
+    return printable(sentence[:MAX_SAID_CHARS])
+
+
 def from_error_message(error: ErrorMessage) -> SleapRTCError:
     """Turns what the server says into an error that can be raised."""
-    return _BY_CODE.get(error.code, RefusedError)(error.message)
+    return _BY_CODE.get(error.code, RefusedError)(_said(error.message))
 
 
 def from_close_code(code: int, reason: str | None) -> SleapRTCError:
@@ -75,12 +84,13 @@ def from_close_code(code: int, reason: str | None) -> SleapRTCError:
     if code in _BY_CLOSE_CODE:
         kind, sentence = _BY_CLOSE_CODE[code]
         return kind(sentence)
-    detail = f" ({code}{f', {reason}' if reason else ''})"
+    detail = f" ({code}{f', {_said(reason)}' if reason else ''})"
     return SignalingLostError(f"The connection to the signaling server was lost{detail}.")
 
 
 def from_http_status(status: int, message: str) -> SleapRTCError:
     """Turns an HTTP failure into an error; the text is the server's own."""
     if status >= 500:
-        return SignalingUnreachableError(f"The signaling server can't serve just now: {as_sentence(message)}")
-    return _BY_HTTP_STATUS.get(status, RefusedError)(message)
+        sentence = as_sentence(_said(message))
+        return SignalingUnreachableError(f"The signaling server can't serve just now: {sentence}")
+    return _BY_HTTP_STATUS.get(status, RefusedError)(_said(message))

@@ -13,7 +13,9 @@ from trio_websocket import (
 )
 
 from ..errors import (
+    InvalidAnswerError,
     InvalidFilterError,
+    InvalidMessageError,
     ProtocolError,
     RoomExpiredError,
     SignalingLostError,
@@ -32,6 +34,7 @@ from ..protocol.messages import (
     MetadataUpdated,
     PeerInfo,
     PeerList,
+    PeerMessage,
     Register,
     RegisteredAuth,
     RoomClosed,
@@ -39,6 +42,7 @@ from ..protocol.messages import (
     ServerMessage,
     UpdateMetadata,
 )
+from ..protocol.values import is_name
 from .refusals import from_close_code, from_error_message
 from .websocket import open_websocket
 
@@ -55,8 +59,6 @@ CONFIRM_TIMEOUT_SEC: Final = 4.0
 MESSAGES_WAITING: Final = 4096
 """What other peers may have said before it is read; a flood beyond that is dropped."""
 
-REQUESTS_WAITING: Final = 16
-
 Inbound: TypeAlias = RoutedMessage | ErrorMessage
 """What a session hands on: messages from other peers, and errors that answer no request of ours."""
 
@@ -68,13 +70,14 @@ class Session:
         registration: What the server answered, with the room's end and its ICE servers.
     """
 
-    def __init__(self, websocket: WebSocketConnection, registration: RegisteredAuth) -> None:
+    def __init__(self, websocket: WebSocketConnection, registration: RegisteredAuth, ws_url: str) -> None:
         self.registration = registration
         self._websocket = websocket
+        self._ws_url = ws_url
         self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](MESSAGES_WAITING)
         self._answers_send, self._answers = trio.open_memory_channel[
-            PeerList | MetadataUpdated | ErrorMessage
-        ](REQUESTS_WAITING)
+            PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError
+        ](1)
         self._request_lock = trio.Lock()
         self._request_pending = False
         self._ending: SleapRTCError | None = None
@@ -131,22 +134,24 @@ class Session:
 
         Raises:
             InvalidFilterError: The server can't read the filters.
+            InvalidAnswerError: What it answers isn't a list of peers.
             SignalingLostError: The connection is gone, or no answer came within ten seconds.
         """
         answer = await self._request(DiscoverPeers(self.peer_id, filters))
         if not isinstance(answer, PeerList):
-            raise ProtocolError("The signaling server answered a discovery with something else.")
+            raise _wrong_answer(self._ws_url, "something else than a list of peers.")
         return answer.peers
 
     async def update_metadata(self, metadata: Metadata) -> Metadata:
         """Merges ``metadata`` into this peer's own and returns the result.
 
         Raises:
+            InvalidAnswerError: What the server answers isn't metadata.
             SignalingLostError: The connection is gone, or no answer came within ten seconds.
         """
         answer = await self._request(UpdateMetadata(self.peer_id, metadata))
         if not isinstance(answer, MetadataUpdated):
-            raise ProtocolError("The signaling server answered an update with something else.")
+            raise _wrong_answer(self._ws_url, "something else than metadata.")
         return answer.metadata
 
     async def _request(self, message: DiscoverPeers | UpdateMetadata) -> PeerList | MetadataUpdated:
@@ -165,6 +170,8 @@ class Session:
                 raise SignalingLostError("The signaling server doesn't answer.") from error
             finally:
                 self._request_pending = False
+        if isinstance(answer, InvalidMessageError):
+            raise _wrong_answer(self._ws_url, str(answer)) from answer
         if isinstance(answer, ErrorMessage):
             raise from_error_message(answer)
         return answer
@@ -175,21 +182,23 @@ class Session:
 
     def _dispatch(self, message: ServerMessage) -> None:
         if isinstance(message, PeerList | MetadataUpdated):
-            if self._request_pending:
-                self._take_answer(message)
+            self._answer(message)
         elif isinstance(message, RoomClosed):
             self._ending = RoomExpiredError(
                 "The room was deleted." if message.reason == "deleted" else "The room has expired."
             )
         elif isinstance(message, ErrorMessage) and self._answers_a_request(message):
-            self._take_answer(message)
-        elif not isinstance(message, RegisteredAuth):
+            self._answer(message)
+        elif not isinstance(message, RegisteredAuth) and _is_from_somebody(message):
             with suppress(trio.WouldBlock):
                 self._inbound_send.send_nowait(message)
 
-    def _take_answer(self, answer: PeerList | MetadataUpdated | ErrorMessage) -> None:
-        with suppress(trio.WouldBlock):  # of a server that answers what it wasn't asked
-            self._answers_send.send_nowait(answer)
+    def _answer(self, answer: PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError) -> None:
+        """Hands over the answer to the open request; what else comes is an answer to nothing."""
+        if self._request_pending:
+            self._request_pending = False
+            with suppress(trio.WouldBlock):  # of an earlier request, to which the answer came too late
+                self._answers_send.send_nowait(answer)
 
     def _answers_a_request(self, error: ErrorMessage) -> bool:
         return self._request_pending and error.code in (InvalidFilterError.code, "TOO_LARGE")
@@ -203,9 +212,18 @@ class Session:
                     if self._ending is None and closed.reason is not None:
                         self._ending = from_close_code(closed.reason.code, closed.reason.reason)
                     return
-                # A failure here costs the message. A newer server may say what this side doesn't know.
-                with contained("A message can't be handled."), suppress(ProtocolError):
-                    self._dispatch(decode_server_message(text))
+                # A failure here costs the message.
+                with contained("A message can't be handled."):
+                    self._take(text)
+
+    def _take(self, text: str | bytes) -> None:
+        try:
+            self._dispatch(decode_server_message(text))
+        except InvalidMessageError as error:
+            if error.message_type in (PeerList.type, MetadataUpdated.type):
+                self._answer(error)
+        except ProtocolError:
+            pass  # a newer server may say what this side doesn't know
 
     async def _ping(self) -> None:
         while True:
@@ -216,6 +234,17 @@ class Session:
             except (trio.TooSlowError, ConnectionClosed):
                 await self._websocket.aclose(code=1001)
                 return
+
+
+def _is_from_somebody(message: RoutedMessage | ErrorMessage) -> bool:
+    """Whether a message that was passed on has a sender whose name can be one."""
+    if isinstance(message, ErrorMessage):
+        return True
+    return is_name(message.from_peer_id if isinstance(message, PeerMessage) else message.sender)
+
+
+def _wrong_answer(ws_url: str, what: str) -> InvalidAnswerError:
+    return InvalidAnswerError(f"The signaling server at {ws_url} sent a wrong answer: {what}")
 
 
 async def _register(
@@ -229,13 +258,17 @@ async def _register(
         raise SignalingUnreachableError(
             f"The signaling server at {ws_url} doesn't answer a registration."
         ) from error
+    except ProtocolError as error:
+        raise _wrong_answer(ws_url, str(error)) from error
     except ConnectionClosed as error:
         reason = error.reason
         raise from_close_code(reason.code if reason else 1006, reason.reason if reason else None) from error
     if isinstance(answer, ErrorMessage):
         raise from_error_message(answer)
     if not isinstance(answer, RegisteredAuth):
-        raise ProtocolError("The signaling server answered a registration with something else.")
+        raise _wrong_answer(ws_url, "something else than the word on a registration.")
+    if (answer.room_id, answer.peer_id) != (register.room_id, register.peer_id):
+        raise _wrong_answer(ws_url, "it registered this peer under another name, or in another room.")
     return answer
 
 
@@ -255,6 +288,7 @@ async def open_session(
     Raises:
         UsageError: ``ws_url`` is not a WebSocket URL.
         SignalingUnreachableError: Nothing answers there, or it is no signaling server.
+        InvalidAnswerError: It answers what it may not.
         UntrustedServerError: Its certificate doesn't hold.
         RefusedError: The server doesn't let this peer in; its kind says why.
     """
@@ -263,7 +297,8 @@ async def open_session(
             open_websocket(ws_url, connect_timeout_sec=connect_timeout_sec, ca_file=ca_file) as websocket,
             trio.open_nursery() as nursery,
         ):
-            session = Session(websocket, await _register(websocket, ws_url, register, connect_timeout_sec))
+            registration = await _register(websocket, ws_url, register, connect_timeout_sec)
+            session = Session(websocket, registration, ws_url)
             nursery.start_soon(session._read)
             nursery.start_soon(session._ping)
             yield session

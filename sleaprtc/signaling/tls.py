@@ -1,4 +1,4 @@
-"""TLS to the signaling server, always verified."""
+"""TLS to the signaling server, always verified, and why a connection to it didn't come about."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import functools
 import os
 import ssl
 from collections.abc import Iterator
+from typing import Final
 
-from ..errors import NetworkError, SignalingUnreachableError, UntrustedServerError, UsageError
+from ..errors import (
+    NetworkError,
+    SignalingResetError,
+    SignalingUnreachableError,
+    UntrustedServerError,
+    UsageError,
+)
 from ..exception_groups import leaves
 from ..sentences import as_clause
+
+_CUT_BY_THE_OTHER_END: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+_NO_ANSWER: Final = "Server disconnected without sending a response."
+"""What httpcore says where the other end closed the connection instead."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -48,11 +59,18 @@ def connection_error(url: str, error: BaseException) -> NetworkError:
                 f"The signaling server at {url} can't be reached: no TLS connection came about "
                 f"({as_clause(cause.reason or 'it was cut off')})."
             )
+    if any(isinstance(cause, _CUT_BY_THE_OTHER_END) or str(cause) == _NO_ANSWER for cause in _causes(error)):
+        return reset_error(url)
     by_the_system = (cause for cause in _causes(error) if isinstance(cause, OSError) and cause.errno)
     first = next(by_the_system, next(leaves(error.__cause__ or error)))
     return SignalingUnreachableError(
         f"The signaling server at {url} can't be reached: {as_clause(_reason(first))}."
     )
+
+
+def reset_error(url: str) -> SignalingResetError:
+    """Says that the server at ``url`` was there and cut the connection before any answer."""
+    return SignalingResetError(f"The signaling server at {url} ended the connection before it answered.")
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 import h11
@@ -12,13 +12,17 @@ import trio
 import wsproto.utilities
 from trio_websocket import HandshakeError, WebSocketConnection, wrap_client_stream
 
-from ..errors import SignalingUnreachableError, UsageError
+from ..errors import InvalidAnswerError, SignalingUnreachableError, UsageError
 from ..exception_groups import leaves, single_error
 from ..nurseries import open_outliving_nursery
 from ..protocol.limits import MAX_SERVER_FRAME_BYTES
-from .tls import client_context, connection_error
+from .tls import client_context, connection_error, reset_error
 
 DISCONNECT_TIMEOUT_SEC: Final = 2.0
+
+MAX_HANDSHAKE_BYTES: Final = 64 * 1024
+"""What a server may answer to the opening handshake, a refusal's body included."""
+
 _NO_WEBSOCKET: Final = (HandshakeError, h11.ProtocolError, wsproto.utilities.ProtocolError)
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
@@ -53,6 +57,55 @@ async def _open_stream(
         return await trio.open_tcp_stream(host, port)
     except (OSError, trio.BrokenResourceError) as error:
         raise connection_error(ws_url, error) from error
+
+
+class _HandshakeStream(trio.abc.Stream):
+    """A stream that raises this package's errors until the opening handshake is over.
+
+    The WebSocket library waits on where a server leaves in the middle of it, and reads on whatever it sends.
+
+    Attributes:
+        is_open: Set once the handshake is over; from then on, messages have limits of their own.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, url: str) -> None:
+        self._stream = stream
+        self._url = url
+        self._received_bytes = 0
+        self.is_open = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            self._cut_off(error)
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            self._cut_off(error)
+            raise
+        if not data:
+            self._cut_off(None)
+        self._received_bytes += len(data)
+        if not self.is_open and self._received_bytes > MAX_HANDSHAKE_BYTES:
+            raise InvalidAnswerError(
+                f"The signaling server at {self._url} sent more than {MAX_HANDSHAKE_BYTES // 1024} KiB in "
+                "answer to a WebSocket's handshake."
+            )
+        return data
+
+    def _cut_off(self, cause: BaseException | None) -> None:
+        if not self.is_open:
+            raise _no_server(self._url) if self._received_bytes else reset_error(self._url) from cause
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _host_header(address: SplitResult) -> str:
@@ -101,11 +154,11 @@ async def _connect(
     nursery: trio.Nursery, address: SplitResult, ws_url: str, timeout_sec: float, ca_file: str | None
 ) -> AsyncIterator[WebSocketConnection]:
     with trio.move_on_after(timeout_sec) as connecting:
-        stream = await _open_stream(address, ws_url, ca_file)
+        stream = _HandshakeStream(await _open_stream(address, ws_url, ca_file), ws_url)
         try:
             websocket = await wrap_client_stream(
                 nursery,
-                stream,
+                cast("trio.SocketStream", stream),  # any stream does, as its documentation says
                 _host_header(address),
                 address.path or "/",
                 max_message_size=MAX_SERVER_FRAME_BYTES,
@@ -118,6 +171,7 @@ async def _connect(
     try:
         if websocket.closed:
             raise _no_server(ws_url)
+        stream.is_open = True
         yield websocket
     finally:
         with trio.move_on_after(DISCONNECT_TIMEOUT_SEC, shield=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -37,7 +38,7 @@ async def say_how_to_join(
 
 def paste_line(invite: str) -> str:
     """The command that trains with an invite."""
-    return f"sleap-rtc client train labels.pkg.slp --invite '{invite}'"
+    return f"sleap-rtc client train labels.pkg.slp --invite {shlex.quote(invite)}"
 
 
 async def _shared_endpoints(endpoints: Endpoints, account: Account) -> tuple[Endpoints, str]:

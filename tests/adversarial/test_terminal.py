@@ -6,11 +6,13 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from sleaprtc.client.display import PlainDisplay
-from sleaprtc.client.events import StatusChanged
+from sleaprtc.client.events import Completed, StatusChanged
+from sleaprtc.demo.__main__ import make_narrator
 from sleaprtc.entrypoint import run
 from sleaprtc.errors import JobFailedError
 from sleaprtc.logs import RecordFormatter
@@ -66,3 +68,16 @@ def test_a_status() -> None:
     stream = io.StringIO()
     PlainDisplay(stream).show(StatusChanged(worker=EVIL, status=EVIL, progress=0.5, message=EVIL, model=EVIL))
     assert_harmless(stream.getvalue())
+
+
+@pytest.mark.parametrize("fields", [{}, {"fetched_before": True}, {"job_type": "inference"}], ids=repr)
+def test_a_result(fields: dict[str, Any]) -> None:
+    stream = io.StringIO()
+    evil = {"worker": EVIL, "device": EVIL, "model_dirs": (EVIL,), "predictions": EVIL}
+    PlainDisplay(stream).show(Completed("job", **{**evil, **fields}))
+    assert_harmless(stream.getvalue())
+
+
+def test_what_a_demo_s_parts_say(capsys: pytest.CaptureFixture[str]) -> None:
+    make_narrator(colored=False)("worker-1", EVIL)
+    assert_harmless(capsys.readouterr().out)

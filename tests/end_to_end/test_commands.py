@@ -128,7 +128,7 @@ def test_no_room_is_exit_2(server_process, tmp_path):
 
 
 def test_a_wrong_token_is_exit_3(server_process, room):
-    ended = client(server_process, "workers", room={**room, "token": "wrong!"})
+    ended = client(server_process, "workers", room={**room, "token": "wrong-token"})
     assert ended.returncode == 3
     assert ended.stderr.startswith("Error: ")
     assert ended.stderr.count("\n") == 1
@@ -282,7 +282,7 @@ def test_a_killed_worker_gets_its_name_back(server_process, room, tmp_path):
     with running_worker(server_process, tmp_path / "w", *options, room=room) as (first, _):
         first.send_signal(signal.SIGSTOP)
         try:
-            (tmp_path / "v").mkdir()
+            (tmp_path / "v").mkdir(mode=0o700)
             (tmp_path / "v" / "resume.json").write_text((tmp_path / "w" / "resume.json").read_text())
             with running_worker(server_process, tmp_path / "v", *options, room=room) as (_, said):
                 assert "phoenix is in room" in said

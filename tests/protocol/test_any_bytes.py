@@ -29,6 +29,7 @@ from sleaprtc.protocol.messages import (
     RegisteredAuth,
     UpdateMetadata,
 )
+from sleaprtc.protocol.values import LAST_TIME_SEC
 
 DECODERS: tuple[Callable[[Any], object], ...] = (
     codec.decode_json_object,
@@ -109,6 +110,8 @@ def test_any_payload(message: dict[str, Any]) -> None:
 # --- what we write can be read --------------------------------------------------------------
 
 texts = st.text(max_size=8)
+names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
+room_words = st.text("abz09-", min_size=1, max_size=8)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -120,12 +123,16 @@ metadata = st.builds(
     tags=st.none() | st.lists(texts, max_size=3).map(tuple),
     properties=st.none() | json_objects,
 )
-times = st.floats(0, 1e10)
+times = st.floats(0, LAST_TIME_SEC)
+ice_urls = st.sampled_from(
+    ["stun:stun.example", "turns:[2001:db8::1]:443?transport=tcp", "turn:10.0.0.1:65535"]
+)
+printable = names.filter(str.isprintable)
 ice_servers = st.builds(
     IceServer,
-    urls=st.lists(texts, min_size=1, max_size=2).map(tuple),
-    username=st.none() | texts,
-    credential=st.none() | texts,
+    urls=st.lists(ice_urls, max_size=2).map(tuple),
+    username=st.none() | printable,
+    credential=st.none() | printable,
 )
 client_messages = st.one_of(
     st.builds(Register, texts, texts, texts, texts, texts, metadata, st.none() | texts),
@@ -136,16 +143,16 @@ client_messages = st.one_of(
     st.builds(Answer, texts, texts, texts),
     st.builds(Candidate, texts, texts, texts, texts, st.none() | wire_integers),
 )
-peers = st.lists(st.builds(PeerInfo, texts, texts, metadata, times), max_size=3).map(tuple)
+peers = st.lists(st.builds(PeerInfo, names, names, metadata, times), max_size=3).map(tuple)
 server_messages = st.one_of(
     st.builds(
         RegisteredAuth,
-        texts,
-        texts,
-        texts,
+        room_words,
+        room_words,
+        names,
         st.none() | times,
         st.lists(ice_servers, max_size=2).map(tuple),
-        st.none() | texts,
+        st.none() | room_words,
     ),
     st.builds(MetadataUpdated, texts, metadata),
     peers.map(lambda infos: PeerList("me", len(infos), infos)),

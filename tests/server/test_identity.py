@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 import threading
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from sleaprtc.errors import InvalidTokenError, StorageError
+from sleaprtc.errors import InvalidAnswerError, InvalidTokenError, StorageError
 from sleaprtc.identity.issuer import KEY_FILE_NAME, TokenIssuer
 from sleaprtc.identity.verifier import TokenVerifier
 
@@ -96,3 +97,71 @@ def test_verification_takes_the_time_it_is_given(tmp_path: Path) -> None:
     issuer.verifier().verify(token, now=NOW)
     with pytest.raises(InvalidTokenError):
         issuer.verifier().verify(token, now=NOW + 48 * 3600)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": 10**400},
+        {"exp": 1e308},
+        {"exp": True},
+        {"exp": float("inf")},
+        {"sub": "\ud800"},
+        {"sub": "\x1b[2J"},
+        {"sub": "x" * 256},
+        {"sub": 5},
+        {"aud": [[]]},
+        {"iss": []},
+        {"nbf": {}},
+    ],
+    ids=repr,
+)
+def test_a_foreign_issuer_s_odd_claims(pool_key: RSAKey, changes: dict[str, Any]) -> None:
+    jwks = dict(KeySet([pool_key]).as_dict(private=False))
+    verifier = TokenVerifier.from_jwks(jwks, issuer=POOL, audience=CLIENT_ID)
+    claims = {"iss": POOL, "aud": CLIENT_ID, "sub": "alice", "exp": int(NOW) + 3600, **changes}
+    token = jws.serialize_compact(
+        {"alg": "RS256", "kid": "pool-1"}, json.dumps(claims), pool_key, algorithms=["RS256"]
+    )
+    with pytest.raises(InvalidTokenError):
+        verifier.verify(token, now=NOW)
+
+
+@pytest.mark.parametrize("text", ["", "...", "\ud800.e30.", "é.é.é", "a.b.c", "W10.e30.x"], ids=repr)
+def test_what_is_no_token(pool_key: RSAKey, text: str) -> None:
+    jwks = dict(KeySet([pool_key]).as_dict(private=False))
+    with pytest.raises(InvalidTokenError):
+        TokenVerifier.from_jwks(jwks, issuer=POOL, audience=CLIENT_ID).verify(text, now=NOW)
+
+
+def test_headers_and_claims_without_a_bottom(pool_key: RSAKey) -> None:
+    verifier = TokenVerifier.from_jwks(
+        dict(KeySet([pool_key]).as_dict(private=False)), issuer=POOL, audience=CLIENT_ID
+    )
+    deep = base64.urlsafe_b64encode(b'{"alg":' * 20_000).decode().rstrip("=")
+    with pytest.raises(InvalidTokenError):
+        verifier.verify(f"{deep}.e30.x", now=NOW)
+    claims = '{"exp":' * 20_000
+    token = jws.serialize_compact({"alg": "RS256", "kid": "pool-1"}, claims, pool_key, algorithms=["RS256"])
+    with pytest.raises(InvalidTokenError):
+        verifier.verify(token, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "jwks",
+    [
+        None,
+        {},
+        [],
+        {"keys": None},
+        {"keys": [None]},
+        {"keys": [{"kty": "RSA", "n": "\ud800", "e": "AQAB"}]},
+        {"keys": [{"kty": "RSA", "n": 5, "e": 5}]},
+        {"keys": [{"kty": []}]},
+        {"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]},
+    ],
+    ids=repr,
+)
+def test_a_key_set_that_is_none(jwks: Any) -> None:
+    with pytest.raises(InvalidAnswerError, match="no set of keys"):
+        TokenVerifier.from_jwks(jwks, issuer=POOL, audience=CLIENT_ID)

@@ -10,6 +10,7 @@ import attrs
 import click
 
 from ...json_output import print_json
+from ...terminal import printable
 from .common import HELP, goes_on, job_argument, json_option, run_command
 
 
@@ -95,7 +96,7 @@ def stop(job: str, as_json: bool) -> None:
             print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
         elif attached.stop_requested:
             kept = "the predictions so far" if record.job_type == "inference" else "its best model"
-            print(f"{record.worker} is ending the job early and keeps {kept}.")
+            print(f"{printable(record.worker)} is ending the job early and keeps {kept}.")
         else:
             print("The job is finished already.")
         if not as_json:
@@ -131,7 +132,9 @@ def cancel(job: str, as_json: bool) -> None:
         if as_json:
             print_json({"event": "cancelled", **fields})
         else:
-            print(f"Job {record.job_id[:8]} is cancelled; nothing of it is left on {record.worker}.")
+            print(
+                f"Job {record.job_id[:8]} is cancelled; nothing of it is left on {printable(record.worker)}."
+            )
 
     async def command() -> None:
         await until_interrupted(tell)

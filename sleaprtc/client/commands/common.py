@@ -9,7 +9,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from ...entrypoint import run
+from ...errors import UsageError
 from ...json_output import print_json
+from ...terminal import printable
 from ..filters import worker_filters
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -46,12 +48,15 @@ def complete_job(_context: click.Context, _argument: click.Parameter, incomplete
     """Lists the jobs that a shell can complete to, by what is shown of their ids."""
     from click.shell_completion import CompletionItem
 
-    from ...terminal import printable
     from ..records import load_all
 
+    try:
+        records = load_all()
+    except UsageError:  # the command itself says what is wrong
+        return []
     return [
         CompletionItem(record.job_id[:SHOWN_ID_LENGTH], help=printable(f"{record.state} on {record.worker}"))
-        for record in load_all()
+        for record in records
         if record.job_id.startswith(incomplete[:SHOWN_ID_LENGTH])
     ]
 
@@ -66,8 +71,8 @@ def goes_on(job_id: str) -> str:
 
 
 def to_standard_error(sentence: str) -> None:
-    """Prints a sentence for a person, out of the way of what programs read."""
-    print(sentence, file=sys.stderr)
+    """Prints a sentence for a person, out of the way of what programs read; others may have words in it."""
+    print(printable(sentence), file=sys.stderr)
 
 
 def run_command(command: Callable[[], Awaitable[None]], as_json: bool) -> NoReturn:

@@ -12,8 +12,9 @@ from ...config_options import endpoints_of, server_options
 from ...invite import Invite, export_lines
 from ...json_output import print_json
 from ...rtc.secret import RoomSecret
-from ...signaling.http import Room, open_http
+from ...signaling.http import open_http
 from ...signaling.own_address import is_only_local
+from ...terminal import printable
 from .common import HELP, json_option, run_command
 
 
@@ -49,7 +50,7 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
         async with open_http(endpoints.http_url, endpoints.ca_file) as http:
             account = await http.sign_in()
             made = await http.create_room(account)
-        remember(endpoints, made, account)
+        remember(endpoints, made.room_id, account)
         secret = None if no_secret else RoomSecret.generate()
         if as_json:
             shown = (
@@ -60,7 +61,7 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
         for line in export_lines(endpoints, made, secret):
             print(line)
         if is_only_local(endpoints.http_url):
-            print(f"# for this machine only: the server is named {endpoints.http_url} here")
+            print(printable(f"# for this machine only: the server is named {endpoints.http_url} here"))
         print(f"# until {_clock(made.expires_at)}; prolonged by: sleap-rtc client room renew {made.room_id}")
 
     run_command(command, as_json)
@@ -79,7 +80,7 @@ def room_renew(room_id: str, **given: Any) -> None:
         async with open_http(endpoints.http_url, endpoints.ca_file) as http:
             account = await http.sign_in(account)
             expires_at = await http.renew_room(account, room_id)
-        remember(endpoints, Room(room_id, ""), account)
+        remember(endpoints, room_id, account)
         print(f"Room {room_id} lives until {_clock(expires_at)}.")
 
     run_command(command, as_json=False)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ...protocol.jobs import JobStatus
+from ...protocol.values import is_time
 from ...sentences import as_sentence
 from ...terminal import printable
 from ..events import Detached, Failed, Retrying, StatusChanged, Waiting
@@ -29,6 +30,8 @@ _CONTROL_SEQUENCES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 def clock_text(epoch_sec: float, now: float) -> str:
     """A time of day, with its date where that isn't today's."""
+    if not is_time(epoch_sec):  # a worker's word
+        return "an unknown time"
     then, today = time.localtime(epoch_sec), time.localtime(now)
     same_day = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
     return time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M", then)

@@ -78,7 +78,9 @@ def connected_line(event: Connected) -> str:
 def completion_lines(event: Completed) -> list[str]:
     """What came of a job, and where its models or predictions are."""
     if event.fetched_before:
-        return [f"Fetched before: {path}" for path in (*event.model_dirs, event.predictions) if path]
+        return [
+            f"Fetched before: {printable(path)}" for path in (*event.model_dirs, event.predictions) if path
+        ]
     device = f" on {printable(event.device)}" if event.device else ""
     if event.job_type == "inference":
         return _prediction_lines(event, device)
@@ -87,7 +89,7 @@ def completion_lines(event: Completed) -> list[str]:
     return [
         f"Trained by {printable(event.worker)}{device}: "
         f"{_counted(event.total_epochs or None, 'epoch')} in {time_taken}{loss}.",
-        *(f"Model: {path}" for path in event.model_dirs),
+        *(f"Model: {printable(path)}" for path in event.model_dirs),
     ]
 
 
@@ -101,5 +103,5 @@ def _prediction_lines(event: Completed, device: str) -> list[str]:
     time_taken = duration_text(None if seconds is None else seconds / 60)
     return [
         f"Predicted by {printable(event.worker)}{device}: {_counted(frames, 'frame')} in {time_taken}{rate}.",
-        f"Predictions: {event.predictions}",
+        f"Predictions: {printable(event.predictions or '?')}",
     ]
