@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StorageError
+from .private_files import check_private, make_private_dirs
 from .sentences import as_clause
 
 
@@ -23,9 +24,11 @@ def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
 
     Raises:
         StorageError: The folder can't be written, or another process holds it.
+        OpenFolderError: It is there, and others have access to it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_dirs(folder)
+        check_private(folder, option)
         descriptor = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageError(f"The folder {folder} can't be written: {as_clause(error)}.") from error

@@ -12,7 +12,7 @@ import attrs
 
 from .documents import parse_json
 from .errors import StorageError, UsageError
-from .private_files import state_dir, write_private_json
+from .private_files import private_state_dir, write_private_json
 from .rtc.secret import RoomSecret
 from .sentences import as_clause
 from .signaling.http import Endpoints, Room
@@ -42,12 +42,20 @@ class RememberedRoom:
 
 
 def path() -> Path:
-    """Where the room is remembered."""
-    return state_dir() / "room.json"
+    """Where the room is remembered.
+
+    Raises:
+        OpenFolderError: Others have access to the state folder.
+    """
+    return private_state_dir() / "room.json"
 
 
 def load() -> RememberedRoom | None:
-    """The room that was joined; None where there is none, or its file can't be read."""
+    """The room that was joined; None where there is none, or its file can't be read.
+
+    Raises:
+        OpenFolderError: Others have access to the state folder, and so somebody else may have written it.
+    """
     try:
         return from_json(parse_json(path().read_text(encoding="utf-8")))
     except (OSError, ValueError):

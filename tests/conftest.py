@@ -142,6 +142,14 @@ async def lab(server: RunningServer, tmp_path: Path) -> Any:
     return await open_lab(server, tmp_path)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_state_dir_of_the_user_s(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what a module's fixtures make, before any test, out of the user's own folder, too."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SLEAP_RTC_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keeps what clients remember of their jobs out of the user's own folder."""

@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from ..errors import BrokenResultError, StorageError, UsageError
+from ..private_files import PRIVATE_MODE
 from ..protocol.limits import MIB
 from ..sentences import as_clause, as_sentence
 from ..transfer.archive import unpack
@@ -91,7 +92,8 @@ def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     """
     incoming_dir = incoming_dir_of(out_dir, job_id)
     try:
-        incoming_dir.mkdir(parents=True, exist_ok=True)
+        out_dir.mkdir(parents=True, exist_ok=True)  # the user's own, as the user's umask has it
+        incoming_dir.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The result can't be written to {out_dir}: {as_clause(error)}.") from error
     return incoming_dir

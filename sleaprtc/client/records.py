@@ -11,7 +11,7 @@ import attrs
 
 from ..config_options import ConnectionOptions
 from ..errors import StorageError, UsageError
-from ..private_files import state_dir, write_private_json
+from ..private_files import private_state_dir, write_private_json
 from ..protocol.messages import IceServer
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
@@ -146,8 +146,12 @@ def connection_fields(options: ConnectionOptions) -> dict[str, Any]:
 
 
 def records_dir() -> Path:
-    """Where the records are."""
-    return state_dir() / "jobs"
+    """Where the records are.
+
+    Raises:
+        OpenFolderError: Others have access to the state folder.
+    """
+    return private_state_dir() / "jobs"
 
 
 def save(record: JobRecord) -> None:
@@ -241,6 +245,7 @@ def _load(path: Path) -> JobRecord | None:
             field.name: content[field.name] for field in attrs.fields(JobRecord) if field.name in content
         }
         lists = {name: tuple(known.get(name, ())) for name in ("configs", "models", "results")}
-        return JobRecord(**{**known, **lists})
+        record = JobRecord(**{**known, **lists})
+        return attrs.evolve(record, room_id=record.room.room_id)  # raises where it can't be a room's
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -13,6 +13,7 @@ from typing import Final
 
 from .._version import __version__
 from ..distribution import NAME, install_command
+from ..private_files import openness
 from . import machine
 from .findings import Finding
 
@@ -82,7 +83,8 @@ def _look_at_folder(purpose: str, path: Path, option: str) -> machine.FolderStat
     existing = path.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
-    problem: str | None = None
+    open_to_others = openness(path)
+    problem = None if open_to_others is None else f"it {open_to_others}"
     free_bytes: int | None = None
     try:
         free_bytes = shutil.disk_usage(existing).free

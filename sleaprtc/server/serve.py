@@ -15,6 +15,7 @@ import trio
 
 from ..errors import AddressInUseError, StorageError
 from ..identity.issuer import TokenIssuer
+from ..private_files import check_private, make_private_dirs
 from ..sentences import as_clause
 from ..storage.sqlite import open_sqlite_storage
 from .accepting import Acceptor
@@ -135,9 +136,11 @@ def make_state_dir(state_dir: Path) -> None:
 
     Raises:
         StorageError: That isn't possible.
+        OpenFolderError: It is there, and others have access to it.
     """
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_dirs(state_dir)
+        check_private(state_dir, "--state-dir")
     except OSError as error:
         raise StorageError(f"The state folder {state_dir} can't be made: {as_clause(error)}.") from error
 

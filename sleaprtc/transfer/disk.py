@@ -182,7 +182,7 @@ class PartialFile:
         self.written_bytes = 0
         self._unsynced_bytes = 0
         with _storage_errors(name, "written"):
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.path.is_dir():
                 raise StorageError(f"{name} can't be written: there is a folder of that name.")
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

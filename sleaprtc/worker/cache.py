@@ -12,6 +12,7 @@ from typing import Final
 
 from ..errors import InvalidMessageError
 from ..logs import get_logger
+from ..private_files import make_private_dirs
 from ..transfer.framing import parse_digest
 
 TEMPORARY_PREFIX: Final = ".new-"
@@ -61,7 +62,7 @@ class FileCache:
                 return
             if kept.exists() and kept.samefile(path):
                 return
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_private_dirs(self._directory)
             self._shrink(self._max_bytes - size_bytes)
             folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=self._directory))
             try:

@@ -19,6 +19,7 @@ from ..errors import (
 )
 from ..formats.documents import MAX_CONFIG_BYTES
 from ..logs import get_logger
+from ..private_files import make_private_dirs
 from ..protocol.limits import CONNECT_SEC, MIB
 from ..protocol.transfer import FileOffer
 from ..transfer.names import checked_name
@@ -95,7 +96,7 @@ async def receive_inputs(
             await incoming.refuse("TOO_LARGE", excess)
             raise TransferError(excess)
         directory = job_dir / offer.purpose
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_dirs(directory)
         if cache is not None and offer.purpose in _CACHED_PURPOSES:
             await _fetch(cache, offer, directory)
         try:

@@ -14,6 +14,7 @@ import platformdirs
 from ..documents import parse_json
 from ..errors import StorageError
 from ..logs import get_logger
+from ..private_files import PRIVATE_MODE
 from ..protocol.jobs import JobError, JobFailed
 from ..sentences import as_clause
 from .journal import COMPLETED, FAILED, Journal, JournalEntry
@@ -70,7 +71,7 @@ def make_jobs_dir(work_dir: Path) -> Path:
     """
     jobs_dir = work_dir / "jobs"
     try:
-        jobs_dir.mkdir(exist_ok=True)
+        jobs_dir.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     except OSError as error:
         raise StorageError(f"The folder {jobs_dir} can't be made: {as_clause(error)}.") from error
     return jobs_dir

@@ -12,6 +12,7 @@ import trio
 
 from ..errors import StorageError
 from ..logs import get_logger
+from ..private_files import PRIVATE_MODE
 from ..protocol.jobs import JobComplete, JobRequest
 from ..sentences import as_sentence
 from ..transfer.archive import pack_folders
@@ -67,7 +68,7 @@ class WorkOrder:
     def make_work_dir(self, name: str) -> Path:
         """Makes an empty folder in the job's."""
         work_dir = self.job_dir / name
-        work_dir.mkdir()
+        work_dir.mkdir(mode=PRIVATE_MODE)
         return work_dir
 
 
