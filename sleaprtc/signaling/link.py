@@ -18,6 +18,7 @@ from ..errors import (
     ProtocolError,
     RateLimitedError,
     SignalingLostError,
+    SignalingResetError,
     SleapRTCError,
 )
 from ..exception_groups import single_error
@@ -52,6 +53,9 @@ _PASSING: Final = (
     InvalidTokenError,
 )
 """What may be otherwise at the next try; any other refusal is final."""
+
+_CUT: Final = (SignalingResetError, SignalingLostError)
+"""What ends a connection to a server that is there, such as one that restarts."""
 
 
 @attrs.frozen
@@ -93,8 +97,15 @@ def backoff_delays(rng: random.Random | None = None) -> Iterable[float]:
 class Link:
     """A membership that comes back by itself. Made by :func:`open_link`."""
 
-    def __init__(self, membership: Membership, account: Account, on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        account: Account,
+        on_change: Callable[[str], None],
+        outlives_first_reset: bool,
+    ) -> None:
         self._membership = membership
+        self._outlives_first_reset = outlives_first_reset
         self._account = account
         self._on_change = on_change
         self._session: Session | None = None
@@ -285,7 +296,7 @@ class Link:
                 if stay.failure is not None and not been_in:
                     raise stay.failure
             except SleapRTCError as error:
-                if not been_in:
+                if not been_in and not (self._outlives_first_reset and isinstance(error, _CUT)):
                     raise
                 if not isinstance(error, _PASSING):
                     self._ending = error
@@ -304,13 +315,15 @@ async def open_link(
     account: Account,
     *,
     on_change: Callable[[str], None] = lambda _: None,
+    outlives_first_reset: bool = False,
 ) -> AsyncIterator[Link]:
     """Joins the room and stays in it until the block is left.
 
     The first registration decides whether there is a link at all; connections lost later are made anew with
-    the same name, after waits of up to 30 seconds. The link still
+    the same name, after waits of up to 10 seconds. The link still
     works while a cancelled block cleans up.
-    ``on_change`` gets a sentence for each loss and return.
+    ``on_change`` gets a sentence for each loss and return. With ``outlives_first_reset``, a server that is
+    there and cuts the connection before the first registration is tried again, too.
 
     Raises:
         UsageError: An address isn't one.
@@ -319,6 +332,6 @@ async def open_link(
     """
     with single_error():
         async with open_outliving_nursery() as nursery:
-            link = Link(membership, account, on_change)
+            link = Link(membership, account, on_change, outlives_first_reset)
             await nursery.start(link._run)
             yield link

@@ -12,7 +12,14 @@ import click
 import trio
 
 from ..config_options import ConnectionOptions, PeerOptions
-from ..errors import NetworkError, RefusedError, RoomExpiredError, RoomNotFoundError, UsageError
+from ..errors import (
+    NetworkError,
+    RefusedError,
+    RoomExpiredError,
+    RoomNotFoundError,
+    SignalingResetError,
+    UsageError,
+)
 from ..exception_groups import single_error
 from ..folder_lock import lock_folder
 from ..logs import get_logger
@@ -77,7 +84,9 @@ async def work(options: WorkerOptions) -> int:
 
     Raises:
         StorageError: The work folder can't be used.
-        NetworkError: The server can't be reached at the start.
+        OpenFolderError: Others have access to it.
+        NetworkError: The server can't be reached at the start. One that is there and cuts the connection, as
+            it does while it restarts, is tried again.
         RefusedError: The server doesn't let the worker in, or a room that isn't its own has ended.
     """
     with lock_folder(options.work_dir, "worker", "--work-dir"):
@@ -110,7 +119,7 @@ async def _work(
     options = _at_home(options)
     if options.peer.is_remembered:
         _say("This worker goes to the room that was joined here; --new-room makes one of its own.")
-    account, room, connection = await _enter_room(options)
+    account, room, connection = await _enter_room_in_time(options, SignalingResetError)
     while True:
         metadata = worker_metadata(gpu, capabilities, options.max_jobs, await watch.look())
         token_file = ResumeTokenFile(options.work_dir, room.room_id, options.name)
@@ -119,7 +128,7 @@ async def _work(
         )
         try:
             with single_error():
-                async with open_link(membership, account, on_change=_say) as link:
+                async with open_link(membership, account, on_change=_say, outlives_first_reset=True) as link:
                     token_file.write(link.resume_token)
                     _log.info(
                         "The worker is in the room.",
@@ -151,7 +160,7 @@ async def _work(
                     return 0
         except (RoomExpiredError, RoomNotFoundError) as error:
             options = _for_a_new_room(options, error)
-        account, room, connection = await _enter_room_in_time(options)
+        account, room, connection = await _enter_room_in_time(options, NetworkError)
 
 
 def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOptions:
@@ -229,14 +238,18 @@ async def _own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRoom:
     return own
 
 
-async def _enter_room_in_time(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
-    """Enters a new room, however long the server takes to come back."""
-    delays = iter(backoff_delays())
+async def _enter_room_in_time(
+    options: WorkerOptions, passing: type[NetworkError]
+) -> tuple[Account, Room, ConnectionOptions]:
+    """Enters a room, however long that takes as long as only ``passing`` errors are in its way."""
+    delays, said = iter(backoff_delays()), ""
     while True:
         try:
             return await _enter_room(options)
-        except NetworkError as error:
-            _say(f"{as_sentence(error)} Trying again.")
+        except passing as error:
+            if str(error) != said:
+                said = str(error)
+                _say(f"{as_sentence(error)} Trying again until it works.")
             await trio.sleep(next(delays))
 
 
