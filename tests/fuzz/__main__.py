@@ -16,7 +16,16 @@ import click
 
 from . import corpus
 
-NAMES: Final = ("codec", "messages", "framing", "websocket", "worker", "archives")
+NAMES: Final = (
+    "codec",
+    "messages",
+    "framing",
+    "websocket",
+    "worker",
+    "archives",
+    "server_answers",
+    "answer_documents",
+)
 MAX_INPUT_BYTES: Final = {"archives": 16 * 1024}
 DEFAULT_MAX_INPUT_BYTES: Final = 2048
 

@@ -17,6 +17,7 @@ from sleaprtc.server.frames import FrameError, FrameReader
 from sleaprtc.transfer.framing import Framing, Offered
 
 from .archives import fuzz_archives
+from .server_answers import fuzz_answer_documents, fuzz_server_answers
 from .worker_messages import fuzz_worker
 
 Target = Callable[[bytes], None]
@@ -234,4 +235,6 @@ TARGETS: Final[dict[str, Target]] = {
     "websocket": fuzz_websocket,
     "worker": fuzz_worker,
     "archives": fuzz_archives,
+    "server_answers": fuzz_server_answers,
+    "answer_documents": fuzz_answer_documents,
 }
