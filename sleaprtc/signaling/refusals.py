@@ -53,7 +53,7 @@ _BY_CODE: Final[dict[str, type[SleapRTCError]]] = {
 }
 
 _BY_CLOSE_CODE: Final[dict[int, tuple[type[SleapRTCError], str]]] = {
-    1009: (TooLargeError, "The signaling server refused a message as too large."),
+    1009: (TooLargeError, "The connection to the signaling server was ended: a message was too large."),
     4001: (InvalidTokenError, "The signaling server doesn't accept the identity token."),
     4003: (RoomNotFoundError, "No such room, or the wrong room token."),
     4004: (RoomExpiredError, "The room has expired or was deleted."),
