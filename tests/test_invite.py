@@ -127,6 +127,7 @@ GIVEN = {
     "token": None,
     "ice_loopback": False,
     "ice_servers": (),
+    "private_ice_servers": True,
     "engine": "auto",
 }
 LINE = f"sleap-rtc://gpu-box{TAIL}"

@@ -17,6 +17,7 @@ import h5py
 from ..errors import BrokenResultError, InvalidDatasetError, StorageError
 from ..formats.child import answer
 from ..formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
+from ..sentences import as_clause
 
 LABELS_SUFFIX: Final = ".slp"
 
@@ -55,7 +56,7 @@ def _write_videos(path: Path, videos: Sequence[dict[str, Any]]) -> None:
         copy.replace(path)
     except (OSError, RuntimeError) as error:
         raise StorageError(
-            f"{path.name} can't be given its videos' places: {error}. The predictions are kept as {path}."
+            f"{path.name} can't be given its videos' places: {as_clause(error)}. The predictions are kept as {path}."
         ) from error
     finally:
         copy.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
     try:
         refuse_lone_surrogates(document, value)
     except LoneSurrogateError as error:
-        raise InvalidMessageError(f"The message isn't Unicode text: {error}.") from error
+        raise InvalidMessageError(f"The message isn't Unicode text: {as_clause(error)}.") from error
     return value
 
 
