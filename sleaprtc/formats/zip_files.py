@@ -79,6 +79,17 @@ def open_zip(
         yield archive
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file ends as zip files do, be it a broken one.
+
+    ``zipfile.is_zipfile`` raises ``BadZipFile`` over some whose 64-bit records lie.
+    """
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
+
+
 def fault_of_members(archive: zipfile.ZipFile, limits: ZipLimits) -> str | None:
     """Says what is wrong with an archive's files, as the end of a sentence; None where nothing is."""
     members = [member for member in archive.infolist() if not member.is_dir()]

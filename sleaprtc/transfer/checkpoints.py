@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InvalidModelError
-from ..formats.zip_files import open_zip, read_member
+from ..formats.zip_files import is_zip, open_zip, read_member
 from ..protocol.limits import MIB
 
 CHECKPOINT_SUFFIXES: Final = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
@@ -102,7 +102,7 @@ def _pickles(path: Path) -> Iterator[bytes]:
         beginning = file.read(MAX_PICKLE_BYTES + 1)
         file.seek(max(0, path.stat().st_size - _ARCHIVE_END_BYTES))
         end = file.read()
-    if not zipfile.is_zipfile(path) and not beginning.startswith(_ARCHIVE_BEGINNING):
+    if not is_zip(path) and not beginning.startswith(_ARCHIVE_BEGINNING):
         if beginning:
             yield beginning
         return

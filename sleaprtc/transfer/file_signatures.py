@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InvalidModelError
-from ..formats.zip_files import ZipLimits, fault_of_members, open_zip
+from ..formats.zip_files import ZipLimits, fault_of_members, is_zip, open_zip
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mov", ".mj2", ".mkv"})
 """What sleap-io takes for videos (``MediaVideo.EXTS``)."""
@@ -52,7 +52,7 @@ def is_checkpoint_file(path: Path) -> bool:
     with path.open("rb") as file:
         begins_as_zip = file.read(len(_ZIP_START)) == _ZIP_START
     # by its start PyTorch takes a file for a zip, and by its end Python: one that is both is one for both
-    return begins_as_zip and zipfile.is_zipfile(path) and _is_plainly_packed(path)
+    return begins_as_zip and is_zip(path) and _is_plainly_packed(path)
 
 
 def _is_plainly_packed(path: Path) -> bool:

@@ -68,6 +68,9 @@ def broken_zips(members: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     yield "members that claim gigabytes", with_field(sound, DIRECTORY_ENTRY, 24, b"\xff\xff\xff\x7f")
     yield "members that claim less", with_field(sound, DIRECTORY_ENTRY, 24, b"\x01\x00\x00\x00")
     yield "members that overlap", with_field(sound, DIRECTORY_ENTRY, 20, (2**20).to_bytes(4, "little"))
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 7)
+    yield "64-bit records on seven disks", sound[:-22] + locator + sound[-22:]
+    yield "64-bit records that are nowhere", sound[:-22] + locator[:-4] + b"\x01\0\0\0" + sound[-22:]
     yield "a bomb", zipped({**members, first: bytes(40_000_000)})
     yield (
         "names that aren't UTF-8",

@@ -38,6 +38,7 @@ def test_a_broken_package_on_a_worker(tmp_path: Path, name: str) -> None:
     path, folder = tmp_path / "job.zip", tmp_path / "job"
     path.write_bytes(BROKEN["package"][name])
     folder.mkdir()
+    package.is_package(path)
     with pytest.raises(UsageError) as caught:
         package.unpack(path, folder)
     assert caught.value.code in ("INVALID_DATASET", "INVALID_CONFIG")

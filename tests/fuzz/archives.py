@@ -68,6 +68,7 @@ JOBS: Final = {"training": [{"cfg": "centroid.yaml", "train_labels": "x.pkg.slp"
 def _on_worker_package(path: Path) -> None:
     folder = path.with_name("job")
     folder.mkdir()
+    package.is_package(path)
     try:
         for model in package.unpack(path, folder):
             _judge_config(parse_config(model.config, model.config_name))

@@ -18,7 +18,7 @@ from ...errors import InvalidDatasetError, InvalidTrainingConfigError
 from ...formats.documents import MAX_CONFIG_BYTES
 from ...formats.reading import shown, writing
 from ...formats.staging import staged_folder
-from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
+from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, is_zip, open_zip, read_member
 from .configuration import parse_config
 
 JOBS_FILE: Final = "jobs.yaml"
@@ -50,7 +50,7 @@ class PackagedModel:
 
 def is_package(path: Path) -> bool:
     """True if the file is a zip, whatever it is called."""
-    return zipfile.is_zipfile(path) and not path.name.endswith(LABELS_SUFFIX)
+    return is_zip(path) and not path.name.endswith(LABELS_SUFFIX)
 
 
 def unpack(path: Path, folder: Path) -> tuple[PackagedModel, ...]:
