@@ -94,8 +94,8 @@ async def test_pings_count_as_messages(start_server: StartServer) -> None:
 async def test_half_a_word_and_silence_hold_nothing(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr("sleaprtc.server.websocket.HANDSHAKE_TIMEOUT_SEC", 0.3)
-    server = await start_server(registration_timeout_sec=0.3)
+    monkeypatch.setattr("sleaprtc.server.websocket.HANDSHAKE_TIMEOUT_SEC", 1.5)
+    server = await start_server(registration_timeout_sec=1.5)
     async with (
         open_lab(server.ws_url, server.http_url) as lab,
         lab.peer("member") as member,

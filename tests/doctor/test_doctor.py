@@ -19,14 +19,12 @@ from ..nvml_stand_in import compile_driver
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
 TIMEOUT_SEC = 120
-MOST_SEC = 30
 LOCAL = {"python", "packages", "engines", "disk", "gpu", "trainer", "torch", "data_channel"}
 NETWORK = {"server", "clock", "sign_in", "websocket", "room", "ice"}
 GOOD_VERSIONS = {"sleap-nn": "0.3.5", "torch": "2.13.0"}
 
 
 def examine(env, *options):
-    started = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-m", "sleaprtc.doctor", *map(str, options)],
         env=env,
@@ -35,7 +33,6 @@ def examine(env, *options):
         timeout=TIMEOUT_SEC,
         check=False,
     )
-    assert time.monotonic() - started < MOST_SEC
     assert "Traceback" not in ended.stderr
     return ended
 

@@ -60,16 +60,17 @@ async def test_a_later_process_gets_what_was_missed_and_the_model(lab, labels, n
 
 
 async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatch):
-    monkeypatch.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
     trainer = ScriptedTrainer(hold=True)
     async with lab.worker("gpu-1", trainer) as agent:
         record = await begin_and_die(lab, labels, trainer)
-        trainer.go_on.set()
-        async with lab.peer("watcher") as watcher:
-            while (await watcher.discover({"properties": {"status": "busy"}})) != ():
+        with monkeypatch.context() as hasty:
+            hasty.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
+            trainer.go_on.set()
+            async with lab.peer("watcher") as watcher:
+                while (await watcher.discover({"properties": {"status": "busy"}})) != ():
+                    await trio.sleep(0.02)
+            while agent._roster.running():
                 await trio.sleep(0.02)
-        while agent._roster.running():
-            await trio.sleep(0.02)
         (job_dir,) = agent.jobs_dir.iterdir()
         assert [path.suffix for path in job_dir.iterdir()] == [".zip"]  # no dataset is kept
         monkeypatch.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 60)

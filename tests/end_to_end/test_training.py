@@ -233,24 +233,23 @@ async def test_the_worker_vanishes_during_training(lab, labels):
 
 
 async def test_a_slow_worker_that_accepts_too_late_is_told(lab, labels):
-    told = trio.Event()
+    told, trainer = trio.Event(), ScriptedTrainer(hold=True)
 
     async def answer_late(task_status):
         async with lab.peer("slow", "worker") as peer:
             task_status.started()
             asked = await peer.receive()
             request = decode_job_message(asked.payload)
-            await trio.sleep(0.7)
+            await trainer.started.wait()  # the other worker has the job
             await peer.send_job_message(asked.from_peer_id, JobResponse(request.job_id, True, 0, 1))
             said = decode_job_message((await peer.receive()).payload)
             assert said == JobCancel(request.job_id, "assigned_elsewhere")
             told.set()
 
-    trainer = ScriptedTrainer(hold=True)
     async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
         await nursery.start(answer_late)
         nursery.start_soon(release_when, told, trainer)
-        await lab.train(labels, response_timeout_sec=0.5)
+        await lab.train(labels, response_timeout_sec=2)
     assert told.is_set()
 
 

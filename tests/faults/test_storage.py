@@ -89,8 +89,16 @@ async def test_training_goes_on_beside_a_locked_journal(lab, labels, impatient_j
 @pytest.mark.trio
 async def test_a_locked_journal_forgets_no_model(lab, labels, impatient_journal, no_farewell, monkeypatch):
     """Training ends while the journal is locked and the client is gone; then the worker is restarted."""
-    monkeypatch.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
     trainer = ScriptedTrainer(hold=True)
+    with monkeypatch.context() as hasty:
+        hasty.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
+        await train_beside_a_locked_journal(lab, labels, trainer)
+    (record,) = load_all()
+    async with lab.worker("gpu-1"):
+        assert len((await attach_to_job(record, connection=LOOPBACK)).model_dirs) == 1
+
+
+async def train_beside_a_locked_journal(lab, labels, trainer):
     async with lab.worker("gpu-1", trainer), lab.peer("watcher") as watcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels)
@@ -104,9 +112,6 @@ async def test_a_locked_journal_forgets_no_model(lab, labels, impatient_journal,
         with closing(Journal(journal_of(lab, "gpu-1"))) as journal:
             while [entry.state for entry in journal.entries()] != [COMPLETED]:
                 await trio.sleep(0.02)
-    (record,) = load_all()
-    async with lab.worker("gpu-1"):
-        assert len((await attach_to_job(record, connection=LOOPBACK)).model_dirs) == 1
 
 
 @pytest.mark.trio

@@ -118,7 +118,7 @@ def test_unknown_calls_and_methods(api: Api) -> None:
 
 def test_health(api: Api) -> None:
     health = api.http.get("/health").json()
-    assert abs(health.pop("timestamp") - time.time()) < 5
+    assert abs(health.pop("timestamp") - time.time()) < 60
     assert health == {"status": "healthy", "version": sleaprtc.__version__}
 
 

@@ -64,7 +64,7 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
 
 @pytest.mark.trio
 async def test_a_room_that_ends_is_final(start_server):
-    server = await start_server(room_ttl_sec=0.5)
+    server = await start_server(room_ttl_sec=2)
     member, account = await membership(server, "worker")
     with trio.fail_after(60):
         async with open_link(member, account) as link:

@@ -75,7 +75,7 @@ async def test_a_taken_name_is_refused(server):
 
 
 async def test_the_end_of_the_room_is_told(start_server):
-    server = await start_server(room_ttl_sec=0.5)
+    server = await start_server(room_ttl_sec=2)
     account, room = await new_room(server)
     async with open_session(server.ws_url, registration(account, room)) as session:
         with trio.fail_after(60), pytest.raises(RoomExpiredError, match="expired"):
