@@ -291,3 +291,10 @@ Emit: TypeAlias = Callable[[Event], None]
 def as_json_object(event: Event) -> dict[str, Any]:
     """Turns an event into what ``--json`` prints on a line."""
     return {"event": event.event, **attrs.asdict(event)}
+
+
+def is_at_work(status: JobStatus) -> bool:
+    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
+    details = status.details
+    under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
+    return status.status == "sending" or (status.status == "running" and bool(under_way))

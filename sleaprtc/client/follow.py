@@ -38,11 +38,11 @@ from ..protocol.limits import RESERVATION_SEC
 from ..sentences import as_sentence
 from ..signaling.link import Link
 from ..transfer.stream import IncomingFile, TransferProgress
-from .events import Emit, Notice, StatusChanged, Transferred
+from .events import Emit, Notice, StatusChanged, Transferred, is_at_work
 from .inbox import Inbox
-from .inquiry import Inquiry, last_word_of
+from .inquiry import Inquiry, is_laid_down, last_word_of
 from .job_files import JobFiles, JobOutcome
-from .last_words import cancel_on_worker, end_of, is_at_work, taken_over
+from .last_words import cancel_on_worker, end_of, taken_over
 from .losses import LossHistory
 from .worker_channel import WorkerChannel
 
@@ -203,7 +203,10 @@ class Follower:
             with single_error():
                 async with trio.open_nursery() as nursery:  # what one of these tasks raises ends this job
                     nursery.start_soon(
-                        self._channel.keep_connected, lambda: self._is_over, lambda: bool(self._received)
+                        self._channel.keep_connected,
+                        lambda: self._is_over,
+                        lambda: bool(self._received),
+                        self._inquiry.ask,
                     )
                     if send_inputs:
                         nursery.start_soon(self._send_inputs)
@@ -298,6 +301,8 @@ class Follower:
             elif sender == self._worker_id and message.job_id in (None, self._job_id):
                 with contained("A message can't be handled.", let_through=(SleapRTCError,)):
                     self._take(message)
+                if isinstance(message, JobAttached) and is_laid_down(message) and not self._received:
+                    await self._inquiry.take_up(self._last_seq)
 
     async def _catch_up(self) -> None:
         """Repeats and asks for what may have been lost with a connection to the server."""
@@ -330,6 +335,8 @@ class Follower:
             self._emit(Notice(f"{self._worker_id}: {message.message}"))
 
     def _take_completion(self, message: JobComplete) -> None:
+        if self._complete is None:
+            self._last_activity = trio.current_time()
         self._complete = message
         self._completed.set()
         self._begun.set()
@@ -370,7 +377,7 @@ class Follower:
                 await self._inbox.undeliverable.wait()
                 undelivered = True
             silence_sec = self._silence_sec()
-            if self._complete is not None and silence_sec > MODEL_WAIT_SEC:
+            if self._complete is not None and trio.current_time() - self._last_activity > MODEL_WAIT_SEC:
                 raise TransferError(f"{self._worker_id} completed the job but didn't send its result.")
             if self._link.is_connected and not self._link.is_settled:
                 absences = 0  # the worker may not be back yet

@@ -5,8 +5,10 @@ A message that the server sends into a connection that is half open reaches nobo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
+import attrs
 import trio
 
 from ..errors import SleapRTCError
@@ -60,6 +62,13 @@ class Inquiry:
         except SleapRTCError:
             self._asked_at = None  # asked again when the server can be reached
 
+    async def take_up(self, after_seq: int) -> None:
+        """Attaches to the job again: its result lies on the worker, which no longer waits for the client."""
+        with suppress(SleapRTCError):
+            await self._inbox.send(
+                self._worker_id, attrs.evolve(self._request, follow=True, after_seq=after_seq)
+            )
+
     async def hear_last_word(self, said: trio.Event, *, is_connected: bool) -> None:
         """Waits for the worker's word on a result that is here already, and asks where it may be lost.
 
@@ -93,6 +102,11 @@ class Inquiry:
     def is_unknown_job(self, message: AppError) -> bool:
         """Whether this is the answer of a worker that has no such job."""
         return self._asked_at is not None and message.error_code == "UNKNOWN_JOB"
+
+
+def is_laid_down(attached: JobAttached) -> bool:
+    """Whether a job's result waits on the worker, which has ended its part in bringing it here."""
+    return attached.state == "completed" and attached.follows is None
 
 
 def last_word_of(attached: JobAttached) -> JobComplete | JobFailed | None:

@@ -1,4 +1,4 @@
-"""What a worker's message says of a job's beginning and end, and how a client ends a job."""
+"""A job's end without a result here: what a worker's message says of it, and how a client brings it about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from ..errors import JobFailedError, SleapRTCError, TakenOverError
-from ..protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMessage, JobStatus
+from ..protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMessage
 from .inbox import Inbox
 
 TAKEN_OVER: Final = "TAKEN_OVER"
@@ -45,13 +45,6 @@ def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
     if isinstance(message, AppError) and message.error_code == TAKEN_OVER and message.job_id == job_id:
         return taken_over()
     return None
-
-
-def is_at_work(status: JobStatus) -> bool:
-    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
-    details = status.details
-    under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
-    return status.status == "sending" or (status.status == "running" and bool(under_way))
 
 
 def taken_over() -> TakenOverError:

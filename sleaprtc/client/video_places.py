@@ -56,7 +56,8 @@ def _write_videos(path: Path, videos: Sequence[dict[str, Any]]) -> None:
         copy.replace(path)
     except (OSError, RuntimeError) as error:
         raise StorageError(
-            f"{path.name} can't be given its videos' places: {as_clause(error)}. The predictions are kept as {path}."
+            f"{path.name} can't be given its videos' places: {as_clause(error)}. "
+            f"The predictions are kept as {path}."
         ) from error
     finally:
         copy.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -69,12 +69,18 @@ class WorkerChannel:
         self.transfers = ResumingTransfers()
         self.was_connected = False
 
-    async def keep_connected(self, is_over: Callable[[], bool], has_result: Callable[[], bool]) -> None:
+    async def keep_connected(
+        self,
+        is_over: Callable[[], bool],
+        has_result: Callable[[], bool],
+        on_loss: Callable[[], Awaitable[None]],
+    ) -> None:
         """Connects, and again where the connection is lost.
 
         Args:
             is_over: Whether the job is, so that no connection is needed any more.
             has_result: Whether something of the result is here, which a refusal no longer matters to.
+            on_loss: Called when a connection was lost and the worker hasn't said why.
 
         Raises:
             WorkerLostError: The connection was lost and no other comes about.
@@ -99,6 +105,7 @@ class WorkerChannel:
                 delays = iter(backoff_delays())
                 await trio.sleep(NOTICE_DELAY_SEC)
                 self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))
+                await on_loss()
             except NetworkError as error:
                 if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
                     kind = WorkerLostError if self.was_connected else WorkerUnreachableError

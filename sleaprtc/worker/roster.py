@@ -43,7 +43,7 @@ from .connection import ClientConnection
 from .history import EpochClock, History, past_models
 from .job import Job
 from .job_slot import JobSlot
-from .journal import COMPLETED, Journal, JournalEntry
+from .journal import COMPLETED, DELIVERED, FAILED, Journal, JournalEntry
 from .keeping import JOB_DIR_PREFIX, WallClock, forget_old
 from .notes import JobNotes
 from .reports import cancelled_elsewhere, failure
@@ -331,7 +331,9 @@ class Roster:
             await self._admit(client_id, entry, nursery)
         job = self._jobs.get(entry.job_id)
         is_stopping = job is not None and job.is_stopping
-        follows = None if job is None else request.follow or job.client_id == client_id
+        follows = None if job is None else job.client_id == client_id
+        if request.follow and entry.state not in (FAILED, DELIVERED):
+            follows = True
         attached = await trio.to_thread.run_sync(describe, self._journal, entry, is_stopping, follows)
         await self.try_send(client_id, attached)
         if not request.follow:

@@ -14,7 +14,15 @@ from sleaprtc.client.follow import Follower
 from sleaprtc.client.records import load_all
 from sleaprtc.errors import JobFailedError, TakenOverError, WorkerLostError
 from sleaprtc.protocol.codec import decode_job_message
-from sleaprtc.protocol.jobs import JobAssignment, JobAttach, JobFailed, JobRequest, JobResponse
+from sleaprtc.protocol.jobs import (
+    JobAssignment,
+    JobAttach,
+    JobAttached,
+    JobFailed,
+    JobRequest,
+    JobResponse,
+    JobStatus,
+)
 from sleaprtc.protocol.messages import Metadata, Offer, PeerMessage
 from sleaprtc.signaling.http import Endpoints
 from sleaprtc.signaling.link import Membership, open_link
@@ -286,3 +294,35 @@ async def test_a_worker_that_does_not_announce_it_is_never_asked(lab, labels, cl
                 else:
                     await foreign.deliver_job_message(client, failure(word.job_id, NOT_FINITE))
     assert set(heard) <= {"JobRequest", "JobAssignment", "JobCancel"}
+
+
+async def test_a_result_that_its_worker_has_laid_down_is_attached_to(lab, labels, client_path):
+    """A worker by hand: it was done while the client was away, and has given up waiting for it."""
+    questions = []
+    features = {"features": ["attach/1"]}
+    async with lab.peer("by-hand", "worker", **features) as worker, trio.open_nursery() as nursery:
+
+        async def train():
+            with pytest.raises(JobFailedError):
+                await over(lab, client_path).train(labels)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(train)
+        while True:
+            message = await worker.receive()
+            if not isinstance(message, PeerMessage):
+                continue
+            client, word = message.from_peer_id, decode_job_message(message.payload)
+            if isinstance(word, JobRequest):
+                await worker.send_job_message(client, JobResponse(word.job_id, accepted=True))
+            elif isinstance(word, JobAssignment):
+                await worker.deliver_job_message(client, JobStatus(word.job_id, "running", seq=7))
+                await trio.sleep(0.2)
+                client_path.cut()
+            elif isinstance(word, JobAttach):
+                questions.append((word.follow, word.after_seq))
+                if word.follow:
+                    await worker.deliver_job_message(client, failure(word.job_id, NOT_FINITE))
+                else:
+                    await worker.send_job_message(client, JobAttached(word.job_id, "completed"))
+    assert questions == [(False, 0), (True, 7)]
