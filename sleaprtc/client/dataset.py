@@ -125,7 +125,10 @@ def read_config(path: Path) -> dict[str, Any] | None:
     """
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise InvalidTrainingConfigError(f"{path} is too large for a training configuration.")
+            raise InvalidTrainingConfigError(
+                f"{path} is too large for a training configuration: it has more than "
+                f"{MAX_CONFIG_BYTES // 1024} KiB."
+            )
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:

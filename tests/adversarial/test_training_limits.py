@@ -107,7 +107,9 @@ async def test_a_dataset_that_is_too_large_is_refused_unsent(lab: Lab, tmp_path:
 
 @pytest.mark.parametrize("count", [1, 17])
 async def test_configurations_too_large_or_too_many_are_refused(lab: Lab, tmp_path: Path, count: int) -> None:
-    size_bytes, sentence = (300_000, "at most 256 KiB") if count == 1 else (100, "at most 16 configurations")
+    size_bytes, sentence = (
+        (300_000, "more than 256 KiB") if count == 1 else (100, "at most 16 configurations")
+    )
     configs = [tmp_path / f"config-{number}.yaml" for number in range(count)]
     for config in configs:
         text = "model_config:\n  head_configs:\n    centroid: {confmaps: {sigma: 2}}\n#"

@@ -6,7 +6,7 @@ import pytest
 
 from sleaprtc.client.dataset import read_config
 from sleaprtc.errors import InvalidTrainingConfigError
-from sleaprtc.formats.documents import MAX_CONFIG_BYTES, parse_json, read_document
+from sleaprtc.formats.documents import MAX_CONFIG_BYTES, read_document
 from sleaprtc.worker.trainers.configuration import check_requested, filter_config, is_legacy, parse_config
 
 PATIENCE_SEC = 60.0
@@ -110,13 +110,3 @@ def test_an_old_profile_in_yaml_holds_what_can_be_passed_on():
     with pytest.raises(InvalidTrainingConfigError):
         parse_config(b"model: !!set {x}\noptimization: {}", "c.yaml")
     assert is_legacy(parse_config(b"model: {at: 2024-01-01}\noptimization: {}", "c.yaml"))
-
-
-@pytest.mark.parametrize("text", ['"\\ud800"', "\ud800", "[" * 100_000, "9" * 5000, b"\xff", "{"])
-def test_json_fails_in_one_way(text):
-    with pytest.raises(ValueError, match=r".*"):
-        parse_json(text)
-
-
-def test_a_pair_of_surrogates_is_a_character():
-    assert parse_json('"\\ud83d\\ude00"') == "\U0001f600"

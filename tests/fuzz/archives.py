@@ -25,8 +25,8 @@ from sleaprtc.client import reports, video_places
 from sleaprtc.client.dataset import model_type_of_configs, points_to_videos, read_config, read_dataset
 from sleaprtc.client.described_models import described_models
 from sleaprtc.client.outcome import _lay_down_models
+from sleaprtc.documents import parse_json
 from sleaprtc.errors import SleapRTCError, StorageError
-from sleaprtc.formats.documents import parse_json
 from sleaprtc.transfer.archive import unpack
 from sleaprtc.transfer.checkpoints import unsafe_imports
 from sleaprtc.transfer.file_signatures import begins_as_video, is_checkpoint_file

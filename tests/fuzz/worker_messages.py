@@ -184,6 +184,7 @@ async def _serve(messages: list[PeerMessage], work_dir: Path, journal: Journal) 
         trainer_capabilities=CAPABILITIES,
         read_gpu=lambda: gpu,
         history=history,
+        secret=None,
         max_jobs=2,
     )
     async with trio.open_nursery() as nursery:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from sleaprtc.client import asking, attach, follow
+from sleaprtc.client import asking, attach, follow, inquiry, last_words, worker_channel
 from sleaprtc.doctor import worker_check
 from sleaprtc.protocol import jobs, limits, messages, transfer
 from sleaprtc.protocol.close_codes import CloseCode
@@ -80,20 +80,22 @@ DEADLINES = [
     ("the body of an HTTP request", http.BODY_TIMEOUT_SEC),
     ("`job_response`", limits.JOB_RESPONSE_TIMEOUT_SEC),
     ("`job_assignment`", limits.RESERVATION_SEC),
-    ("an open data channel, at first", inputs.CONNECT_WAIT_SEC),
+    ("an open data channel, at first", limits.CONNECT_SEC),
     ("an open data channel, from its own", peer.CONNECT_TIMEOUT_SEC),
     ("the other's proof", proven.PROOF_TIMEOUT_SEC),
     ("the next file's `file_offer`", inputs.INPUT_IDLE_SEC),
     ("`file_ack` after bytes", sending.STALL_TIMEOUT_SEC),
     ("a sign of life of its worker", follow.SILENCE_SEC),
-    ("the same, of one that promises", follow.LONG_SILENCE_SEC),
-    ("a new data channel in the place", follow.RECONNECT_SEC),
+    ("the same, of one whose data channel is lost", follow.LONG_SILENCE_SEC),
+    ("the same, of one that promises", follow.CHANNEL_SILENCE_SEC),
+    ("a new data channel in the place", worker_channel.RECONNECT_SEC),
     ("the result's `file_offer`", follow.MODEL_WAIT_SEC),
     ("a further file", follow.FURTHER_FILE_SEC),
-    ("`job_complete` after the last file", follow.LAST_WORD_SEC),
+    ("`job_complete` after the last file", inquiry.LAST_WORD_SEC),
+    ("the same, of a worker that can be", inquiry.ASKED_WORD_SEC),
     ("the worker's closing", follow.LINGER_SEC),
     ("the client, to take the result", job.RESULT_WAIT_SEC),
-    ("`job_cancelled` after `job_cancel`", follow.CANCEL_WAIT_SEC),
+    ("`job_cancelled` after `job_cancel`", last_words.CANCEL_WAIT_SEC),
     ("`job_attached` with `follow`", attach.ATTACH_TIMEOUT_SEC),
     ("`job_attached` without `follow`", asking.ANSWER_TIMEOUT_SEC),
     ("`connection_check_answer`", worker_check.ANSWER_SEC),
@@ -131,8 +133,8 @@ def test_what_is_said_again_and_again_is_said_as_often_as_documented() -> None:
 
 def test_the_lengths_of_names_are_the_code_s() -> None:
     lengths = {what: most for what, _, most in _rows("Names")}
-    assert lengths["`peer_id`, `role`"] == lengths["tags, names of properties"]
-    assert lengths["`peer_id`, `role`"] == f"{limits.MAX_NAME_CHARS} characters"
+    assert lengths["`peer_id`, `role`, `username`"] == lengths["tags, names of properties"]
+    assert lengths["`peer_id`, `role`, `username`"] == f"{limits.MAX_NAME_CHARS} characters"
     assert lengths["`job_id`"] == lengths["`transfer_id`"] == f"{limits.MAX_NAME_CHARS} characters"
     assert lengths["`name` of a file"] == f"{names.MAX_NAME_BYTES} bytes of UTF-8"
 

@@ -27,7 +27,7 @@ MOST_ATTEMPTS = 25
 RETRY_SEC = 1.0
 BEFORE_SEC = 60.0
 """A fault that ended so long before a job began may still explain how that went: a slot, for example, is held
-for a client that doesn't connect for CONNECT_WAIT_SEC."""
+for a client that doesn't connect for CONNECT_SEC."""
 
 LONGEST_EPOCHS = 25
 LARGEST_PADDING_BYTES = 4_000_000

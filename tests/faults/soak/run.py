@@ -22,7 +22,7 @@ from .summary import Tally
 from .world import SERVER, World, engines, open_world
 
 SETTLE_SEC = 90
-"""How long workers may take to be done with jobs whose clients have given up (CONNECT_WAIT_SEC is 60)."""
+"""How long workers may take to be done with jobs whose clients have given up (CONNECT_SEC is 60)."""
 
 CALM_SEC = 12
 """Memory, descriptors and threads at the end are those of so long a time without a job."""
