@@ -138,12 +138,21 @@ def _loader_class() -> type[yaml.SafeLoader]:
             tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (*_PLAIN_TAGS, None)
         }
 
+        node_count = 0
+        nesting = 0
+
         def compose_node(self, parent: Any, index: Any) -> Any:
-            """Ends the reading, which is slow, once it's clear that nobody will take what is read."""
-            self.node_count = getattr(self, "node_count", 0) + 1
-            if self.node_count > MAX_CONFIG_VALUES:
+            """Ends the reading once it's clear that nobody will take what is read.
+
+            It is slow, and where the stack is almost used up, whatever else runs there fails too.
+            """
+            self.node_count += 1
+            self.nesting += 1
+            if self.node_count > MAX_CONFIG_VALUES or self.nesting > 2 * MAX_CONFIG_DEPTH:
                 raise FileLimitError("it is too deep or too long")
-            return super().compose_node(parent, index)
+            node = super().compose_node(parent, index)
+            self.nesting -= 1
+            return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             """Refuses what would have one key stand for two values."""
