@@ -271,7 +271,7 @@ class JobAttach:
     app_message_type: ClassVar[str] = "job_attach"
     job_id: str
     attach_key: str = attrs.field(repr=False)
-    after_seq: SequenceNumber = 0
+    after_seq: int = 0
     follow: bool = True
 
 
@@ -300,14 +300,15 @@ class JobLogRequest:
     """A process of the job's client asks what the job said; an addition of this implementation.
 
     ``after_seq`` is the last status that it has, ``log_offset_bytes`` where it goes on in the trainer's log:
-    without it, the worker begins with the log's last lines.
+    without it, the worker begins with the log's last lines. Both are places to begin at, where any integer
+    is one: before the first means at the first.
     """
 
     app_message_type: ClassVar[str] = "job_log_request"
     job_id: str
     attach_key: str = attrs.field(repr=False)
-    after_seq: SequenceNumber = 0
-    log_offset_bytes: ByteOffset | None = None
+    after_seq: int = 0
+    log_offset_bytes: int | None = None
 
 
 @attrs.frozen

@@ -28,8 +28,8 @@ PLACES = {
     jobs.StatusDetails: (jobs.JobStatus, "details"),
     jobs.JobResult: (jobs.JobComplete, "result"),
 }
-OF_NO_UNIT = {"progress", "final_loss", "current_loss", "val_loss"}
-"""A share that is clamped where it is used, and losses, which can be any number."""
+OF_NO_UNIT = {"progress", "final_loss", "current_loss", "val_loss", "after_seq", "log_offset_bytes"}
+"""A share that is clamped where it is used, losses, which can be any number, and places to begin at."""
 
 REQUIRED: dict[str, Any] = {
     "job_id": "job",
