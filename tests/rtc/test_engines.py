@@ -168,5 +168,5 @@ async def test_the_fastest_installed_engine_is_taken(monkeypatch: pytest.MonkeyP
     monkeypatch.delitem(sys.modules, "sleaprtc.rtc.engines.libwebrtc_engine", raising=False)
     monkeypatch.setitem(sys.modules, "webrtc", None)
     assert engines.engine_class("auto").name == "aiortc"
-    with pytest.raises(UsageError, match=r"\[fast\]"):
+    with pytest.raises(UsageError, match=r"pip install .*\[fast\]"):
         engines.engine_class("libwebrtc")
