@@ -134,16 +134,13 @@ async def test_words_about_jobs_that_are_not_there_or_not_ones_own(lab, client, 
             JobStop("no such job"),
             JobCancel(job, attach_key="guessed"),
             JobLogRequest(job, "guessed"),
-            JobLogRequest("no such job", "key", 2**53 - 1, 2**53 - 1),
+            JobLogRequest("no such job", "key", 2**62, -(2**62)),
         ):
             await thief.send_job_message("gpu-1", message)
             assert (await answer(thief, of=AppError)).error_code == "UNKNOWN_JOB", message
         assert trainer.running == 1
-        key = find(job).attach_key
-        for log in (JobLogRequest(job, key, -5, 0), JobLogRequest(job, key, 0, 2**62)):
-            await thief.send_job_message("gpu-1", log)
-            assert (await answer(thief, of=AppError)).error_code == "INVALID_MESSAGE", log
-        await thief.send_job_message("gpu-1", JobLogRequest(job, key))
+        log = JobLogRequest(job, find(job).attach_key, -5, -7)
+        await thief.send_job_message("gpu-1", log)
         assert (await answer(thief)).statuses[0].seq == 1
 
 
