@@ -254,8 +254,8 @@ class Agent:
         )
 
     def _assign(self, client_id: str, job_id: str, nursery: trio.Nursery) -> None:
-        if self._roster.of_client(job_id, client_id) is not None:
-            return  # said twice
+        if self._is_said_twice(client_id, job_id):
+            return
         if not self._slots.assign(job_id, client_id, trio.current_time()):
             failure = JobError(NOT_RESERVED, "This worker holds no slot for the job.", True)
             nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
@@ -267,6 +267,14 @@ class Agent:
         )
         self._slots_changed.set()
         nursery.start_soon(self._do, client_id, request, slot)
+
+    def _is_said_twice(self, client_id: str, job_id: str) -> bool:
+        """Whether a client assigns what is its own already, be it only about to begin."""
+        if self._roster.of_client(job_id, client_id) is not None:
+            return True
+        slot = self._assigned.get(job_id)
+        is_own = slot is not None and slot.client_id == client_id
+        return is_own and not self._slots.accepts(job_id, client_id)
 
     def _free(self, job_id: str, slot: JobSlot) -> None:
         if self._assigned.get(job_id) is slot:

@@ -175,3 +175,12 @@ async def test_leaving_tells_the_clients(lab):
         await status_becomes(client, "maintenance")
         await client.send_job_message("gpu-1", JobRequest("another", "training"))
         assert (await answer(client, of=JobResponse)).reason == "maintenance"
+
+
+async def test_an_assignment_that_is_said_twice_at_once_is_one(lab):
+    async with lab.worker("gpu-1"), lab.peer("client") as client:
+        await client.send_job_message("gpu-1", REQUEST)
+        await answer(client)
+        for _ in range(2):
+            await client.send_job_message("gpu-1", JobAssignment("job-uuid-789"))
+        assert isinstance(await answer(client), JobStatus)
