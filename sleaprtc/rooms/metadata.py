@@ -35,12 +35,12 @@ def check_metadata(metadata: Metadata) -> None:
 
 
 def check_encoded_size(encoded: str) -> None:
-    """Holds a peer's encoded description, which is ASCII, to its limit.
+    """Holds a peer's encoded description to its limit.
 
     Raises:
         TooLargeError: It is exceeded.
     """
-    if len(encoded) > MAX_METADATA_BYTES:
+    if len(encoded.encode()) > MAX_METADATA_BYTES:
         raise TooLargeError(f"A peer's metadata may be at most {MAX_METADATA_BYTES} bytes of JSON.")
 
 

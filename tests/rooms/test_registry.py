@@ -18,10 +18,14 @@ from sleaprtc.errors import (
     RoomFullError,
     RoomNotFoundError,
     SleapRTCError,
+    TooLargeError,
 )
 from sleaprtc.protocol.close_codes import CloseCode
+from sleaprtc.protocol.codec import encode_metadata
+from sleaprtc.protocol.limits import MAX_METADATA_BYTES
 from sleaprtc.protocol.messages import DiscoverPeers, Metadata, PeerMessage, Register, UpdateMetadata
 from sleaprtc.rooms.effects import Close, Deliver
+from sleaprtc.rooms.metadata import check_encoded_size
 from sleaprtc.rooms.registry import DELETED, EXPIRED, Registry
 from sleaprtc.rooms.room import MAX_REMEMBERED_CHARS, Room
 from sleaprtc.rooms.routing import answer
@@ -243,3 +247,9 @@ def test_what_a_peer_says_of_itself_is_found_as_soon_as_it_says_it() -> None:
         assert [found(status), found(other), found(status)] == [1, 0, 1]
         long = "x" * MAX_REMEMBERED_CHARS  # what is too long to be remembered is asked anew
         assert [found(status, comment=long), found(other, comment=long)] == [1, 0]
+
+
+def test_metadata_are_counted_in_bytes() -> None:
+    crabs = Metadata(properties={"note": "\N{CRAB}" * (MAX_METADATA_BYTES // 4)})
+    with pytest.raises(TooLargeError):
+        check_encoded_size(encode_metadata(crabs))
