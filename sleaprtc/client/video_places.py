@@ -1,6 +1,7 @@
 """Predictions made to point to the videos that they are about, where those are on this machine.
 
-The predictions come from a worker: :func:`prepare_in_child` reads them in a process of its own.
+The predictions come from a worker: this module is run as a process of its own (predictions.py), which reads
+them.
 """
 
 from __future__ import annotations

@@ -152,8 +152,8 @@ MAX_SIZE_MB: Final = 2**40
 MAX_DURATION_SEC: Final = 100 * 366 * 24 * 60 * 60
 """Durations and estimates: a century."""
 
-MAX_UNIX_TIME: Final = 253_402_300_799
-"""The last second of the year 9999, after which calendars of most programs end."""
+MAX_UNIX_TIME: Final = 253_402_214_400
+"""The end of the year 9999, after which calendars of most programs end, less a day for time zones."""
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 """Sequence numbers and places in a file: the most that every JSON reader keeps (RFC 8259, section 6)."""

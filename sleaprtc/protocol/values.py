@@ -18,6 +18,7 @@ from .limits import (
     MAX_NAME_CHARS,
     MAX_OPAQUE_CHARS,
     MAX_ROOM_WORD_CHARS,
+    MAX_UNIX_TIME,
 )
 
 _ROOM_WORD: Final = re.compile(rf"[a-z0-9-]{{1,{MAX_ROOM_WORD_CHARS}}}")
@@ -30,9 +31,6 @@ _ICE_URL: Final = re.compile(
     r"(?:stuns?|turns?):(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?"
     r"(?:\?transport=(?:udp|tcp))?"
 )
-
-LAST_TIME_SEC: Final = 253_402_214_400
-"""The end of the year 9999, less a day for time zones: what is later has no date."""
 
 
 @attrs.frozen
@@ -67,7 +65,7 @@ def is_id_token(text: str) -> bool:
 
 def is_time(seconds: float) -> bool:
     """Whether Unix epoch seconds are a date that can be shown, in any time zone."""
-    return 0 <= seconds <= LAST_TIME_SEC
+    return 0 <= seconds <= MAX_UNIX_TIME
 
 
 def is_ice_url(url: str) -> bool:

@@ -20,6 +20,7 @@ from typing import BinaryIO, Final, Protocol
 import blake3
 
 from ..errors import StorageError, TransferAbortedError
+from ..private_files import make_private_dirs
 from ..protocol.limits import MIB
 from ..sentences import as_clause
 from .names import RESERVED_PREFIX
@@ -182,7 +183,7 @@ class PartialFile:
         self.written_bytes = 0
         self._unsynced_bytes = 0
         with _storage_errors(name, "written"):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_dirs(directory)
             if self.path.is_dir():
                 raise StorageError(f"{name} can't be written: there is a folder of that name.")
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sleaprtc.errors import ProtocolError
 from sleaprtc.protocol import codec
 from sleaprtc.protocol.codec import encode_message
+from sleaprtc.protocol.limits import MAX_UNIX_TIME
 from sleaprtc.protocol.messages import (
     Answer,
     Candidate,
@@ -29,7 +30,6 @@ from sleaprtc.protocol.messages import (
     RegisteredAuth,
     UpdateMetadata,
 )
-from sleaprtc.protocol.values import LAST_TIME_SEC
 
 DECODERS: tuple[Callable[[Any], object], ...] = (
     codec.decode_json_object,
@@ -123,7 +123,7 @@ metadata = st.builds(
     tags=st.none() | st.lists(texts, max_size=3).map(tuple),
     properties=st.none() | json_objects,
 )
-times = st.floats(0, LAST_TIME_SEC)
+times = st.floats(0, MAX_UNIX_TIME)
 ice_urls = st.sampled_from(
     ["stun:stun.example", "turns:[2001:db8::1]:443?transport=tcp", "turn:10.0.0.1:65535"]
 )
