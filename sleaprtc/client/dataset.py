@@ -68,32 +68,26 @@ def read_dataset(path: Path) -> Dataset:
     if not path.is_file():
         raise InvalidDatasetError(f"There is no file {path}.")
     if path.suffix == ".zip":
-        return _read_package(path)
-    return Dataset(path, _labels_info(path, "slp"))
+        with tempfile.TemporaryDirectory() as folder:
+            package = unpack_package(path, Path(folder))
+            return package.dataset(_labels_info(package.labels))
+    return Dataset(path, _labels_info(path))
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What :func:`dataset_from_json` makes a dataset of; to be called in a process of its own.
+    """What labels are, as JSON that :func:`info_from_json` reads; to be called in a process of its own.
 
     Raises:
         InvalidDatasetError: As with :func:`read_dataset`.
-        InvalidTrainingConfigError: Likewise.
     """
     if points_to_videos(path):
         return {"points_to_videos": True}
-    dataset = read_dataset(path)
-    return {
-        "points_to_videos": False,
-        "info": attrs.asdict(dataset.info),
-        "model_type": dataset.model_type,
-        "configs": dataset.configs,
-    }
+    return {"points_to_videos": False, "info": attrs.asdict(read_dataset(path).info)}
 
 
-def dataset_from_json(path: Path, described: Mapping[str, Any]) -> Dataset:
-    """Makes of what :func:`describe` found what :func:`read_dataset` returns."""
-    info = DatasetInfo(**described["info"])
-    return Dataset(path, info, described["model_type"], configs=tuple(described["configs"]))
+def info_from_json(described: Mapping[str, Any]) -> DatasetInfo | None:
+    """Reads what :func:`describe` has found; None for labels that point to videos."""
+    return None if described["points_to_videos"] else DatasetInfo(**described["info"])
 
 
 def points_to_videos(path: Path) -> bool:
@@ -154,7 +148,7 @@ def _size_mb(path: Path) -> float:
     return round(path.stat().st_size / MIB, 3)
 
 
-def _labels_info(path: Path, kind: str) -> DatasetInfo:
+def _labels_info(path: Path) -> DatasetInfo:
     # 0.1 s that only reading a dataset should cost
     from ..formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
 
@@ -166,12 +160,17 @@ def _labels_info(path: Path, kind: str) -> DatasetInfo:
     if frame_count == 0:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
     if not all(_is_embedded(video) for video in videos):
-        raise InvalidDatasetError(
-            f"{path.name} points to videos on this machine, which a worker can't see. "
-            "Save it with its images first: in SLEAP, File > Export Labels Package; "
-            'in Python, labels.save("labels.pkg.slp", embed="user").'
-        )
-    return DatasetInfo(kind, frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
+        raise without_images(path.name)
+    return DatasetInfo("slp", frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
+
+
+def without_images(name: str) -> InvalidDatasetError:
+    """Makes the error for labels whose images are elsewhere."""
+    return InvalidDatasetError(
+        f"{name} points to videos on this machine, which a worker can't see. "
+        "Save it with its images first: in SLEAP, File > Export Labels Package; "
+        'in Python, labels.save("labels.pkg.slp", embed="user").'
+    )
 
 
 def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
@@ -197,8 +196,35 @@ def _skeleton_name(metadata: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _read_package(path: Path) -> Dataset:
-    with open_zip(path, InvalidDatasetError) as package, tempfile.TemporaryDirectory() as folder:
+@attrs.frozen
+class UnpackedPackage:
+    """A training job package.
+
+    Attributes:
+        path: The package itself.
+        labels: Its labels, unpacked.
+        configs: Its configurations, as far as the client reads them.
+    """
+
+    path: Path
+    labels: Path
+    configs: tuple[dict[str, Any], ...]
+
+    def dataset(self, labels_info: DatasetInfo) -> Dataset:
+        """Makes the dataset of it, from what its labels are."""
+        info = attrs.evolve(labels_info, format="zip", estimated_size_mb=_size_mb(self.path))
+        return Dataset(self.path, info, model_type_of_configs(list(self.configs)), configs=self.configs)
+
+
+def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
+    """Reads a training job package and unpacks its labels, which may take its time, into a folder.
+
+    Raises:
+        InvalidDatasetError: It isn't readable as one, or has no labels.
+        InvalidTrainingConfigError: A configuration in it can't be read.
+        StorageError: The labels can't be written.
+    """
+    with open_zip(path, InvalidDatasetError) as package:
         if (fault := fault_of_members(package, PACKAGE_LIMITS)) is not None:
             raise InvalidDatasetError(f"{path.name} {fault}")
         members = {member.filename: member for member in package.infolist()}
@@ -211,11 +237,9 @@ def _read_package(path: Path) -> Dataset:
             if name.endswith((".yaml", ".yml")) and name != "jobs.yaml"
             if (config := _parse_config(name, read_member(package, member, MAX_CONFIG_BYTES))) is not None
         ]
-        unpacked = Path(folder, f"{path.stem}.slp")
+        unpacked = folder / f"{path.stem}.slp"
         extract_member(package, members[labels[0]], unpacked)
-        info = _labels_info(unpacked, "zip")
-    info = attrs.evolve(info, estimated_size_mb=_size_mb(path))
-    return Dataset(path, info, model_type_of_configs(configs), configs=tuple(configs))
+    return UnpackedPackage(path, unpacked, tuple(configs))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import trio
 
 from ..child_environment import without_secrets
 from ..documents import parse_json
-from ..errors import InvalidDatasetError, InvalidTrainingConfigError
+from ..errors import InvalidDatasetError
 from ..formats.child import ask_child
+from ..protocol.jobs import DatasetInfo
 from ..sentences import as_clause
-from .dataset import AS_LABELS, Dataset, dataset_from_json
+from .dataset import AS_LABELS, Dataset, info_from_json, unpack_package, without_images
 from .events import Emit, Notice
 from .scratch import Scratch
 
@@ -59,31 +60,40 @@ async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Em
         InvalidDatasetError: It can't be read, or its images can't be found.
         InvalidTrainingConfigError: A configuration in a training job package can't be read.
     """
-    dataset = await _read(path)
+    dataset = await _read(path, scratch)
     if dataset is not None:
         return dataset
     package = scratch.path / f"{path.name.removesuffix('.slp')}.pkg.slp"
     await _pack(path, package, embed, emit)
-    packed = await _read(package)
+    packed = await _read(package, scratch)
     if packed is None:
         raise InvalidDatasetError(f"{path.name} still points to videos after it was packed.")
     return attrs.evolve(packed, packed_from=path)
 
 
-async def _read(path: Path) -> Dataset | None:
-    """Has a dataset read by a process of its own; None where it points to videos.
+async def _read(path: Path, scratch: Scratch) -> Dataset | None:
+    """Reads a dataset; None where it points to videos.
 
-    HDF5, in which labels are, can crash over a broken file, or never come to an end.
+    HDF5, in which labels are, can crash over a broken file, or never come to an end: a process of its own
+    reads them. Unpacking them ends by itself, and takes as long as they are large.
     """
-    found = await ask_child(
-        READER_MODULE,
-        [str(path)],
-        path.name,
-        InvalidDatasetError,
-        as_what=AS_LABELS,
-        others=(InvalidTrainingConfigError,),
+    if path.suffix != ".zip" or not await trio.Path(path).is_file():
+        info = await _labels_info(path, path.name)
+        return None if info is None else Dataset(path, info)
+    package = await trio.to_thread.run_sync(unpack_package, path, scratch.path)
+    try:
+        info = await _labels_info(package.labels, path.name)
+    finally:
+        package.labels.unlink(missing_ok=True)
+    if info is None:
+        raise without_images(path.name)
+    return package.dataset(info)
+
+
+async def _labels_info(labels: Path, name: str) -> DatasetInfo | None:
+    return info_from_json(
+        await ask_child(READER_MODULE, [str(labels)], name, InvalidDatasetError, as_what=AS_LABELS)
     )
-    return None if found["points_to_videos"] else dataset_from_json(path, found)
 
 
 async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:

@@ -2,9 +2,12 @@
 
 import zipfile
 
+import h5py
 import pytest
 
 from sleaprtc.client.dataset import model_type_of_configs, read_config, read_dataset
+from sleaprtc.client.packing import read_with_images
+from sleaprtc.client.scratch import Scratch
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError
 
 from ..lab import make_labels, make_package
@@ -84,3 +87,24 @@ def test_what_is_no_config(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InvalidTrainingConfigError, match=r"a\.yaml"):
         read_config(path)
+
+
+@pytest.mark.trio
+async def test_a_package_is_read_as_a_client_reads_it_before_a_job(tmp_path):
+    """Its labels are unpacked, which may take minutes, before a process with limits looks into them."""
+    labels = make_labels(tmp_path / "fly.pkg.slp")
+    package = make_package(tmp_path / "job.zip", labels, ["centroid"])
+    with Scratch() as scratch:
+        assert await read_with_images(package, scratch, embed="user", emit=print) == read_dataset(package)
+        assert list(scratch.path.iterdir()) == []
+
+
+@pytest.mark.trio
+async def test_a_package_whose_labels_have_no_images(tmp_path):
+    labels = make_labels(tmp_path / "fly.pkg.slp")
+    with h5py.File(labels, "r+") as file:
+        del file["videos_json"]
+        file["videos_json"] = [b'{"backend": {"filename": "fly.mp4"}}']
+    package = make_package(tmp_path / "job.zip", labels, ["centroid"])
+    with Scratch() as scratch, pytest.raises(InvalidDatasetError, match=r"^job\.zip points to videos"):
+        await read_with_images(package, scratch, embed="user", emit=print)
