@@ -111,6 +111,9 @@ def _pickles(path: Path) -> Iterator[bytes]:
     left_bytes = MAX_PICKLE_BYTES
     with open_zip(path, InvalidModelError) as checkpoint:
         for member in checkpoint.infolist():
+            if member.filename != member.orig_filename:
+                # Python 3.12 renames it by an extra field (APPNOTE.TXT, section 4.6.9); PyTorch doesn't.
+                raise zipfile.BadZipFile("A member goes by two names.")
             if member.filename.lower().endswith(".pkl"):
                 pickle = read_member(checkpoint, member, left_bytes)
                 left_bytes -= len(pickle)
@@ -145,6 +148,8 @@ def _is_harmless(name: str) -> bool:
     if name in _TENSOR_PARTS:
         return True
     module, _, attribute = name.partition(" ")
+    if not attribute.isidentifier():
+        return False  # from protocol 4 on, dots lead on to attributes of attributes, and so to anything
     if module in ("builtins", "__builtin__"):
         return attribute in _BUILTINS
     if module in ("torch", "torch.storage"):

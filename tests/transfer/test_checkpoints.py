@@ -3,7 +3,9 @@
 import os
 import pickle
 import pickletools
+import struct
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import given
@@ -18,7 +20,16 @@ HARMLESS = [
     "torch\nfloat32",
     "__builtin__\nset",
 ]
-HARMFUL = ["os\nsystem", "builtins\neval", "torch\nload", "torch.hub\nload", "subprocess\nPopen"]
+HARMFUL = [
+    "os\nsystem",
+    "builtins\neval",
+    "torch\nload",
+    "torch.hub\nload",
+    "subprocess\nPopen",
+    # from protocol 4 on, each dot is one attribute further
+    "torch\nfloat16.__class__.__base__.__getattribute__",
+    "torch.storage\nsys.modules.FloatStorage",
+]
 
 
 class Evil:
@@ -114,6 +125,16 @@ def test_what_python_cannot_read_is_not_called_harmless(tmp_path, spoil):
 def test_bare_pickles_that_cannot_be_followed(tmp_path, pickled):
     (tmp_path / "best.ckpt").write_bytes(pickled)
     assert UNREADABLE in unsafe_imports(tmp_path / "best.ckpt")
+
+
+def test_a_member_that_python_and_pytorch_call_by_different_names(tmp_path):
+    """Python 3.12 and later go by an extra field, where PyTorch reads the name itself: ``best/data.pkl``."""
+    name, other = b"best/data.pkl", b"best/notes.txt"
+    member = zipfile.ZipInfo(name.decode())
+    member.extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, zlib.crc32(name)) + other
+    with zipfile.ZipFile(tmp_path / "best.ckpt", "w") as archive:
+        archive.writestr(member, pickle.dumps(Evil(), 2))
+    assert unsafe_imports(tmp_path / "best.ckpt")
 
 
 @given(st.binary())
