@@ -136,6 +136,20 @@ async def test_the_reader_of_files(telltale: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.trio
+async def test_no_module_comes_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder that came from somebody else, such as a result of a worker's."""
+    labels = make_labels(tmp_path / "a.pkg.slp")
+    for name in ("h5py", "json", "sleaprtc"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    with Scratch() as scratch:
+        await read_with_images(labels, scratch, embed="user", emit=lambda _: None)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.trio
 @pytest.mark.usefixtures("environment")
 async def test_the_packing_of_labels(telltale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sleaprtc.client.packing.packing_python", lambda: str(telltale))

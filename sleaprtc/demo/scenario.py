@@ -238,7 +238,8 @@ def model_dirs(folder: Path) -> list[Path]:
 
 
 def _program(name: str) -> list[str | Path]:
-    return [sys.executable, "-m", f"{__package__.rpartition('.')[0]}.{name}"]
+    # -P: no module is taken from the working directory.
+    return [sys.executable, "-P", "-m", f"{__package__.rpartition('.')[0]}.{name}"]
 
 
 def _last_object(lines: list[str]) -> dict[str, Any]:

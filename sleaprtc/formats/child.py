@@ -55,7 +55,8 @@ async def ask_child(
     """
     unreadable = f"{name} can't be read as {as_what}."
     with trio.move_on_after(PATIENCE_SEC):
-        output = await _run([sys.executable, "-m", module, *arguments])
+        # -P: a file in the working directory could have the name of a module, and would be run.
+        output = await _run([sys.executable, "-P", "-m", module, *arguments])
         try:
             found: dict[str, Any] = parse_json(output)
         except ValueError as cause:
