@@ -21,6 +21,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart_trio import QuartTrio
 
 from ..protocol.limits import (
@@ -179,17 +180,28 @@ class HttpPort:
         )
         self._streams.add(stream)
         try:
-            await TCPServer(ASGIWrapper(self.app), self._config, self._context, {}, stream)  # type: ignore[arg-type]
+            await TCPServer(ASGIWrapper(self._answer), self._config, self._context, {}, stream)  # type: ignore[arg-type]
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             raise
         except* Exception as error:
             # What Hypercorn, h11, h2 or wsproto make of a stranger's bytes: headers that aren't ASCII are a
-            # UnicodeDecodeError. What the application raises is logged elsewhere and doesn't come this way.
+            # UnicodeDecodeError. What the application raises doesn't come this way.
             self.acceptor.report("A request couldn't be read.", error=repr(error.exceptions[0]))
         finally:
             self._streams.discard(stream)
             if not self._streams:
                 self._all_gone.set()
+
+    async def _answer(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Calls the application, whose own failures are logged and answered inside of it.
+
+        What leaves it is what Quart makes of a stranger's request before that: an address with half a pair of
+        brackets is a ValueError. Hypercorn would log a traceback for each, and answers with 500 all the same.
+        """
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:
+            self.acceptor.report("A request couldn't be read.", error=repr(error))
 
     async def _leave(self) -> None:
         for stream in tuple(self._streams):

@@ -26,6 +26,7 @@ STRANGE = [
     H2 + bytes([0, 0, 5, 1, 5, 0, 0, 0, 1]) + b"\x82\x86\x44\x01\xff",
     H2 + bytes([0, 0, 3, 1, 5, 0, 0, 0, 1]) + b"\x86\x44\x00",
     b"CONNECT \x7e:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET http://[::1/health HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET //[ HTTP/1.1\r\nHost: a b[\r\nAccept: \xff;q=x,,;\r\nCookie: \xff=;\r\nRange: \xff\r\n\r\n",
     b"POST /create-room HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff.\xff.\xff\r\n\r\n",
     b"POST /create-room HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: \xb2\r\n\r\n",
