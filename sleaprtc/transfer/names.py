@@ -14,6 +14,9 @@ MAX_NAME_BYTES: Final = 255
 RESERVED_PREFIX: Final = ".sleap-rtc-"
 """Files under way are called so; a received name must not pass for one."""
 
+SETTINGS_NAME: Final = "sleap-rtc.toml"
+"""What arrives belongs to the user, and so would settings in it: they can name a server or a program."""
+
 MAX_SHOWN_CHARS: Final = 500
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\..*)?", re.I)
@@ -35,9 +38,15 @@ def _fault(name: str) -> str | None:
         return "is the name of a device"
     if name.startswith(RESERVED_PREFIX):
         return "is reserved for files under way"
+    if _as_lenient_disks_have_it(name) == SETTINGS_NAME:
+        return "is that of this program's settings"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"is longer than {MAX_NAME_BYTES} bytes"
     return None
+
+
+def _as_lenient_disks_have_it(name: str) -> str:
+    return "".join(char for char in name if char not in _JOINERS).casefold()
 
 
 def checked_name(name: str) -> str:
@@ -45,7 +54,7 @@ def checked_name(name: str) -> str:
 
     Raises:
         InvalidFileNameError: It has separators, control characters or a device name in it, ends with
-            a dot or space (as ``..`` does), or is empty, reserved or too long.
+            a dot or space (as ``..`` does), or is empty, reserved, too long or that of our settings.
     """
     composed = unicodedata.normalize("NFC", name)
     fault = _fault(composed)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sleaprtc.config.files import PROJECT_FILE_NAME
 from sleaprtc.errors import InvalidFileNameError
 from sleaprtc.transfer.names import checked_name, printable
 
@@ -65,6 +66,7 @@ def test_decomposed_letters_are_composed() -> None:
             "C:x",
             "x:y",
         ),
+        *(PROJECT_FILE_NAME, "Sleap-RTC.toml", "sleap-rtc.to\u200dml"),
         *("a\0b", "a\nb", "\x1b[31mred", "a\x7f", "a\u202eb", "a\u2028b", "\ud800", "\ufeffx"),
         *(
             "con",
