@@ -20,10 +20,10 @@ from ..documents import LoneSurrogateError, format_json, refuse_lone_surrogates
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
 from ..sentences import as_clause
 from . import answers, jobs, messages, transfer
-from .limits import MAX_JSON_DEPTH, MAX_NAME_CHARS
+from .limits import MAX_ICE_SERVERS, MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject
 from .units import NOT_KNOWN, is_unit, range_of, ranges_of
-from .values import Rule
+from .values import Rule, is_credential, is_ice_url
 
 T = TypeVar("T")
 
@@ -257,6 +257,18 @@ def _structure_ice_server(value: Any, kind: Any) -> messages.IceServer:
     return _ice_server_fields(fields, kind)
 
 
+def _structure_usable_ice_servers(value: Any, _: Any) -> tuple[messages.IceServer, ...]:
+    servers = _converter.structure(value, tuple[messages.IceServer, ...])
+    return tuple(usable for server in servers if (usable := _usable(server)) is not None)[:MAX_ICE_SERVERS]
+
+
+def _usable(server: messages.IceServer) -> messages.IceServer | None:
+    """Leaves the addresses out that a peer doesn't understand; None where none is left."""
+    urls = tuple(filter(is_ice_url, server.urls))[:MAX_ICE_SERVERS]
+    access = (word for word in (server.username, server.credential) if word is not None)
+    return attrs.evolve(server, urls=urls) if urls and all(map(is_credential, access)) else None
+
+
 def _renames(cls: type[Any]) -> dict[str, Any]:
     if cls is messages.Candidate:
         return {
@@ -268,6 +280,9 @@ def _renames(cls: type[Any]) -> dict[str, Any]:
 
 _ice_server_fields = make_dict_structure_fn(messages.IceServer, _converter)
 _converter.register_structure_hook(messages.IceServer, _structure_ice_server)
+_converter.register_structure_hook_func(
+    lambda kind: kind == messages.UsableIceServers, _structure_usable_ice_servers
+)
 
 
 def _first_fault(error: BaseException, path: str = "") -> str:

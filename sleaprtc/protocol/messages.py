@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 import attrs
 
-from .values import FEW, Credential, EpochSec, IceUrl, Name, Opaque, RoomWord
+from .values import EpochSec, Name, Opaque, RoomWord
 
 JSONObject: TypeAlias = Mapping[str, Any]
 """A decoded JSON object whose inside is somebody else's business."""
@@ -32,9 +32,13 @@ class Metadata:
 class IceServer:
     """A STUN or TURN server, as in WebRTC's ``RTCIceServer``."""
 
-    urls: Annotated[tuple[IceUrl, ...], FEW]
-    username: Credential | None = None
-    credential: Credential | None = attrs.field(default=None, repr=False)
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = attrs.field(default=None, repr=False)
+
+
+UsableIceServers: TypeAlias = Annotated[tuple[IceServer, ...], "those that can be used"]
+"""Of a list, the servers whose addresses a peer understands: those of a newer server cost no registration."""
 
 
 # --- from a peer ----------------------------------------------------------------------------
@@ -129,7 +133,7 @@ class RegisteredAuth:
     token: RoomWord = attrs.field(repr=False)
     peer_id: Name
     expires_at: EpochSec | None = None
-    ice_servers: Annotated[tuple[IceServer, ...], FEW] = ()
+    ice_servers: UsableIceServers = ()
     resume_token: Opaque | None = attrs.field(default=None, repr=False)
 
 

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, TypeAlias
 import attrs
 
 from .limits import (
-    MAX_ICE_SERVERS,
     MAX_ID_TOKEN_CHARS,
     MAX_NAME_CHARS,
     MAX_OPAQUE_CHARS,
@@ -97,20 +96,7 @@ Opaque: TypeAlias = Annotated[
 ]
 """What is only handed back to whoever made it."""
 
-IceUrl: TypeAlias = Annotated[str, Rule(is_ice_url, "must be of the form stun:HOST:PORT or turn:HOST:PORT")]
 
-Credential: TypeAlias = Annotated[
-    str,
-    Rule(
-        lambda text: len(text) <= MAX_OPAQUE_CHARS and text.isprintable(),
-        f"must be at most {MAX_OPAQUE_CHARS} printable characters",
-    ),
-]
-
-
-def few_ice_servers(items: tuple[object, ...]) -> bool:
-    """Whether it is no more than a peer asks."""
-    return len(items) <= MAX_ICE_SERVERS
-
-
-FEW: Final = Rule(few_ice_servers, f"must have at most {MAX_ICE_SERVERS} items")
+def is_credential(text: str) -> bool:
+    """Whether this can be a TURN server's user name or password."""
+    return len(text) <= MAX_OPAQUE_CHARS and text.isprintable()

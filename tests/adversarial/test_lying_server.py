@@ -18,7 +18,9 @@ from sleaprtc.client.__main__ import main as client
 from sleaprtc.doctor.__main__ import main as doctor
 from sleaprtc.doctor.examination import Examination
 from sleaprtc.join.__main__ import main as join
+from sleaprtc.protocol.codec import decode_server_message
 from sleaprtc.protocol.limits import MAX_ANSWER_BYTES
+from sleaprtc.protocol.messages import RegisteredAuth
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling import http
 
@@ -276,13 +278,8 @@ REGISTRATIONS = [
     {"expires_at": "soon"},
     {"resume_token": EVIL},
     {"resume_token": "x" * 10_000},
-    {"ice_servers": [{"urls": EVIL}]},
-    {"ice_servers": [{"urls": "stun:h:99999"}]},
-    {"ice_servers": [{"urls": "turn:h?transport=carrier-pigeon"}]},
-    {"ice_servers": [{"urls": "stun:[::1"}]},
-    {"ice_servers": [{"urls": ["stun:h"] * 1000}]},
-    {"ice_servers": [{"urls": "stun:h"}] * 1000},
-    {"ice_servers": [{"urls": "turn:h", "username": EVIL, "credential": EVIL}]},
+    {"ice_servers": [{"urls": 5}]},
+    {"ice_servers": [None]},
     {"ice_servers": {}},
     {"type": "peer_list"},
     {"type": EVIL},
@@ -297,6 +294,33 @@ def test_a_registration_that_can_be_none(liar: LyingServer, state_dir: Path, lie
     ports = liar.ws_url.rsplit(":", 1)[1].strip("/") + "," + liar.http_url.rsplit(":", 1)[1]
     refused(run(join, liar, f"sleap-rtc://127.0.0.1:{ports}/{ROOM_ID}#{TOKEN}.{secret}"))
     assert files(state_dir) == set() if state_dir.exists() else True
+
+
+@pytest.mark.parametrize(
+    ("handed_out", "used"),
+    [
+        ([{"urls": EVIL}], 0),
+        ([{"urls": "stun:h:99999"}], 0),
+        ([{"urls": "turn:h?transport=tls"}, {"urls": ["stun:h", "stuns2:h", "STUN:h"]}], 1),
+        ([{"urls": "stun:[::1"}], 0),
+        ([{"urls": ["stun:h"] * 1000}], 32),
+        ([{"urls": "stun:h"}] * 1000, 32),
+        ([{"urls": "turn:h", "username": EVIL, "credential": EVIL}], 0),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_ice_servers_that_nobody_understands_are_left_out(
+    liar: LyingServer, state_dir: Path, handed_out: list[Any], used: int
+) -> None:
+    """One odd address in an operator's settings, or of a newer server, keeps nobody out of the room."""
+    answer = {"type": "registered_auth", "room_id": ROOM_ID, "token": TOKEN, "peer_id": "p"}
+    decoded = decode_server_message(json.dumps({**answer, "ice_servers": handed_out}))
+    assert isinstance(decoded, RegisteredAuth)
+    assert sum(len(server.urls) for server in decoded.ice_servers) == used
+    assert all(url == "stun:h" for server in decoded.ice_servers for url in server.urls)
+    liar.messages["register"] = lambda message: registered(message, ice_servers=handed_out)
+    ended = run(client, liar, "workers")
+    assert ended.status == 0, ended.stderr
 
 
 LISTS = [

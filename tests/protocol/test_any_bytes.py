@@ -130,7 +130,7 @@ ice_urls = st.sampled_from(
 printable = names.filter(str.isprintable)
 ice_servers = st.builds(
     IceServer,
-    urls=st.lists(ice_urls, max_size=2).map(tuple),
+    urls=st.lists(ice_urls, min_size=1, max_size=2).map(tuple),
     username=st.none() | printable,
     credential=st.none() | printable,
 )
