@@ -79,7 +79,7 @@ class Session:
             PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError
         ](1)
         self._request_lock = trio.Lock()
-        self._request_pending = False
+        self._answers_owed = 0
         self._ending: SleapRTCError | None = None
 
     @property
@@ -157,24 +157,30 @@ class Session:
     async def _request(self, message: DiscoverPeers | UpdateMetadata) -> PeerList | MetadataUpdated:
         """Sends what has an answer; the server answers in order, so one request is open at a time."""
         async with self._request_lock:
-            self._request_pending = True
+            with suppress(trio.WouldBlock, trio.EndOfChannel):
+                self._answers.receive_nowait()  # to a request that was cancelled
             try:
                 with trio.fail_after(REQUEST_TIMEOUT_SEC):
-                    await self.send(message)
+                    await self._send_request(message)
                     answer = await self._answers.receive()
             except trio.EndOfChannel:
                 raise self._lost() from None
             except trio.TooSlowError as error:
-                # An answer that came later would be taken for that of the next request.
                 await self._websocket.aclose()
                 raise SignalingLostError("The signaling server doesn't answer.") from error
-            finally:
-                self._request_pending = False
         if isinstance(answer, InvalidMessageError):
             raise _wrong_answer(self._ws_url, str(answer)) from answer
         if isinstance(answer, ErrorMessage):
             raise from_error_message(answer)
         return answer
+
+    async def _send_request(self, message: DiscoverPeers | UpdateMetadata) -> None:
+        self._answers_owed += 1  # before it is sent, since the answer may be here before this task goes on
+        try:
+            await self.send(message)
+        except BaseException:
+            self._answers_owed -= 1  # the server hasn't received all of it
+            raise
 
     def _lost(self) -> SleapRTCError:
         ending = self._ending or SignalingLostError("The connection to the signaling server was lost.")
@@ -194,14 +200,17 @@ class Session:
                 self._inbound_send.send_nowait(message)
 
     def _answer(self, answer: PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError) -> None:
-        """Hands over the answer to the open request; what else comes is an answer to nothing."""
-        if self._request_pending:
-            self._request_pending = False
-            with suppress(trio.WouldBlock):  # of an earlier request, to which the answer came too late
+        """Hands over the answer to the open request; drops those to earlier ones, which were cancelled.
+
+        What else comes is an answer to nothing.
+        """
+        if self._answers_owed > 0:
+            self._answers_owed -= 1
+            if not self._answers_owed:
                 self._answers_send.send_nowait(answer)
 
     def _answers_a_request(self, error: ErrorMessage) -> bool:
-        return self._request_pending and error.code in (InvalidFilterError.code, "TOO_LARGE")
+        return self._answers_owed > 0 and error.code in (InvalidFilterError.code, "TOO_LARGE")
 
     async def _read(self) -> None:
         with self._inbound_send, self._answers_send:

@@ -1,5 +1,6 @@
 """A peer's side of the server, and what it says when things go wrong."""
 
+import threading
 from functools import partial
 
 import pytest
@@ -17,6 +18,8 @@ from sleaprtc.errors import (
 from sleaprtc.protocol.messages import Metadata, PeerMessage, Register
 from sleaprtc.signaling.http import open_http
 from sleaprtc.signaling.session import PING_INTERVAL_SEC, PONG_TIMEOUT_SEC, open_session
+
+from ..lying_server import PATIENCE_SEC, ROOM_ID, TOKEN, lying_server, peer_list
 
 pytestmark = pytest.mark.trio
 
@@ -56,6 +59,28 @@ async def test_a_filter_that_cannot_be_read_is_an_error_of_that_request(server):
         with pytest.raises(InvalidFilterError):
             await session.discover({"properties": {"a": {"$regex": "."}}})
         assert await session.discover({}) == ()
+
+
+async def test_an_answer_to_a_request_that_was_cancelled_is_not_the_next_one_s():
+    may_answer = threading.Event()
+
+    def answer_late(message):
+        may_answer.wait(PATIENCE_SEC)
+        name = message["filters"]["role"]
+        return peer_list(message, {"peer_id": name, "role": "worker", "metadata": {}, "connected_at": 0})
+
+    with lying_server() as server:
+        server.messages["discover_peers"] = answer_late
+        async with open_session(server.ws_url, Register("me", ROOM_ID, TOKEN, "e30.e30.c2ln")) as session:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(session.discover, {"role": "first"})
+                while "discover_peers" not in server.calls:
+                    await trio.sleep(0.01)
+                nursery.cancel_scope.cancel()
+            may_answer.set()
+            (second,) = await session.discover({"role": "second"})
+            (third,) = await session.discover({"role": "third"})
+    assert (second.peer_id, third.peer_id) == ("second", "third")
 
 
 async def test_a_wrong_token_is_refused(server):
