@@ -68,6 +68,7 @@ class WorkerChannel:
         self._emit = emit
         self.transfers = ResumingTransfers()
         self.was_connected = False
+        self._has_opened = False  # the latest attempt, or the connection that it came to
 
     async def keep_connected(
         self,
@@ -94,7 +95,7 @@ class WorkerChannel:
                 with single_error(), contained("The connection failed.", let_through=(SleapRTCError,)) as way:
                     was_open = await self._connect_once()
                 if way.failure is not None:
-                    if not self.was_connected:
+                    if not self._has_opened:
                         raise ConnectionFailedError("it failed unexpectedly.")
                     was_open = True
                 if is_over():
@@ -139,7 +140,7 @@ class WorkerChannel:
         return not attempt.cancelled_caught
 
     async def _connect(self, on_open: Callable[[], None]) -> None:
-        connected = False
+        self._has_opened = False
         try:
             with self._inbox.signals_from(self._worker_id) as signals:
                 async with (
@@ -161,11 +162,11 @@ class WorkerChannel:
                 ):
                     if self._connection.secret is None and not self.was_connected:
                         self._emit(Notice(SERVER_IS_TRUSTED))
-                    connected = self.was_connected = True
+                    self._has_opened = self.was_connected = True
                     on_open()
                     path = None if peer.path is None else peer.path.kind
                     self._emit(Connected(self._worker_id, path, peer.engine))
                     await self.transfers.use_until_closed(transfers)
         except NetworkError:
-            if not connected:
+            if not self._has_opened:
                 raise

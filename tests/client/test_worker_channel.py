@@ -1,0 +1,47 @@
+"""The data channel to a worker, where it is this side that fails."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from sleaprtc.client import worker_channel
+from sleaprtc.client.events import Connected
+from sleaprtc.errors import WorkerLostError
+
+from ..lab import ScriptedTrainer, make_labels
+
+
+@pytest.mark.trio
+async def test_a_failure_that_repeats_after_a_connection_ends_in_time(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_channel, "RECONNECT_SEC", 0.2)
+    monkeypatch.setattr(worker_channel, "NOTICE_DELAY_SEC", 0)
+    monkeypatch.setattr(worker_channel, "backoff_delays", lambda: itertools.repeat(0.05))
+    trainer, attempts = ScriptedTrainer(hold=True), []
+    open_peer = worker_channel.open_peer
+
+    @asynccontextmanager
+    async def open_once(**arguments):
+        attempts.append(arguments["remote_id"])
+        if len(attempts) > 1:
+            raise RuntimeError("a bug")
+        async with open_peer(**arguments) as peer, trio.open_nursery() as nursery:
+
+            async def lose() -> None:
+                await trainer.started.wait()
+                await peer.channel.aclose()
+
+            nursery.start_soon(lose)
+            yield peer
+            nursery.cancel_scope.cancel()
+
+    monkeypatch.setattr(worker_channel, "open_peer", open_once)
+    events = []
+    async with lab.worker("gpu-1", trainer):
+        with trio.fail_after(60), pytest.raises(WorkerLostError):
+            await lab.train(make_labels(tmp_path / "a.pkg.slp"), events.append)
+    assert sum(isinstance(event, Connected) for event in events) == 1
+    assert len(attempts) > 2
