@@ -335,7 +335,7 @@ class Hub:
                 finally:
                     if trio.current_time() >= room.deadline:
                         self._perform(self._registry.end_room(room.room_id, EXPIRED))
-        del self._open_rooms[room.room_id]
+        self._open_rooms.pop(room.room_id, None)  # not there where it failed at once
         if containment.failure is not None and not room.ended:
             self._perform(self._registry.end_room(room.room_id, EXPIRED))
 

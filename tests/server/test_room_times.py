@@ -15,6 +15,7 @@ import trio.testing
 from trio_websocket import wrap_client_stream
 
 from sleaprtc.identity.issuer import TokenIssuer
+from sleaprtc.rooms.registry import Registry
 from sleaprtc.server.capacity import Capacity
 from sleaprtc.server.hub import HOUSEKEEPING_INTERVAL_SEC, Hub, open_hub
 from sleaprtc.server.settings import ServerSettings
@@ -224,3 +225,19 @@ async def test_rooms_end_on_time_after_a_restart(tmp_path: Path, mock_clock: tri
         assert (await gone.attempt("me"))["code"] == "ROOM_EXPIRED"
         mock_clock.jump(2 * HOUR_SEC)
         assert await is_expired(peer)
+
+
+async def test_a_room_that_cannot_be_opened_costs_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = await world.peer(await world.room(), "me")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Registry, "add_room", fail)
+        with pytest.raises(RuntimeError):
+            await world.room()
+    assert await is_open(peer)
+    assert await is_open(await world.peer(await world.room(), "me"))
