@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from ..errors import SleapRTCError
+from ..nurseries import run_contained
 from ..protocol.jobs import (
     AppError,
     JobAttach,
@@ -85,7 +86,8 @@ class Inquiry:
             return
         with trio.move_on_after(ASKED_WORD_SEC if is_connected else LAST_WORD_SEC):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep_asking)
+                # A failure costs the asking; the word may come without it.
+                nursery.start_soon(run_contained, "The worker can't be asked.", self._keep_asking)
                 await said.wait()
                 nursery.cancel_scope.cancel()
 

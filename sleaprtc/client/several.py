@@ -165,6 +165,7 @@ async def train_several(
             turn.free_worker()
             turn.give_back()
 
+    # A job's failure is its outcome, see train_one(). One that is cancelled ends them all.
     async with trio.open_nursery() as nursery:
         for outcome in outcomes:
             turn = _OwnTurn(asking, counter)

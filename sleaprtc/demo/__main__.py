@@ -68,7 +68,7 @@ def report(result: DemoResult, folder: Path) -> None:
 async def demo(options: DemoOptions) -> int:
     """Runs the demo and returns its exit status."""
     colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:  # a signal, or a failure to wait for it, ends the demo
         await nursery.start(interrupted_by_signal)
         result = await run_demo(options, make_narrator(colored=colored))
         nursery.cancel_scope.cancel()

@@ -99,7 +99,7 @@ async def check_worker(
         return failed("worker", sentence, remedy, workers=sorted(present))
     try:
         with single_error():
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:  # a failure costs the check, which says so
                 mail = _Mail(session, worker_id)
                 nursery.start_soon(mail.run)
                 result = await _measure(session, mail, worker_id, ice=ice, engine=engine, secret=secret)

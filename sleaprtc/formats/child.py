@@ -73,7 +73,7 @@ async def _run(command: Sequence[str]) -> bytes:
     """Runs a command and returns what it printed, as far as it's taken."""
     output = bytearray()
     with single_error():
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # a failure costs the reading of this file
             process: trio.Process = await nursery.start(_start, command)
             assert process.stdout is not None
             async for block in process.stdout:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
+from ..nurseries import run_contained
 from ..protocol.messages import IceServer
 
 LOOKUP_SEC: Final = 3.0
@@ -48,7 +49,8 @@ async def public_only(servers: tuple[IceServer, ...]) -> tuple[tuple[IceServer, 
     with trio.move_on_after(LOOKUP_SEC):
         async with trio.open_nursery() as nursery:
             for url in dict.fromkeys(urls):
-                nursery.start_soon(look_up, url)
+                # A failure costs this URL, which then isn't known to be public.
+                nursery.start_soon(run_contained, "An ICE server's address can't be found.", look_up, url)
     kept = (
         attrs.evolve(server, urls=tuple(public[url] for url in server.urls if url in public))
         for server in servers

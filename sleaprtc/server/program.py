@@ -35,7 +35,7 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
         lock_folder(settings.state_dir, "server", "--state-dir"),
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
     ):
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # a failure ends the server, see serve()
             addresses = await nursery.start(partial(serve, settings, stop=stop))
             print(f"ready ws={addresses.ws_url} http={addresses.http_url}", flush=True)
             await anext(aiter(signals))

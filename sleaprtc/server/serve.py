@@ -159,6 +159,7 @@ async def _serve_websockets(
         await serve_connection(secured, place, hub=hub, settings=settings)
 
     with trio.CancelScope() as scope:
+        # What serves one connection fails alone, see serve_connection(); accepting ends the server with it.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(acceptor.run, listener, serve_accepted, nursery)
             task_status.started(scope)

@@ -331,6 +331,7 @@ async def open_link(
         RefusedError: The server doesn't let this peer in; its kind says why.
     """
     with single_error():
+        # A failure costs one connection, see Link._stay(). Any other ends the block.
         async with open_outliving_nursery() as nursery:
             link = Link(membership, account, on_change, outlives_first_reset)
             await nursery.start(link._run)

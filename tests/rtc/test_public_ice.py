@@ -32,6 +32,8 @@ class Resolver(trio.abc.HostnameResolver):
         await trio.lowlevel.checkpoint()
         name = host.decode() if isinstance(host, bytes) else host
         self.asked.append(name)
+        if name == "broken.example":
+            raise RuntimeError("a bug")
         if name not in NAMES:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [
@@ -94,6 +96,7 @@ async def test_public_ones_are_asked_at_the_address_that_was_looked_at(resolver,
         "turns:both.example",
         "stun:loopback.example",
         "stun:unknown.example",
+        "stun:broken.example",
         "stun:",
         "stun:a:b:c",
         "turn:user@8.8.8.8",

@@ -1,0 +1,24 @@
+"""What a client asks its worker about the end of a job."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from sleaprtc.client.inbox import Inbox
+from sleaprtc.client.inquiry import ASKED_WORD_SEC, Inquiry
+
+
+class BrokenInbox(Inbox):
+    async def deliver(self, worker_id, message):
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.trio
+async def test_a_failure_to_ask_leaves_the_result_that_is_here(autojump_clock: MockClock) -> None:
+    inbox = BrokenInbox(None)  # type: ignore[arg-type]
+    inquiry = Inquiry(inbox, worker_id="gpu-1", job_id="job", attach_key="key", can_ask=True)
+    with trio.move_on_after(2 * ASKED_WORD_SEC) as scope:
+        await inquiry.hear_last_word(trio.Event(), is_connected=True)
+    assert not scope.cancelled_caught
