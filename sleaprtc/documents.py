@@ -57,6 +57,18 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
+def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of its pairs; for a JSON decoder's ``object_pairs_hook``.
+
+    Raises:
+        ValueError: A key is there twice, and which of the values counts is each reader's own choice.
+    """
+    decoded = dict(pairs)
+    if len(decoded) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return decoded
+
+
 def format_json(value: Any) -> str:
     """Writes JSON that can be read anywhere, whatever the system's own names and sentences have in them.
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ..documents import object_without_repeats
 from ..errors import SleapRTCError
 from .reading import CONFIGURATION, FileLimitError, reading
 
@@ -101,14 +102,7 @@ def _below(place: str, key: Any) -> str:
 
 
 def _load_json(text: bytes) -> Any:
-    return json.loads(text, object_pairs_hook=_without_repeats)
-
-
-def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    section = dict(pairs)
-    if len(section) != len(pairs):
-        raise ValueError("a key is there twice")
-    return section
+    return json.loads(text, object_pairs_hook=object_without_repeats)
 
 
 def _load_yaml(text: bytes) -> Any:

@@ -10,7 +10,7 @@ from ..protocol.jobs import JobAttach, JobRequest
 
 def attach_digest(attach_key: str) -> str:
     """The SHA-256, in hexadecimal, under which a worker remembers a key without knowing it."""
-    return hashlib.sha256(attach_key.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(attach_key.encode()).hexdigest()
 
 
 def may_attach(request: JobRequest, attach: JobAttach) -> bool:
@@ -22,6 +22,4 @@ def is_key_of(request: JobRequest, attach_key: str | None) -> bool:
     """Whether a key, where one was sent, is the one whose digest came with the request."""
     if request.attach_digest is None or attach_key is None:
         return False
-    return hmac.compare_digest(
-        request.attach_digest.encode("utf-8", "surrogatepass"), attach_digest(attach_key).encode()
-    )
+    return hmac.compare_digest(request.attach_digest.encode(), attach_digest(attach_key).encode())

@@ -30,7 +30,7 @@ def request_proof(
     if any("\n" in name for name in names):
         return None
     text = "\n".join((CONTEXT, request.app_message_type, *names))
-    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def is_proven(key: bytes, request: JobRequest | ConnectionCheck, *, client_id: str, worker_id: str) -> bool:
@@ -38,4 +38,4 @@ def is_proven(key: bytes, request: JobRequest | ConnectionCheck, *, client_id: s
     expected = request_proof(key, request, client_id=client_id, worker_id=worker_id)
     if expected is None or request.proof is None:
         return False
-    return hmac.compare_digest(expected.encode(), request.proof.encode("utf-8", "surrogatepass"))
+    return hmac.compare_digest(expected.encode(), request.proof.encode())

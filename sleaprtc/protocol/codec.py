@@ -16,7 +16,12 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from ..documents import LoneSurrogateError, format_json, refuse_lone_surrogates
+from ..documents import (
+    LoneSurrogateError,
+    format_json,
+    object_without_repeats,
+    refuse_lone_surrogates,
+)
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
 from ..sentences import as_clause
 from . import answers, jobs, messages, transfer
@@ -32,17 +37,6 @@ MAX_INTEGER: Final = 2**63
 """No size, count or time comes near it, and what is beyond has no float to be shown or reckoned with."""
 
 
-class _RepeatedKeyError(ValueError):
-    pass
-
-
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    decoded = dict(pairs)
-    if len(decoded) != len(pairs):
-        raise _RepeatedKeyError("an object has the same key twice")
-    return decoded
-
-
 def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
@@ -55,7 +49,7 @@ def _finite_float(text: str) -> float:
 
 
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_object_without_repeats, parse_constant=_no_constant, parse_float=_finite_float
+    object_pairs_hook=object_without_repeats, parse_constant=_no_constant, parse_float=_finite_float
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidMessageError, TooLargeError
 from ..protocol.limits import MAX_METADATA_BYTES, MAX_NAME_CHARS, MAX_PROPERTIES, MAX_TAGS
 from ..protocol.messages import Metadata
+from ..protocol.values import is_name
 
 
 def merged(current: Metadata, update: Metadata) -> Metadata:
@@ -55,9 +56,7 @@ def check_name(name: str, what: str) -> None:
         InvalidMessageError: It is empty or has control characters.
         TooLargeError: It is too long.
     """
-    if not name:
-        raise InvalidMessageError(f"The {what} must not be empty.")
     if len(name) > MAX_NAME_CHARS:
         raise TooLargeError(f"The {what} may have at most {MAX_NAME_CHARS} characters.")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in name):
-        raise InvalidMessageError(f"The {what} must not have control characters.")
+    if not is_name(name):
+        raise InvalidMessageError(f"The {what} must have characters, and no control characters among them.")

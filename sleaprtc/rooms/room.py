@@ -24,7 +24,7 @@ MAX_REMEMBERED_CHARS: Final = 1024
 
 def same_secret(given: str, expected: str) -> bool:
     """Compares in a time that doesn't depend on where the two differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 @attrs.define(eq=False)

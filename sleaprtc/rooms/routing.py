@@ -79,7 +79,7 @@ def _check_size(message: Offer | Answer | Candidate) -> None:
         content, limit = message.candidate, MAX_CANDIDATE_BYTES
     else:
         content, limit = message.sdp, MAX_SDP_BYTES
-    if len(content.encode("utf-8", "surrogatepass")) > limit:
+    if len(content.encode()) > limit:
         raise TooLargeError(f"The {message.type} has more than {limit} bytes.")
 
 

@@ -43,6 +43,7 @@ from .gpu import GpuInfo
 from .history import History
 from .job_slot import JobSlot
 from .pending import PendingRequests
+from .reports import FAILED_UNEXPECTEDLY
 from .roster import Roster
 from .telling import unknown_job
 from .trainers.base import TrainerCapabilities
@@ -54,8 +55,6 @@ ABSENCES_COUNTED: Final = 2
 
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
-
-FAILED_UNEXPECTEDLY: Final = "The worker failed unexpectedly; its log says more."
 
 _log = get_logger(__name__)
 

@@ -23,7 +23,7 @@ from .job_slot import JobSlot
 from .journal import COMPLETED, DELIVERED, FAILED, TRAINING, JournalEntry
 from .notes import JobNotes
 from .reporter import StatusReporter
-from .reports import failure
+from .reports import FAILED_UNEXPECTEDLY, failure
 from .trainers.base import Trainer
 from .work import WORK, Product, WorkOrder
 
@@ -191,8 +191,7 @@ class Job:
         except Exception:
             # Not contained(): here the failure is the job's last word, which is kept and delivered.
             _log.exception("The job failed unexpectedly.", job=self.job_id)
-            sentence = "The worker failed unexpectedly; its log says more."
-            failed = JobFailed(self.job_id, JobError("INTERNAL", sentence, True))
+            failed = JobFailed(self.job_id, JobError("INTERNAL", FAILED_UNEXPECTEDLY, True))
         else:
             self._keep = True
             _log.info("The job is done.", peer=self.client_id)
@@ -223,6 +222,7 @@ class Job:
             raise await slot.wait_lost()
 
         problem: Exception | None = None
+        # A failure in here costs the job, whose last word it becomes, see _work_to_the_end().
         async with trio.open_nursery() as nursery:
             nursery.start_soon(confirm)
             nursery.start_soon(fail_when_lost)

@@ -24,6 +24,8 @@ from .trainers.base import (
     TrainingOutcome,
 )
 
+FAILED_UNEXPECTEDLY: Final = "The worker failed unexpectedly; its log says more."
+
 
 def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
     """Turns a trainer's event into a status."""
