@@ -66,7 +66,7 @@ async def run_pair(
     signaling: Signaling | None = None,
     *,
     engines: tuple[str, str] = ("aiortc", "aiortc"),
-    timeout_sec: float = 30,
+    timeout_sec: float = 120,
     **options: object,
 ) -> None:
     """Runs a body on either side, each in its own task and connection."""

@@ -54,7 +54,7 @@ async def test_messages_arrive_in_order_and_the_close_after_them(pair: tuple[str
     async def receive(peer: Peer) -> None:
         assert peer.engine == pair[1]
         assert [await peer.channel.receive() for _ in messages] == messages
-        with trio.fail_after(20), pytest.raises(ChannelClosedError, match="closed"):
+        with trio.fail_after(60), pytest.raises(ChannelClosedError, match="closed"):
             await peer.channel.receive()
 
     await run_pair(send, receive, engines=pair)
@@ -118,7 +118,7 @@ async def test_closing_the_channel_is_noticed(pair: tuple[str, str]) -> None:
 
     async def notice(peer: Peer) -> None:
         await say_hello(peer)
-        with trio.fail_after(20), pytest.raises(ChannelClosedError):
+        with trio.fail_after(60), pytest.raises(ChannelClosedError, match="closed"):
             await peer.channel.receive()
 
     await run_pair(close, notice, engines=pair)
