@@ -16,9 +16,12 @@ import ssl
 from typing import Final
 
 import attrs
+import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -138,6 +141,40 @@ class SecureHttpStream(HttpStream):
         return self
 
 
+class _Http1Protocol(H11Protocol):
+    """HTTP/1.1 and nothing that it could become."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Leaves out the ways to HTTP/2: an upgrade is ignored (RFC 9110, section 7.8), a preface refused."""
+
+
+class _Http1Server(TCPServer):
+    """Serves one connection, and never HTTP/2.
+
+    No peer needs it, and each PING of an idle connection would count as work: what Hypercorn writes is all
+    that :class:`HttpStream` sees. Hypercorn has no setting for that.
+    """
+
+    @property  # type: ignore[override]
+    def protocol(self) -> _Http1Protocol:
+        """What the bytes go to; Hypercorn sets one that changes itself into HTTP/2."""
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, made: ProtocolWrapper) -> None:
+        self._protocol = _Http1Protocol(
+            made.app,
+            made.config,
+            made.context,
+            made.task_group,
+            made.state,
+            made.ssl,
+            made.client,
+            made.server,
+            made.send,
+        )
+
+
 @attrs.define(eq=False)
 class HttpPort:
     """Serves one ASGI application."""
@@ -180,11 +217,11 @@ class HttpPort:
         )
         self._streams.add(stream)
         try:
-            await TCPServer(ASGIWrapper(self._answer), self._config, self._context, {}, stream)  # type: ignore[arg-type]
+            await _Http1Server(ASGIWrapper(self._answer), self._config, self._context, {}, stream)  # type: ignore[arg-type]
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             raise
         except* Exception as error:
-            # What Hypercorn, h11, h2 or wsproto make of a stranger's bytes: headers that aren't ASCII are a
+            # What Hypercorn, h11 or wsproto make of a stranger's bytes: headers that aren't ASCII are a
             # UnicodeDecodeError. What the application raises doesn't come this way.
             self.acceptor.report("A request couldn't be read.", error=repr(error.exceptions[0]))
         finally:

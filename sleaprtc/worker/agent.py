@@ -290,7 +290,9 @@ class Agent:
         """Ends the jobs that have lost their slots."""
         for job_id, loss in self._slots.take_lost().items():
             _log.info("The job has lost its slot.", job=job_id, why=loss.name)
-            self._assigned.pop(job_id).lose(loss)
+            slot = self._assigned.pop(job_id, None)
+            if slot is not None:  # else it was freed in the same turn
+                slot.lose(loss)
 
     async def _do(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
         """Does a job; a mistake in this program costs that one job, and none of the others that run."""

@@ -115,3 +115,29 @@ async def test_a_pause_between_requests_is_allowed(start_server: StartServer) ->
                 assert part
                 received += part
             await trio.sleep(0.05)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5)
+PING = b"\0\0\x08\6" + bytes(5) + b"12345678"
+
+
+@pytest.mark.trio
+async def test_http2_is_not_spoken(start_server: StartServer) -> None:
+    server = await start_server()
+    async with await open_stream(server.http_url) as stream:
+        await stream.send_all(PREFACE + PING)
+        received = await read_all(stream)
+    assert received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+
+
+@pytest.mark.trio
+async def test_an_upgrade_to_http2_is_ignored(start_server: StartServer) -> None:
+    upgrade = (
+        b"Host: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+    )
+    server = await start_server()
+    async with await open_stream(server.http_url) as stream:
+        await stream.send_all(ASK.replace(b"Host: x", upgrade))
+        received = await read_all(stream)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.endswith(b"}\n")

@@ -7,6 +7,7 @@ import re
 
 import hypercorn.trio.run
 from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
@@ -43,3 +44,10 @@ def test_nothing_is_asked_of_a_stream_but_what_ours_has() -> None:
 def test_nothing_else_of_a_connection_has_a_clock() -> None:
     names = set(re.findall(r"config\.(\w*timeout)", inspect.getsource(TCPServer)))
     assert names == {"ssl_handshake_timeout", "read_timeout", "keep_alive_timeout"}
+
+
+def test_there_are_no_ways_to_http2_but_those_left_out() -> None:
+    assert inspect.iscoroutinefunction(H11Protocol._check_protocol)
+    raised = re.findall(r"raise (H2\w+)", inspect.getsource(H11Protocol))
+    assert raised == re.findall(r"raise (H2\w+)", inspect.getsource(H11Protocol._check_protocol)) != []
+    assert "self.protocol = ProtocolWrapper(" in inspect.getsource(TCPServer)

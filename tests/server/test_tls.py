@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -115,6 +116,18 @@ async def test_a_half_handshake_holds_nobody_up(tls_server, certificates, port):
         await stream.send_all(b"\x16\x03\x01")
         with trio.fail_after(60):
             await connect(url, str(certificates / "ca.pem"))
+
+
+@pytest.mark.trio
+async def test_http2_is_not_offered(tls_server, certificates):
+    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    address = urlsplit(tls_server.http_url)
+    stream = await trio.open_ssl_over_tcp_stream(address.hostname, address.port, ssl_context=context)
+    with trio.fail_after(60):
+        await stream.do_handshake()
+        assert stream.selected_alpn_protocol() == "http/1.1"
+        await stream.transport_stream.aclose()
 
 
 def test_what_is_no_certificate_is_refused(certificates, tmp_path):
