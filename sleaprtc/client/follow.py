@@ -16,6 +16,7 @@ from ..errors import (
     JobFailedError,
     NetworkError,
     NobodyReadsError,
+    RefusedError,
     SignalingLostError,
     SleapRTCError,
     TransferAbortedError,
@@ -42,7 +43,7 @@ from .events import Emit, Notice, StatusChanged, Transferred, is_at_work
 from .inbox import Inbox
 from .inquiry import Inquiry, is_laid_down, last_word_of
 from .job_files import JobFiles, JobOutcome
-from .last_words import cancel_on_worker, end_of, taken_over
+from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker, end_of, taken_over
 from .losses import LossHistory
 from .worker_channel import WorkerChannel
 
@@ -162,16 +163,14 @@ class Follower:
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
         """
-        await self._assign()
-        return await self._follow(send_inputs=True, others=others)
+        return await self._follow(send_inputs=True, assigns=True, others=others)
 
     async def run_until_begun(self, others: Iterable[str] = ()) -> None:
         """Assigns the job, sends the dataset, and leaves the job to its worker once the work has begun.
 
         Leaving before that cancels the job on the worker. Arguments and errors are those of :meth:`run`.
         """
-        await self._assign()
-        await self._follow(send_inputs=True, others=others, until_begun=True)
+        await self._follow(send_inputs=True, assigns=True, others=others, until_begun=True)
 
     async def run_attached(self, *, after_seq: int, send_inputs: bool) -> JobOutcome:
         """Follows a job that another process began. Leaving early leaves the job alone.
@@ -185,7 +184,7 @@ class Follower:
         """
         self._last_seq = after_seq
         self._cancel_on_leave = False
-        return await self._follow(send_inputs=send_inputs, others=())
+        return await self._follow(send_inputs=send_inputs)
 
     async def _assign(self) -> None:
         with trio.move_on_after(RESERVATION_SEC) as delivery:
@@ -195,11 +194,18 @@ class Follower:
         self._is_assigned = True
 
     async def _follow(
-        self, *, send_inputs: bool, others: Iterable[str], until_begun: bool = False
+        self,
+        *,
+        send_inputs: bool,
+        assigns: bool = False,
+        others: Iterable[str] = (),
+        until_begun: bool = False,
     ) -> JobOutcome:
+        untold = list(others)
         try:
-            for other in others:
-                await self._inbox.send(other, JobCancel(self._job_id, "assigned_elsewhere"))
+            if assigns:
+                await self._assign()
+            await self._release(untold, "assigned_elsewhere")
             with single_error():
                 async with trio.open_nursery() as nursery:  # what one of these tasks raises ends this job
                     nursery.start_soon(
@@ -225,6 +231,7 @@ class Follower:
         finally:
             if self._cancel_on_leave and not self._is_over and self._complete is None:
                 with trio.CancelScope(shield=True):
+                    await self._release_on_leaving(untold)
                     await self._cancel_job()
         return JobOutcome(tuple(self._received), self._complete, self._losses.models)
 
@@ -235,6 +242,18 @@ class Follower:
         self._is_over = True
         with trio.move_on_after(LINGER_SEC):
             await self._transfers.wait_disconnected()
+
+    async def _release(self, untold: list[str], reason: str) -> None:
+        """Tells workers that accepted too that the job won't be theirs; takes those that were told away."""
+        while untold:
+            await self._inbox.send(untold[0], JobCancel(self._job_id, reason))
+            del untold[0]
+
+    async def _release_on_leaving(self, untold: list[str]) -> None:
+        # Without the server they can't be told: what they hold for this job ends by itself.
+        with trio.move_on_after(CANCEL_DELIVERY_SEC), suppress(NetworkError, RefusedError):
+            if self._link.is_connected:
+                await self._release(untold, "client_left")
 
     async def _cancel_job(self) -> None:
         """Tells the worker and waits for its word that nothing is left there."""

@@ -1,5 +1,7 @@
 """What a job's record says where its process leaves, loses its worker, or hands it to another process."""
 
+from contextlib import nullcontext
+
 import attrs
 import pytest
 import trio
@@ -8,6 +10,7 @@ from sleaprtc.client.asking import open_asker
 from sleaprtc.client.attach import attach_to_job
 from sleaprtc.client.display.words import completion_lines
 from sleaprtc.client.events import Completed, Connected, Notice, Retrying, StatusChanged
+from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.logbook import Logbook
 from sleaprtc.client.persistence import Persistence
 from sleaprtc.client.records import find, load_all, save
@@ -15,10 +18,19 @@ from sleaprtc.errors import (
     JobFailedError,
     NobodyReadsError,
     NotFinishedError,
+    SignalingLostError,
     TakenOverError,
     WorkerLostError,
 )
-from sleaprtc.protocol.jobs import JobAttach
+from sleaprtc.protocol.codec import decode_job_message
+from sleaprtc.protocol.jobs import (
+    JobAssignment,
+    JobAttach,
+    JobCancel,
+    JobCancelled,
+    JobRequest,
+    JobResponse,
+)
 
 from ..lab import LOOPBACK, ScriptedTrainer, open_lab
 from ..worker.test_agent import answer
@@ -26,6 +38,8 @@ from .test_jobs import record_of
 from .test_persistence import seen_training
 
 pytestmark = [pytest.mark.trio]
+
+WORKER = {"status": "available", "gpu_memory_mb": 16384, "supported_models": ["centroid"]}
 
 
 async def test_a_job_is_cancelled_only_where_its_worker_says_so(start_server, tmp_path, labels, trainer):
@@ -57,6 +71,55 @@ async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
         with trio.fail_after(60):
             while trainer.running:
                 await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize("ends_by", ["an interrupt", "a server that doesn't confirm"])
+async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, labels, monkeypatch, ends_by):
+    """The worker has its assignment, and the server's confirmation of it doesn't come."""
+    deliver, assigned, told = Inbox.deliver, trio.Event(), {"gpu-1": [], "gpu-2": []}
+
+    async def deliver_unconfirmed(inbox, worker_id, message):
+        await deliver(inbox, worker_id, message)
+        if isinstance(message, JobAssignment):
+            assigned.set()
+            await trio.sleep_forever()
+
+    async def accept(name, *, task_status):
+        async with lab.peer(name, "worker", **WORKER) as peer:
+            task_status.started()
+            while True:
+                asked = await peer.receive()
+                message = decode_job_message(asked.payload)
+                if isinstance(message, JobRequest):
+                    reply = JobResponse(message.job_id, True, 0, 1)
+                    await peer.send_job_message(asked.from_peer_id, reply)
+                    continue
+                told[name].append(message)
+                if isinstance(message, JobCancel):
+                    await peer.send_job_message(asked.from_peer_id, JobCancelled(message.job_id))
+
+    async def train():
+        with pytest.raises(SignalingLostError) if ends_by != "an interrupt" else nullcontext():
+            await lab.train(labels)
+
+    monkeypatch.setattr("sleaprtc.client.inbox.Inbox.deliver", deliver_unconfirmed)
+    if ends_by != "an interrupt":
+        monkeypatch.setattr("sleaprtc.client.follow.RESERVATION_SEC", 0.5)
+    async with trio.open_nursery() as workers:
+        for name in told:
+            await workers.start(accept, name)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(train)
+                await assigned.wait()
+                if ends_by == "an interrupt":
+                    nursery.cancel_scope.cancel()
+            while not all(said and isinstance(said[-1], JobCancel) for said in told.values()):
+                await trio.sleep(0.02)
+        workers.cancel_scope.cancel()
+    chosen, other = sorted(told.values(), key=len, reverse=True)
+    assert [type(message) for message in chosen] == [JobAssignment, JobCancel]
+    assert [message.reason for message in (chosen[-1], *other)] == ["client_left", "client_left"]
 
 
 async def test_an_interrupt_says_what_became_of_the_job(lab, client, labels, trainer):
