@@ -272,6 +272,10 @@ class TransferAbortedError(TransferError):
     code = "TRANSFER_ABORTED"
 
 
+class SenderStalledError(TransferAbortedError):
+    """The other side sends no bytes of an accepted file, or next to none."""
+
+
 class DigestMismatchError(TransferError):
     """What arrived isn't what was announced."""
 

@@ -20,6 +20,7 @@ from ..errors import (
 from ..protocol.limits import ACK_INTERVAL_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
 from ..protocol.transfer import FileOffer, TransferFrame
 from ..sentences import as_sentence
+from .arrival import Pace, stall_deadline, stalled
 from .disk import PartialFile, hash_step, new_hasher, open_existing
 from .framing import Receiver, ReceivingAborted, parse_digest
 from .names import checked_name, printable
@@ -52,7 +53,12 @@ class IncomingFile:
         return self._receiving.is_pending(self.offer)
 
     async def accept(
-        self, directory: Path, *, name: str | None = None, progress: Progress | None = None
+        self,
+        directory: Path,
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+        pace: Pace | None = None,
     ) -> Path:
         """Receives the file; returns its path once it's whole, verified and on disk.
 
@@ -64,17 +70,19 @@ class IncomingFile:
             directory: Where the file goes; made if it isn't there.
             name: What to call it; the other side's name by default.
             progress: Called with what is written.
+            pace: How fast bytes have to come, over several files or attempts; any speed will do by default.
 
         Raises:
             InvalidFileNameError: Its name isn't one plain path component.
             TransferRefusedError: It's larger than the limit.
             TransferAbortedError: The other side gave up.
+            SenderStalledError: It sends nothing of what was accepted, or too little for ``pace``.
             DigestMismatchError: What came isn't what was announced.
             StorageError: The disk is full, or the folder can't be written.
             ChannelClosedError: The channel is closed.
             ProtocolError: One side broke the protocol; the channel is closed.
         """
-        return await self._receiving.accept(self.offer, directory, name, progress or _ignore)
+        return await self._receiving.accept(self.offer, directory, name, progress or _ignore, pace)
 
     async def refuse(self, code: str, message: str) -> None:
         """Declines the file.
@@ -105,6 +113,8 @@ class Receiving:
         self._turn = trio.Lock()
         self._chunks: deque[bytes] = deque()
         self._queued_bytes = 0
+        self._uncounted_bytes = 0
+        self._last_arrival_sec = -math.inf
         self._aborts: dict[str, ReceivingAborted] = {}
         self.changed = trio.Event()
         self._taken = trio.Event()
@@ -113,6 +123,9 @@ class Receiving:
 
     async def bytes_received(self, transfer_id: str, data: bytes) -> None:
         """Queues bytes of the file under way, waiting first while the disk is far behind."""
+        if data:
+            self._uncounted_bytes += len(data)
+            self._last_arrival_sec = trio.current_time()
         while self._queued_bytes >= MAX_QUEUED_BYTES:
             self._taken = trio.Event()
             await self._taken.wait()
@@ -147,12 +160,14 @@ class Receiving:
         if self.is_pending(offer):
             self._post(self._receiver.refuse(offer.transfer_id, code, message))
 
-    async def accept(self, offer: FileOffer, directory: Path, name: str | None, progress: Progress) -> Path:
+    async def accept(
+        self, offer: FileOffer, directory: Path, name: str | None, progress: Progress, pace: Pace | None
+    ) -> Path:
         """See :class:`IncomingFile`."""
         try:
             async with self._turn:
                 self._check_pending(offer)
-                return await self._receive(offer, directory, name, progress)
+                return await self._receive(offer, directory, name, progress, pace)
         except SleapRTCError as error:
             self.refuse(offer, error.code, str(error))
             raise
@@ -174,7 +189,9 @@ class Receiving:
                 abort.code,
             )
 
-    async def _receive(self, offer: FileOffer, directory: Path, name: str | None, progress: Progress) -> Path:
+    async def _receive(
+        self, offer: FileOffer, directory: Path, name: str | None, progress: Progress, pace: Pace | None
+    ) -> Path:
         final_name = checked_name(offer.name if name is None else name)
         if self._max_size_bytes is not None and offer.size_bytes > self._max_size_bytes:
             raise TransferRefusedError(
@@ -196,15 +213,17 @@ class Receiving:
             self._check_pending(offer)
             self._take()
             self._post(self._receiver.accept(offer.transfer_id, partial.written_bytes))
-            await self._receive_accepted(partial, offer, progress)
+            await self._receive_accepted(partial, offer, progress, pace)
         except BaseException:
             await _in_shielded_thread(partial.keep)
             raise
         return partial.path
 
-    async def _receive_accepted(self, partial: PartialFile, offer: FileOffer, progress: Progress) -> None:
+    async def _receive_accepted(
+        self, partial: PartialFile, offer: FileOffer, progress: Progress, pace: Pace | None
+    ) -> None:
         try:
-            await self._write_all(partial, offer, progress)
+            await self._write_all(partial, offer, progress, pace)
             await trio.to_thread.run_sync(partial.commit)
         except SleapRTCError as error:
             self._abort(error.code, str(error))
@@ -221,12 +240,15 @@ class Receiving:
         if self._is_current(offer.transfer_id):  # else it was given up too late to matter
             self._post(self._receiver.finish())
 
-    async def _write_all(self, partial: PartialFile, offer: FileOffer, progress: Progress) -> None:
+    async def _write_all(
+        self, partial: PartialFile, offer: FileOffer, progress: Progress, pace: Pace | None
+    ) -> None:
         offset_bytes = partial.written_bytes
         name = partial.path.name
         progress(TransferProgress(name, offer.size_bytes, offset_bytes, offset_bytes))
         while not partial.is_whole:
-            await self._write_some(partial, offer)
+            await self._wait_for_bytes(offer, pace)
+            await self._write_some(partial)
             progress(TransferProgress(name, offer.size_bytes, partial.written_bytes, offset_bytes))
         if not partial.is_right:
             raise DigestMismatchError(f"What came as {name} isn't what was announced.")
@@ -236,12 +258,29 @@ class Receiving:
         if frame is not None:
             self._post(frame)
 
-    async def _write_some(self, partial: PartialFile, offer: FileOffer) -> None:
+    async def _wait_for_bytes(self, offer: FileOffer, pace: Pace | None) -> None:
+        """Waits for as much as is written in one go; its time, and no other, is what the sender takes."""
+        since_sec = counted_sec = trio.current_time()
         while self._queued_bytes < WRITE_BYTES and not self._is_all_here():
             self._check()
             self._raise_if_aborted(offer)
+            deadline = stall_deadline(since_sec, self._last_arrival_sec)
+            if trio.current_time() >= deadline:
+                raise stalled(offer.name)
             self.changed = trio.Event()
-            await self.changed.wait()
+            with trio.move_on_at(deadline if pace is None else min(deadline, counted_sec + pace.left_sec)):
+                await self.changed.wait()
+            counted_sec = self._count(pace, counted_sec)
+
+    def _count(self, pace: Pace | None, since_sec: float) -> float:
+        """Adds a wait to the pace; returns the time up to which all is counted."""
+        now_sec = trio.current_time()
+        if pace is not None:
+            arrived_bytes, self._uncounted_bytes = self._uncounted_bytes, 0
+            pace.add(now_sec - since_sec, arrived_bytes)
+        return now_sec
+
+    async def _write_some(self, partial: PartialFile) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):  # what is taken off the queue is written, or there is a hole
             written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))

@@ -14,6 +14,7 @@ from ..errors import (
     ChannelClosedError,
     InvalidFileNameError,
     JobFailedError,
+    SenderStalledError,
     TransferAbortedError,
     TransferError,
 )
@@ -22,6 +23,7 @@ from ..logs import get_logger
 from ..private_files import make_private_dirs
 from ..protocol.limits import CONNECT_SEC, MIB
 from ..protocol.transfer import FileOffer
+from ..transfer.arrival import Pace
 from ..transfer.names import checked_name
 from ..transfer.resuming import ResumingTransfers
 from ..transfer.stream import IncomingFile, TransferProgress
@@ -80,12 +82,14 @@ async def receive_inputs(
     Raises:
         JobFailedError: The client made no connection, or came back to none.
         TransferError: The client is connected but sends nothing, or something else than it announced.
+        SenderStalledError: It stops sending, or sends hardly anything.
         StorageError: The files can't be written.
     """
     received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
     dataset: Path | None = None
+    pace = Pace()  # of all files and attempts: one that is offered again and again begins no new one
     while dataset is None or not received.get("model", True):
-        incoming = await _next_offer(transfers)
+        incoming = await _next_offer(transfers, pace)
         offer = incoming.offer
         if offer.purpose not in ("dataset", *takes) or (offer.job_id or job_id) != job_id:
             wanted = " and ".join(["a dataset", *(_IN_WORDS[purpose] for purpose in takes)])
@@ -100,7 +104,9 @@ async def receive_inputs(
         if cache is not None and offer.purpose in _CACHED_PURPOSES:
             await _fetch(cache, offer, directory)
         try:
-            path = await incoming.accept(directory, progress=_receiving(reporter))
+            path = await incoming.accept(directory, progress=_receiving(reporter), pace=pace)
+        except SenderStalledError:
+            raise
         except (ChannelClosedError, TransferAbortedError) as error:
             _log.info("Waiting for the client.", error=str(error))
             continue
@@ -139,8 +145,9 @@ async def _fetch(cache: FileCache, offer: FileOffer, directory: Path) -> None:
         _log.info("A file was here before, and needn't be sent.", file=target.name)
 
 
-async def _next_offer(transfers: ResumingTransfers) -> IncomingFile:
+async def _next_offer(transfers: ResumingTransfers, pace: Pace) -> IncomingFile:
     while True:
+        since_sec = trio.current_time()
         with trio.move_on_after(CONNECT_SEC):
             await transfers.wait_connected()
         if not transfers.is_connected:
@@ -150,7 +157,10 @@ async def _next_offer(transfers: ResumingTransfers) -> IncomingFile:
                 recoverable=True,
             )
         with trio.move_on_after(INPUT_IDLE_SEC):
-            return await transfers.next_offer()
+            incoming = await transfers.next_offer()
+            pace.add(trio.current_time() - since_sec, 0)
+            return incoming
+        pace.add(trio.current_time() - since_sec, 0)
         if transfers.is_connected:
             raise TransferError("The client is connected but sent no dataset.")
 

@@ -73,6 +73,21 @@ async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
                 await trio.sleep(0.02)
 
 
+async def accept(lab, name, told, *, task_status):
+    """Accepts jobs; ``told`` gets what it hears besides."""
+    async with lab.peer(name, "worker", **WORKER) as peer:
+        task_status.started()
+        while True:
+            asked = await peer.receive()
+            message = decode_job_message(asked.payload)
+            if isinstance(message, JobRequest):
+                await peer.send_job_message(asked.from_peer_id, JobResponse(message.job_id, True, 0, 1))
+                continue
+            told.append(message)
+            if isinstance(message, JobCancel):
+                await peer.send_job_message(asked.from_peer_id, JobCancelled(message.job_id))
+
+
 @pytest.mark.parametrize("ends_by", ["an interrupt", "a server that doesn't confirm"])
 async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, labels, monkeypatch, ends_by):
     """The worker has its assignment, and the server's confirmation of it doesn't come."""
@@ -84,20 +99,6 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
             assigned.set()
             await trio.sleep_forever()
 
-    async def accept(name, *, task_status):
-        async with lab.peer(name, "worker", **WORKER) as peer:
-            task_status.started()
-            while True:
-                asked = await peer.receive()
-                message = decode_job_message(asked.payload)
-                if isinstance(message, JobRequest):
-                    reply = JobResponse(message.job_id, True, 0, 1)
-                    await peer.send_job_message(asked.from_peer_id, reply)
-                    continue
-                told[name].append(message)
-                if isinstance(message, JobCancel):
-                    await peer.send_job_message(asked.from_peer_id, JobCancelled(message.job_id))
-
     async def train():
         with pytest.raises(SignalingLostError) if ends_by != "an interrupt" else nullcontext():
             await lab.train(labels)
@@ -107,7 +108,7 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
         monkeypatch.setattr("sleaprtc.client.follow.RESERVATION_SEC", 0.5)
     async with trio.open_nursery() as workers:
         for name in told:
-            await workers.start(accept, name)
+            await workers.start(accept, lab, name, told[name])
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(train)

@@ -16,7 +16,7 @@ from sleaprtc.rtc import peer, sdp
 from sleaprtc.rtc.engines import libwebrtc_engine
 from sleaprtc.server import http
 from sleaprtc.signaling import session
-from sleaprtc.transfer import names, proven, sending
+from sleaprtc.transfer import arrival, names, proven, sending
 from sleaprtc.worker import agent, inputs, job
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
@@ -85,6 +85,8 @@ DEADLINES = [
     ("the other's proof", proven.PROOF_TIMEOUT_SEC),
     ("the next file's `file_offer`", inputs.INPUT_IDLE_SEC),
     ("`file_ack` after bytes", sending.STALL_TIMEOUT_SEC),
+    ("bytes of a file that it has accepted", sending.STALL_TIMEOUT_SEC),
+    (f"bytes of inputs at {arrival.MIN_BYTES_PER_SEC // 1024} KiB a second", arrival.PACE_WINDOW_SEC),
     ("a sign of life of its worker", follow.SILENCE_SEC),
     ("the same, of one whose data channel is lost", follow.LONG_SILENCE_SEC),
     ("the same, of one that promises", follow.CHANNEL_SILENCE_SEC),
