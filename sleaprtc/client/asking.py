@@ -6,8 +6,8 @@ The process that follows the job, in another terminal, isn't disturbed: the job'
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -88,7 +88,8 @@ class Asker:
         """
         await self._check_presence()
         await self._inbox.deliver(self.record.worker, JobStop(self.record.job_id, self.record.attach_key))
-        attached = await self.state()
+        with self._already_sent():
+            attached = await self.state()
         if attached.state in ("receiving", "training") and not attached.stop_requested:
             raise JobFailedError(
                 f"{self.record.worker} goes on with the job: it lets nobody end it early but the process "
@@ -105,17 +106,33 @@ class Asker:
             UnknownJobError: It doesn't know this person as the job's client.
         """
         request = JobCancel(self.record.job_id, "client_cancelled", self.record.attach_key)
-        await self._ask(request, JobCancelled, CANCEL_TIMEOUT_SEC)
+        await self._check_presence()
+        with self._already_sent():
+            await self._repeat(request, JobCancelled, CANCEL_TIMEOUT_SEC)
         amend(self.record, state=CANCELLED, message="", ended_at=time.time())
 
     async def _ask(self, request: JobMessage, answer: type[Answer], timeout_sec: float) -> Answer:
         await self._check_presence()
+        return await self._repeat(request, answer, timeout_sec)
+
+    async def _repeat(self, request: JobMessage, answer: type[Answer], timeout_sec: float) -> Answer:
         with trio.move_on_after(timeout_sec):
             while True:
                 await self._inbox.send(self.record.worker, request)
                 with trio.move_on_after(ASK_AGAIN_SEC):
                     return await self._next(answer)
         raise WorkerAwayError(f"{self.record.worker} is in the room, but doesn't answer.")
+
+    @contextmanager
+    def _already_sent(self) -> Iterator[None]:
+        """Adds to a worker's silence that what was sent may yet have its effect."""
+        try:
+            yield
+        except WorkerAwayError as error:
+            raise WorkerAwayError(
+                f"{error} The request was sent and may still be carried out; "
+                f"`sleap-rtc client status {self.record.job_id[:8]}` shows how the job stands."
+            ) from error
 
     async def _check_presence(self) -> None:
         peers = await self._link.discover({"role": "worker"})

@@ -5,8 +5,11 @@ import time
 import pytest
 import trio
 
+from sleaprtc.client import asking
+from sleaprtc.client.asking import Asker
 from sleaprtc.client.job_state import look
 from sleaprtc.client.records import JobRecord, amend, find, load_all, save
+from sleaprtc.errors import WorkerAwayError
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
 pytestmark = [pytest.mark.trio]
@@ -137,6 +140,19 @@ async def test_a_worker_that_knows_nothing_of_this(lab, client, labels):
         fetch = await client.run("fetch", "a-job")
         assert (fetch.status, fetch.stderr) == (75, "Error: The job isn't finished yet: it runs.\n")
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("request_of", [Asker.stop, Asker.cancel])
+async def test_a_request_that_nobody_answers_may_still_be_carried_out(lab, client, monkeypatch, request_of):
+    monkeypatch.setattr(asking, "ANSWER_TIMEOUT_SEC", 0.1)
+    monkeypatch.setattr(asking, "CANCEL_TIMEOUT_SEC", 0.1)
+    async with lab.peer("gpu-1", "worker"), asking.open_asker(record_of(lab, "a-job")) as asker:
+        with pytest.raises(WorkerAwayError) as caught:
+            await request_of(asker)
+    assert str(caught.value) == (
+        "gpu-1 is in the room, but doesn't answer. The request was sent and may still be carried out; "
+        "`sleap-rtc client status a-job` shows how the job stands."
+    )
 
 
 @pytest.mark.parametrize(
