@@ -25,6 +25,7 @@ from ..exception_groups import single_error
 from ..jobs.request_proof import request_proof
 from ..nurseries import contained
 from ..protocol.codec import decode_job_message, encode_job_message
+from ..protocol.features import ATTACH_FEATURE
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo, PeerMessage
 from ..rtc.no_path import NoPathError
@@ -102,7 +103,7 @@ async def check_worker(
             async with trio.open_nursery() as nursery:  # a failure costs the check, which says so
                 mail = _Mail(session, worker_id)
                 nursery.start_soon(mail.run)
-                result = await _measure(session, mail, worker_id, ice=ice, engine=engine, secret=secret)
+                result = await _measure(session, mail, worker, ice=ice, engine=engine, secret=secret)
                 nursery.cancel_scope.cancel()
     except RefusedError as error:
         remedy = refusal_remedy(error)
@@ -126,12 +127,13 @@ async def check_worker(
 async def _measure(
     session: Session,
     mail: _Mail,
-    worker_id: str,
+    worker: PeerInfo,
     *,
     ice: IceSettings,
     engine: str,
     secret: RoomSecret | None,
 ) -> Finding | Measured:
+    worker_id = worker.peer_id
     check = ConnectionCheck(f"check-{secrets.token_hex(8)}")
     if secret is not None:
         proof = request_proof(secret.key, check, client_id=session.peer_id, worker_id=worker_id)
@@ -143,7 +145,7 @@ async def _measure(
         while answer.job_id not in (None, check.job_id):
             answer = await mail.words.receive()
     if not isinstance(answer, ConnectionCheckAnswer):
-        return _unknown(worker_id, answer)
+        return _unmeasured(worker, answer)
     if not answer.accepted:
         sentence = f"{printable(worker_id)} is being measured by somebody else, or has a connection already."
         return skipped("worker", sentence, "Try again in half a minute.")
@@ -161,13 +163,30 @@ async def _measure(
         return Measured(await measure_rate(peer.channel), peer.path, peer.engine)
 
 
-def _unknown(worker_id: str, answer: JobMessage | None) -> Finding:
-    how = "says that it doesn't know" if isinstance(answer, AppError) else "doesn't answer"
-    sentence = (
-        f"{printable(worker_id)} is in the room and {how} the check of a connection: it is of another make "
-        "or version, so that only a job shows the way to it."
+def _unmeasured(worker: PeerInfo, answer: JobMessage | None) -> Finding:
+    name = printable(worker.peer_id)
+    if answer is not None:
+        said = "says that it doesn't know" if isinstance(answer, AppError) else "gives no answer to"
+        sentence = (
+            f"{name} is in the room and {said} the check of a connection: it is of another make or version, "
+            "so that only a job shows the way to it."
+        )
+        return skipped("worker", sentence)
+    facts = {"worker": worker.peer_id}
+    if _is_of_this_make(worker):
+        sentence = f"{name} is in the room and doesn't answer: it hangs."
+        return warning("worker", sentence, "Look into its log, and restart it.", **facts)
+    sentence = f"{name} is in the room and doesn't answer: it may hang, or be of another make or version."
+    remedy = (
+        "Look into its log; one that hangs has to be restarted. To another make, only a job shows the way."
     )
-    return skipped("worker", sentence)
+    return warning("worker", sentence, remedy, **facts)
+
+
+def _is_of_this_make(worker: PeerInfo) -> bool:
+    """Whether a worker announces what only workers that know the check announce."""
+    features = (worker.metadata.properties or {}).get("features")
+    return isinstance(features, list) and ATTACH_FEATURE in features
 
 
 def judge_way(worker: PeerInfo, measured: Measured) -> Finding:

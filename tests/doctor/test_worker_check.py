@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from sleaprtc.doctor import worker_check
+from sleaprtc.protocol.features import ATTACH_FEATURE
 from sleaprtc.protocol.jobs import AppError, ConnectionCheckAnswer
 from sleaprtc.protocol.messages import Metadata, PeerMessage, Register
 from sleaprtc.rtc.peer import IceSettings
@@ -69,10 +70,18 @@ async def test_a_secret_that_both_have(lab):
         assert (await check(lab, secret=SECRET)).status == "ok"
 
 
+async def test_one_of_ours_that_is_silent_hangs(lab, monkeypatch):
+    monkeypatch.setattr(worker_check, "ANSWER_SEC", 0.3)
+    async with lab.peer("gpu-1", "worker", features=[ATTACH_FEATURE]):
+        found = await check(lab)
+    assert (found.status, found.sentence) == ("warning", "gpu-1 is in the room and doesn't answer: it hangs.")
+    assert "restart" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
-        (None, "skipped", "doesn't answer"),
+        (None, "warning", "doesn't answer: it may hang, or be of another make or version."),
         (AppError("UNKNOWN_MESSAGE_TYPE", "What?"), "skipped", "says that it doesn't know"),
         (ConnectionCheckAnswer("", False, "busy"), "skipped", "by somebody else"),
         (ConnectionCheckAnswer("", True), "failed", "No answer to the connection offer"),
