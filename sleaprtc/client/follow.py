@@ -127,6 +127,7 @@ class Follower:
         self._last_activity = trio.current_time()
         self._received: list[Path] = []
         self._complete: JobComplete | None = None
+        self._is_offered = False
         self._completed = trio.Event()
         self._begun = trio.Event()
         self._last_seq = 0
@@ -141,8 +142,8 @@ class Follower:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the worker has said that the job is done."""
-        return self._complete is not None
+        """Whether the worker has said that the job is done, or has offered its result, whichever came first."""
+        return self._complete is not None or self._is_offered
 
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
         """Assigns the job and follows it to its end.
@@ -229,7 +230,7 @@ class Follower:
             self._cancel_on_leave = not self.has_started
             raise
         finally:
-            if self._cancel_on_leave and not self._is_over and self._complete is None:
+            if self._cancel_on_leave and not self._is_over and not self.is_complete:
                 with trio.CancelScope(shield=True):
                     await self._release_on_leaving(untold)
                     await self._cancel_job()
@@ -293,6 +294,7 @@ class Follower:
             if incoming.offer.purpose not in ("model", "predictions"):
                 await incoming.refuse("UNEXPECTED_FILE", "A client takes models and predictions.")
                 continue
+            self._is_offered = True
             try:
                 path = await incoming.accept(self._files.incoming_dir, progress=self._reporting("receive"))
             except (ChannelClosedError, TransferAbortedError) as error:

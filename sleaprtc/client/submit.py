@@ -18,6 +18,7 @@ from ..errors import (
     JobFailedError,
     NobodyReadsError,
     SleapRTCError,
+    StorageError,
     TakenOverError,
     WorkerLostError,
 )
@@ -36,6 +37,7 @@ from ..protocol.jobs import (
 )
 from ..protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
 from ..protocol.messages import JSONObject
+from ..sentences import as_sentence
 from ..signaling.link import Link
 from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
 from .dataset import Dataset
@@ -216,6 +218,9 @@ class Submission:
             discard_incoming(incoming_dir)
             self._leave_unread()
             raise
+        except StorageError as error:
+            discard_incoming(incoming_dir)
+            raise self._unwritten(error) from error
         except SleapRTCError as error:
             if self._logbook is not None:
                 self._logbook.fail(error)
@@ -227,6 +232,17 @@ class Submission:
             raise
         else:
             discard_incoming(incoming_dir)
+
+    def _unwritten(self, error: StorageError) -> StorageError:
+        """Notes that a result can't be written here, which costs nothing: its worker keeps it."""
+        if self._logbook is None or self._follower is None or not self._follower.is_complete:
+            if self._logbook is not None:
+                self._logbook.fail(error)
+            return error
+        way_back = self._logbook.leave(is_cancelled=False, is_complete=True)
+        return type(error)(
+            as_sentence(error) if way_back is None else f"{as_sentence(error)} {way_back} --out FOLDER"
+        )
 
     def _leave(self) -> None:
         """Notes, and says, what becomes of a job that this process doesn't follow to its end."""

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -200,6 +201,26 @@ async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, mo
         assert len((await lab.train(labels, events.append)).model_dirs) == 1
     said = [event.message for event in events if isinstance(event, StatusChanged) and event.message]
     assert any("No space left on device. Trying again." in message for message in said)
+
+
+@pytest.mark.trio
+async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, tmp_path, monkeypatch):
+    """Whichever comes first, the result that can't be written or the word that the job is done."""
+
+    def fill_the_disk(event):
+        if isinstance(event, StatusChanged) and event.status == "running":
+            filled.setattr("sleaprtc.client.follow.Follower._take_completion", lambda *_: None)
+            filled.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
+
+    async with lab.worker("gpu-1"):
+        with (
+            monkeypatch.context() as filled,
+            pytest.raises(StorageError, match=r"to spare.*fetch \w{8} --out FOLDER$"),
+        ):
+            await lab.train(labels, fill_the_disk)
+        (record,) = load_all()
+        completed = await attach_to_job(record, connection=LOOPBACK, out_dir=tmp_path / "elsewhere")
+    assert [Path(folder).parent for folder in completed.model_dirs] == [tmp_path / "elsewhere"]
 
 
 def test_a_work_folder_that_is_none(tmp_path):
