@@ -12,6 +12,7 @@ import trio
 
 from ..config_options import ConnectionOptions
 from ..errors import (
+    BrokenResultError,
     ChannelClosedError,
     JobFailedError,
     NetworkError,
@@ -45,6 +46,8 @@ from .inquiry import Inquiry, is_laid_down, last_word_of
 from .job_files import JobFiles, JobOutcome
 from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker, end_of, taken_over
 from .losses import LossHistory
+from .outcome import TRY_ELSEWHERE
+from .result_limits import ResultAllowance
 from .worker_channel import WorkerChannel
 
 CHECK_INTERVAL_SEC: Final = 1.0
@@ -142,7 +145,7 @@ class Follower:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the worker has said that the job is done, or has offered its result, whichever came first."""
+        """Whether the worker has said that the job is done, or has offered its result."""
         return self._complete is not None or self._is_offered
 
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
@@ -160,6 +163,7 @@ class Follower:
             WorkerLostError: The worker is gone, or no data channel to it comes about.
             RefusedError: The worker doesn't prove that it knows the room's secret, or asks for one.
             TakenOverError: Another process has attached to the job.
+            BrokenResultError: The worker sends more than a result can be.
             TransferError: A file was refused, or the model didn't come.
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
@@ -290,16 +294,29 @@ class Follower:
         return report
 
     async def _receive_results(self) -> None:
+        allowance = ResultAllowance()
         while (incoming := await self._next_result()) is not None:
+            excess = allowance.excess(incoming.offer)
+            if excess is not None:
+                await incoming.refuse("TOO_LARGE", f"A client takes no result of {excess}.")
+                await trio.to_thread.run_sync(_remove, self._received)
+                raise BrokenResultError(
+                    f"{self._worker_id} sent {excess} as its result; none of it is kept. {TRY_ELSEWHERE}"
+                )
             if incoming.offer.purpose not in ("model", "predictions"):
                 await incoming.refuse("UNEXPECTED_FILE", "A client takes models and predictions.")
+                allowance.end()
                 continue
             self._is_offered = True
+            allowance.begin(incoming.offer)
             try:
                 path = await incoming.accept(self._files.incoming_dir, progress=self._reporting("receive"))
             except (ChannelClosedError, TransferAbortedError) as error:
                 self._emit(Notice(f"{as_sentence(error)} Waiting for the worker to try again."))
+                if isinstance(error, TransferAbortedError):
+                    allowance.end()
                 continue
+            allowance.end()
             self._received.append(path)
 
     async def _next_result(self) -> IncomingFile | None:
@@ -441,3 +458,9 @@ class Follower:
                 self._promises_statuses = "status_interval_sec" in (peer.metadata.properties or {})
                 return False
         return True
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.unlink()

@@ -172,6 +172,12 @@ MAX_UNACKNOWLEDGED_BYTES: Final = 8 * MIB
 
 MAX_CONTROL_FRAME_BYTES: Final = 16 * 1024
 
+MAX_RESULT_FILES: Final = 64
+"""Of one job. Ours have one: a zip file of all models, or the predictions."""
+
+MAX_RESULT_BYTES: Final = 64 * 1024 * MIB
+"""All of them together; each must fit on the disk besides. A model has 0.1 to 1 GiB, and a job has a few."""
+
 RATE_PROBE_BYTES: Final = 4 * MIB
 """What goes each way, at most, when a connection is measured: a second of the slower engine."""
 

@@ -1,11 +1,18 @@
 """Workers that keep to the protocol but aren't ours: what they leave out, and how else they say things."""
 
+import itertools
 import zipfile
 
 import pytest
 import trio
 
-from sleaprtc.errors import JobFailedError
+from sleaprtc.errors import (
+    EXIT_JOB_FAILED,
+    BrokenResultError,
+    ChannelClosedError,
+    JobFailedError,
+    TransferRefusedError,
+)
 from sleaprtc.protocol.messages import ErrorMessage, PeerMessage
 from sleaprtc.rtc.peer import IceSettings, open_peer
 from sleaprtc.transfer.stream import open_transfers
@@ -23,7 +30,9 @@ def labels(tmp_path):
 class ForeignWorker:
     """Takes one job by hand: raw payloads, and files of the test's choice."""
 
-    def __init__(self, lab, results, last_words):
+    def __init__(self, lab, results, last_words=(), purpose="model"):
+        self.purpose = purpose
+        self.refusals = []
         self.lab = lab
         self.results = results
         self.last_words = last_words
@@ -72,7 +81,12 @@ class ForeignWorker:
                 for payload in self.last_words:
                     await self._say(payload)
                 for path in self.results:
-                    await transfers.send_file(path, purpose="model")
+                    try:
+                        await transfers.send_file(path, purpose=self.purpose)
+                    except TransferRefusedError as error:
+                        self.refusals.append(str(error))
+                    except ChannelClosedError:
+                        break  # the client has left
                 await transfers.wait_closed()
             nursery.cancel_scope.cancel()
 
@@ -93,10 +107,14 @@ COMPLETE = {"app_message_type": "job_complete", "result": {"final_loss": 0.1, "m
 
 
 async def train(lab, labels, results, *last_words):
+    return await train_on(ForeignWorker(lab, results, last_words), labels)
+
+
+async def train_on(worker, labels):
+    lab, failure = worker.lab, None
     (lab.tmp_path / "foreign").mkdir()
-    failure = None
     async with trio.open_nursery() as nursery:
-        await nursery.start(ForeignWorker(lab, results, last_words).run)
+        await nursery.start(worker.run)
         try:
             completed = await lab.train(labels)
         except JobFailedError as error:
@@ -148,3 +166,46 @@ async def test_a_checkpoint_with_code_in_it_is_set_aside(lab, labels, tmp_path):
     completed = await train(lab, labels, [tmp_path / "best.ckpt"], COMPLETE)
     assert completed.model_dirs == (str(tmp_path / "models" / "best.ckpt.unsafe"),)
     assert not (tmp_path / "models" / "best.ckpt").exists()
+
+
+def endless(tmp_path, *, size_bytes=100, same=False):
+    """More and more files; each is written when it is wanted."""
+    for number in itertools.count():
+        path = tmp_path / f"m{0 if same else number}.bin"
+        path.write_bytes(bytes(size_bytes))
+        yield path
+
+
+@pytest.mark.parametrize(
+    ("last_words", "same"),
+    [((), True), ((COMPLETE,), False), (({**COMPLETE, "result": {"file_count": 10**9}},), False)],
+    ids=["the same file, no word", "files, not counted", "files, counted"],
+)
+async def test_files_without_end_are_refused(lab, labels, tmp_path, monkeypatch, last_words, same):
+    monkeypatch.setattr("sleaprtc.client.result_limits.MAX_RESULT_FILES", 4)
+    worker = ForeignWorker(lab, endless(tmp_path, same=same), last_words)
+    with (
+        trio.fail_after(60),
+        pytest.raises(BrokenResultError, match=r"^foreign sent more than 4 files") as caught,
+    ):
+        await train_on(worker, labels)
+    assert caught.value.exit_status == EXIT_JOB_FAILED
+    assert "no result of more than 4 files" in worker.refusals[0]
+    assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
+
+
+async def test_what_nobody_wants_has_an_end_too(lab, labels, tmp_path, monkeypatch):
+    monkeypatch.setattr("sleaprtc.client.result_limits.MAX_RESULT_FILES", 4)
+    worker = ForeignWorker(lab, endless(tmp_path), purpose="config")
+    with trio.fail_after(60), pytest.raises(BrokenResultError):
+        await train_on(worker, labels)
+    assert len(worker.refusals) >= 5
+
+
+async def test_more_bytes_than_a_result_can_have_are_refused(lab, labels, tmp_path, monkeypatch):
+    monkeypatch.setattr("sleaprtc.client.result_limits.MAX_RESULT_BYTES", 250_000)
+    monkeypatch.setattr("sleaprtc.client.result_limits.GIB", 100_000)
+    worker = ForeignWorker(lab, endless(tmp_path, size_bytes=100_000), (COMPLETE,))
+    with trio.fail_after(60), pytest.raises(BrokenResultError, match=r"^foreign sent more than 2 GiB"):
+        await train_on(worker, labels)
+    assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]

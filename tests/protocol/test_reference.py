@@ -70,6 +70,8 @@ def test_the_limits_are_the_code_s() -> None:
     assert f"at most {limits.MAX_UNACKNOWLEDGED_BYTES // limits.MIB} MiB unacknowledged" in text
     assert f"`token` {limits.ROOM_TOKEN_CHARS}" in text
     assert f"slot for {limits.RESERVATION_SEC:.0f} seconds" in text
+    largest_gib = limits.MAX_RESULT_BYTES // (1024 * limits.MIB)
+    assert f"at most {limits.MAX_RESULT_FILES} files and {largest_gib} GiB in all" in text
     assert f"within {limits.REGISTRATION_TIMEOUT_SEC:.0f} seconds of connecting" in text
 
 
