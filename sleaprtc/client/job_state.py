@@ -37,7 +37,8 @@ class JobState:
         since: When the state became so, in Unix epoch seconds, where that is known.
         seen_at: When ``status`` was said, likewise.
         status: The last status, with the fields of :class:`~sleaprtc.client.events.StatusChanged`.
-        message: Why the job failed, or why there is no answer.
+        message: Why the job failed or was lost.
+        unanswered: Why the worker says nothing of it just now.
     """
 
     event: ClassVar[str] = "job_state"
@@ -55,6 +56,7 @@ class JobState:
     status: dict[str, Any] | None
     final_loss: float | None
     message: str | None
+    unanswered: str | None
     out_dir: str
     results: tuple[str, ...]
 
@@ -112,7 +114,8 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
         seen_at=record.last_seen_at,
         status=record.last_status,
         final_loss=final_loss,
-        message=problem or (record.message if state in (FAILED, LOST) else None) or None,
+        message=(record.message if state in (FAILED, LOST) else None) or None,
+        unanswered=problem,
         out_dir=record.out_dir,
         results=record.results,
     )

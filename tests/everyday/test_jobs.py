@@ -100,6 +100,14 @@ async def test_a_worker_that_is_away_is_spoken_of_as_it_was_last_seen(lab, clien
     assert "epoch 1/4" in listed.stdout
 
 
+@pytest.mark.parametrize("state", ["failed", "lost"])
+async def test_why_a_job_ended_stands_beside_why_its_worker_is_not_asked(lab, client, state):
+    save(record_of(lab, "a-job", state=state, message="It ran out of memory."))
+    lines = (await client.run("status", "a-job")).stdout.splitlines()
+    assert "  why        It ran out of memory." in lines
+    assert "  unanswered gpu-1 isn't in the room now." in lines
+
+
 async def test_without_a_server_the_last_sight_and_a_network_error(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)

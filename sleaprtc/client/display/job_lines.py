@@ -93,6 +93,8 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
         facts.append(("final loss", loss_text(state.final_loss)))
     if state.message:
         facts.append(("why", state.message))
+    if state.unanswered:
+        facts.append(("unanswered", state.unanswered))
     facts.extend(("result", path) for path in state.results)
     for name, value in facts:
         yield f"  {name:<11}{printable(value)}"
