@@ -129,9 +129,10 @@ class Asker:
         try:
             yield
         except WorkerAwayError as error:
+            job = self.record.job_id[:8]
             raise WorkerAwayError(
-                f"{error} The request was sent and may still be carried out; "
-                f"`sleap-rtc client status {self.record.job_id[:8]}` shows how the job stands."
+                f"{as_sentence(error)} The request was sent and may still be carried out; "
+                f"`sleap-rtc client status {job}` shows how the job stands."
             ) from error
 
     async def _check_presence(self) -> None:
