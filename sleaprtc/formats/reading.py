@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import lzma
+import os
 import struct
 import zipfile
 import zlib
@@ -51,11 +52,18 @@ class FileFormat:
         name: What sentences call it.
         known_errors: What its library is known to raise over broken content. Anything else is translated too,
             and is logged with its traceback.
+        plain_reasons: Parts of its library's messages that say nothing to a person, and what to say instead;
+            the first that fits counts.
     """
 
     name: str
     known_errors: tuple[type[Exception], ...]
+    plain_reasons: tuple[tuple[str, str], ...] = ()
 
+
+NO_LABELS: Final = "it is no SLEAP labels file"
+CUT_OFF: Final = "it was cut off: copy or export it again"
+DAMAGED: Final = "it is damaged: copy or export it again"
 
 _ANY_PARSER: Final = (ValueError, TypeError, KeyError, IndexError, RecursionError, MemoryError, OverflowError)
 
@@ -71,9 +79,23 @@ ZIP: Final = FileFormat(
         OSError,  # bz2, and a seek to where no byte can be
         RuntimeError,  # an encrypted member; NotImplementedError is one
     ),
+    (
+        ("File is not a zip file", "it is another kind of file"),
+        ("Invalid argument", DAMAGED),  # a seek
+    ),
 )
 CONFIGURATION: Final = FileFormat("a training configuration", (*_ANY_PARSER, AttributeError))
-HDF5: Final = FileFormat("an HDF5 file", (*_ANY_PARSER, OSError, RuntimeError, AttributeError))
+HDF5: Final = FileFormat(
+    "an HDF5 file",
+    (*_ANY_PARSER, OSError, RuntimeError, AttributeError),
+    (
+        ("file signature not found", NO_LABELS),
+        ("doesn't exist", NO_LABELS),  # another program's file, such as an analysis of SLEAP's
+        ("can't locate attribute", NO_LABELS),
+        ("truncated file", CUT_OFF),
+        ("Unable to ", DAMAGED),  # what the library says of all else: with calls and addresses
+    ),
+)
 
 
 @contextmanager
@@ -101,7 +123,9 @@ def reading(
             raise StorageError(f"{name} can't be read: {as_clause(cause)}.") from cause
         if not isinstance(cause, file_format.known_errors):
             _log.exception("A file made its library fail in an unknown way.", file=name)
-        sentence = f"{name} can't be read as {as_what or file_format.name} ({reason_of(cause)})."
+        sentence = (
+            f"{name} can't be read as {as_what or file_format.name} ({_plain_reason(file_format, cause)})."
+        )
         raise error(sentence) from cause
 
 
@@ -116,6 +140,14 @@ def writing(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"{name} can't be written: {as_clause(error)}.") from error
+
+
+def _plain_reason(file_format: FileFormat, cause: Exception) -> str:
+    if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):
+        return os.strerror(cause.errno)  # HDF5 puts a call and its arguments around it
+    said = str(cause)
+    plain = (reason for part, reason in file_format.plain_reasons if part in said)
+    return next(plain, None) or reason_of(cause)
 
 
 def reason_of(cause: Exception) -> str:

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 import attrs
 
 from ..errors import SleapRTCError
-from .reading import ZIP, FileLimitError, reading, shown, writing
+from .reading import CUT_OFF, ZIP, FileLimitError, reading, shown, writing
 
 COPY_BYTES: Final = 2**20
 MAX_READ_BYTES: Final = 4 * 2**20
@@ -32,6 +32,7 @@ LOCAL_HEADER_BYTES: Final = 30
 """The least that stands before a member's bytes (PKWARE's APPNOTE.TXT, section 4.3.7)."""
 
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_BEGINNING: Final = b"PK\x03\x04"
 _ENCRYPTED: Final = 0x1
 
 
@@ -74,9 +75,19 @@ def open_zip(
     with (
         reading(ZIP, path.name, error, as_what=as_what),
         _BoundedFile(path) as file,
-        zipfile.ZipFile(file) as archive,
+        _opened(file) as archive,
     ):
         yield archive
+
+
+def _opened(file: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        file.seek(0)
+        if file.read(len(_BEGINNING)) == _BEGINNING:  # the directory stands at the end
+            raise zipfile.BadZipFile(CUT_OFF) from error
+        raise
 
 
 def is_zip(path: Path) -> bool:

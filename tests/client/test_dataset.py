@@ -1,5 +1,6 @@
 """What the client finds in a dataset before it sends it."""
 
+import os
 import zipfile
 
 import h5py
@@ -49,6 +50,33 @@ def test_what_is_no_labels_file(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InvalidDatasetError, match=r"broken\.slp can't be read as SLEAP labels"):
         read_dataset(path)
+
+
+def _analysis(path):
+    with h5py.File(path, "w") as file:
+        file["tracks"] = [1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "reason"),
+    [
+        ("a.slp", lambda path: path.write_bytes(b"no HDF5"), "it is no SLEAP labels file"),
+        ("a.slp", _analysis, "it is no SLEAP labels file"),
+        ("a.slp", lambda path: os.truncate(path, 5000), "it was cut off: copy or export it again"),
+        ("a.slp", lambda path: os.truncate(path, 20), "it is damaged: copy or export it again"),
+        ("a.zip", lambda path: path.write_bytes(b"no zip"), "it is another kind of file"),
+        ("a.zip", lambda path: os.truncate(path, 500), "it was cut off: copy or export it again"),
+    ],
+)
+def test_why_a_file_can_not_be_read_is_said_in_plain_words(tmp_path, name, spoil, reason):
+    path = make_labels(tmp_path / "a.slp")
+    if name == "a.zip":
+        path = make_package(tmp_path / name, path, ["centroid"])
+    spoil(path)
+    with pytest.raises(InvalidDatasetError) as caught:
+        read_dataset(path)
+    what = "a zip file" if name == "a.zip" else "SLEAP labels"
+    assert str(caught.value) == f"{name} can't be read as {what} ({reason})."
 
 
 def test_no_frames(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from sleaprtc.client.dataset import points_to_videos, read_dataset
 from sleaprtc.client.video_places import prepare_predictions
 from sleaprtc.errors import BrokenResultError, InvalidDatasetError
-from sleaprtc.formats.hdf5 import outside_reference
+from sleaprtc.formats.hdf5 import open_hdf5, outside_reference
 from sleaprtc.worker.trainers.dataset import inspect_dataset, inspect_images, read_summary
 
 from ..lab import make_labels
@@ -157,3 +157,12 @@ def test_sound_files_are_read_as_before(tmp_path: Path) -> None:
     assert not points_to_videos(labels)
     assert points_to_videos(make_labels(tmp_path / "v.slp", embedded=False))
     assert read_summary(write_slp(tmp_path / "s.slp", videos=(EMBEDDED,))).height == 96
+
+
+def test_what_the_system_says_is_said_without_the_call_around_it(tmp_path):
+    with (
+        pytest.raises(InvalidDatasetError) as caught,
+        open_hdf5(tmp_path, InvalidDatasetError, as_what="labels"),
+    ):
+        pass
+    assert str(caught.value) == f"{tmp_path.name} can't be read as labels (Is a directory)."
