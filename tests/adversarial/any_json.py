@@ -126,14 +126,16 @@ def frames(sender: str, target: str) -> st.SearchStrategy[str]:
 
 
 def examples_of(strategy: st.SearchStrategy[T], count: int) -> list[list[T]]:
-    """Draws examples, always the same, to be tried ten at a time on something that lives in a Trio run."""
+    """Draws examples, to be tried ten at a time on something that lives in a Trio run.
+
+    They are always the same ``count``; with the profile for fresh examples, others, and as many as it has.
+    """
     examples: list[T] = []
+    profile = hypothesis.settings.default
+    assert profile is not None
 
     @hypothesis.settings(
-        max_examples=count,
-        derandomize=True,
-        database=None,
-        deadline=None,
+        max_examples=count if profile.derandomize else profile.max_examples,
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )

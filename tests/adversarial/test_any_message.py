@@ -34,7 +34,7 @@ from ..server.trio_peer import Lab as RawLab
 from ..server.trio_peer import TrioPeer, to
 from .any_json import KNOWN_JOB, SIGNALING_TYPES, examples_of, frames, job_payloads, values
 
-pytestmark = pytest.mark.trio
+pytestmark = [pytest.mark.trio, pytest.mark.hypothesis]  # by examples_of(); the mark is for the fresh run
 
 UNLIMITED = {
     "messages_per_sec": 1e6,
@@ -120,7 +120,7 @@ async def test_a_lone_surrogate_is_refused_to_its_sender(busy_lab: Lab) -> None:
 
 
 async def test_any_message_to_a_worker(busy_lab: Lab, no_faults: Callable[[], None]) -> None:
-    examples = examples_of(frames("stranger", "gpu-1"), 250)
+    examples = examples_of(frames("stranger", "gpu-1"), 80)
     async with running_job(busy_lab) as job, raw_peer(busy_lab, "stranger") as stranger:
         for number, texts in enumerate(examples):
             for text in texts:
@@ -136,7 +136,7 @@ async def test_any_message_to_a_worker(busy_lab: Lab, no_faults: Callable[[], No
 
 
 async def test_any_message_to_a_server(busy_lab: Lab, no_faults: Callable[[], None]) -> None:
-    examples = examples_of(frames("stranger", "two"), 120)
+    examples = examples_of(frames("stranger", "two"), 50)
     async with raw_peer(busy_lab, "one") as one, raw_peer(busy_lab, "two") as two:
         for number, texts in enumerate(examples):
             name = f"stranger-{number}"
@@ -228,7 +228,7 @@ def ends_the_job(payload: Any) -> bool:
 
 async def test_any_message_to_a_client(busy_lab: Lab, no_faults: Callable[[], None]) -> None:
     lies = job_payloads().filter(lambda payload: is_object(payload) and not ends_the_job(payload))
-    examples = examples_of(lies, 200)
+    examples = examples_of(lies, 80)
     labels = make_labels(busy_lab.tmp_path / "flies.pkg.slp")
     (busy_lab.tmp_path / "foreign").mkdir()
     model = busy_lab.tmp_path / "best.ckpt"
@@ -266,7 +266,7 @@ async def test_any_message_of_a_server(no_faults: Callable[[], None], lab: Lab) 
     # The end of the room is the server's to say.
     kinds = st.sampled_from([kind for kind in SIGNALING_TYPES if kind != "room_closed"])
     words = st.fixed_dictionaries({"type": kinds}, optional=dict.fromkeys(fields, values))
-    examples = examples_of((words | values).map(json.dumps), 200)
+    examples = examples_of((words | values).map(json.dumps), 100)
     registered = {"type": "registered_auth", "room_id": "r", "token": "t", "peer_id": "me"}
     connections: list[Any] = []
 

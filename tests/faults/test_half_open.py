@@ -234,7 +234,7 @@ async def test_a_worker_s_last_word_is_said_until_the_server_has_it(lab, labels,
 async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_there(
     lab, labels, worker_path, monkeypatch
 ):
-    monkeypatch.setattr("sleaprtc.client.follow.LONG_SILENCE_SEC", 1.5)
+    monkeypatch.setattr("sleaprtc.client.follow.LONG_SILENCE_SEC", 0.5)
     trainer = ScriptedTrainer(hold=True)
 
     async def meddle(events):
@@ -242,7 +242,7 @@ async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_th
         while not any(isinstance(event, Transferred) for event in events):
             await trio.sleep(0.02)
         worker_path.freeze()
-        await trio.sleep(3)
+        await trio.sleep(2)  # twice SILENCE_SEC, and four times the patience with a lost channel
         trainer.go_on.set()
 
     async with worker_over(lab, worker_path, trainer):

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits
 
 DESCRIPTORS = 256
 CROWD = 300
+PATIENCE_SEC = 60
 ASK = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF = b"POST /create-room HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 ConnectPeer = Callable[..., RawPeer]
@@ -67,14 +68,21 @@ def is_served(server: RunningServer, connect_peer: ConnectPeer) -> None:
     peer.connection.close()
 
 
+def cpu_share(process: psutil.Process) -> float:
+    """How much of one core a process takes, over a moment."""
+    return process.cpu_percent(interval=0.3) / 100
+
+
 def is_calm(server: RunningServer) -> None:
     """Nothing spins, and nothing is wrong but that the server has no place."""
     assert server.process is not None
     assert server.log is not None
     process = psutil.Process(server.process.pid)
-    before = process.cpu_times().user
-    time.sleep(0.3)
-    assert process.cpu_times().user - before < 0.2
+    deadline = time.monotonic() + PATIENCE_SEC
+    while (
+        cpu_share(process) > 0.5
+    ):  # what spins does so for ever; what is still busy with the crowd, for a while
+        assert time.monotonic() < deadline
     log = server.log.read_text()
     assert "Traceback" not in log
     assert "exception" not in log
