@@ -184,7 +184,7 @@ def test_a_room_that_is_not_there_is_not_joined(server_process, home):
         assert refused.returncode == status, refused.stderr
         assert words in refused.stderr
         assert refused.stderr.count("\n") == 1
-        assert '"joined": false' in shell(home, "sleap-rtc join --json").stdout
+        assert not [*home.rglob("room.json")]
     refused = shell(
         home, "sleap-rtc client workers --invite $INVITE", INVITE=made["invite"].replace("#", "#x")
     )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -19,6 +20,7 @@ from sleaprtc import logs
 
 from ..conftest import running_server
 from ..faults.processes import make_dataset
+from ..server.conftest import Api
 from .test_commands import client, environment
 
 TIMEOUT_SEC = 120
@@ -124,8 +126,9 @@ def test_a_whole_job_as_json(tmp_path):
 
 
 def test_lines_for_people_are_the_default(tmp_path):
-    with running_server(tmp_path / "state") as server:
-        made = json.loads(client(server, "room", "create", "--json").stdout)
+    with running_server(tmp_path / "state") as server, httpx.Client(base_url=server.http_url) as http:
+        api = Api(http)
+        made = api.create_room(api.sign_in()["id_token"])
     line = server.log.read_text().splitlines()[0]
     assert line.split()[1:] == [
         "info",
