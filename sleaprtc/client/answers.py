@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from ..errors import JobFailedError, NoWorkerError, WorkerLostError
 from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED
@@ -11,6 +12,9 @@ from ..protocol.jobs import JobResponse
 from ..sentences import as_clause, as_sentence
 from .events import AnswerSummary, WorkerSummary
 from .worker_notices import problem_sentences
+
+_WHERE: Final = "On the worker: "
+"""Begins what a worker says of its own storage; naming the worker says it already."""
 
 
 def nobody_accepted(
@@ -76,7 +80,7 @@ def nobody_left(tried: Mapping[str, JobFailedError], why: str) -> NoWorkerError 
 
 def _failure_in_words(worker: str, failure: JobFailedError) -> str:
     words = as_sentence(failure)
-    return words if worker in words else f"{worker}: {words}"
+    return words if worker in words else f"{worker}: {words.removeprefix(_WHERE)}"
 
 
 def summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSummary:

@@ -222,7 +222,7 @@ def _translated(verb: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"The worker's journal can't be {verb}: {as_clause(error)}.") from error
+        raise StorageError(f"The journal can't be {verb}: {as_clause(error)}.") from error
 
 
 def _dump(message: JobMessage) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +93,8 @@ def is_disk_full(error: SleapRTCError) -> bool:
     if getattr(error, "error_code", None) == "DISK_FULL" or isinstance(error, DiskFullError):
         return True
     cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -141,9 +141,7 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
     async with lab.worker("gpu-1") as agent:
         with monkeypatch.context() as patched:
             patched.setattr("sleaprtc.worker.work.TrainingJob", fail)
-            with pytest.raises(
-                JobFailedError, match=r"On the worker: .* No space left on device\."
-            ) as caught:
+            with pytest.raises(JobFailedError, match=r"gpu-1: .* No space left on device\.") as caught:
                 await lab.train(labels)
         assert (caught.value.exit_status, caught.value.error_code) == (1, "STORAGE")
         assert "name a folder on another disk (--work-dir)" in str(caught.value)
@@ -151,12 +149,32 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
         assert len((await lab.train(labels)).model_dirs) == 1
 
 
+def fill(journal):
+    """Makes SQLite find no room, as on a full disk."""
+    journal._db.execute("PRAGMA max_page_count = 1")  # which means: no more than now
+    with suppress(StorageError):
+        for number in range(10_000):
+            journal.begin(f"another-job-{number}", "client", JobRequest("another-job", "training"), Path("/"))
+
+
+@pytest.mark.trio
+async def test_a_journal_on_a_full_disk_fails_the_job_in_words(lab, labels):
+    async with lab.worker("gpu-1") as agent:
+        fill(agent._roster._journal)
+        with pytest.raises(JobFailedError) as caught:
+            await lab.train(labels)
+    assert str(caught.value) == (
+        "gpu-1: The journal can't be written: database or disk is full. The worker's owner can make room, or "
+        "name a folder on another disk (--work-dir). There is no other worker in the room."
+    )
+
+
 @pytest.mark.trio
 async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, monkeypatch):
     """The worker refuses the file, the client's side of which fails too: the job's own word counts."""
     async with lab.worker("gpu-1"):
         monkeypatch.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
-        with pytest.raises(JobFailedError, match=r"gpu-1: On the worker: flies.pkg.slp needs ") as caught:
+        with pytest.raises(JobFailedError, match=r"gpu-1: flies.pkg.slp needs ") as caught:
             await lab.train(labels)
     assert (caught.value.exit_status, caught.value.error_code) == (1, "STORAGE")
     assert "name a folder on another disk (--work-dir). There is no other worker" in str(caught.value)
