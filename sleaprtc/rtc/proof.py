@@ -30,6 +30,11 @@ NONCE_BYTES: Final = 16
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 _TAG: Final = re.compile(r"[0-9a-f]{64}")
 
+_ANOTHER_INVITE: Final = (
+    "it has another invite, or somebody between the two reads along. Nothing was sent. Run `sleap-rtc join "
+    "INVITE` on both sides, with the whole invite from whoever made the room."
+)
+
 
 class Role(enum.StrEnum):
     """Which end of the channel a tag is of; a tag that is sent back to its maker is of the wrong one."""
@@ -145,8 +150,7 @@ class Proof:
         expected = self._tag(self._role.other)
         if not (_TAG.fullmatch(frame.tag) and hmac.compare_digest(frame.tag, expected)):
             raise PeerNotProvenError(
-                "The other side doesn't prove that it knows this room's secret: it has another invite, or "
-                "somebody between the two reads along. Nothing was sent."
+                f"The other side doesn't prove that it knows this room's secret: {_ANOTHER_INVITE}"
             )
 
     def _tag(self, role: Role) -> str:
@@ -172,8 +176,8 @@ def _ending(message: str) -> RoomSecretMissingError | PeerNotProvenError:
         return _missing()
     if isinstance(frame, FileAbort) and frame.code == PeerNotProvenError.code:
         return PeerNotProvenError(
-            "The other side doesn't take this side's proof that it knows the room's secret: it has another "
-            "invite, or somebody between the two reads along. Nothing was sent."
+            "The other side doesn't take this side's proof that it knows the room's secret: "
+            f"{_ANOTHER_INVITE}"
         )
     return _missing()
 
