@@ -24,6 +24,7 @@ LAYERS = [
             "child_environment",
             "distribution",
             "errors",
+            "fair_share",
             "exception_groups",
             "folder_lock",
             "json_output",

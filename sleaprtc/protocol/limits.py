@@ -67,8 +67,14 @@ MAX_PEERS_PER_ROOM: Final = 2000
 MAX_ROOMS_PER_ACCOUNT: Final = 100
 MAX_HTTP_BODY_BYTES: Final = 64 * 1024
 
-OUTBOX_MESSAGES: Final = 512
-"""Messages waiting for one peer's socket. A peer that lets more pile up is closed with 1013."""
+OUTBOX_MESSAGES: Final = 1024
+"""Messages of other peers that wait for one peer's socket, of which each sender may hold as many as are still
+free: half, if it is the only one. What is beyond is refused with DELIVERY_FAILED. Of the server's own answers
+as many may wait; a peer that lets more pile up is closed with 1013."""
+
+OUTBOX_DUE_MESSAGES: Final = 16
+OUTBOX_DUE_BYTES: Final = 64 * 1024
+"""What each sender may have waiting for one peer however much others have: an offer and its candidates."""
 
 MAX_MESSAGES_PER_SEC: Final = 2000
 MESSAGE_BURST: Final = 4000
@@ -83,11 +89,12 @@ OUTBOX_BYTES: Final = 32 * MIB
 
 OUTBOXES_BYTES: Final = 512 * MIB
 OUTBOX_SHARE_BYTES: Final = 1 * MIB
-"""For all peers' sockets together. Once that waits, a peer that holds its share already is closed with 1013:
+"""For all peers' sockets together. Once that waits, nothing more is queued for a peer that has its share:
 `OUTBOX_BYTES` for each of hundreds that don't read would be all of a machine's memory."""
 
 WRITE_TIMEOUT_SEC: Final = 30.0
-"""What waits for a peer's socket must be on its way within this time, else the peer is given up."""
+"""Each MiB that waits for a peer's socket must be on its way within this time, else the peer is given up:
+closed with 1013 where somebody sends to it still."""
 
 CLOSE_GRACE_SEC: Final = 2.0
 """How long a peer may take to read what precedes the close frame, and to answer it (RFC 6455, 7.1.1)."""

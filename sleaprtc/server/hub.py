@@ -58,8 +58,8 @@ class Connection(Hashable, Protocol):
     def address(self) -> str:
         """Where the peer is; empty where that isn't known."""
 
-    def deliver(self, text: str) -> bool:
-        """Queues a message; False where that isn't possible."""
+    def deliver(self, text: str, sender: Hashable | None = None) -> bool:
+        """Queues a message of another peer, or of the server; False where that isn't possible."""
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Begins to close, after everything that is queued."""
@@ -312,7 +312,7 @@ class Hub:
         for effect in effects:
             if not isinstance(effect, Deliver):
                 effect.connection.close(effect.code, effect.reason)
-            elif not effect.connection.deliver(effect.text) and effect.sender is not None:
+            elif not effect.connection.deliver(effect.text, effect.sender) and effect.sender is not None:
                 effect.sender.deliver(_DELIVERY_FAILED)
 
     def _new_room_id(self) -> str:

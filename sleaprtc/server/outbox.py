@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TypeAlias
 
 import attrs
 import trio
+
+from ..fair_share import FairShare
+from ..protocol.limits import OUTBOX_DUE_BYTES, OUTBOX_DUE_MESSAGES
 
 Frame: TypeAlias = bytes | memoryview
 """A frame, or what is left of one."""
@@ -17,7 +21,7 @@ class OutboxBudget:
 
     Attributes:
         max_bytes: Once so much waits, no outbox takes more that holds its share already.
-        share_bytes: What each may hold in any case: those that read slowly go, not those that read.
+        share_bytes: What each may hold in any case: those that read slowly get less, not those that read.
         used_bytes: What waits now, or is being written.
     """
 
@@ -33,12 +37,16 @@ class OutboxBudget:
 class Outbox:
     """A bounded queue of frames that anybody can put into without waiting, and one task empties.
 
-    Once it's closed it takes nothing more, but still hands out what was queued before. Where it overflows,
-    that is given up: the peer doesn't read, and only the close frame may still reach it in time.
+    What other peers send has limits of its own, of which each sender has a share: beyond it the frame is
+    refused, and nothing else happens. What the server says to the peer is the peer's own doing, since it
+    asked. Where that overflows, everything is given up: the peer doesn't read, and only the close frame may
+    still reach it in time.
+
+    Once it's closed it takes nothing more, but still hands out what was queued before.
 
     Args:
-        max_messages: Messages that may wait.
-        max_bytes: Their size together.
+        max_messages: Messages that may wait: of all other peers, and again of the server's own.
+        max_bytes: Their size, likewise.
         budget: Shared by the outboxes of all peers.
     """
 
@@ -49,7 +57,12 @@ class Outbox:
         "_frames",
         "_max_bytes",
         "_max_messages",
+        "_own_bytes",
+        "_own_messages",
+        "_own_taken_bytes",
         "_rest",
+        "_sent_bytes",
+        "_sent_messages",
         "_taken_bytes",
         "close_frame",
         "closed",
@@ -64,28 +77,64 @@ class Outbox:
         self._rest: Frame = b""
         self._bytes = 0
         self._taken_bytes = 0
+        self._sent_messages = FairShare(max_messages, due=OUTBOX_DUE_MESSAGES)
+        self._sent_bytes = FairShare(max_bytes, due=OUTBOX_DUE_BYTES)
+        self._own_messages = 0
+        self._own_bytes = 0
+        self._own_taken_bytes = 0
         self._arrival: trio.Event | None = None
         self.closed = False
         self.overflowed = False
         self.close_frame: bytes | None = None
 
-    def put(self, frame: Frame) -> bool:
-        """Queues a frame, or returns False where it's closed or full; what waits is then given up."""
-        if self.closed:
+    def put(self, frame: Frame, sender: Hashable | None = None) -> bool:
+        """Queues a frame.
+
+        Args:
+            frame: The frame.
+            sender: The peer that it is from; None for the server itself, which may make the outbox overflow.
+
+        Returns:
+            False where it isn't queued: the outbox is closed or full, or the sender has its share of it.
+        """
+        if self.closed or self.overflowed:
             return False
-        if (
-            len(self._frames) >= self._max_messages
-            or self._bytes >= self._max_bytes
-            or self._budget.is_spent_for(self._bytes + self._taken_bytes)
-        ):
-            self.overflowed = True
-            self._frames.clear()
-            self._count(len(self._rest) - self._bytes)
-            return False
+        if sender is None:
+            if not self._has_room_for_own():
+                self.give_up()
+                return False
+            self._own_messages += 1
+            self._own_bytes += len(frame)
+        else:
+            if not self._has_room_for(sender):
+                return False
+            self._sent_messages.add(sender)
+            self._sent_bytes.add(sender, len(frame))
         self._frames.append(frame)
         self._count(len(frame))
         self._wake()
         return True
+
+    def _has_room_for_own(self) -> bool:
+        return (
+            self._own_messages < self._max_messages
+            and self._own_bytes < self._max_bytes
+            and not self._budget.is_spent_for(self._own_bytes + self._own_taken_bytes)
+        )
+
+    def _has_room_for(self, sender: Hashable) -> bool:
+        return (
+            self._sent_messages.has_room_for(sender)
+            and self._sent_bytes.has_room_for(sender)
+            and not self._budget.is_spent_for(self._bytes + self._taken_bytes)
+        )
+
+    def give_up(self) -> None:
+        """Lets go of what waits, but for the rest of a frame, and takes nothing more."""
+        self.overflowed = True
+        self._frames.clear()
+        self._count(len(self._rest) - self._bytes)
+        self._forget_shares()
 
     def put_rest(self, rest: Frame) -> None:
         """Queues the rest of a frame whose beginning is written already, before everything else.
@@ -117,6 +166,8 @@ class Outbox:
         frames = [self._rest, *self._frames] if self._rest else self._frames
         self._budget.used_bytes -= self._taken_bytes
         self._taken_bytes = self._bytes
+        self._own_taken_bytes = self._own_bytes
+        self._forget_shares()
         self._frames, self._rest, self._bytes = [], b"", 0
         return frames
 
@@ -135,6 +186,12 @@ class Outbox:
     def _count(self, more_bytes: int) -> None:
         self._bytes += more_bytes
         self._budget.used_bytes += more_bytes
+
+    def _forget_shares(self) -> None:
+        if self._sent_messages.used:
+            self._sent_messages.clear()
+            self._sent_bytes.clear()
+        self._own_messages = self._own_bytes = 0
 
     def _wake(self) -> None:
         if self._arrival is not None:

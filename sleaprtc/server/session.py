@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Final
 
 import trio
@@ -12,7 +12,7 @@ from ..errors import InvalidMessageError, RateLimitedError
 from ..logs import get_logger
 from ..nurseries import contained
 from ..protocol.close_codes import CloseCode
-from ..protocol.limits import CLOSE_GRACE_SEC
+from ..protocol.limits import CLOSE_GRACE_SEC, MIB
 from ..rooms.refusals import encode_error
 from .capacity import Place
 from .frames import (
@@ -35,6 +35,9 @@ logger = get_logger(__name__)
 
 WRITE_BYTES: Final = 64 * 1024
 """Frames that have waited are written together, until they are this much."""
+
+DEADLINE_BYTES: Final = MIB
+"""So much at least has to be written within the time for writing: whoever reads slowly does read."""
 
 MESSAGES_AT_ONCE: Final = 32
 """So many messages of one peer are acted on before everybody else has their turn."""
@@ -65,6 +68,7 @@ class Session:
         "_scope",
         "_settings",
         "_stream",
+        "_stuck_at",
         "_unreadable",
         "_writing",
     )
@@ -96,6 +100,7 @@ class Session:
         self._reader_left: trio.Event | None = None
         self._held: list[bytes] = []
         self._writing = False
+        self._stuck_at = math.inf
         self._peer_left = False
         self._unreadable = False
 
@@ -106,9 +111,13 @@ class Session:
         """Where the peer is; of one behind a proxy, what the proxy says."""
         return self._address
 
-    def deliver(self, text: str) -> bool:
-        """Writes or queues a message. A peer that has let too many pile up is closed with 1013."""
-        return self._put(encode_text(text))
+    def deliver(self, text: str, sender: Hashable | None = None) -> bool:
+        """Writes or queues a message; False where the peer is gone, or the sender's share is full.
+
+        A peer that reads nothing for too long is closed with 1013, and so is one that lets too many answers
+        of the server pile up.
+        """
+        return self._put(encode_text(text), sender)
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Closes after everything that is queued, or after a moment's grace without it."""
@@ -177,14 +186,17 @@ class Session:
 
     # --- writing ----------------------------------------------------------------------------
 
-    def _put(self, frame: bytes) -> bool:
+    def _put(self, frame: bytes, sender: Hashable | None = None) -> bool:
         """Most frames are written at once, which saves them the way through the writer's task."""
         if self._outbox.closed:
             return False
         if self._writing or not self._outbox.is_empty():
-            if self._outbox.put(frame):
+            if trio.current_time() >= self._stuck_at:
+                self._outbox.give_up()
+            elif self._outbox.put(frame, sender):
                 return True
-            self.close(CloseCode.TRY_AGAIN_LATER, "The peer reads too slowly.")
+            if self._outbox.overflowed:
+                self.close(CloseCode.TRY_AGAIN_LATER, "The peer reads too slowly.")
             return False
         self._held.append(frame)
         if not self._hub.batch.is_held:
@@ -206,19 +218,29 @@ class Session:
             self._outbox.put_rest(memoryview(data)[written:])
 
     async def _write(self, frames: list[Frame]) -> None:
-        self._set_deadline(trio.current_time() + self._settings.write_timeout_sec)
         self._writing = True
+        self._set_stuck_at(trio.current_time() + self._settings.write_timeout_sec)
+        written_bytes = 0
         for data in _joined(frames):
+            if written_bytes >= DEADLINE_BYTES:
+                self._set_stuck_at(trio.current_time() + self._settings.write_timeout_sec)
+                written_bytes = 0
             await self._stream.send_all(data)
+            written_bytes += len(data)
             if self._outbox.overflowed:
                 break
         self._writing = False
-        self._set_deadline(math.inf)
+        self._set_stuck_at(math.inf)
 
-    def _set_deadline(self, deadline: float) -> None:
-        """Bounds the writing at hand, unless the connection is closing and has a deadline already."""
+    def _set_stuck_at(self, moment: float) -> None:
+        """Bounds the writing at hand, unless the connection is closing and has a deadline already.
+
+        From then on whoever sends to the peer has it closed with 1013, which it may still read. Where nobody
+        does, it's given up without a word.
+        """
+        self._stuck_at = moment
         if not self._outbox.closed:
-            self._scope.deadline = deadline
+            self._scope.deadline = moment + CLOSE_GRACE_SEC
 
     def _end(self, close_frame: bytes | None) -> None:
         """Stops reading, and lets the writer come to its end."""
