@@ -84,6 +84,11 @@ MAX_REFUSED_MESSAGES_PER_SEC: Final = 10
 REFUSED_MESSAGE_BURST: Final = 100
 """Token bucket for messages over the limit above, each answered by RATE_LIMITED; then comes 4029."""
 
+HEARD_MESSAGES_PER_SEC: Final = 50
+HEARD_MESSAGE_BURST: Final = 200
+"""Token bucket for what a worker hears from one peer, but for the clients of its jobs; it drops the rest. A
+client sends a few dozen for a job, most of them candidates."""
+
 OUTBOX_BYTES: Final = 32 * MIB
 """The same as `OUTBOX_MESSAGES`, for few but large messages: two of the largest lists of peers."""
 

@@ -12,9 +12,9 @@ import attrs
 import trio
 
 from ..logs import get_logger
+from ..rate import TokenBucket
 from .capacity import Capacity, Place
 from .proxies import Network, is_proxy
-from .rate import TokenBucket
 from .sockets import PeerSocket
 
 logger = get_logger(__name__)

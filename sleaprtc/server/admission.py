@@ -10,7 +10,7 @@ import attrs
 
 from ..errors import RateLimitedError
 from ..protocol.limits import MAX_NAME_CHARS
-from .rate import KeyedBuckets
+from ..rate import KeyedBuckets
 from .settings import ServerSettings
 
 IPV6_SITE_PREFIX: Final = 64

@@ -28,10 +28,10 @@ from ..identity.verifier import TokenVerifier
 from ..logs import get_logger
 from ..protocol.codec import decode_json_object
 from ..protocol.limits import MAX_HTTP_BODY_BYTES
+from ..rate import KeyedBuckets
 from .hub import Hub
 from .prometheus import CONTENT_TYPE, exposition
 from .proxies import FORWARDED_FOR, Network, client_address
-from .rate import KeyedBuckets
 from .settings import ServerSettings
 
 logger = get_logger(__name__)

@@ -13,6 +13,7 @@ from ..logs import get_logger
 from ..nurseries import contained
 from ..protocol.close_codes import CloseCode
 from ..protocol.limits import CLOSE_GRACE_SEC, MIB
+from ..rate import TokenBucket
 from ..rooms.refusals import encode_error
 from .capacity import Place
 from .frames import (
@@ -27,7 +28,6 @@ from .frames import (
 )
 from .hub import Hub
 from .outbox import Frame, Outbox
-from .rate import TokenBucket
 from .settings import ServerSettings
 from .sockets import PeerStream
 

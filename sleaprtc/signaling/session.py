@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeAlias
@@ -23,6 +24,7 @@ from ..errors import (
     SleapRTCError,
 )
 from ..exception_groups import single_error
+from ..fair_share import FairShare
 from ..nurseries import contained
 from ..protocol.codec import decode_server_message, encode_message
 from ..protocol.messages import (
@@ -57,7 +59,9 @@ CONFIRM_TIMEOUT_SEC: Final = 4.0
 """Where a message mustn't be lost, its answer is waited for no longer; a new connection costs little."""
 
 MESSAGES_WAITING: Final = 4096
-"""What other peers may have said before it is read; a flood beyond that is dropped."""
+MESSAGES_DUE: Final = 64
+"""What other peers may have said before it is read, and each of them in any case; a flood beyond that is
+dropped."""
 
 Inbound: TypeAlias = RoutedMessage | ErrorMessage
 """What a session hands on: messages from other peers, and errors that answer no request of ours."""
@@ -74,7 +78,8 @@ class Session:
         self.registration = registration
         self._websocket = websocket
         self._ws_url = ws_url
-        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](MESSAGES_WAITING)
+        self._inbound_send, self._inbound = trio.open_memory_channel[Inbound](math.inf)
+        self._waiting = FairShare(MESSAGES_WAITING, due=MESSAGES_DUE)  # by sender
         self._answers_send, self._answers = trio.open_memory_channel[
             PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError
         ](1)
@@ -125,9 +130,11 @@ class Session:
             RefusedError: The server closed the connection and said why.
         """
         try:
-            return await self._inbound.receive()
+            message = await self._inbound.receive()
         except trio.EndOfChannel:
             raise self._lost() from None
+        self._waiting.remove(sender_of(message))
+        return message
 
     async def discover(self, filters: JSONObject) -> tuple[PeerInfo, ...]:
         """Asks who in the room fits ``filters`` (protocol reference, section 2).
@@ -196,8 +203,13 @@ class Session:
         elif isinstance(message, ErrorMessage) and self._answers_a_request(message):
             self._answer(message)
         elif not isinstance(message, RegisteredAuth) and _is_from_somebody(message):
-            with suppress(trio.WouldBlock):
-                self._inbound_send.send_nowait(message)
+            self._queue(message)
+
+    def _queue(self, message: Inbound) -> None:
+        sender = sender_of(message)
+        if self._waiting.has_room_for(sender):
+            self._waiting.add(sender)
+            self._inbound_send.send_nowait(message)
 
     def _answer(self, answer: PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError) -> None:
         """Hands over the answer to the open request; drops those to earlier ones, which were cancelled.
@@ -245,11 +257,17 @@ class Session:
                 return
 
 
-def _is_from_somebody(message: RoutedMessage | ErrorMessage) -> bool:
-    """Whether a message that was passed on has a sender whose name can be one."""
+def sender_of(message: Inbound) -> str | None:
+    """The name of the peer that a message is from; None for the server."""
     if isinstance(message, ErrorMessage):
-        return True
-    return is_name(message.from_peer_id if isinstance(message, PeerMessage) else message.sender)
+        return None
+    return message.from_peer_id if isinstance(message, PeerMessage) else message.sender
+
+
+def _is_from_somebody(message: Inbound) -> bool:
+    """Whether a message that was passed on has a sender whose name can be one."""
+    sender = sender_of(message)
+    return sender is None or is_name(sender)
 
 
 def _wrong_answer(ws_url: str, what: str) -> InvalidAnswerError:

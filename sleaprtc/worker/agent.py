@@ -13,6 +13,7 @@ from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCEr
 from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Loss, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.request_proof import is_proven
+from ..limited_log import LimitedLog
 from ..logs import bind, get_logger
 from ..nurseries import contained, keep_running
 from ..protocol.codec import decode_job_message
@@ -32,12 +33,13 @@ from ..protocol.jobs import (
     WorkerHeartbeat,
     WorkerInfo,
 )
-from ..protocol.limits import MAX_NAME_CHARS
+from ..protocol.limits import HEARD_MESSAGE_BURST, HEARD_MESSAGES_PER_SEC, MAX_NAME_CHARS
 from ..protocol.messages import ErrorMessage, Metadata, Offer, PeerMessage
+from ..rate import KeyedBuckets, TokenBucket
 from ..rtc.secret import RoomSecret
 from ..sentences import as_sentence
 from ..signaling.link import Link
-from ..signaling.session import Inbound
+from ..signaling.session import Inbound, sender_of
 from .description import capability
 from .gpu import GpuInfo
 from .history import History
@@ -55,6 +57,17 @@ ABSENCES_COUNTED: Final = 2
 
 FAREWELL_SEC: Final = 2.0
 """How long a worker that ends takes to tell its clients."""
+
+LINES_PER_SEC: Final = 1.0
+LINE_BURST: Final = 20
+"""In the log, of one peer that has proved nothing."""
+
+ALL_LINES_PER_SEC: Final = 5.0
+ALL_LINE_BURST: Final = 200
+"""Of all such peers together: names cost them nothing."""
+
+MAX_LOGGED_CHARS: Final = 300
+"""Of what a peer says in its own words."""
 
 _log = get_logger(__name__)
 
@@ -95,6 +108,10 @@ class Agent:
         self._doing: dict[str, trio.Event] = {}  # by job id: set when nothing of the job is left
         self._slots_changed = trio.Event()
         self._pending = PendingRequests()
+        self._heard = KeyedBuckets(HEARD_MESSAGES_PER_SEC, HEARD_MESSAGE_BURST)
+        self._strangers_log = LimitedLog(
+            _log, KeyedBuckets(LINES_PER_SEC, LINE_BURST), TokenBucket(ALL_LINES_PER_SEC, ALL_LINE_BURST)
+        )
         self._is_leaving = False
 
     async def run(self) -> None:
@@ -139,6 +156,9 @@ class Agent:
 
     def _take(self, message: Inbound, nursery: trio.Nursery) -> None:
         """Acts on one message; whatever waits runs in a task of its own, so that nobody blocks the rest."""
+        sender = sender_of(message)
+        if sender is not None and not self._hears(sender):
+            return
         # A failure here costs the message, of which its sender is told.
         with contained("A message can't be handled.") as containment:
             if isinstance(message, ErrorMessage):
@@ -150,6 +170,20 @@ class Agent:
         if containment.failure is not None and isinstance(message, PeerMessage):
             reply = AppError("INTERNAL", FAILED_UNEXPECTEDLY, job_id=_known_job_id(message))
             nursery.start_soon(self._roster.try_send, message.from_peer_id, reply)
+
+    def _hears(self, peer_id: str) -> bool:
+        """Whether a peer's message is acted on; one that sends too many gets no answer to the rest."""
+        return self._heard.take(peer_id, trio.current_time()) == 0 or any(
+            job.client_id == peer_id and self._is_confirmed(job.job_id) for job in self._roster.running()
+        )
+
+    def _is_confirmed(self, job_id: str) -> bool:
+        """Whether a job's client has connected; a job that has freed its slot had to."""
+        slot = self._assigned.get(job_id)
+        return slot is None or slot.is_confirmed
+
+    def _log_of_stranger(self, event: str, peer_id: str, **fields: object) -> None:
+        self._strangers_log.info(event, peer_id, trio.current_time(), about={"peer": peer_id}, **fields)
 
     async def _handle(
         self, handle: Callable[..., Awaitable[None]], client_id: str, message: JobMessage, *args: object
@@ -179,7 +213,8 @@ class Agent:
         elif isinstance(payload, JobCancel):
             nursery.start_soon(self._handle, self._cancel, client_id, payload)
         elif isinstance(payload, AppError):
-            _log.info("A client says an error.", job=payload.job_id, peer=client_id, error=payload.message)
+            said = payload.message[:MAX_LOGGED_CHARS]
+            self._log_of_stranger("A client says an error.", client_id, job=payload.job_id, error=said)
         else:
             self._take_word_on_job(client_id, payload, nursery)
 
@@ -209,7 +244,11 @@ class Agent:
             version = request.requirements.sleap_version or await self._version_of(client_id)
             gpu = await trio.to_thread.run_sync(self._read_gpu)
             response = self._judge(client_id, request, version, gpu, proven)
-            _log.info("A request was judged.", accepted=response.accepted, reason=response.reason)
+            judged = {"accepted": response.accepted, "reason": response.reason}
+            if proven:
+                _log.info("A request was judged.", **judged)
+            else:
+                self._log_of_stranger("A request was judged.", client_id, **judged)
             await self._roster.try_send(client_id, response)
         finally:
             self._pending.end(client_id, proven)
