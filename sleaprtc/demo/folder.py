@@ -13,6 +13,7 @@ MARKER_NAME: Final = ".sleap-rtc-demo"
 PRODUCTS: Final = (
     "recording",
     "server",
+    "state",
     "worker-1",
     "worker-2",
     "models",

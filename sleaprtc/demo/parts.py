@@ -15,6 +15,7 @@ import trio
 
 from ..child_environment import bare, without_secrets
 from ..errors import JobFailedError
+from ..sentences import as_sentence
 
 Narrate: TypeAlias = Callable[[str, str], None]
 """Told the name of a part and one line of what it says."""
@@ -83,10 +84,9 @@ class Part:
         """Makes the error that says how the program ended."""
         status = self.process.returncode
         ending = "is ending" if status is None else f"ended with exit status {status}"
-        last = "\n".join((self.errors or self.output)[-LAST_LINES:])
-        return JobFailedError(
-            f"The {self.name} {ending} before it had done its part." + (f"\n{last}" if last else "")
-        )
+        last = " ".join((self.errors or self.output)[-LAST_LINES:]).removeprefix("Error: ")
+        sentence = f"The {self.name} {ending} before it had done its part."
+        return JobFailedError(f"{sentence} {as_sentence(last)}" if last else sentence)
 
     async def follow(self, stream: trio.abc.ReceiveStream, lines: list[str], narrate: Narrate | None) -> None:
         """Collects a stream's lines until its end."""

@@ -14,6 +14,7 @@ import trio
 from ..child_environment import without_secrets
 from ..distribution import install_command
 from ..errors import JobFailedError, UsageError
+from ..private_files import STATE_DIR_VARIABLE
 from ..sentences import as_clause
 from .folder import prepare_folder
 from .parts import Narrate, Part, Parts, open_parts
@@ -151,6 +152,8 @@ async def _start_server(folder: Path, parts: Parts) -> dict[str, str]:
         "SLEAP_RTC_SIGNALING_WS": addresses["ws"],
         "SLEAP_RTC_SIGNALING_HTTP": addresses["http"],
         "SLEAP_RTC_ICE_LOOPBACK": "1",
+        # The demo's jobs and rooms aren't among the user's own, whatever is in the user's folder.
+        STATE_DIR_VARIABLE: str(folder / "state"),
     }
     create = [*_program("client"), "room", "create", "--json"]
     room = _last_object(await parts.run("room", create, env=env, narrated=False))

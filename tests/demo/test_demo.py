@@ -81,9 +81,18 @@ def processes_mentioning(text: str) -> list[int]:
 
 @pytest.mark.train
 def test_the_whole_workflow_gives_a_good_model(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    ended = subprocess.run([*DEMO, "--out", folder], capture_output=True, text=True, check=False, timeout=900)
+    folder, users_own = tmp_path / "demo", tmp_path / "state"
+    (users_own / "sleap-rtc").mkdir(parents=True, mode=0o755)  # as an earlier version made it
+    ended = subprocess.run(
+        [*DEMO, "--out", folder],
+        env={**os.environ, "XDG_STATE_HOME": str(users_own)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert list((users_own / "sleap-rtc").iterdir()) == []
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["error_px"] < 3.0
     assert summary["found_nodes"] == summary["true_nodes"]

@@ -244,7 +244,7 @@ def test_the_worker_is_killed_during_training(server_process, room, labels, conf
 def test_the_chosen_one_is_killed_before_it_trains(server_process, room, workers, labels, config, tmp_path):
     options = ["--name", "aaa-doomed", "--trainer-python", str(PYTHON)]
     work_dir = tmp_path / "w"
-    work_dir.mkdir()
+    work_dir.mkdir(mode=0o700)
     past = {"model": "single_instance", "frame_count": 16, "filters": 4, "epochs": 1000, "duration_sec": 1.0}
     (work_dir / "history.jsonl").write_text(json.dumps(past) + "\n")
     with running_worker(server_process, work_dir, *options, room=room) as (worker, _):

@@ -26,6 +26,7 @@ from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.jobs import (
     JobAssignment,
     JobAttach,
+    JobAttached,
     JobCancel,
     JobCancelled,
     JobRequest,
@@ -139,10 +140,7 @@ async def test_work_that_has_begun_goes_on_where_nobody_reads_of_it(lab, client,
     """As with ``sleap-rtc client train ... | head``."""
     async with lab.worker("gpu-1", trainer):
         training = await client.start("train", labels, "--ice-loopback", "--out", "models", *words)
-        await training.until("epoch")
-        with trio.fail_after(60):
-            while not trainer.running:
-                await trio.sleep(0.02)
+        await training.until('"status": "running"' if words else "epoch")
         training.stop_reading()
         await trio.sleep(0.2)
         trainer.go_on.set()
@@ -193,7 +191,8 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
 
 async def _is_complete(watcher, record):
     await watcher.send_job_message("gpu-1", JobAttach(record.job_id, record.attach_key, follow=False))
-    return (await answer(watcher)).state == "completed"
+    attached = await answer(watcher)  # an AppError while the worker doesn't have the job yet
+    return isinstance(attached, JobAttached) and attached.state == "completed"
 
 
 async def test_cancel_asks_the_worker_though_the_record_says_cancelled(lab, client, labels, trainer):
