@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -14,6 +13,8 @@ from click.shell_completion import ShellComplete
 from sleaprtc.cli import main
 from sleaprtc.client.__main__ import main as client
 from sleaprtc.client.records import JobRecord, save
+
+from ..system_packages import is_missing, needs
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sleap-rtc"
 TIMEOUT_SEC = 120
@@ -61,7 +62,7 @@ def record():
     return record
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash isn't installed")
+@needs("bash", "bash")
 def test_bash_completes_commands_options_jobs_and_files(tmp_path, record):
     assert {"worker", "client", "join", "config", "completion"} <= set(bash("sleap-rtc ", tmp_path))
     assert "--max-jobs" in bash("sleap-rtc worker --max-", tmp_path)
@@ -90,7 +91,7 @@ def test_every_command_that_takes_a_job_knows_those_that_there_are(record):
         assert offered("client", name, "b") == [], name
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash isn't installed")
+@needs("bash", "bash")
 def test_a_broken_settings_file_says_nothing_while_one_types(tmp_path):
     (tmp_path / "sleap-rtc.toml").write_text("nonsense")
     assert bash("sleap-rtc client work", tmp_path) == ["workers"]
@@ -98,14 +99,14 @@ def test_a_broken_settings_file_says_nothing_while_one_types(tmp_path):
 
 @pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])
 def test_the_script_is_one_that_the_shell_takes(tmp_path, shell, check):
-    if shutil.which(shell) is None:
+    if is_missing(shell):
         pytest.skip(f"{shell} isn't installed")
     script = tmp_path / "script"
     script.write_text(run([SCRIPT, "completion", shell], check=True).stdout)
     assert run([shell, check, script], check=False).returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish isn't installed")
+@needs("fish", "fish")
 def test_fish_completes_jobs_with_what_they_are(tmp_path, record):
     script = run([SCRIPT, "completion", "fish"], check=True).stdout
     program = f"set -x PATH {SCRIPT.parent} $PATH; {script}; complete -C 'sleap-rtc client attach '"
@@ -113,7 +114,7 @@ def test_fish_completes_jobs_with_what_they_are(tmp_path, record):
     assert done.stdout.split("\t") == [record.job_id[:8], "running on gpu-box\n"]
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh isn't installed")
+@needs("zsh", "zsh")
 def test_zsh_asks_for_jobs(tmp_path, record):
     """zsh completes in its line editor alone: the function's own words are looked at."""
     script = run([SCRIPT, "completion", "zsh"], check=True).stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -12,13 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
-import pytest
 import trustme
 
 from sleaprtc.protocol.messages import IceServer
 from sleaprtc.rtc import stun
 
-needs_coturn = pytest.mark.skipif(shutil.which("turnserver") is None, reason="coturn isn't installed")
+from ..system_packages import needs
+
+needs_coturn = needs("turnserver", "coturn")
 
 USER, PASSWORD = "lab", "right"
 READY_SEC = 60.0
