@@ -368,7 +368,7 @@ async def test_acknowledgements_come_as_often_as_promised(tmp_path: Path) -> Non
 
 
 async def test_a_file_that_changes_while_it_s_sent_is_given_up(tmp_path: Path) -> None:
-    make_file(tmp_path / "x.bin", 12 * MIB)
+    make_file(tmp_path / "x.bin", 24 * MIB)  # more than is in flight and read ahead when it changes
     async with open_memory_pair() as (sending, receiving, _, _), trio.open_nursery() as nursery:
 
         async def receive() -> None:
