@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import attrs
 import pytest
@@ -22,7 +23,7 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.link import Link
-from sleaprtc.worker.journal import Journal
+from sleaprtc.worker.journal import Journal, JournalEntry
 from sleaprtc.worker.pending import MAX_PENDING, PendingRequests
 
 from ..lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
@@ -113,7 +114,7 @@ async def test_a_stranger_that_assigns_and_does_not_connect_loses_the_slot_and_l
             await trio.sleep(0.02)
         await ask(stranger, "job-2")
         assert not (await answer(stranger, of=JobResponse)).accepted
-    assert journal_of(lab).entries() == []
+    assert journal_entries(lab) == []
 
 
 async def test_a_member_that_dies_before_it_connects_holds_its_slot_no_longer(
@@ -182,12 +183,13 @@ async def test_a_stranger_s_job_of_the_same_id_overwrites_no_record(lab: Lab) ->
         (record,) = load_all()
         await get_assigned(stranger, record.job_id)
         assert (await answer(stranger, of=JobFailed)).error.code == "STORAGE"
-    (entry,) = journal_of(lab).entries()
+    (entry,) = journal_entries(lab)
     assert (entry.job_id, entry.state) == (record.job_id, "delivered")
 
 
-def journal_of(lab: Lab) -> Journal:
-    return Journal(lab.tmp_path / "gpu-1.sqlite3")
+def journal_entries(lab: Lab) -> list[JournalEntry]:
+    with closing(Journal(lab.tmp_path / "gpu-1.sqlite3")) as journal:
+        return journal.entries()
 
 
 async def test_a_flood_of_requests_drops_no_member_s() -> None:
