@@ -209,9 +209,21 @@ def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
     if problems:
         return warning("worker", f"{sentence} {' '.join(problems)}", "To be mended on that machine.", **facts)
     if min(rate.upload_mib_per_sec, rate.download_mib_per_sec) < SLOW_MIB_PER_SEC:
-        remedy = "Both sides with the fast engine (sleap-rooms[fast]), or a path without a relay, are faster."
-        return warning("worker", f"{sentence} That is slow.", remedy, **facts)
+        return warning("worker", f"{sentence} That is slow.", _faster(measured), **facts)
     return ok("worker", sentence, **facts)
+
+
+def _faster(measured: Measured) -> str:
+    """What could make a slow way faster, as far as what was measured tells."""
+    remedies = []
+    if measured.engine != "libwebrtc":
+        remedies.append("give both sides the fast engine (sleap-rooms[fast])")
+    if measured.path is not None and measured.path.kind == "relayed":
+        remedies.append("open a path without a relay")
+    if not remedies:
+        return "The network between the two is slow, or loses packets: try another, such as a cable."
+    sentence = ", and ".join(remedies)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def problems_of(properties: Mapping[str, Any]) -> list[str]:

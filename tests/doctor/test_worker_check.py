@@ -11,10 +11,12 @@ import trio
 from sleaprtc.doctor import worker_check
 from sleaprtc.protocol.features import ATTACH_FEATURE
 from sleaprtc.protocol.jobs import AppError, ConnectionCheckAnswer
-from sleaprtc.protocol.messages import Metadata, PeerMessage, Register
+from sleaprtc.protocol.messages import Metadata, PeerInfo, PeerMessage, Register
+from sleaprtc.rtc.engines.base import Path
 from sleaprtc.rtc.peer import IceSettings
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.session import open_session
+from sleaprtc.transfer.rate import Rate
 
 from ..lab import LOOPBACK
 
@@ -105,3 +107,20 @@ async def test_one_that_does_not_let_itself_be_measured(lab, nursery, monkeypatc
     with trio.fail_after(60):
         found = await check(lab)
     assert (found.status, words in found.sentence) == (status, True), found
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind", "remedy"),
+    [
+        ("libwebrtc", "direct", "The network between the two is slow"),
+        ("libwebrtc", "relayed", "Open a path without a relay."),
+        ("aiortc", "direct", "Give both sides the fast engine"),
+        ("aiortc", "relayed", "fast engine (sleap-rooms[fast]), and open a path without a relay."),
+    ],
+)
+async def test_a_slow_way_s_remedy_is_one_that_is_left(engine, kind, remedy):
+    rate = Rate(0.2, 0.9, 2**20, 2**20)
+    measured = worker_check.Measured(rate, Path(kind, "10.77.0.1:1", "10.77.0.2:1"), engine)
+    finding = worker_check.judge_way(PeerInfo("gpu-1", "worker", Metadata(), 0.0), measured)
+    assert "That is slow." in finding.sentence
+    assert remedy in finding.remedy
