@@ -10,7 +10,7 @@ import trio
 
 from ..config_options import ConnectionOptions
 from ..errors import JobFailedError, StorageError, TakenOverError, WorkerLostError
-from ..protocol.jobs import AppError, JobAttach, JobAttached, JobFailed
+from ..protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobResult
 from ..signaling.link import Link
 from .asking import refuse_unfinished
 from .events import Completed, Emit, Event, Notice
@@ -145,15 +145,16 @@ async def _fetch(
     emit: Emit,
     incoming_dir: Path,
 ) -> JobOutcome:
-    state = await ask_for_state(record, link, inbox, follow=True, emit=emit)
-    if state == "delivered":
+    attached = await ask_to_follow(record, link, inbox, emit)
+    if attached.state == "delivered":
         # The worker has the word of a process that may have ended before it laid the model down.
         arrived = arrived_files(incoming_dir) or arrived_files(_earlier_incoming_dir(record))
         if not arrived:
             raise _fetched_before(record)
-        return JobOutcome(arrived, None)
+        return JobOutcome(arrived, JobComplete(record.job_id, result=attached.result or JobResult()))
+    send_inputs = attached.state == "receiving"
     with Scratch() as scratch:
-        inputs = await _inputs_again(record, scratch, emit) if state == "receiving" else ()
+        inputs = await _inputs_again(record, scratch, emit) if send_inputs else ()
         follower = Follower(
             link=link,
             inbox=inbox,
@@ -165,7 +166,7 @@ async def _fetch(
             connection=connection,
             emit=emit,
         )
-        return await follower.run_attached(after_seq=record.last_seq, send_inputs=state == "receiving")
+        return await follower.run_attached(after_seq=record.last_seq, send_inputs=send_inputs)
 
 
 def _earlier_incoming_dir(record: JobRecord) -> Path:
@@ -196,17 +197,14 @@ def _destination(record: JobRecord, folder: Path) -> Destination:
     return PredictionsFile(folder / record.out_file, Path(record.dataset), replace)
 
 
-async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: bool, emit: Emit) -> str:
-    """Asks the worker for a job's state, taking the job over with ``follow``.
-
-    Returns:
-        ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``.
+async def ask_to_follow(record: JobRecord, link: Link, inbox: Inbox, emit: Emit) -> JobAttached:
+    """Asks the worker to let this process follow a job; returns how the job stands there.
 
     Raises:
         JobFailedError: The job failed, or the worker doesn't know it any more.
         WorkerLostError: The worker isn't in the room, or doesn't answer.
     """
-    request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow)
+    request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow=True)
     with trio.move_on_after(ATTACH_TIMEOUT_SEC):
         for attempt in itertools.count(1):
             await inbox.send(record.worker, request)
@@ -221,13 +219,13 @@ async def ask_for_state(record: JobRecord, link: Link, inbox: Inbox, *, follow: 
     raise WorkerLostError(f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back.")
 
 
-async def _answer(record: JobRecord, inbox: Inbox) -> str:
+async def _answer(record: JobRecord, inbox: Inbox) -> JobAttached:
     while True:
         sender, message = await inbox.next_job_message()
         if sender != record.worker or message.job_id != record.job_id:
             continue
         if isinstance(message, JobAttached):
-            return message.state
+            return message
         if isinstance(message, AppError):
             raise JobFailedError(f"{record.worker} doesn't know this job any more.")
         if isinstance(message, JobFailed):

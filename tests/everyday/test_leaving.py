@@ -1,5 +1,6 @@
 """What a job's record says where its process leaves, loses its worker, or hands it to another process."""
 
+import json
 from contextlib import nullcontext
 
 import attrs
@@ -301,8 +302,11 @@ async def test_what_arrived_in_the_first_folder_is_fetched_into_another(lab, cli
             with trio.fail_after(60):
                 while (await asker.state()).state != "delivered":
                     await trio.sleep(0.02)
-        fetched = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second")
+        fetched = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second", "--json")
         assert fetched.status == 0, fetched
+        completed = json.loads(fetched.stdout.splitlines()[-1])
+        assert (completed["final_loss"], completed["total_epochs"]) == (0.25, 4)
+        assert completed["device"] == "cuda:0"
         assert list((client.folder / "second").glob("best.ckpt*"))
         assert not incoming.exists()
 
