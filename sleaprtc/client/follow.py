@@ -131,6 +131,7 @@ class Follower:
         self._received: list[Path] = []
         self._complete: JobComplete | None = None
         self._is_offered = False
+        self._has_result = False
         self._completed = trio.Event()
         self._begun = trio.Event()
         self._last_seq = 0
@@ -242,6 +243,7 @@ class Follower:
 
     async def _receive_to_the_end(self) -> None:
         await self._receive_results()
+        self._has_result = True
         if not self._link.has_ended:
             await self._inquiry.hear_last_word(self._completed, is_connected=self._link.is_connected)
         self._is_over = True
@@ -407,9 +409,12 @@ class Follower:
         self._emit(event)
 
     async def _watch_worker(self) -> None:
-        """Raises once the worker is silent and no longer in the room, or silent after its last word."""
+        """Raises once the worker is silent and no longer in the room, or silent after its last word.
+
+        A worker that is gone once its result is here has lost nothing.
+        """
         absences = 0
-        while True:
+        while not self._has_result:
             undelivered = False
             with trio.move_on_after(CHECK_INTERVAL_SEC):
                 await self._inbox.undeliverable.wait()
@@ -428,9 +433,9 @@ class Follower:
                 if is_silent and self._was_heard:
                     await self._inquiry.ask()
             if absences >= ABSENCES_COUNTED or (absences and undelivered):
-                raise self._lost("has left the room")
-            if self._link.is_connected and silence_sec > self._patience_sec():
-                raise self._lost("has fallen silent")
+                self._lose("has left the room")
+            elif self._link.is_connected and silence_sec > self._patience_sec():
+                self._lose("has fallen silent")
 
     def _patience_sec(self) -> float:
         """How long a silence may be: a promise of the worker's counts, and else only a lost data channel."""
@@ -438,11 +443,13 @@ class Follower:
             return CHANNEL_SILENCE_SEC if self._promises_statuses else math.inf
         return LONG_SILENCE_SEC if self._channel.was_connected else math.inf
 
-    def _lost(self, how: str) -> WorkerLostError:
+    def _lose(self, how: str) -> None:
+        if self._has_result:
+            return  # it came while the room was asked
         self._is_over = True
         work = "prediction" if self._files.job_type == "inference" else "training"
         when = f"during {work}" if self.has_started else f"before {work} began"
-        return WorkerLostError(f"{self._worker_id} {how} {when}.")
+        raise WorkerLostError(f"{self._worker_id} {how} {when}.")
 
     def _silence_sec(self) -> float:
         heard = self._inbox.last_heard.get(self._worker_id, self._last_activity)

@@ -320,7 +320,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
         while not any(isinstance(event, StatusChanged) and event.current_epoch for event in events):
             await trio.sleep(0.02)
         if len(followed) == 1:
-            raise follower._lost("has fallen silent")
+            follower._lose("has fallen silent")
         await trio.sleep_forever()
 
     monkeypatch.setattr("sleaprtc.client.follow.Follower._watch_worker", lose)

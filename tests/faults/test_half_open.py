@@ -235,6 +235,7 @@ async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_th
     lab, labels, worker_path, monkeypatch
 ):
     monkeypatch.setattr("sleaprtc.client.follow.LONG_SILENCE_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.client.follow.FURTHER_FILE_SEC", 0.1)
     trainer = ScriptedTrainer(hold=True)
 
     async def meddle(events):
@@ -249,6 +250,40 @@ async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_th
         completed, _ = await train_while(lab, labels, meddle)
     assert not isinstance(completed, WorkerLostError)
     assert len(completed.model_dirs) == 1
+
+
+async def test_a_worker_that_leaves_when_its_result_is_here_is_not_lost(
+    lab, labels, worker_path, monkeypatch
+):
+    """Its last word never comes, and its data channel is gone."""
+    monkeypatch.setattr("sleaprtc.client.inquiry.ASKED_WORD_SEC", 4.0)
+    monkeypatch.setattr("sleaprtc.client.follow.LONG_SILENCE_SEC", 1.5)
+    monkeypatch.setattr("sleaprtc.client.follow.FURTHER_FILE_SEC", 0.1)
+    trainer, stay = ScriptedTrainer(hold=True), trio.CancelScope()
+
+    async def meddle(events):
+        await freeze_in_training(worker_path, trainer, events)
+        while not any(has_arrived(event) for event in events):
+            await trio.sleep(0.02)
+        stay.cancel()
+
+    async def run_worker(*, task_status):
+        with stay:
+            async with worker_over(lab, worker_path, trainer):
+                task_status.started()
+                await trio.sleep_forever()
+
+    async with trio.open_nursery() as worker:
+        await worker.start(run_worker)
+        ended, _ = await train_while(lab, labels, meddle)
+    assert not isinstance(ended, WorkerLostError)
+    assert len(ended.model_dirs) == 1
+
+
+def has_arrived(event):
+    """Whether a file has come in to its last byte."""
+    is_received = isinstance(event, Transferred) and event.direction == "receive"
+    return is_received and event.received_bytes == event.size_bytes
 
 
 # --- peers that know only the contract ------------------------------------------------------
