@@ -63,7 +63,7 @@ async def test_a_member_gets_its_job_whatever_strangers_send(
     async with lab.worker("gpu-1", connection=WITH_SECRET) as agent, trio.open_nursery() as nursery:
         for number in range(2):
             await nursery.start(flood, lab, f"stranger-{number}")
-        completed = await lab.train(labels, connection=WITH_SECRET)
+        completed = await lab.train(labels, connection=WITH_SECRET, response_timeout_sec=60)
         assert len(completed.model_dirs) == 1
         assert agent._link._back_at == -math.inf  # it never lost its place
         nursery.cancel_scope.cancel()

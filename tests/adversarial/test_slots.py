@@ -81,7 +81,7 @@ async def test_a_member_gets_its_job_however_often_a_stranger_asks(
     async with lab.worker("gpu-1", connection=WITH_SECRET), trio.open_nursery() as nursery:
         await nursery.start(keep_asking, lab, how)
         for _ in range(3):
-            completed = await lab.train(labels, connection=WITH_SECRET)
+            completed = await lab.train(labels, connection=WITH_SECRET, response_timeout_sec=60)
             assert len(completed.model_dirs) == 1
         nursery.cancel_scope.cancel()
 
@@ -97,7 +97,7 @@ async def test_a_client_that_knows_no_proof_gets_its_job_on_a_free_worker(
         await nursery.start(keep_asking, lab, only_ask)
         async with lab.peer("watcher") as watcher:
             await status_becomes(watcher, "available")  # the strangers' second of this minute is over
-        assert len((await lab.train(labels, connection=WITH_SECRET)).model_dirs) == 1
+        assert len((await lab.train(labels, connection=WITH_SECRET, response_timeout_sec=60)).model_dirs) == 1
         nursery.cancel_scope.cancel()
 
 
