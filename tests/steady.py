@@ -6,6 +6,7 @@ It ends with 0 if every run did, and the cores were busy all the while.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,4 +42,5 @@ def main(runs: int, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the busy processes are ended
     sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
