@@ -24,7 +24,7 @@ from sleaprtc.rtc.peer import IceSettings, Peer, open_peer
 from sleaprtc.transfer import receiving
 from sleaprtc.transfer.disk import PartialFile
 from sleaprtc.transfer.stream import TransferProgress, Transfers, open_transfers
-from sleaprtc.worker.cache import FileCache
+from sleaprtc.worker.jobs.cache import FileCache
 
 CACHE_BYTES = 2**40
 

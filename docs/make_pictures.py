@@ -25,11 +25,11 @@ from typing import Final
 import trio
 from rich.console import Console
 
+from sleaprtc.access.place import ConnectionOptions, PeerOptions
 from sleaprtc.client.display.live import TerminalDisplay, open_terminal_display
 from sleaprtc.client.display.plain import show_common
-from sleaprtc.client.events import Completed, Event, StatusChanged
-from sleaprtc.client.train import train_on_a_worker
-from sleaprtc.config_options import ConnectionOptions, PeerOptions
+from sleaprtc.client.events.job import Completed, Event, StatusChanged
+from sleaprtc.client.jobs.train import train_on_a_worker
 from sleaprtc.signaling.http import Endpoints, open_http
 
 PROJECT: Final = Path(__file__).resolve().parent.parent

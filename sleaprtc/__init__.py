@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .client.events import Completed, Event, WorkerSummary
-    from .config_options import PeerOptions
+    from .access.place import PeerOptions
+    from .client.events.job import Completed, Event, WorkerSummary
 
 __all__ = ["__version__", "track", "train", "workers"]
 
@@ -34,34 +34,30 @@ def _peer_options(
     invite: str | None,
 ) -> PeerOptions:
     """Fills what isn't given from the environment, as the command does, and from the room that was joined."""
-    import attrs
-
-    from .config_options import DEFAULT_HTTP_URL, DEFAULT_WS_URL, AccessSources, peer_options
-    from .room_sources import RoomSource, weaker_sources
+    from .access.choice import RoomSource, RoomSources, find_access, weaker_sources
+    from .access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions, PeerOptions
+    from .signaling.http import Endpoints
 
     environ = os.environ
     given = RoomSource("the call", {"invite": invite, "room": room, "token": token})
     ws_url = signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")
     http_url = signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")
-    sources = AccessSources((given, *weaker_sources(environ, (), "client")), bool(ws_url or http_url))
+    sources = RoomSources((given, *weaker_sources(environ, (), "client")), bool(ws_url or http_url))
+    endpoints = Endpoints(
+        ws_url or DEFAULT_WS_URL, http_url or DEFAULT_HTTP_URL, environ.get("SLEAP_RTC_TLS_CA")
+    )
+    access = find_access(endpoints, sources)
     private = environ.get("SLEAP_RTC_PRIVATE_ICE_SERVERS", "1").lower()
     if ice_loopback is None:
         ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
-    options = peer_options(
-        {
-            "access_sources": sources,
-            "tls_ca": environ.get("SLEAP_RTC_TLS_CA"),
-            "signaling_ws": ws_url or DEFAULT_WS_URL,
-            "signaling_http": http_url or DEFAULT_HTTP_URL,
-            "ice_loopback": ice_loopback,
-            "ice_servers": (),
-            "private_ice_servers": private not in ("0", "false", "no", "off", "n", "f"),
-            "engine": environ.get("SLEAP_RTC_ENGINE", "auto"),
-        }
+    connection = ConnectionOptions(
+        ice_loopback=ice_loopback,
+        private_ice_servers=private not in ("0", "false", "no", "off", "n", "f"),
+        engine=environ.get("SLEAP_RTC_ENGINE", "auto"),
+        secret=access.secret,
     )
-    return attrs.evolve(
-        options, to_remember=None
-    )  # what a script is given isn't for the commands that come later
+    # What a script is given isn't for the commands that come later: it isn't remembered.
+    return PeerOptions(access.endpoints, access.room, connection, access.is_remembered)
 
 
 def train(
@@ -119,8 +115,8 @@ def train(
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
-    from .client.persistence import Persistence
-    from .client.train import train_on_a_worker
+    from .client.jobs.retry import Persistence
+    from .client.jobs.train import train_on_a_worker
 
     options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
     given = {
@@ -203,8 +199,8 @@ def track(
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
-    from .client.persistence import Persistence
-    from .client.track import track_on_a_worker
+    from .client.jobs.retry import Persistence
+    from .client.jobs.track import track_on_a_worker
 
     options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
     folders = [models] if isinstance(models, str | os.PathLike) else models
@@ -257,8 +253,8 @@ def workers(
         SleapRTCError: One of its kinds, with a sentence that says what happened.
     """
     from .client.blocking import run_blocking
-    from .client.events import summarize
-    from .client.filters import worker_filters
+    from .client.events.job import summarize
+    from .client.jobs.filters import worker_filters
     from .client.room import open_room
 
     options = _peer_options(room, token, signaling_ws, signaling_http, None, invite)

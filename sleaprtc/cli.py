@@ -6,24 +6,32 @@ A program is imported when it is asked for, so that ``sleap-rtc --help`` stays i
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import click
 
 from ._version import __version__
-from .programs import ProgramGroup
+from .commandline.programs import ProgramGroup
 
-PROGRAMS: Final = {
-    "server": "Run a signaling server: rooms, discovery, routing.",
-    "worker": "Offer this machine for training to the people in a room.",
-    "client": "Make rooms, find workers, train models.",
-    "join": "Keep the room of an invite for later commands.",
-    "config": "Show what is set, and where.",
-    "completion": "Print what a shell needs to complete our commands.",
-    "doctor": "Find out what is wrong here, and what to do about it.",
-    "demo": "Run everything on this machine with a small synthetic recording.",
+
+class _Entry(NamedTuple):
+    """Where a program's ``main`` is, and its line in the help."""
+
+    module: str
+    help: str
+
+
+PROGRAMS: Final[Mapping[str, _Entry]] = {
+    "server": _Entry("server.__main__", "Run a signaling server: rooms, discovery, routing."),
+    "worker": _Entry("worker.__main__", "Offer this machine for training to the people in a room."),
+    "client": _Entry("client.__main__", "Make rooms, find workers, train models."),
+    "join": _Entry("programs.join", "Keep the room of an invite for later commands."),
+    "config": _Entry("programs.config", "Show what is set, and where."),
+    "completion": _Entry("programs.completion", "Print what a shell needs to complete our commands."),
+    "doctor": _Entry("doctor.__main__", "Find out what is wrong here, and what to do about it."),
+    "demo": _Entry("demo.__main__", "Run everything on this machine with a small synthetic recording."),
 }
-"""Subcommand to its line in the help; each is ``main`` in ``sleaprtc.NAME.__main__``."""
 
 
 class _Programs(ProgramGroup):
@@ -31,9 +39,10 @@ class _Programs(ProgramGroup):
         return list(PROGRAMS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in PROGRAMS:
+        entry = PROGRAMS.get(cmd_name)
+        if entry is None:
             return None
-        program = importlib.import_module(f"{__package__}.{cmd_name}.__main__").main
+        program = importlib.import_module(f"{__package__}.{entry.module}").main
         assert isinstance(program, click.Command)
         return program
 
@@ -54,7 +63,7 @@ class _Programs(ProgramGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of programs without importing them, which click's own would do."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(PROGRAMS.items()))
+            formatter.write_dl([(name, entry.help) for name, entry in PROGRAMS.items()])
 
 
 @click.command(cls=_Programs, context_settings={"help_option_names": ["-h", "--help"]})

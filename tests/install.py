@@ -136,7 +136,7 @@ def newest(environment: Environment) -> Environment:
 
 
 def remedies(environment: Environment) -> Iterator[list[str]]:
-    printing = "from sleaprtc.distribution import install_command as c; print(c('fast')); print(c(None))"
+    printing = "from sleaprtc.base.distribution import install_command as c; print(c('fast')); print(c(None))"
     for command in environment.run("-c", printing).splitlines():
         python, *arguments = shlex.split(command)
         assert Path(python).parent == environment.python.parent

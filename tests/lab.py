@@ -15,21 +15,21 @@ import h5py
 import numpy as np
 import trio
 
-from sleaprtc.client.track import track_on_a_worker
-from sleaprtc.client.train import train_on_a_worker
-from sleaprtc.config_options import ConnectionOptions, PeerOptions
+from sleaprtc.access.place import ConnectionOptions, PeerOptions
+from sleaprtc.client.jobs.track import track_on_a_worker
+from sleaprtc.client.jobs.train import train_on_a_worker
 from sleaprtc.errors import TrainerError
 from sleaprtc.protocol.messages import Metadata
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.worker.agent import Agent
-from sleaprtc.worker.description import worker_metadata
-from sleaprtc.worker.gpu import GpuInfo
-from sleaprtc.worker.history import History
-from sleaprtc.worker.journal import Journal
-from sleaprtc.worker.keeping import fail_interrupted
-from sleaprtc.worker.roster import Roster, WorkerSettings
-from sleaprtc.worker.trainers.base import (
+from sleaprtc.worker.jobs.roster import Roster, WorkerSettings
+from sleaprtc.worker.journal.past_trainings import History
+from sleaprtc.worker.journal.recovery import fail_interrupted
+from sleaprtc.worker.journal.store import Journal
+from sleaprtc.worker.machine.description import worker_metadata
+from sleaprtc.worker.machine.gpu import GpuInfo
+from sleaprtc.worker.trainer import (
     EpochEnded,
     FramesPredicted,
     PredictionOutcome,

@@ -11,15 +11,15 @@ import pytest
 import trio
 
 import sleaprtc
-from sleaprtc.child_environment import bare, without_secrets
-from sleaprtc.client.packing import read_with_images
-from sleaprtc.client.scratch import Scratch
+from sleaprtc.base.child_environment import bare, without_secrets
+from sleaprtc.client.inputs.packing import read_with_images
+from sleaprtc.client.inputs.scratch import Scratch
 from sleaprtc.demo.parts import open_parts
 from sleaprtc.demo.scenario import require_trainer
 from sleaprtc.errors import SleapRTCError
 from sleaprtc.formats.child import ask_child
-from sleaprtc.worker.trainers.environment import runner_environment
-from sleaprtc.worker.trainers.sleap_nn import SleapNNTrainer
+from sleaprtc.worker.sleap_nn.process.environment import runner_environment
+from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 
 from .lab import make_labels
 
@@ -152,7 +152,7 @@ async def test_no_module_comes_from_the_working_directory(
 @pytest.mark.trio
 @pytest.mark.usefixtures("environment")
 async def test_the_packing_of_labels(telltale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sleaprtc.client.packing.packing_python", lambda: str(telltale))
+    monkeypatch.setattr("sleaprtc.client.inputs.packing.packing_python", lambda: str(telltale))
     labels = make_labels(tmp_path / "a.slp", embedded=False)
     with Scratch() as scratch, pytest.raises(SleapRTCError):
         await read_with_images(labels, scratch, embed="user", emit=lambda _: None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sleaprtc.distribution import NAME, install_command, requirement_from
+from sleaprtc.base.distribution import NAME, install_command, requirement_from
 
 from .test_hints import DOCUMENTS, PACKAGE, texts_of
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.dataset import read_config, read_dataset
-from sleaprtc.client.filters import parse_condition
+from sleaprtc.base.json_text import LoneSurrogateError, format_json, parse_json
+from sleaprtc.client.inputs.dataset import read_config, read_dataset
+from sleaprtc.client.jobs.filters import parse_condition
 from sleaprtc.config.files import read_file
-from sleaprtc.documents import LoneSurrogateError, format_json, parse_json
 from sleaprtc.errors import InvalidMessageError, InvalidTrainingConfigError, SleapRTCError, UsageError
 from sleaprtc.formats.documents import read_document
 from sleaprtc.protocol import codec
-from sleaprtc.worker.trainers.configuration import parse_config
+from sleaprtc.worker.sleap_nn.intake.configuration import parse_config
 
 from .lab import make_labels
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.config_options import access_of, peer_options
+from sleaprtc.access.choice import RoomSource, RoomSources, find_access
+from sleaprtc.access.invite import Invite, export_lines
+from sleaprtc.access.joined_room import RememberedRoom, as_json, from_json
 from sleaprtc.errors import UsageError
-from sleaprtc.invite import Invite, export_lines
-from sleaprtc.remembered_room import RememberedRoom, as_json, from_json
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.http import Endpoints, Room
 
@@ -82,7 +82,7 @@ def test_a_room_or_token_that_can_be_none(word):
             Invite.parse(line)
     for named in ({"room": word, "token": ROOM.token}, {"room": ROOM.room_id, "token": word}):
         with pytest.raises(UsageError, match="lower-case letters, digits and hyphens"):
-            access_of({**GIVEN, **named})
+            access_by(**named)
     for kept in ({"room_id": word}, {"token": word}):
         joined = as_json(RememberedRoom(Endpoints("ws://h:1/", "http://h:2"), ROOM, SECRET))
         with pytest.raises(ValueError, match="lower-case letters, digits and hyphens"):
@@ -120,44 +120,40 @@ def test_no_text_makes_it_stumble(text):
 
 # --- among the options ----------------------------------------------------------------------
 
-GIVEN = {
-    "signaling_ws": "ws://127.0.0.1:8080/",
-    "signaling_http": "http://127.0.0.1:8001",
-    "room": None,
-    "token": None,
-    "ice_loopback": False,
-    "ice_servers": (),
-    "private_ice_servers": True,
-    "engine": "auto",
-}
+ENDPOINTS = Endpoints("ws://127.0.0.1:8080/", "http://127.0.0.1:8001")
 LINE = f"sleap-rtc://gpu-box{TAIL}"
 
 
+def access_by(endpoints=ENDPOINTS, **named):
+    """What somebody gets to who names all this in one place."""
+    return find_access(endpoints, RoomSources((RoomSource("the command line", named),)))
+
+
 def test_an_invite_gives_server_room_and_secret():
-    options = peer_options({**GIVEN, "invite": LINE, "tls_ca": "ca.pem"})
-    assert options.endpoints == Endpoints("ws://gpu-box:8080/", "http://gpu-box:8001", "ca.pem")
-    assert options.room == ROOM
-    assert options.connection.secret == SECRET
-    assert S not in repr(options)
-    assert ROOM.token not in repr(options)
+    access = access_by(attrs.evolve(ENDPOINTS, ca_file="ca.pem"), invite=LINE)
+    assert access.endpoints == Endpoints("ws://gpu-box:8080/", "http://gpu-box:8001", "ca.pem")
+    assert access.room == ROOM
+    assert access.secret == SECRET
+    assert S not in repr(access)
+    assert ROOM.token not in repr(access)
 
 
 @pytest.mark.parametrize("other", [{"room": "other"}, {"token": "other-token"}, {"secret": "A" * 22}])
 def test_an_invite_and_another_room_contradict_each_other(other):
     with pytest.raises(UsageError, match="another room"):
-        access_of({**GIVEN, "invite": LINE, **other})
+        access_by(invite=LINE, **other)
     same = {"room": ROOM.room_id, "token": ROOM.token, "secret": S}
-    assert access_of({**GIVEN, "invite": LINE, **same}).secret == SECRET
+    assert access_by(invite=LINE, **same).secret == SECRET
 
 
 def test_a_token_comes_from_a_file(tmp_path: Path):
     path = tmp_path / "token"
     path.write_text("f9g2h5f9g2h5\n")
-    access = access_of({**GIVEN, "room": "a7f3d2e1", "token": "stale", "token_file": path})
+    access = access_by(room="a7f3d2e1", token="stale", token_file=path)
     assert attrs.evolve(access.room, expires_at=None) == ROOM
     for content in (b"", b"two words", b"\xff"):
         path.write_bytes(content)
         with pytest.raises(UsageError, match="token file"):
-            access_of({**GIVEN, "room": "a7f3d2e1", "token_file": path})
+            access_by(room="a7f3d2e1", token_file=path)
     with pytest.raises(UsageError, match="can't be read"):
-        access_of({**GIVEN, "room": "a7f3d2e1", "token_file": tmp_path / "none"})
+        access_by(room="a7f3d2e1", token_file=tmp_path / "none")

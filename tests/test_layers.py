@@ -6,6 +6,7 @@ Each module imports only from layers above its own in ``LAYERS``, and from its o
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,41 +15,45 @@ import pytest
 import sleaprtc
 
 PACKAGE_DIR = Path(sleaprtc.__file__).parent
-MAX_MODULE_LINES = 500
+SUBJECT_LINES = 500
+"""From here on a module has to name why it is one subject all the same."""
 
-# From top to bottom: layers; in each, groups that don't see each other; in each, the parts of the package.
+# From top to bottom: layers; in each, groups that don't see each other; in each, the rooms of the package.
 LAYERS = [
-    [
-        {
-            "documents",
-            "child_environment",
-            "distribution",
-            "errors",
-            "fair_share",
-            "exception_groups",
-            "folder_lock",
-            "json_output",
-            "limited_log",
-            "logs",
-            "private_files",
-            "programs",
-            "qr",
-            "rate",
-            "sentences",
-            "nurseries",
-            "terminal",
-            "_version",
-        }
-    ],
+    [{"errors", "_version"}],
+    [{"base"}],
     [{"protocol"}],
     [{"formats"}],
     [{"rooms"}, {"jobs"}, {"transfer.framing"}, {"config"}],
     [{"server", "identity", "storage"}, {"signaling", "rtc", "transfer"}],
-    [{"config_options", "log_options", "invite", "entrypoint", "remembered_room", "room_sources"}],
+    [{"access"}],
+    [{"commandline"}],
     [{"worker"}, {"client"}],
-    [{"doctor"}, {"join"}, {"completion"}],
+    [{"doctor"}, {"programs"}],
     [{"__main__", "cli", "demo", "__init__"}],
 ]
+# Inside a room too, each door sees only those before it.
+DOORS = {
+    "access": ["invite", "joined_room", "made_rooms", "kept_room", "address", "renewal", "place", "choice"],
+    "client": [
+        "events",
+        "results",
+        "inputs",
+        "records",
+        "inbox",
+        "room",
+        "blocking",
+        "jobs",
+        "display",
+        "commands",
+    ],
+    "worker": ["trainer", "machine", "sleap_nn", "journal", "jobs", "agent", "invitation", "program"],
+    "worker.sleap_nn": ["intake", "plan", "inputs", "process", "runner", "trainer"],
+}
+MOST_DOORS = 12
+CLICK = ("commandline", "programs", "client.commands", "doctor.display", "cli")
+"""With every ``__main__``, the command line: nothing else knows what it is parsed by."""
+
 PURE = ("protocol", "rooms", "jobs", "transfer.framing")
 IMPURE_MODULES = {
     "asyncio",
@@ -103,8 +108,13 @@ def absolute(module: str, node: ast.ImportFrom) -> str:
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
-def imports(module: str) -> Iterator[str]:
-    """Yields the dotted names that a module imports, wherever in it the statement stands."""
+@functools.cache
+def imports(module: str) -> tuple[str, ...]:
+    """Returns the dotted names that a module imports, wherever in it the statement stands."""
+    return tuple(_imports(module))
+
+
+def _imports(module: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -169,4 +179,32 @@ def test_only_the_codec_knows_cattrs() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_one_subject(module: str) -> None:
     line_count = len(MODULES[module].read_text().splitlines())
-    assert line_count <= MAX_MODULE_LINES, f"{line_count} lines are more than one subject needs"
+    assert line_count <= SUBJECT_LINES, f"{line_count} lines are more than one subject needs"
+
+
+@pytest.mark.parametrize("room", DOORS)
+def test_doors_stand_in_order(room: str) -> None:
+    """So that there are no circles: whoever reads them in order knows what comes next."""
+    doors = DOORS[room]
+    inside = [module.removeprefix(f"{room}.") for module in MODULES if module.startswith(f"{room}.")]
+    assert {name.split(".")[0] for name in inside} - {"__init__", "__main__"} == set(doors)
+    assert len(doors) <= MOST_DOORS
+    for name in inside:
+        own = name.split(".")[0]
+        for target in internal_imports(f"{room}.{name}"):
+            if own in doors and target.startswith(f"{room}."):
+                other = target.removeprefix(f"{room}.").split(".")[0]
+                if other in doors:
+                    message = f"sleaprtc.{room}.{name} may not import sleaprtc.{target}"
+                    assert doors.index(other) <= doors.index(own), message
+
+
+def test_only_the_command_line_knows_click() -> None:
+    users = {module for module in MODULES if "click" in {name.split(".")[0] for name in imports(module)}}
+    beyond = {
+        module
+        for module in users
+        if module.split(".")[-1] != "__main__"
+        and not any(module == part or module.startswith(f"{part}.") for part in CLICK)
+    }
+    assert not beyond

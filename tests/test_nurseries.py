@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
+from sleaprtc.base.nurseries import RESTART_SEC, contained, keep_running, run_contained
 from sleaprtc.errors import JobFailedError, SleapRTCError
-from sleaprtc.nurseries import RESTART_SEC, contained, keep_running, run_contained
 
 pytestmark = pytest.mark.trio
 

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from sleaprtc.access.made_rooms import owner, remember
+from sleaprtc.base.folder_lock import lock_folder
+from sleaprtc.base.private_files import make_private_dirs, write_private_json
 from sleaprtc.client.__main__ import main as client
-from sleaprtc.client.outcome import make_incoming_dir
-from sleaprtc.client.own_rooms import owner, remember
+from sleaprtc.client.results.delivery import make_incoming_dir
 from sleaprtc.errors import OpenFolderError
-from sleaprtc.folder_lock import lock_folder
-from sleaprtc.join.__main__ import main as join
-from sleaprtc.private_files import make_private_dirs, write_private_json
+from sleaprtc.programs.join import main as join
 from sleaprtc.server.serve import make_state_dir
 from sleaprtc.signaling.http import Account, Endpoints
-from sleaprtc.worker.keeping import make_jobs_dir
+from sleaprtc.worker.journal.recovery import make_jobs_dir
 
 from .lying_server import ROOM_ID, lying_server
 

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sleaprtc import errors
-from sleaprtc.sentences import as_clause, as_sentence
-from sleaprtc.worker.trainers.runner.parent import reason_of
+from sleaprtc.base.sentences import as_clause, as_sentence
+from sleaprtc.worker.sleap_nn.runner.parent import reason_of
 
 PACKAGE = Path(errors.__file__).parent
 SPOILED = ("..", ". .", " .", ".:", ".,", ":.", ".).", "None")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
 
 import click
 
-from ..config_options import config_file_option
-from ..log_options import log_options, start_log
-from ..programs import ProgramGroup
+from ..commandline.log_options import log_options, start_log
+from ..commandline.options import config_file_option
+from ..commandline.programs import ProgramGroup
 from .commands.asking import cancel, logs, status, stop
 from .commands.common import HELP
 from .commands.jobs import attach, fetch, jobs
@@ -18,24 +17,9 @@ from .commands.track import track
 from .commands.train import train
 from .commands.workers import workers
 
-COMMANDS: Final = (
-    ("room", "create"),
-    ("room", "renew"),
-    ("workers",),
-    ("train",),
-    ("track",),
-    ("jobs",),
-    ("status",),
-    ("logs",),
-    ("attach",),
-    ("fetch",),
-    ("stop",),
-    ("cancel",),
-)
-
 
 @click.group(cls=ProgramGroup, context_settings=HELP)
-@config_file_option("client", subcommands=COMMANDS)
+@config_file_option("client")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
 @log_options
 def main(verbose: bool, log_format: str, log_level: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar, cast
 import outcome
 import trio
 
-from ..exception_groups import single_error
+from ..base.exception_groups import single_error
 
 T = TypeVar("T")
 

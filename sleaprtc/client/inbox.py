@@ -8,13 +8,13 @@ from typing import Final, TypeAlias
 
 import trio
 
+from ..base.nurseries import contained
+from ..base.sentences import as_sentence
 from ..errors import ProtocolError, RefusedError
 from ..jobs.salvage import last_word
-from ..nurseries import contained
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
-from ..sentences import as_sentence
 from ..signaling.link import Link
 from ..signaling.session import Inbound
 

@@ -16,18 +16,18 @@ from typing import TypeVar
 import attrs
 import trio
 
-from .. import remembered_room
+from ..access import joined_room
+from ..access.joined_room import RememberedRoom
+from ..access.made_rooms import owner
+from ..access.renewal import keep_room_open
+from ..base.exception_groups import single_error
+from ..base.nurseries import keep_running, open_outliving_nursery
+from ..base.sentences import as_sentence
 from ..errors import JobCancelledError, RoomExpiredError, RoomNotFoundError, StorageError, UsageError
-from ..exception_groups import single_error
-from ..nurseries import keep_running, open_outliving_nursery
 from ..protocol.messages import Metadata
-from ..remembered_room import RememberedRoom
-from ..sentences import as_sentence
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
-from ..signaling.own_room import keep_room_open
 from .inbox import Inbox
-from .own_rooms import owner
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def _which_room() -> str:
         "Which room? `sleap-rtc join INVITE` joins one for all later commands; a single command takes "
         "--invite or SLEAP_RTC_INVITE (or --room and --token)."
     )
-    joined = remembered_room.load()
+    joined = joined_room.load()
     if joined is None:
         return sentence
     name, server = joined.room.room_id, joined.endpoints.http_url
@@ -127,7 +127,7 @@ def _remembered(joined: RememberedRoom) -> str:
     """Keeps a room for later commands, and says so."""
     name = f"room {joined.room.room_id}"
     try:
-        is_new = remembered_room.remember(joined)
+        is_new = joined_room.remember(joined)
     except StorageError as error:
         return f"{as_sentence(error)} So {name} isn't remembered."
     if is_new:
@@ -148,7 +148,7 @@ def _advice_on_a_lost_room(endpoints: Endpoints, room: Room) -> Iterator[None]:
         yield
     except (RoomNotFoundError, RoomExpiredError) as error:
         advice = "Ask whoever made the room for a new invite."
-        joined = remembered_room.load()
+        joined = joined_room.load()
         if joined is not None and joined.is_room(endpoints, room):
             advice = (
                 "It is the room that was joined here: ask for a new invite and run `sleap-rtc join INVITE`, "

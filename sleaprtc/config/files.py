@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import platformdirs
 
+from ..base.sentences import as_clause
 from ..errors import UsageError
-from ..sentences import as_clause
 from .checking import problem_in
 from .schema import FILES, MANY, SETTINGS, SHARED, Setting, allowed_in, name_of
 from .toml_lines import last_line, lines_of
@@ -211,8 +211,3 @@ def by_parameter(values: Mapping[str, FileValue], program: str) -> dict[str, Fil
 
 def _setting(program: str, name: str) -> Setting:
     return allowed_in(program).get(name) or SETTINGS[SHARED][name]
-
-
-def settings_of(program: str) -> Iterator[Setting]:
-    """All that can be set for a program, what it shares with others first."""
-    yield from allowed_in(program).values()

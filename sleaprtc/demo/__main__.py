@@ -13,9 +13,9 @@ from typing import Final
 import click
 import trio
 
-from ..entrypoint import run
+from ..base.printable import printable
+from ..commandline.run import run
 from ..errors import EXIT_DONE, EXIT_JOB_FAILED
-from ..terminal import printable
 from .scenario import DEFAULT_EPOCHS, MAX_ERROR_PX, DemoOptions, DemoResult, run_demo
 
 COLORS: Final = {

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from ..base.sentences import as_clause
 from ..errors import StorageError, UsageError
-from ..sentences import as_clause
 
 MARKER_NAME: Final = ".sleap-rtc-demo"
 PRODUCTS: Final = (

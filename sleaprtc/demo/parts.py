@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 
 import trio
 
-from ..child_environment import bare, without_secrets
+from ..base.child_environment import bare, without_secrets
+from ..base.sentences import as_sentence
 from ..errors import JobFailedError
-from ..sentences import as_sentence
 
 Narrate: TypeAlias = Callable[[str, str], None]
 """Told the name of a part and one line of what it says."""

@@ -11,11 +11,11 @@ from typing import Any, Final
 import attrs
 import trio
 
-from ..child_environment import without_secrets
-from ..distribution import install_command
+from ..base.child_environment import without_secrets
+from ..base.distribution import install_command
+from ..base.private_files import STATE_DIR_VARIABLE
+from ..base.sentences import as_clause
 from ..errors import JobFailedError, UsageError
-from ..private_files import STATE_DIR_VARIABLE
-from ..sentences import as_clause
 from .folder import prepare_folder
 from .parts import Narrate, Part, Parts, open_parts
 

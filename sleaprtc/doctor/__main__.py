@@ -10,11 +10,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..config_options import config_file_option, connection_options, room_options
-from ..entrypoint import run
-from ..log_options import start_log
-from ..logs import HUMAN
-from ..programs import Program
+from ..base.logs import HUMAN
+from ..commandline.log_options import start_log
+from ..commandline.options import config_file_option, connection_options, room_options
+from ..commandline.programs import Program
+from ..commandline.run import run
 from .plan import Plan
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -74,9 +74,9 @@ def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
 
 
 def _plan(given: dict[str, Any], is_configured: bool) -> Any:
-    from ..config_options import peer_options
-    from ..private_files import state_dir
-    from ..worker.keeping import default_work_dir
+    from ..base.private_files import state_dir
+    from ..commandline.options import peer_options
+    from ..worker.journal.recovery import default_work_dir
 
     peer = peer_options(given)
     return Plan(

@@ -6,8 +6,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from ..base.exception_groups import leaves
 from ..errors import SleapRTCError, UntrustedServerError
-from ..exception_groups import leaves
 from .network import Failure, Trouble
 
 

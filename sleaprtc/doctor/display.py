@@ -11,8 +11,8 @@ from typing import Final
 
 import click
 
-from ..json_output import print_json
-from ..terminal import printable
+from ..base.printable import printable
+from ..commandline.json_lines import print_json
 from .findings import Finding, Status, counts, exit_status
 
 _MARKS: Final = {Status.OK: "✓", Status.WARNING: "!", Status.FAILED: "✗", Status.SKIPPED: "-"}

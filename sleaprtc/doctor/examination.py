@@ -11,16 +11,16 @@ from typing import Final
 
 import trio
 
+from ..base.nurseries import contained
+from ..base.sentences import as_clause
 from ..client.room import client_metadata
 from ..errors import NobodyReadsError, SleapRTCError
-from ..nurseries import contained
 from ..protocol.messages import Register
-from ..sentences import as_clause
 from ..signaling.http import Account, Room, open_http
 from ..signaling.session import Session, open_session
-from ..worker.gpu import GpuInfo, read_gpu
-from ..worker.gpu_users import read_gpu_users, running_trainings
-from ..worker.trainers.sleap_nn import SleapNNTrainer
+from ..worker.machine.gpu import GpuInfo, read_gpu
+from ..worker.machine.gpu_users import read_gpu_users, running_trainings
+from ..worker.sleap_nn.trainer import SleapNNTrainer
 from . import ice, measure_channels, measure_ice, measure_machine, measure_network, network, training
 from .causes import classify
 from .findings import Finding, failed, ok, skipped

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..sentences import as_clause
+from ..base.sentences import as_clause
 from .findings import Finding, failed, ok, warning
 
 _WHERE: Final = "--ice-server, here or at the signaling server"

@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
+from ..base.sentences import as_clause
 from ..protocol.limits import MIB
-from ..sentences import as_clause
 from .findings import Finding, failed, ok, warning
 
 OLDEST_PYTHON: Final = (3, 11)

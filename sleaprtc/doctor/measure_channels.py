@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 import trio
 
+from ..base.exception_groups import single_error
 from ..errors import SleapRTCError, UsageError
-from ..exception_groups import single_error
 from ..protocol.limits import MIB
 from ..protocol.messages import Answer, Candidate, Offer
 from ..rtc.engines import engine_class

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
+from ..base.nurseries import contained
+from ..base.sentences import as_clause
 from ..errors import ConnectionFailedError
-from ..nurseries import contained
 from ..protocol.messages import IceServer
 from ..rtc import stun
-from ..sentences import as_clause
 from .causes import causes
 from .ice import IceAnswer, IceTrouble
 

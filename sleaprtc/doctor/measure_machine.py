@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from .._version import __version__
-from ..distribution import NAME, install_command
-from ..private_files import openness
+from ..base.distribution import NAME, install_command
+from ..base.private_files import openness
 from . import machine
 from .findings import Finding
 

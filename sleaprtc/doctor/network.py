@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import attrs
 
+from ..base.printable import printable
+from ..base.sentences import as_clause, as_sentence
 from ..errors import (
     InvalidTokenError,
     RateLimitedError,
@@ -16,8 +18,6 @@ from ..errors import (
     RoomNotFoundError,
     SleapRTCError,
 )
-from ..sentences import as_clause, as_sentence
-from ..terminal import printable
 from ..transfer.rate import Rate
 from .findings import Finding, failed, ok, warning
 

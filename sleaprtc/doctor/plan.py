@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from ..config_options import ConnectionOptions
+from ..access.place import ConnectionOptions
 from ..signaling.http import Endpoints, Room
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import attrs
 
-from ..sentences import as_sentence
-from ..worker.gpu import GpuInfo
-from ..worker.gpu_users import GpuUser
-from ..worker.problems import sharing_problem, torch_problem, trainer_problem
-from ..worker.trainers.base import TrainerCapabilities
+from ..base.sentences import as_sentence
+from ..worker.machine.gpu import GpuInfo
+from ..worker.machine.gpu_users import GpuUser
+from ..worker.machine.problems import sharing_problem, torch_problem, trainer_problem
+from ..worker.trainer import TrainerCapabilities
 from .findings import Finding, failed, ok, skipped, warning
 
 _HARMLESS = ("No NVIDIA driver is installed", "finds no GPU", "is installed but not loaded")

@@ -10,6 +10,10 @@ from typing import Any, Final
 import attrs
 import trio
 
+from ..base.exception_groups import single_error
+from ..base.nurseries import contained
+from ..base.printable import printable
+from ..base.sentences import as_sentence
 from ..errors import (
     ChannelClosedError,
     ConnectionFailedError,
@@ -21,9 +25,7 @@ from ..errors import (
     SleapRTCError,
     UsageError,
 )
-from ..exception_groups import single_error
 from ..jobs.request_proof import request_proof
-from ..nurseries import contained
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.features import ATTACH_FEATURE
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
@@ -32,9 +34,7 @@ from ..rtc.no_path import NoPathError
 from ..rtc.peer import IceSettings, Path, open_peer
 from ..rtc.proof import Role
 from ..rtc.secret import RoomSecret
-from ..sentences import as_sentence
 from ..signaling.session import Session
-from ..terminal import printable
 from ..transfer.proven import prove_membership
 from ..transfer.rate import Rate, measure_rate
 from .findings import Finding, failed, ok, skipped, warning

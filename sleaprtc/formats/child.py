@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import trio
 
-from ..child_environment import bare
-from ..documents import format_json, parse_json
+from ..base.child_environment import bare
+from ..base.exception_groups import single_error
+from ..base.json_text import format_json, parse_json
+from ..base.sentences import as_clause
 from ..errors import SleapRTCError, StorageError
-from ..exception_groups import single_error
-from ..sentences import as_clause
 
 PATIENCE_SEC: Final = 60.0
 """A dataset of 100,000 frames takes under two seconds."""

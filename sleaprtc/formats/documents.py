@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..documents import object_without_repeats
+from ..base.json_text import object_without_repeats
 from ..errors import SleapRTCError
 from .reading import CONFIGURATION, FileLimitError, reading
 

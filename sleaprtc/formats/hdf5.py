@@ -17,7 +17,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from ..documents import parse_json
+from ..base.json_text import parse_json
 from ..errors import SleapRTCError
 from .reading import HDF5, FileLimitError, reading, shown
 

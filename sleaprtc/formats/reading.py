@@ -19,9 +19,9 @@ from typing import Final
 
 import attrs
 
+from ..base.logs import get_logger
+from ..base.sentences import as_clause
 from ..errors import SleapRTCError, StorageError
-from ..logs import get_logger
-from ..sentences import as_clause
 
 MAX_REASON_CHARS: Final = 160
 

@@ -15,10 +15,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
-from ..documents import parse_json
+from ..base.json_text import parse_json
+from ..base.sentences import as_clause
 from ..errors import StorageError
 from ..protocol.limits import ID_TOKEN_TTL_SEC
-from ..sentences import as_clause
 from .verifier import TokenVerifier
 
 ALGORITHM: Final = "ES256"

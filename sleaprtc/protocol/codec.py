@@ -16,14 +16,9 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from ..documents import (
-    LoneSurrogateError,
-    format_json,
-    object_without_repeats,
-    refuse_lone_surrogates,
-)
+from ..base.json_text import LoneSurrogateError, format_json, object_without_repeats, refuse_lone_surrogates
+from ..base.sentences import as_clause
 from ..errors import InvalidJSONError, InvalidMessageError, UnknownMessageTypeError
-from ..sentences import as_clause
 from . import answers, jobs, messages, transfer
 from .limits import MAX_ICE_SERVERS, MAX_JSON_DEPTH, MAX_NAME_CHARS
 from .messages import JSONObject

@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 import trio
 import trio_asyncio
 
+from ..base.nurseries import contained
+from ..base.sentences import as_clause
 from ..errors import ConnectionFailedError, SleapRTCError
-from ..nurseries import contained
-from ..sentences import as_clause
 from .background import open_background_nursery
 
 T = TypeVar("T")

@@ -6,10 +6,10 @@ from typing import Final
 
 import attrs
 
+from ..base.printable import printable
 from ..errors import ConnectionFailedError
 from ..protocol.messages import IceServer
-from ..terminal import printable
-from . import sdp
+from .engines import sdp
 
 MAX_NAMED_SERVERS: Final = 3
 MAX_URL_CHARS: Final = 120

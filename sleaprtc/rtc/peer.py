@@ -9,15 +9,15 @@ from typing import Final, TypeAlias
 
 import trio
 
+from ..base.nurseries import contained
 from ..errors import ConnectionFailedError, SleapRTCError
-from ..nurseries import contained
 from ..protocol.messages import Answer, Candidate, Offer
-from . import sdp as sdp_text
 from ._bridge import Bridge, open_bridge
 from ._engine_channel import EngineChannel
 from .background import open_background_nursery
 from .channel import DataChannel
 from .engines import engine_class
+from .engines import sdp as sdp_text
 from .engines.base import Engine, IceSettings, Path
 from .no_path import Attempt, NoPathError, explain
 
@@ -42,9 +42,8 @@ class Peer:
         remote_id: The other peer's name in the room.
         channel: The data channel, reliable and ordered.
         path: The network path in use, or None where the engine doesn't tell.
-        local_fingerprint: SHA-256 fingerprint of this side's DTLS certificate, as it was signalled.
-        remote_fingerprint: The other side's; DTLS has checked that its certificate fits.
-        local_fingerprints: All that this side's description has, see :func:`sleaprtc.rtc.sdp.fingerprints`.
+        local_fingerprints: All that this side's description has; see
+            :func:`sleaprtc.rtc.engines.sdp.fingerprints`.
         remote_fingerprints: All that the other side's has, as it came.
         engine: Name of the WebRTC stack.
     """
@@ -54,8 +53,6 @@ class Peer:
         self.remote_id = negotiation.remote_id
         self.channel: DataChannel = negotiation.channel
         self.path = path
-        self.local_fingerprint = sdp_text.fingerprint(negotiation.local_sdp)
-        self.remote_fingerprint = sdp_text.fingerprint(negotiation.remote_sdp)
         self.local_fingerprints = sdp_text.fingerprints(negotiation.local_sdp)
         self.remote_fingerprints = sdp_text.fingerprints(negotiation.remote_sdp)
         self.engine = negotiation.engine.name

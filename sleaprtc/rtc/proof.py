@@ -17,11 +17,11 @@ import hmac
 import re
 from typing import Final
 
+from ..base.sentences import as_sentence
 from ..errors import PeerNotProvenError, ProtocolError, RoomSecretMissingError, UnknownMessageTypeError
 from ..protocol.codec import decode_proof_frame, decode_transfer_frame
 from ..protocol.limits import MAX_CONTROL_FRAME_BYTES
 from ..protocol.transfer import FileAbort, ProofFrame, ProofNonce, ProofTag
-from ..sentences import as_sentence
 
 CONTEXT: Final = "sleap-rtc proof 1"
 """Keeps these tags apart from whatever else the secret may ever be used for."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-from ..nurseries import run_contained
+from ..base.nurseries import run_contained
 from ..protocol.messages import IceServer
 
 LOOKUP_SEC: Final = 3.0

@@ -10,10 +10,10 @@ from typing import Final
 import click
 import platformdirs
 
-from ..config.option import config_file_option
-from ..entrypoint import run
-from ..log_options import log_options, start_log
-from ..programs import Program
+from ..commandline.log_options import log_options, start_log
+from ..commandline.programs import Program
+from ..commandline.run import run
+from ..commandline.settings_option import config_file_option
 from ..protocol.ice import parse_ice_server
 from ..protocol.limits import ROOM_TTL_SEC
 

@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 import attrs
 import trio
 
-from ..logs import get_logger
-from ..rate import TokenBucket
+from ..base.logs import get_logger
+from ..base.rate import TokenBucket
 from .capacity import Capacity, Place
 from .proxies import Network, is_proxy
 from .sockets import PeerSocket

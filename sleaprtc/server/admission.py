@@ -8,9 +8,9 @@ from typing import Final
 
 import attrs
 
+from ..base.rate import KeyedBuckets
 from ..errors import RateLimitedError
 from ..protocol.limits import MAX_NAME_CHARS
-from ..rate import KeyedBuckets
 from .settings import ServerSettings
 
 IPV6_SITE_PREFIX: Final = 64

@@ -14,6 +14,8 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from .._version import __version__
+from ..base.logs import get_logger
+from ..base.rate import KeyedBuckets
 from ..errors import (
     ForbiddenError,
     InvalidMessageError,
@@ -25,10 +27,8 @@ from ..errors import (
 )
 from ..identity.issuer import TokenIssuer
 from ..identity.verifier import TokenVerifier
-from ..logs import get_logger
 from ..protocol.codec import decode_json_object
 from ..protocol.limits import MAX_HTTP_BODY_BYTES
-from ..rate import KeyedBuckets
 from .hub import Hub
 from .prometheus import CONTENT_TYPE, exposition
 from .proxies import FORWARDED_FOR, Network, client_address

@@ -12,6 +12,8 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from ..base.logs import bind, get_logger
+from ..base.nurseries import contained, keep_running
 from ..errors import (
     DeliveryFailedError,
     InvalidMessageError,
@@ -20,8 +22,6 @@ from ..errors import (
     SleapRTCError,
 )
 from ..identity.verifier import TokenVerifier
-from ..logs import bind, get_logger
-from ..nurseries import contained, keep_running
 from ..protocol.close_codes import CloseCode
 from ..protocol.codec import decode_client_message, decode_json_object
 from ..protocol.limits import ENDED_ROOM_MEMORY_SEC, ROOM_ID_CHARS, ROOM_TOKEN_CHARS

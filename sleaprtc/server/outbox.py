@@ -8,7 +8,7 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from ..fair_share import FairShare
+from ..base.fair_share import FairShare
 from ..protocol.limits import OUTBOX_DUE_BYTES, OUTBOX_DUE_MESSAGES
 
 Frame: TypeAlias = bytes | memoryview

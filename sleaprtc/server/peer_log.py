@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..limited_log import LimitedLog
-from ..logs import get_logger
-from ..rate import KeyedBuckets
+from ..base.limited_log import LimitedLog
+from ..base.logs import get_logger
+from ..base.rate import KeyedBuckets
 from .admission import site_of
 
 logger = get_logger(__name__)

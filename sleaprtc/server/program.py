@@ -10,8 +10,8 @@ from typing import Final
 
 import trio
 
-from ..folder_lock import lock_folder
-from ..logs import get_logger
+from ..base.folder_lock import lock_folder
+from ..base.logs import get_logger
 from .descriptors import raise_descriptor_limit
 from .serve import serve
 from .settings import ServerSettings

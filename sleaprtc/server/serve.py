@@ -13,10 +13,10 @@ from typing import Final
 import attrs
 import trio
 
+from ..base.private_files import check_private, make_private_dirs
+from ..base.sentences import as_clause
 from ..errors import AddressInUseError, StorageError
 from ..identity.issuer import TokenIssuer
-from ..private_files import check_private, make_private_dirs
-from ..sentences import as_clause
 from ..storage.sqlite import open_sqlite_storage
 from .accepting import Acceptor
 from .capacity import Capacity, Place

@@ -8,12 +8,12 @@ from typing import Final
 
 import trio
 
+from ..base.logs import get_logger
+from ..base.nurseries import contained
+from ..base.rate import TokenBucket
 from ..errors import InvalidMessageError, RateLimitedError
-from ..logs import get_logger
-from ..nurseries import contained
 from ..protocol.close_codes import CloseCode
 from ..protocol.limits import CLOSE_GRACE_SEC, MIB
-from ..rate import TokenBucket
 from ..rooms.refusals import encode_error
 from .capacity import Place
 from .frames import (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import trio
 
+from ..base.sentences import as_clause
 from ..errors import UsageError
-from ..sentences import as_clause
 from .sockets import RECEIVE_BYTES, PeerSocket, PeerStream
 
 

@@ -7,8 +7,8 @@ from typing import Final
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
-from ..logs import get_logger
-from ..nurseries import contained
+from ..base.logs import get_logger
+from ..base.nurseries import contained
 from ..protocol.limits import CLOSE_GRACE_SEC, HANDSHAKE_TIMEOUT_SEC
 from .capacity import Place
 from .hub import Hub

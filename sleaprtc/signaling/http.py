@@ -11,6 +11,7 @@ import attrs
 import httpcore
 import trio
 
+from ..base.sentences import as_clause
 from ..errors import (
     InvalidAnswerError,
     InvalidJSONError,
@@ -22,7 +23,6 @@ from ..protocol.answers import Answer, Done, HealthReport, Refusal, RoomCreated,
 from ..protocol.codec import decode_answer
 from ..protocol.messages import JSONObject
 from ..protocol.values import ROOM_WORD_FORM, is_id_token, is_room_word
-from ..sentences import as_clause
 from .metering import Meter, MeteredBackend
 from .refusals import from_http_status
 from .tls import client_context, connection_error

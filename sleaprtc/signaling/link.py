@@ -11,6 +11,9 @@ from typing import Final
 import attrs
 import trio
 
+from ..base.exception_groups import single_error
+from ..base.nurseries import contained, open_outliving_nursery
+from ..base.sentences import as_sentence
 from ..errors import (
     InvalidTokenError,
     NetworkError,
@@ -21,8 +24,6 @@ from ..errors import (
     SignalingResetError,
     SleapRTCError,
 )
-from ..exception_groups import single_error
-from ..nurseries import contained, open_outliving_nursery
 from ..protocol.codec import encode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import (
@@ -34,7 +35,6 @@ from ..protocol.messages import (
     PeerMessage,
     Register,
 )
-from ..sentences import as_sentence
 from .http import Account, Endpoints, Room, open_http
 from .session import Inbound, Session, open_session
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..base.printable import printable
+from ..base.sentences import as_sentence
 from ..errors import (
     DeliveryFailedError,
     ForbiddenError,
@@ -26,8 +28,6 @@ from ..errors import (
     UnknownMessageTypeError,
 )
 from ..protocol.messages import ErrorMessage
-from ..sentences import as_sentence
-from ..terminal import printable
 
 MAX_SAID_CHARS: Final = 300
 """What is kept of a sentence of the server's."""

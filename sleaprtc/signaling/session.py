@@ -13,6 +13,9 @@ from trio_websocket import (
     WebSocketConnection,
 )
 
+from ..base.exception_groups import single_error
+from ..base.fair_share import FairShare
+from ..base.nurseries import contained
 from ..errors import (
     InvalidAnswerError,
     InvalidFilterError,
@@ -23,9 +26,6 @@ from ..errors import (
     SignalingUnreachableError,
     SleapRTCError,
 )
-from ..exception_groups import single_error
-from ..fair_share import FairShare
-from ..nurseries import contained
 from ..protocol.codec import decode_server_message, encode_message
 from ..protocol.messages import (
     ClientMessage,

@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Iterator
 from typing import Final
 
+from ..base.exception_groups import leaves
+from ..base.sentences import as_clause
 from ..errors import (
     NetworkError,
     SignalingResetError,
@@ -15,8 +17,6 @@ from ..errors import (
     UntrustedServerError,
     UsageError,
 )
-from ..exception_groups import leaves
-from ..sentences import as_clause
 
 _CUT_BY_THE_OTHER_END: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 _NO_ANSWER: Final = "Server disconnected without sending a response."

@@ -12,9 +12,9 @@ import trio
 import wsproto.utilities
 from trio_websocket import HandshakeError, WebSocketConnection, wrap_client_stream
 
+from ..base.exception_groups import leaves, single_error
+from ..base.nurseries import open_outliving_nursery
 from ..errors import InvalidAnswerError, SignalingUnreachableError, UsageError
-from ..exception_groups import leaves, single_error
-from ..nurseries import open_outliving_nursery
 from ..protocol.limits import MAX_SERVER_FRAME_BYTES
 from .tls import client_context, connection_error, reset_error
 

@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 
 import trio
 
+from ..base.sentences import as_clause
 from ..errors import StorageError
-from ..sentences import as_clause
 from .base import RoomStorage, StoredRoom
 
 DATABASE_FILE_NAME: Final = "rooms.sqlite3"

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ..base.sentences import as_clause
 from ..errors import InvalidArchiveError, InvalidFileNameError, SleapRTCError, StorageError
 from ..formats.reading import shown, writing
 from ..formats.staging import replaced_folder
 from ..formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip
 from ..protocol.limits import MIB
-from ..sentences import as_clause
 from .names import checked_name
 
 MAX_MEMBERS: Final = 2000

@@ -19,10 +19,10 @@ from typing import BinaryIO, Final, Protocol
 
 import blake3
 
+from ..base.private_files import make_private_dirs
+from ..base.sentences import as_clause
 from ..errors import StorageError, TransferAbortedError
-from ..private_files import make_private_dirs
 from ..protocol.limits import MIB
-from ..sentences import as_clause
 from .names import RESERVED_PREFIX
 
 HASH_STEP_BYTES: Final = 32 * MIB

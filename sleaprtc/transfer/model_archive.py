@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from ..base.sentences import as_clause
 from ..errors import InvalidArchiveError, SleapRTCError, StorageError
 from ..protocol.limits import MIB
-from ..sentences import as_clause
 from .archive import unpack
 
 CHECKPOINT_NAME: Final = "best.ckpt"

@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from ..base.sentences import as_clause
 from ..errors import (
     ChannelClosedError,
     ConnectionFailedError,
@@ -23,7 +24,6 @@ from ..rtc.channel import DataChannel
 from ..rtc.peer import Peer
 from ..rtc.proof import NONCE_BYTES, Proof, Role
 from ..rtc.secret import RoomSecret
-from ..sentences import as_clause
 from .sending import DEFAULT_DIGEST_ALGORITHM
 from .stream import Transfers, open_transfers
 

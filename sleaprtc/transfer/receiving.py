@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from ..base.sentences import as_sentence
 from ..errors import (
     DigestMismatchError,
     SleapRTCError,
@@ -19,7 +20,6 @@ from ..errors import (
 )
 from ..protocol.limits import ACK_INTERVAL_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
 from ..protocol.transfer import FileOffer, TransferFrame
-from ..sentences import as_sentence
 from .arrival import Pace, stall_deadline, stalled
 from .disk import PartialFile, hash_step, new_hasher, open_existing
 from .framing import Receiver, ReceivingAborted, parse_digest

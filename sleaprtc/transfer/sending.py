@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from ..base.sentences import as_sentence
 from ..errors import (
     DigestMismatchError,
     SleapRTCError,
@@ -18,7 +19,6 @@ from ..errors import (
     TransferRefusedError,
 )
 from ..protocol.transfer import FileOffer, TransferFrame
-from ..sentences import as_sentence
 from .disk import SourceFile, hash_step, new_hasher
 from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
 from .names import checked_name, printable

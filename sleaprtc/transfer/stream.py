@@ -10,6 +10,8 @@ from typing import Final
 
 import trio
 
+from ..base.nurseries import contained
+from ..base.sentences import as_sentence
 from ..errors import (
     ChannelClosedError,
     ProtocolError,
@@ -17,13 +19,11 @@ from ..errors import (
     SleapRTCError,
     UnknownMessageTypeError,
 )
-from ..nurseries import contained
 from ..protocol.codec import encode_transfer_frame
 from ..protocol.transfer import FileAbort, TransferFrame
 from ..rtc.background import open_background_nursery
 from ..rtc.channel import DataChannel
 from ..rtc.proof import asks_for_proof
-from ..sentences import as_sentence
 from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent, parse_digest
 from .names import printable
 from .progress import TransferProgress

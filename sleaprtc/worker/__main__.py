@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import click
 
-from ..config_options import (
-    PeerOptions,
-    config_file_option,
-    connection_options,
-    peer_options,
-    room_options,
-)
-from ..entrypoint import run
+from ..access.place import PeerOptions
+from ..commandline.log_options import log_options, start_log
+from ..commandline.options import config_file_option, connection_options, peer_options, room_options
+from ..commandline.programs import Program
+from ..commandline.run import run
 from ..errors import UsageError
-from ..log_options import log_options, start_log
-from ..programs import Program
 from ..protocol.limits import MIB
 
 if TYPE_CHECKING:
@@ -184,9 +179,9 @@ def _peer(given: Mapping[str, Any]) -> PeerOptions:
 
 
 def _options(given: Mapping[str, Any]) -> WorkerOptions:
-    from .keeping import default_work_dir
+    from .journal.recovery import default_work_dir
     from .program import WorkerOptions
-    from .trainers.limits import SECONDS_AN_HOUR, TrainingLimits
+    from .sleap_nn.process.limits import SECONDS_AN_HOUR, TrainingLimits
 
     max_jobs = given["max_jobs"]
     name = _checked_name(given["name"] or socket.gethostname())

@@ -9,13 +9,15 @@ from typing import Final
 
 import trio
 
+from ..base.limited_log import LimitedLog
+from ..base.logs import bind, get_logger
+from ..base.nurseries import contained, keep_running
+from ..base.rate import KeyedBuckets, TokenBucket
+from ..base.sentences import as_sentence
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Loss, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.request_proof import is_proven
-from ..limited_log import LimitedLog
-from ..logs import bind, get_logger
-from ..nurseries import contained, keep_running
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
     AppError,
@@ -35,20 +37,18 @@ from ..protocol.jobs import (
 )
 from ..protocol.limits import HEARD_MESSAGE_BURST, HEARD_MESSAGES_PER_SEC, MAX_NAME_CHARS
 from ..protocol.messages import ErrorMessage, Metadata, Offer, PeerMessage
-from ..rate import KeyedBuckets, TokenBucket
 from ..rtc.secret import RoomSecret
-from ..sentences import as_sentence
 from ..signaling.link import Link
 from ..signaling.session import Inbound, sender_of
-from .description import capability
-from .gpu import GpuInfo
-from .history import History
-from .job_slot import JobSlot
-from .pending import PendingRequests
-from .reports import FAILED_UNEXPECTEDLY
-from .roster import Roster
-from .telling import unknown_job
-from .trainers.base import TrainerCapabilities
+from .jobs.messages import FAILED_UNEXPECTEDLY
+from .jobs.pending import PendingRequests
+from .jobs.roster import Roster
+from .jobs.slot import JobSlot
+from .journal.answers import unknown_job
+from .journal.past_trainings import History
+from .machine.description import capability
+from .machine.gpu import GpuInfo
+from .trainer import TrainerCapabilities
 
 HEARTBEAT_INTERVAL_SEC: Final = 30.0
 PRESENCE_INTERVAL_SEC: Final = 5.0

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 
-import click
 import trio
 
-from ..invite import Invite, export_lines
-from ..qr import qr_for
+from ..access.address import is_only_local, own_address, reached_from_outside
+from ..access.invite import Invite, export_lines
+from ..commandline.qr import qr_for
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Account, Endpoints, Room
-from ..signaling.own_address import is_only_local, own_address, reached_from_outside
 
 
 async def say_how_to_join(
@@ -22,18 +21,18 @@ async def say_how_to_join(
     shared, remark = await _shared_endpoints(endpoints, account)
     invite = None if secret is None else Invite(shared, room, secret).line()
     if invite is None:
-        click.echo("Hand this to whoever trains here, and to further workers:")
+        print("Hand this to whoever trains here, and to further workers:", flush=True)
         for line in export_lines(shared, room, secret):
-            click.echo(f"  {line}")
+            print(f"  {line}", flush=True)
     else:
         picture = qr_for(invite, sys.stdout) if with_qr else None
         if picture is not None:
-            click.echo(picture)
-        click.echo("To train here, paste this on the machine with the labels:")
-        click.echo(f"\n  {paste_line(invite)}\n")
-    click.echo("It has all that it takes, the room's secret too: whoever has it can use this worker.")
+            print(picture, flush=True)
+        print("To train here, paste this on the machine with the labels:", flush=True)
+        print(f"\n  {paste_line(invite)}\n", flush=True)
+    print("It has all that it takes, the room's secret too: whoever has it can use this worker.", flush=True)
     if remark:
-        click.echo(remark)
+        print(remark, flush=True)
 
 
 def paste_line(invite: str) -> str:

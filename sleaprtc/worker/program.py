@@ -8,10 +8,18 @@ import signal
 from pathlib import Path
 
 import attrs
-import click
 import trio
 
-from ..config_options import ConnectionOptions, PeerOptions
+from ..access.joined_room import RememberedRoom
+from ..access.kept_room import KeptRoom, KeptRoomFile, go_back
+from ..access.place import ConnectionOptions, PeerOptions
+from ..access.renewal import keep_room_open
+from ..base.exception_groups import single_error
+from ..base.folder_lock import lock_folder
+from ..base.logs import get_logger
+from ..base.nurseries import contained, keep_running
+from ..base.printable import printable
+from ..base.sentences import as_sentence
 from ..errors import (
     NetworkError,
     RefusedError,
@@ -20,31 +28,22 @@ from ..errors import (
     SignalingResetError,
     UsageError,
 )
-from ..exception_groups import single_error
-from ..folder_lock import lock_folder
-from ..logs import get_logger
-from ..nurseries import contained, keep_running
-from ..remembered_room import RememberedRoom
 from ..rtc.secret import RoomSecret
-from ..sentences import as_sentence
 from ..signaling.http import Account, Room, SignalingHTTP, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
-from ..signaling.own_room import keep_room_open
-from ..terminal import printable
 from ..transfer.proven import SERVER_IS_TRUSTED
 from .agent import Agent
-from .cache import FileCache
-from .description import introduction, worker_metadata
-from .gpu import read_gpu
-from .history import History
 from .invitation import say_how_to_join
-from .journal import Journal, JournalEntry
-from .keeping import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
-from .kept_room import KeptRoom, KeptRoomFile, go_back
-from .roster import Roster, WorkerSettings
-from .trainers.limits import NO_LIMITS, TrainingLimits
-from .trainers.sleap_nn import SleapNNTrainer
-from .watch import ProblemWatch
+from .jobs.cache import FileCache
+from .jobs.roster import Roster, WorkerSettings
+from .journal.past_trainings import History
+from .journal.recovery import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
+from .journal.store import Journal, JournalEntry
+from .machine.description import introduction, worker_metadata
+from .machine.gpu import read_gpu
+from .machine.watch import ProblemWatch
+from .sleap_nn.process.limits import NO_LIMITS, TrainingLimits
+from .sleap_nn.trainer import SleapNNTrainer
 
 _log = get_logger(__name__)
 
@@ -286,4 +285,4 @@ async def _leave_on_signal(
 
 
 def _say(sentence: str) -> None:
-    click.echo(printable(sentence))
+    print(printable(sentence), flush=True)

@@ -13,10 +13,10 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.limited_log import LimitedLog
+from sleaprtc.base.limited_log import LimitedLog
+from sleaprtc.base.rate import KeyedBuckets, TokenBucket
 from sleaprtc.protocol.jobs import AppError, JobLogRequest, JobMessage, JobRequest, JobResponse
 from sleaprtc.protocol.messages import ErrorMessage, PeerMessage, Register
-from sleaprtc.rate import KeyedBuckets, TokenBucket
 from sleaprtc.signaling.session import MESSAGES_WAITING, open_session
 from sleaprtc.worker.agent import LINE_BURST
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from sleaprtc.client.display import PlainDisplay
-from sleaprtc.client.events import StatusChanged
+from sleaprtc.client.events.job import StatusChanged
 from sleaprtc.errors import NoWorkerError
 from sleaprtc.protocol.codec import encode_job_message
 from sleaprtc.protocol.jobs import (

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from sleaprtc.client.__main__ import main as client
 from sleaprtc.doctor.__main__ import main as doctor
 from sleaprtc.doctor.examination import Examination
-from sleaprtc.join.__main__ import main as join
+from sleaprtc.programs.join import main as join
 from sleaprtc.protocol.codec import decode_server_message
 from sleaprtc.protocol.limits import MAX_ANSWER_BYTES
 from sleaprtc.protocol.messages import RegisteredAuth

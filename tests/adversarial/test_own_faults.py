@@ -11,9 +11,9 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc import nurseries
-from sleaprtc.client.follow import Follower
+from sleaprtc.base import nurseries
 from sleaprtc.client.inbox import Inbox
+from sleaprtc.client.jobs.follow import Follower
 from sleaprtc.errors import ConnectionFailedError, ProtocolError
 from sleaprtc.protocol.jobs import (
     AppError,
@@ -29,15 +29,15 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import Offer
 from sleaprtc.rooms.registry import Registry
-from sleaprtc.rtc import sdp
+from sleaprtc.rtc.engines import sdp
 from sleaprtc.server.frames import FrameReader
 from sleaprtc.server.hub import Hub
 from sleaprtc.signaling.link import Link
 from sleaprtc.signaling.session import Session
 from sleaprtc.worker.agent import Agent
-from sleaprtc.worker.connection import ClientConnection
-from sleaprtc.worker.journal import Journal
-from sleaprtc.worker.roster import Roster
+from sleaprtc.worker.jobs.connection import ClientConnection
+from sleaprtc.worker.jobs.roster import Roster
+from sleaprtc.worker.journal.store import Journal
 
 from ..lab import Lab, ScriptedTrainer, make_labels
 from ..rtc.pairs import Signaling, open_side

@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.client.records import load_all
+from sleaprtc.client.records.files import load_all
 from sleaprtc.jobs.hold_budget import HoldBudget
 from sleaprtc.jobs.request_proof import request_proof
 from sleaprtc.protocol.jobs import (
@@ -23,8 +23,8 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.link import Link
-from sleaprtc.worker.journal import Journal, JournalEntry
-from sleaprtc.worker.pending import MAX_PENDING, PendingRequests
+from sleaprtc.worker.jobs.pending import MAX_PENDING, PendingRequests
+from sleaprtc.worker.journal.store import Journal, JournalEntry
 
 from ..lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
@@ -90,7 +90,7 @@ async def test_a_client_that_knows_no_proof_gets_its_job_on_a_free_worker(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has the secret, and proves it on the data channel alone."""
-    monkeypatch.setattr("sleaprtc.client.submit.request_proof", lambda *_, **__: None)
+    monkeypatch.setattr("sleaprtc.client.jobs.submit.request_proof", lambda *_, **__: None)
     labels = make_labels(lab.tmp_path / "flies.pkg.slp")
     async with lab.worker("gpu-1", connection=WITH_SECRET) as agent, trio.open_nursery() as nursery:
         agent._slots._budget = HoldBudget(hold_sec=1)
@@ -160,7 +160,7 @@ async def test_who_takes_an_absent_client_s_name_cannot_end_its_job(
     async def say_nothing(_: object) -> None:
         return
 
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
     monkeypatch.setattr("sleaprtc.client.room.new_client_name", lambda: "client-1")
     trainer = ScriptedTrainer(hold=True)
     labels = make_labels(lab.tmp_path / "flies.pkg.slp")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from sleaprtc.base.logs import RecordFormatter
 from sleaprtc.client.display import PlainDisplay
-from sleaprtc.client.events import Completed, StatusChanged
+from sleaprtc.client.events.job import Completed, StatusChanged
+from sleaprtc.commandline.run import run
 from sleaprtc.demo.__main__ import make_narrator
-from sleaprtc.entrypoint import run
 from sleaprtc.errors import JobFailedError
-from sleaprtc.logs import RecordFormatter
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\nERROR forged\u202e\x9b31m"
 

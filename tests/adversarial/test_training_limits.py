@@ -9,13 +9,13 @@ import trio
 
 from sleaprtc.errors import JobFailedError, TrainerError, TransferError, UsageError
 from sleaprtc.protocol.limits import MIB
-from sleaprtc.worker.trainers import limits, process
-from sleaprtc.worker.trainers.base import StageStarted, TrainingEvent, TrainingOutcome
-from sleaprtc.worker.trainers.limits import TrainingLimits, disk_of
-from sleaprtc.worker.trainers.sleap_nn import SleapNNTrainer
+from sleaprtc.worker.sleap_nn.process import limits, runner_process
+from sleaprtc.worker.sleap_nn.process.limits import TrainingLimits, disk_of
+from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
+from sleaprtc.worker.trainer import StageStarted, TrainingEvent, TrainingOutcome
 
 from ..lab import Lab, ScriptedTrainer, make_labels
-from ..worker.trainers.test_sleap_nn import FAKE_RUNNER, UNTIL_STOPPED, is_alive, job_for, pids
+from ..worker.sleap_nn.test_sleap_nn import FAKE_RUNNER, UNTIL_STOPPED, is_alive, job_for, pids
 
 HUNGRY, FILLS_THE_DISK, DEAF = 16, 17, 18
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.trio
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHECK_INTERVAL_SEC", 0.05)
-    monkeypatch.setattr(process, "TERMINATION_GRACE_SEC", 0.3)
+    monkeypatch.setattr(runner_process, "TERMINATION_GRACE_SEC", 0.3)
 
 
 async def train(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sleaprtc.client.answers import nobody_left, why_none
-from sleaprtc.client.events import WorkerSummary, summarize
+from sleaprtc.client.events.job import WorkerSummary, summarize
+from sleaprtc.client.jobs.answers import nobody_left, why_none
 from sleaprtc.errors import JobFailedError, NoWorkerError, WorkerLostError, WorkerUnreachableError
 from sleaprtc.jobs.capacity import NOT_RESERVED
 from sleaprtc.protocol.messages import Metadata, PeerInfo

@@ -6,9 +6,9 @@ import zipfile
 import h5py
 import pytest
 
-from sleaprtc.client.dataset import model_type_of_configs, read_config, read_dataset
-from sleaprtc.client.packing import read_with_images
-from sleaprtc.client.scratch import Scratch
+from sleaprtc.client.inputs.dataset import model_type_of_configs, read_config, read_dataset
+from sleaprtc.client.inputs.packing import read_with_images
+from sleaprtc.client.inputs.scratch import Scratch
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError
 
 from ..lab import make_labels, make_package

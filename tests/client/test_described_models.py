@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.dataset import read_dataset
-from sleaprtc.client.described_models import described_models
-from sleaprtc.client.train import training_order
+from sleaprtc.client.inputs.dataset import read_dataset
+from sleaprtc.client.inputs.model_descriptions import described_models
+from sleaprtc.client.jobs.train import training_order
 from tests.lab import make_labels
 
 CONFIG = """

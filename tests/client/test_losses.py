@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from sleaprtc.client.events import StatusChanged
-from sleaprtc.client.losses import LossHistory
+from sleaprtc.client.events.job import StatusChanged
+from sleaprtc.client.events.losses import LossHistory
 
 
 def status(

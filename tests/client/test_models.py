@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from sleaprtc.client.events import Notice
-from sleaprtc.client.models import needed_models, read_models
-from sleaprtc.client.track import tracking_order
+from sleaprtc.base.printable import printable
+from sleaprtc.client.events.job import Notice
+from sleaprtc.client.inputs.models import needed_models, read_models
+from sleaprtc.client.jobs.track import tracking_order
 from sleaprtc.errors import InvalidModelError
-from sleaprtc.terminal import printable
 
 from ..lab import make_model, make_video
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sleaprtc.client.records import find
+from sleaprtc.client.records.files import find
 from sleaprtc.errors import UsageError
 
 

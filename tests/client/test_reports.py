@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.losses import EpochLosses, ModelLosses
-from sleaprtc.client.model_report import ModelReport
-from sleaprtc.client.reports import complete_report, complete_reports
+from sleaprtc.client.events.losses import EpochLosses, ModelLosses
+from sleaprtc.client.events.model import ModelReport
+from sleaprtc.client.results.report import complete_report, complete_reports
 
 METRICS = {
     "version": 1,

@@ -6,11 +6,11 @@ import pytest
 import trio
 import trio.testing
 
-from sleaprtc.client.dataset import Dataset
-from sleaprtc.client.events import Answered
-from sleaprtc.client.outcome import ModelFolders
-from sleaprtc.client.submit import JobOrder, Submission
-from sleaprtc.config_options import ConnectionOptions
+from sleaprtc.access.place import ConnectionOptions
+from sleaprtc.client.events.job import Answered
+from sleaprtc.client.inputs.dataset import Dataset
+from sleaprtc.client.jobs.submit import JobOrder, Submission
+from sleaprtc.client.results.delivery import ModelFolders
 from sleaprtc.errors import NoWorkerError
 from sleaprtc.jobs.negotiation import SelectionRule
 from sleaprtc.protocol.jobs import DatasetInfo, JobResponse

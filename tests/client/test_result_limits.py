@@ -1,6 +1,6 @@
 """How much a worker may send as a result."""
 
-from sleaprtc.client.result_limits import GIB, ResultAllowance
+from sleaprtc.client.results.limits import GIB, ResultAllowance
 from sleaprtc.protocol.limits import MAX_RESULT_BYTES, MAX_RESULT_FILES
 from sleaprtc.protocol.transfer import FileOffer
 

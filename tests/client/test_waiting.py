@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from sleaprtc.client.events import Waiting
-from sleaprtc.client.waiting import PAUSE_MOST_SEC, Patience, WorkerQueue
+from sleaprtc.client.events.job import Waiting
+from sleaprtc.client.jobs.wait import PAUSE_MOST_SEC, Patience, WorkerQueue
 from sleaprtc.errors import (
     NoWorkerError,
     RoomExpiredError,

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from sleaprtc.client import worker_channel
-from sleaprtc.client.events import Connected
+from sleaprtc.client.events.job import Connected
+from sleaprtc.client.jobs import worker_channel
 from sleaprtc.errors import WorkerLostError
 
 from ..lab import ScriptedTrainer, make_labels

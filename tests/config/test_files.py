@@ -291,7 +291,7 @@ def test_a_file_of_somebody_else_is_passed_over_with_a_warning(here, tmp_path):
 def config(*words, **more):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
     return subprocess.run(
-        [sys.executable, "-m", "sleaprtc.config", *map(str, words)],
+        [sys.executable, "-m", "sleaprtc", "config", *map(str, words)],
         env={**kept, "SLEAP_RTC_STATE_DIR": os.environ["SLEAP_RTC_STATE_DIR"], **more},
         capture_output=True,
         text=True,

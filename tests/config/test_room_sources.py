@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from sleaprtc.room_sources import ROOM_SETTINGS, RoomSource, chosen_room
+from sleaprtc.access.choice import ROOM_SETTINGS, RoomSource, chosen_room
 
 FLAG, ENV, FILE = "the command line", "the environment", "sleap-rtc.toml"
 

@@ -9,10 +9,10 @@ from sleaprtc.doctor.ice import IceAnswer, IceTrouble, judge_ice
 from sleaprtc.doctor.measure_ice import host_and_port
 from sleaprtc.doctor.measure_network import clock_error_sec
 from sleaprtc.transfer.rate import Rate
-from sleaprtc.worker.gpu import GpuInfo
-from sleaprtc.worker.gpu_users import GpuUser
-from sleaprtc.worker.problems import cuda_torch_command, find_problems
-from sleaprtc.worker.trainers.base import TrainerCapabilities
+from sleaprtc.worker.machine.gpu import GpuInfo
+from sleaprtc.worker.machine.gpu_users import GpuUser
+from sleaprtc.worker.machine.problems import cuda_torch_command, find_problems
+from sleaprtc.worker.trainer import TrainerCapabilities
 
 GPU = GpuInfo("RTX", 24_000, "12.4", 0.0, 23_000, index=0, uuid="GPU-0")
 TRAINER = TrainerCapabilities(("base",), ("training",), "0.3.5", "cuda", None, "2.6.0+cu124", "12.4", "/py")

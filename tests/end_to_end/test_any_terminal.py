@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from sleaprtc.client.records import JobRecord, save
+from sleaprtc.client.records.files import JobRecord, save
 
 from ..on_terminal import run_on_terminal
 from .test_commands import environment
@@ -90,7 +90,7 @@ def records():
         save(record)
 
 
-TABLES = (["-m", "sleaprtc.client", "jobs"], ["-m", "sleaprtc.config", "show"])
+TABLES = (["-m", "sleaprtc.client", "jobs"], ["-m", "sleaprtc", "config", "show"])
 
 
 @pytest.mark.parametrize("command", TABLES, ids=" ".join)

@@ -4,9 +4,9 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import StatusChanged
-from sleaprtc.client.records import find, load_all
+from sleaprtc.client.events.job import StatusChanged
+from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, UsageError
 from sleaprtc.protocol.jobs import JobRequest
 
@@ -27,7 +27,7 @@ def no_farewell(monkeypatch):
     async def say_nothing(_):
         return
 
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
 
 
 async def begin_and_die(lab, labels, trainer):
@@ -64,7 +64,7 @@ async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatc
     async with lab.worker("gpu-1", trainer) as agent:
         record = await begin_and_die(lab, labels, trainer)
         with monkeypatch.context() as hasty:
-            hasty.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
+            hasty.setattr("sleaprtc.worker.jobs.job.RESULT_WAIT_SEC", 0.1)
             trainer.go_on.set()
             async with lab.peer("watcher") as watcher:
                 while (await watcher.discover({"properties": {"status": "busy"}})) != ():
@@ -73,7 +73,7 @@ async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatc
                 await trio.sleep(0.02)
         (job_dir,) = agent.jobs_dir.iterdir()
         assert [path.suffix for path in job_dir.iterdir()] == [".zip"]  # no dataset is kept
-        monkeypatch.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 60)
+        monkeypatch.setattr("sleaprtc.worker.jobs.job.RESULT_WAIT_SEC", 60)
         completed = await attach(record)
         assert len(completed.model_dirs) == 1
         while list(agent.jobs_dir.iterdir()):
@@ -128,8 +128,8 @@ async def test_leaving_an_attached_job_leaves_it_alone(lab, labels, no_farewell)
 
 async def test_a_job_survives_the_server(start_server, tmp_path, labels, monkeypatch):
     """The data channel carries the model home though the server is gone for good."""
-    monkeypatch.setattr("sleaprtc.client.inquiry.LAST_WORD_SEC", 0.5)
-    monkeypatch.setattr("sleaprtc.worker.job.LAST_WORD_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.client.jobs.inquiry.LAST_WORD_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.worker.jobs.job.LAST_WORD_SEC", 0.5)
     from ..lab import open_lab
 
     stop = trio.Event()

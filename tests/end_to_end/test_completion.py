@@ -12,7 +12,7 @@ from click.shell_completion import ShellComplete
 
 from sleaprtc.cli import main
 from sleaprtc.client.__main__ import main as client
-from sleaprtc.client.records import JobRecord, save
+from sleaprtc.client.records.files import JobRecord, save
 
 from ..system_packages import is_missing, needs
 

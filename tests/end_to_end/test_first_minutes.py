@@ -236,7 +236,7 @@ def test_a_named_room_that_has_ended_ends_the_worker(server_process, home):
 
 
 def test_an_invite_names_an_address_that_others_reach(home, tmp_path):
-    from sleaprtc.signaling.own_address import own_address
+    from sleaprtc.access.address import own_address
 
     with running_server(tmp_path / "open", "--host", "0.0.0.0") as server:
         addresses = {key: value.replace("0.0.0.0", "localhost") for key, value in at(server).items()}
@@ -252,7 +252,7 @@ def test_an_invite_names_an_address_that_others_reach(home, tmp_path):
 # --- the QR code ----------------------------------------------------------------------------
 
 INVITE = f"sleap-rtc://192.168.100.200:8080,8001/a7f3d2e1#f9g2h5f9g2h5.{'A' * 22}"
-DRAW = "import sys; from sleaprtc.qr import qr_for; print(qr_for(sys.argv[1], sys.stdout))"
+DRAW = "import sys; from sleaprtc.commandline.qr import qr_for; print(qr_for(sys.argv[1], sys.stdout))"
 
 
 def modules(text):

@@ -182,7 +182,7 @@ def endless(tmp_path, *, size_bytes=100, same=False):
     ids=["the same file, no word", "files, not counted", "files, counted"],
 )
 async def test_files_without_end_are_refused(lab, labels, tmp_path, monkeypatch, last_words, same):
-    monkeypatch.setattr("sleaprtc.client.result_limits.MAX_RESULT_FILES", 4)
+    monkeypatch.setattr("sleaprtc.client.results.limits.MAX_RESULT_FILES", 4)
     worker = ForeignWorker(lab, endless(tmp_path, same=same), last_words)
     with (
         trio.fail_after(60),
@@ -195,7 +195,7 @@ async def test_files_without_end_are_refused(lab, labels, tmp_path, monkeypatch,
 
 
 async def test_what_nobody_wants_has_an_end_too(lab, labels, tmp_path, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.result_limits.MAX_RESULT_FILES", 4)
+    monkeypatch.setattr("sleaprtc.client.results.limits.MAX_RESULT_FILES", 4)
     worker = ForeignWorker(lab, endless(tmp_path), purpose="config")
     with trio.fail_after(60), pytest.raises(BrokenResultError):
         await train_on(worker, labels)
@@ -203,8 +203,8 @@ async def test_what_nobody_wants_has_an_end_too(lab, labels, tmp_path, monkeypat
 
 
 async def test_more_bytes_than_a_result_can_have_are_refused(lab, labels, tmp_path, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.result_limits.MAX_RESULT_BYTES", 250_000)
-    monkeypatch.setattr("sleaprtc.client.result_limits.GIB", 100_000)
+    monkeypatch.setattr("sleaprtc.client.results.limits.MAX_RESULT_BYTES", 250_000)
+    monkeypatch.setattr("sleaprtc.client.results.limits.GIB", 100_000)
     worker = ForeignWorker(lab, endless(tmp_path, size_bytes=100_000), (COMPLETE,))
     with trio.fail_after(60), pytest.raises(BrokenResultError, match=r"^foreign sent more than 2 GiB"):
         await train_on(worker, labels)

@@ -10,12 +10,12 @@ import h5py
 import pytest
 import trio
 
-from sleaprtc.client.asking import open_asker
-from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import Completed, Notice, StatusChanged, Transferred, WorkersFound
-from sleaprtc.client.persistence import ONE_ATTEMPT, open_endeavour
-from sleaprtc.client.records import load_all
-from sleaprtc.client.track import tracking_order
+from sleaprtc.client.events.job import Completed, Notice, StatusChanged, Transferred, WorkersFound
+from sleaprtc.client.jobs.ask import open_asker
+from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.jobs.retry import ONE_ATTEMPT, open_endeavour
+from sleaprtc.client.jobs.track import tracking_order
+from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import (
     BrokenResultError,
     InvalidDatasetError,
@@ -28,8 +28,8 @@ from sleaprtc.errors import (
 from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.jobs import JobRequest
 from sleaprtc.protocol.messages import PeerMessage
-from sleaprtc.worker.cache import FileCache
-from sleaprtc.worker.trainers.model_files import read_models
+from sleaprtc.worker.jobs.cache import FileCache
+from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 
 from ..everyday.json_tables import check
 from ..lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
@@ -173,7 +173,7 @@ async def test_a_checkpoint_with_more_than_weights_is_not_sent(lab, video, tmp_p
 
 async def test_a_checkpoint_with_more_than_weights_is_not_loaded(lab, video, tmp_path, monkeypatch):
     evil = make_model(tmp_path / "evil", imports=["os system"])
-    monkeypatch.setattr("sleaprtc.client.models.unsafe_imports", lambda _: [])
+    monkeypatch.setattr("sleaprtc.client.inputs.models.unsafe_imports", lambda _: [])
     trainer = predicting(judge=lambda job: read_models(job.models, job.work_dir))
     async with lab.worker("gpu-1", trainer):
         with pytest.raises(JobFailedError, match=r"more than weights \(os system\)") as caught:
@@ -250,7 +250,7 @@ def a_python_with_sleap_io(folder, source, monkeypatch):
         f"print(json.dumps({{'frames': 5, 'asked': sys.argv[4]}}))\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr("sleaprtc.client.packing.find_spec", lambda _: None)
+    monkeypatch.setattr("sleaprtc.client.inputs.packing.find_spec", lambda _: None)
     monkeypatch.setenv("SLEAP_RTC_TRAINER_PYTHON", str(script))
 
 
@@ -274,7 +274,7 @@ async def test_labels_that_point_to_videos_are_packed(lab, model, tmp_path, monk
 
 async def test_without_sleap_io_one_is_told_what_to_do(lab, model, tmp_path, monkeypatch):
     labels = make_labels(tmp_path / "labels.slp", embedded=False)
-    monkeypatch.setattr("sleaprtc.client.packing.find_spec", lambda _: None)
+    monkeypatch.setattr("sleaprtc.client.inputs.packing.find_spec", lambda _: None)
     monkeypatch.delenv("SLEAP_RTC_TRAINER_PYTHON", raising=False)
     for work in (lab.track(labels, model), lab.train(labels)):
         with pytest.raises(InvalidDatasetError, match=r"pip install sleap-io.*Export Labels Package"):
@@ -289,7 +289,7 @@ async def test_a_settings_file_beside_labels_names_no_program_for_a_client(lab, 
     program.chmod(0o755)
     (tmp_path / "sleap-rtc.toml").write_text(f'[worker]\ntrainer_python = "{program}"\n')
     script = (
-        "import sleaprtc.client.packing as packing; packing.find_spec = lambda _: None;"
+        "import sleaprtc.client.inputs.packing as packing; packing.find_spec = lambda _: None;"
         "from sleaprtc.client.__main__ import main; main()"
     )
     ended = await trio.run_process(

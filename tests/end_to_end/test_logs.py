@@ -14,9 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 import trio
 
-from sleaprtc import logs
+from sleaprtc.base import logs
 
 from ..conftest import running_server
 from ..faults.processes import make_dataset
@@ -164,7 +165,7 @@ def written():
 
 def test_a_library_s_lines_take_the_same_form(written):
     def work(logger):
-        with logs.bound(job="j-1", peer="client-1"):
+        with structlog.contextvars.bound_contextvars(job="j-1", peer="client-1"):
             logger.warning("%s of %s", 1, 2)
             logger.debug("never seen")
             try:

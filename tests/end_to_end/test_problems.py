@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from sleaprtc.client.events import Notice, StatusChanged, WorkerSummary
-from sleaprtc.client.worker_notices import DeviceWatch, announce_problems
-from sleaprtc.worker import watch
-from sleaprtc.worker.gpu import GpuInfo
-from sleaprtc.worker.trainers.base import TrainerCapabilities
-from sleaprtc.worker.watch import ProblemWatch
+from sleaprtc.client.events.job import Notice, StatusChanged, WorkerSummary
+from sleaprtc.client.events.notices import DeviceWatch, announce_problems
+from sleaprtc.worker.machine import watch
+from sleaprtc.worker.machine.gpu import GpuInfo
+from sleaprtc.worker.machine.watch import ProblemWatch
+from sleaprtc.worker.trainer import TrainerCapabilities
 
 from ..doctor.stand_ins import make_python
 from ..faults.processes import make_dataset

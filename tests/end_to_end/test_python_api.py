@@ -6,7 +6,7 @@ import pytest
 import trio
 
 import sleaprtc
-from sleaprtc.client.events import Retrying, Waiting
+from sleaprtc.client.events.job import Retrying, Waiting
 from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 
 from ..lab import ScriptedTrainer, make_labels, make_model, make_video

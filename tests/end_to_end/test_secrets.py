@@ -11,9 +11,9 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import Notice
-from sleaprtc.client.records import load_all, public_fields, records_dir
+from sleaprtc.client.events.job import Notice
+from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.records.files import load_all, public_fields, records_dir
 from sleaprtc.errors import PeerNotProvenError, RoomSecretMissingError
 from sleaprtc.rtc.secret import RoomSecret
 
@@ -83,7 +83,7 @@ async def test_a_later_process_still_has_the_secret(lab, labels, monkeypatch):
     async def say_nothing(_):
         return
 
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
     trainer = ScriptedTrainer(hold=True)
     async with lab.worker("gpu-1", trainer, connection=WITH):
         async with trio.open_nursery() as nursery:

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from sleaprtc.client.events import (
+from sleaprtc.client.events.job import (
     Answered,
     Completed,
     Connected,
@@ -29,7 +29,7 @@ from sleaprtc.protocol.jobs import (
     WorkerInfo,
 )
 from sleaprtc.protocol.messages import PeerMessage
-from sleaprtc.worker.history import History
+from sleaprtc.worker.journal.past_trainings import History
 
 from ..lab import ScriptedTrainer, make_checkpoint, make_labels
 

@@ -5,10 +5,10 @@ import time
 import pytest
 import trio
 
-from sleaprtc.client import asking
-from sleaprtc.client.asking import Asker
-from sleaprtc.client.job_state import look
-from sleaprtc.client.records import JobRecord, amend, find, load_all, save
+from sleaprtc.client.jobs import ask
+from sleaprtc.client.jobs.ask import Asker
+from sleaprtc.client.jobs.state import look
+from sleaprtc.client.records.files import JobRecord, amend, find, load_all, save
 from sleaprtc.errors import WorkerAwayError
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
@@ -152,9 +152,9 @@ async def test_a_worker_that_knows_nothing_of_this(lab, client, labels):
 
 @pytest.mark.parametrize("request_of", [Asker.stop, Asker.cancel])
 async def test_a_request_that_nobody_answers_may_still_be_carried_out(lab, client, monkeypatch, request_of):
-    monkeypatch.setattr(asking, "ANSWER_TIMEOUT_SEC", 0.1)
-    monkeypatch.setattr(asking, "CANCEL_TIMEOUT_SEC", 0.1)
-    async with lab.peer("gpu-1", "worker"), asking.open_asker(record_of(lab, "a-job")) as asker:
+    monkeypatch.setattr(ask, "ANSWER_TIMEOUT_SEC", 0.1)
+    monkeypatch.setattr(ask, "CANCEL_TIMEOUT_SEC", 0.1)
+    async with lab.peer("gpu-1", "worker"), ask.open_asker(record_of(lab, "a-job")) as asker:
         with pytest.raises(WorkerAwayError) as caught:
             await request_of(asker)
     assert str(caught.value) == (

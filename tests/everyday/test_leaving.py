@@ -7,14 +7,14 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.client.asking import open_asker
-from sleaprtc.client.attach import attach_to_job
 from sleaprtc.client.display.words import completion_lines
-from sleaprtc.client.events import Completed, Connected, Notice, Retrying, StatusChanged
+from sleaprtc.client.events.job import Completed, Connected, Notice, Retrying, StatusChanged
 from sleaprtc.client.inbox import Inbox
-from sleaprtc.client.logbook import Logbook
-from sleaprtc.client.persistence import Persistence
-from sleaprtc.client.records import find, load_all, save
+from sleaprtc.client.jobs.ask import open_asker
+from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.jobs.retry import Persistence
+from sleaprtc.client.records.files import find, load_all, save
+from sleaprtc.client.records.logbook import Logbook
 from sleaprtc.errors import (
     JobFailedError,
     NobodyReadsError,
@@ -107,7 +107,7 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
 
     monkeypatch.setattr("sleaprtc.client.inbox.Inbox.deliver", deliver_unconfirmed)
     if ends_by != "an interrupt":
-        monkeypatch.setattr("sleaprtc.client.follow.RESERVATION_SEC", 0.5)
+        monkeypatch.setattr("sleaprtc.client.jobs.follow.RESERVATION_SEC", 0.5)
     async with trio.open_nursery() as workers:
         for name in told:
             await workers.start(accept, lab, name, told[name])
@@ -176,7 +176,7 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
     async def receive_nothing(_):
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._receive_results", receive_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._receive_results", receive_nothing)
     async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels)
@@ -214,8 +214,8 @@ async def test_attaching_to_a_worker_that_is_away_says_what_is_waited_for(
     async with lab.worker("gpu-1", trainer):
         record = find(await client.train(labels))
     notices = []
-    monkeypatch.setattr("sleaprtc.client.attach.ASK_AGAIN_SEC", 0.1)
-    monkeypatch.setattr("sleaprtc.client.attach.ATTACH_TIMEOUT_SEC", 2.0)
+    monkeypatch.setattr("sleaprtc.client.jobs.attach.ASK_AGAIN_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.attach.ATTACH_TIMEOUT_SEC", 2.0)
     with pytest.raises(WorkerLostError, match="gpu-1 isn't in the room"):
         await attach_to_job(record, connection=LOOPBACK, emit=notices.append)
     assert [notice.message for notice in notices] == ["gpu-1 doesn't answer; asking again for 2 seconds."]
@@ -323,7 +323,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
             follower._lose("has fallen silent")
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._watch_worker", lose)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._watch_worker", lose)
 
     async def train():
         results.append(await lab.train(labels, events.append, persistence=Persistence(retries=1)))
@@ -341,9 +341,9 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
 
 async def test_a_hint_stands_last(lab, labels, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.persistence.RETRY_PATIENCE_SEC", 0.1)
-    monkeypatch.setattr("sleaprtc.client.follow.SILENCE_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.follow.CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.retry.RETRY_PATIENCE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.05)
     events, failures = [], []
 
     async def train():
@@ -389,9 +389,9 @@ async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, 
         asked.append(bool(settled))
         return True
 
-    monkeypatch.setattr("sleaprtc.client.follow.SILENCE_SEC", 0.05)
-    monkeypatch.setattr("sleaprtc.client.follow.CHECK_INTERVAL_SEC", 0.02)
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._is_missing", is_missing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.02)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._is_missing", is_missing)
     monkeypatch.setattr("sleaprtc.signaling.link.Link.is_settled", property(lambda _: bool(settled)))
 
     async def train():

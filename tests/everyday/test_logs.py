@@ -3,14 +3,19 @@
 import attrs
 import pytest
 
-from sleaprtc.client.asking import open_asker
 from sleaprtc.client.display.job_lines import trainer_lines
-from sleaprtc.client.records import load_all
+from sleaprtc.client.jobs.ask import open_asker
+from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import TrainerError, UnknownJobError
 from sleaprtc.jobs.attaching import attach_digest
 from sleaprtc.protocol.jobs import JobLogRequest, JobRequest, JobStatus
-from sleaprtc.worker.journal import Journal
-from sleaprtc.worker.telling import MAX_KEPT_LOG_BYTES, MAX_LOG_BYTES_PER_ANSWER, keep_log, page_of_log
+from sleaprtc.worker.journal.answers import (
+    MAX_KEPT_LOG_BYTES,
+    MAX_LOG_BYTES_PER_ANSWER,
+    keep_log,
+    page_of_log,
+)
+from sleaprtc.worker.journal.store import Journal
 
 from ..lab import ScriptedTrainer
 

@@ -3,11 +3,11 @@
 import pytest
 import trio
 
-from sleaprtc.client.asking import open_asker
-from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import Retrying, StatusChanged
-from sleaprtc.client.persistence import Persistence
-from sleaprtc.client.records import find, load_all
+from sleaprtc.client.events.job import Retrying, StatusChanged
+from sleaprtc.client.jobs.ask import open_asker
+from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.jobs.retry import Persistence
+from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerLostError
 from sleaprtc.protocol.jobs import AppError, JobCancel, JobLogRequest, JobStop
 
@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.trio]
 @pytest.fixture
 def impatience(monkeypatch):
     """A silent worker is looked for at once."""
-    monkeypatch.setattr("sleaprtc.client.follow.SILENCE_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.follow.CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.05)
 
 
 async def seen_training(events):
@@ -53,7 +53,7 @@ async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impati
 
 
 async def test_a_lost_job_that_finds_no_worker_ends_as_lost(lab, labels, impatience, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.persistence.RETRY_PATIENCE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.retry.RETRY_PATIENCE_SEC", 0.1)
     dying, failures, events = ScriptedTrainer(hold=True), [], []
 
     async def train():

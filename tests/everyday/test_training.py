@@ -4,8 +4,8 @@ import pytest
 import trio
 
 from sleaprtc.client.commands.submitting import with_explicit_wait
-from sleaprtc.client.records import find, load_all
-from sleaprtc.client.several import folders_for
+from sleaprtc.client.jobs.several import folders_for
+from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import TrainerError
 
 from ..lab import NOT_FINITE, ScriptedTrainer, make_labels

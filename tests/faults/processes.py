@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 import trio
 
-from sleaprtc.client.records import JobRecord, load_all
+from sleaprtc.client.records.files import JobRecord, load_all
 
-from ..worker.trainers.slp_files import write_slp
+from ..worker.sleap_nn.slp_files import write_slp
 from .stand_in_runner import model_bytes
 
 HOST = "127.0.0.1"

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sleaprtc.worker.trainers.runner import tasks
-from sleaprtc.worker.trainers.runner.parent import Parent
+from sleaprtc.worker.sleap_nn.runner import tasks
+from sleaprtc.worker.sleap_nn.runner.parent import Parent
 
 EPOCH_SEC = 0.2
 SMALLEST_MODEL_BYTES = 100_000

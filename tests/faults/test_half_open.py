@@ -9,9 +9,9 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.client.events import Connected, Notice, StatusChanged, Transferred
-from sleaprtc.client.follow import Follower
-from sleaprtc.client.records import load_all
+from sleaprtc.client.events.job import Connected, Notice, StatusChanged, Transferred
+from sleaprtc.client.jobs.follow import Follower
+from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import JobFailedError, TakenOverError, WorkerLostError
 from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.jobs import (
@@ -26,7 +26,7 @@ from sleaprtc.protocol.jobs import (
 from sleaprtc.protocol.messages import Metadata, Offer, PeerMessage
 from sleaprtc.signaling.http import Endpoints
 from sleaprtc.signaling.link import Membership, open_link
-from sleaprtc.worker.reports import failure
+from sleaprtc.worker.jobs.messages import failure
 
 from ..lab import NOT_FINITE, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer
@@ -46,8 +46,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr("sleaprtc.signaling.session.REQUEST_TIMEOUT_SEC", 1.0)
     monkeypatch.setattr("sleaprtc.signaling.session.CONFIRM_TIMEOUT_SEC", 1.0)
     monkeypatch.setattr("sleaprtc.signaling.websocket.DISCONNECT_TIMEOUT_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.follow.SILENCE_SEC", 1.0)
-    monkeypatch.setattr("sleaprtc.client.follow.CHECK_INTERVAL_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 1.0)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.1)
 
 
 async def path_to(server, nursery):
@@ -234,8 +234,8 @@ async def test_a_worker_s_last_word_is_said_until_the_server_has_it(lab, labels,
 async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_there(
     lab, labels, worker_path, monkeypatch
 ):
-    monkeypatch.setattr("sleaprtc.client.follow.LONG_SILENCE_SEC", 0.5)
-    monkeypatch.setattr("sleaprtc.client.follow.FURTHER_FILE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.LONG_SILENCE_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.FURTHER_FILE_SEC", 0.1)
     trainer = ScriptedTrainer(hold=True)
 
     async def meddle(events):
@@ -256,9 +256,9 @@ async def test_a_worker_that_leaves_when_its_result_is_here_is_not_lost(
     lab, labels, worker_path, monkeypatch
 ):
     """Its last word never comes, and its data channel is gone."""
-    monkeypatch.setattr("sleaprtc.client.inquiry.ASKED_WORD_SEC", 4.0)
-    monkeypatch.setattr("sleaprtc.client.follow.LONG_SILENCE_SEC", 1.5)
-    monkeypatch.setattr("sleaprtc.client.follow.FURTHER_FILE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.inquiry.ASKED_WORD_SEC", 4.0)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.LONG_SILENCE_SEC", 1.5)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.FURTHER_FILE_SEC", 0.1)
     trainer, stay = ScriptedTrainer(hold=True), trio.CancelScope()
 
     async def meddle(events):

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import trio
 
-from sleaprtc.client.attach import attach_to_job
-from sleaprtc.client.events import Retrying, StatusChanged
-from sleaprtc.client.persistence import Persistence
-from sleaprtc.client.records import load_all
+from sleaprtc.client.events.job import Retrying, StatusChanged
+from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.jobs.retry import Persistence
+from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import JobFailedError, StorageError
 from sleaprtc.protocol.jobs import JobComplete, JobRequest
 from sleaprtc.transfer.archive import pack_folders
-from sleaprtc.worker.journal import COMPLETED, FAILED, TRAINING, Journal
-from sleaprtc.worker.keeping import WallClock, forget_old, make_jobs_dir, remove_orphans
+from sleaprtc.worker.journal.recovery import WallClock, forget_old, make_jobs_dir, remove_orphans
+from sleaprtc.worker.journal.store import COMPLETED, FAILED, TRAINING, Journal
 
 from ..lab import LOOPBACK, ScriptedTrainer, make_labels
 
@@ -34,13 +34,13 @@ def no_farewell(monkeypatch):
     async def say_nothing(_):
         return
 
-    monkeypatch.setattr("sleaprtc.client.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
 
 
 @pytest.fixture
 def impatient_journal(monkeypatch):
-    monkeypatch.setattr("sleaprtc.worker.journal.BUSY_TIMEOUT_SEC", 0.05)
-    monkeypatch.setattr("sleaprtc.worker.notes.RETRY_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.worker.journal.store.BUSY_TIMEOUT_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.worker.journal.page.RETRY_SEC", 0.05)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ async def test_a_locked_journal_forgets_no_model(lab, labels, impatient_journal,
     """Training ends while the journal is locked and the client is gone; then the worker is restarted."""
     trainer = ScriptedTrainer(hold=True)
     with monkeypatch.context() as hasty:
-        hasty.setattr("sleaprtc.worker.job.RESULT_WAIT_SEC", 0.1)
+        hasty.setattr("sleaprtc.worker.jobs.job.RESULT_WAIT_SEC", 0.1)
         await train_beside_a_locked_journal(lab, labels, trainer)
     (record,) = load_all()
     async with lab.worker("gpu-1"):
@@ -140,7 +140,7 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
 
     async with lab.worker("gpu-1") as agent:
         with monkeypatch.context() as patched:
-            patched.setattr("sleaprtc.worker.work.TrainingJob", fail)
+            patched.setattr("sleaprtc.worker.jobs.job_types.TrainingJob", fail)
             with pytest.raises(JobFailedError, match=r"gpu-1: .* No space left on device\.") as caught:
                 await lab.train(labels)
         assert (caught.value.exit_status, caught.value.error_code) == (1, "STORAGE")
@@ -188,7 +188,7 @@ async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labe
     events = []
     async with lab.worker("gpu-1"):
         with monkeypatch.context() as patched:
-            patched.setattr("sleaprtc.worker.work.TrainingJob", fail)
+            patched.setattr("sleaprtc.worker.jobs.job_types.TrainingJob", fail)
 
             def see(event):
                 events.append(event)
@@ -203,7 +203,7 @@ async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labe
 @pytest.mark.trio
 async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, monkeypatch):
     """Somebody makes room, and the model comes."""
-    monkeypatch.setattr("sleaprtc.worker.work.PACKING_RETRY_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.worker.jobs.job_types.PACKING_RETRY_SEC", 0.05)
     attempts = []
 
     def fill_at_first(folders, archive):
@@ -213,7 +213,7 @@ async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, mo
             raise StorageError("The model can't be packed: No space left on device.")
         pack_folders(folders, archive)
 
-    monkeypatch.setattr("sleaprtc.worker.work.pack_folders", fill_at_first)
+    monkeypatch.setattr("sleaprtc.worker.jobs.job_types.pack_folders", fill_at_first)
     events = []
     async with lab.worker("gpu-1"):
         assert len((await lab.train(labels, events.append)).model_dirs) == 1
@@ -227,7 +227,7 @@ async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, 
 
     def fill_the_disk(event):
         if isinstance(event, StatusChanged) and event.status == "running":
-            filled.setattr("sleaprtc.client.follow.Follower._take_completion", lambda *_: None)
+            filled.setattr("sleaprtc.client.jobs.follow.Follower._take_completion", lambda *_: None)
             filled.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
 
     async with lab.worker("gpu-1"):
@@ -269,7 +269,7 @@ async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
             received.set()
             await trio.sleep_forever()
 
-        patched.setattr("sleaprtc.client.outcome._finish", be_killed)
+        patched.setattr("sleaprtc.client.results.delivery._finish", be_killed)
         async with lab.worker("gpu-1") as agent:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(lab.train, labels)
@@ -333,7 +333,7 @@ def _set_clock(wall, jump_sec):
 
 @pytest.mark.trio
 async def test_a_worker_whose_clock_is_set_goes_on(lab, labels, monkeypatch):
-    monkeypatch.setattr("sleaprtc.worker.roster.FORGET_INTERVAL_SEC", 0.01)
+    monkeypatch.setattr("sleaprtc.worker.jobs.roster.FORGET_INTERVAL_SEC", 0.01)
     wall = time.time
     trainer, done = ScriptedTrainer(hold=True), []
 

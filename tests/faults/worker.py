@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sleaprtc.worker import program
 from sleaprtc.worker.__main__ import main
-from sleaprtc.worker.trainers.sleap_nn import SleapNNTrainer
+from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 
 if __name__ == "__main__":
     script = Path(__file__).with_name("stand_in_runner.py")

@@ -4,10 +4,15 @@ import time
 
 import pytest
 
-from sleaprtc.client.dataset import read_config
+from sleaprtc.client.inputs.dataset import read_config
 from sleaprtc.errors import InvalidTrainingConfigError
 from sleaprtc.formats.documents import MAX_CONFIG_BYTES, read_document
-from sleaprtc.worker.trainers.configuration import check_requested, filter_config, is_legacy, parse_config
+from sleaprtc.worker.sleap_nn.intake.configuration import (
+    check_requested,
+    filter_config,
+    is_legacy,
+    parse_config,
+)
 
 PATIENCE_SEC = 60.0
 """The slowest takes two seconds alone."""

@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from sleaprtc.client.dataset import points_to_videos, read_dataset
-from sleaprtc.client.video_places import prepare_predictions
+from sleaprtc.client.inputs.dataset import points_to_videos, read_dataset
+from sleaprtc.client.inputs.video_places import prepare_predictions
 from sleaprtc.errors import BrokenResultError, InvalidDatasetError
 from sleaprtc.formats.hdf5 import open_hdf5, outside_reference
-from sleaprtc.worker.trainers.dataset import inspect_dataset, inspect_images, read_summary
+from sleaprtc.worker.sleap_nn.intake.dataset import inspect_dataset, inspect_images, read_summary
 
 from ..lab import make_labels
-from ..worker.trainers.slp_files import EMBEDDED, INSTANCE, POINT, write_slp
+from ..worker.sleap_nn.slp_files import EMBEDDED, INSTANCE, POINT, write_slp
 from .hostile import broken_hdf5
 
 PATIENCE_SEC = 60.0

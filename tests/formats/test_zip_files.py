@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleaprtc.client.dataset import read_dataset
+from sleaprtc.client.inputs.dataset import read_dataset
 from sleaprtc.errors import BrokenResultError, InvalidArchiveError, InvalidModelError, UsageError
 from sleaprtc.formats.reading import FileLimitError
 from sleaprtc.formats.zip_files import MAX_READ_BYTES, ZipLimits, fault_of_members, open_zip
@@ -13,7 +13,7 @@ from sleaprtc.transfer.archive import unpack
 from sleaprtc.transfer.checkpoints import UNREADABLE, unsafe_imports
 from sleaprtc.transfer.file_signatures import is_checkpoint_file
 from sleaprtc.transfer.model_archive import unpack_models
-from sleaprtc.worker.trainers import package
+from sleaprtc.worker.sleap_nn.intake import package
 
 from .hostile import broken_zips, zipped
 

@@ -21,18 +21,19 @@ import h5py
 import numpy as np
 import yaml
 
-from sleaprtc.client import reports, video_places
-from sleaprtc.client.dataset import model_type_of_configs, points_to_videos, read_config, read_dataset
-from sleaprtc.client.described_models import described_models
-from sleaprtc.client.outcome import _lay_down_models
-from sleaprtc.documents import parse_json
+from sleaprtc.base.json_text import parse_json
+from sleaprtc.client.inputs import video_places
+from sleaprtc.client.inputs.dataset import model_type_of_configs, points_to_videos, read_config, read_dataset
+from sleaprtc.client.inputs.model_descriptions import described_models
+from sleaprtc.client.results import report
+from sleaprtc.client.results.delivery import _lay_down_models
 from sleaprtc.errors import SleapRTCError, StorageError
 from sleaprtc.transfer.archive import unpack
 from sleaprtc.transfer.checkpoints import unsafe_imports
 from sleaprtc.transfer.file_signatures import begins_as_video, is_checkpoint_file
 from sleaprtc.transfer.model_archive import unpack_models
-from sleaprtc.worker.trainers import package
-from sleaprtc.worker.trainers.configuration import (
+from sleaprtc.worker.sleap_nn.intake import package
+from sleaprtc.worker.sleap_nn.intake.configuration import (
     check_requested,
     filter_config,
     filter_model_config,
@@ -41,11 +42,11 @@ from sleaprtc.worker.trainers.configuration import (
     legacy_core,
     parse_config,
 )
-from sleaprtc.worker.trainers.dataset import read_frame_count, read_summary
-from sleaprtc.worker.trainers.model_files import read_models
-from sleaprtc.worker.trainers.plan import ModelSource, ReceivedConfig, plan_models
+from sleaprtc.worker.sleap_nn.intake.dataset import read_frame_count, read_summary
+from sleaprtc.worker.sleap_nn.intake.model_files import read_models
+from sleaprtc.worker.sleap_nn.plan.training import ModelSource, ReceivedConfig, plan_models
 from tests.formats.hostile import zipped
-from tests.worker.trainers.slp_files import write_slp
+from tests.worker.sleap_nn.slp_files import write_slp
 
 PATIENCE_SEC: Final = 30.0
 """Far more than any input takes, on a machine with other work."""
@@ -100,7 +101,7 @@ def _on_client_result(path: Path) -> None:
     out_dir.mkdir()
     try:
         folders, names = _lay_down_models((path,), out_dir)
-        reports.complete_reports(folders, names, ())
+        report.complete_reports(folders, names, ())
     except SleapRTCError:
         assert not any(out_dir.iterdir()), "half a result is left"
         raise
@@ -173,7 +174,7 @@ def _on_client_report(path: Path) -> None:
     (model / "report").mkdir(parents=True)
     for name in ("metrics.json", "losses.csv"):
         shutil.copyfile(path, model / "report" / name)
-    reports.complete_report(model, "centroid", None)
+    report.complete_report(model, "centroid", None)
     shutil.rmtree(model)
 
 

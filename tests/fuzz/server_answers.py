@@ -28,11 +28,11 @@ import trio
 import trio.testing
 from click.testing import CliRunner
 
+from sleaprtc.access.invite import export_lines
+from sleaprtc.access.made_rooms import remember
 from sleaprtc.client.__main__ import main as client
-from sleaprtc.client.own_rooms import remember
 from sleaprtc.errors import ProtocolError
-from sleaprtc.invite import export_lines
-from sleaprtc.join.__main__ import main as join
+from sleaprtc.programs.join import main as join
 from sleaprtc.protocol.answers import Done, HealthReport, Refusal, RoomCreated, RoomRenewed, SignedIn
 from sleaprtc.protocol.codec import decode_answer
 from sleaprtc.rtc.secret import RoomSecret

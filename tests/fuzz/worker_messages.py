@@ -13,8 +13,8 @@ from typing import Any, Final
 import trio
 import trio.testing
 
-from sleaprtc.config_options import ConnectionOptions
-from sleaprtc.documents import format_json
+from sleaprtc.access.place import ConnectionOptions
+from sleaprtc.base.json_text import format_json
 from sleaprtc.errors import ProtocolError
 from sleaprtc.jobs.attaching import attach_digest
 from sleaprtc.protocol import codec
@@ -31,11 +31,11 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import Metadata, PeerInfo, PeerMessage
 from sleaprtc.worker.agent import Agent
-from sleaprtc.worker.gpu import GpuInfo
-from sleaprtc.worker.history import History
-from sleaprtc.worker.journal import Journal
-from sleaprtc.worker.roster import Roster, WorkerSettings
-from sleaprtc.worker.trainers.base import Trainer, TrainerCapabilities
+from sleaprtc.worker.jobs.roster import Roster, WorkerSettings
+from sleaprtc.worker.journal.past_trainings import History
+from sleaprtc.worker.journal.store import Journal
+from sleaprtc.worker.machine.gpu import GpuInfo
+from sleaprtc.worker.trainer import Trainer, TrainerCapabilities
 
 PEERS: Final = ("client", "stranger")
 JOBS: Final = ("job-1", "job-2")

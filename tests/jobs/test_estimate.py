@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sleaprtc.jobs.estimate import MAX_EPOCHS, MODEL_HEADS, PastModel, estimated_duration_minutes
 from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
 from sleaprtc.protocol.limits import MAX_DURATION_SEC
-from sleaprtc.worker.trainers.settings import heads_for
+from sleaprtc.worker.sleap_nn.plan.settings import heads_for
 
 CENTROID = PastModel("centroid", frame_count=100, epochs=10, duration_sec=100, batch_size=4)
 CROPS = PastModel("centered_instance", frame_count=100, epochs=20, duration_sec=1000, batch_size=4)

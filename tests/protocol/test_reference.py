@@ -8,16 +8,17 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from sleaprtc.client import asking, attach, follow, inquiry, last_words, worker_channel
+from sleaprtc.client.jobs import ask, attach, follow, inquiry, last_words, worker_channel
 from sleaprtc.doctor import worker_check
 from sleaprtc.protocol import jobs, limits, messages, transfer
 from sleaprtc.protocol.close_codes import CloseCode
-from sleaprtc.rtc import peer, sdp
-from sleaprtc.rtc.engines import libwebrtc_engine
+from sleaprtc.rtc import peer
+from sleaprtc.rtc.engines import libwebrtc_engine, sdp
 from sleaprtc.server import http
 from sleaprtc.signaling import session
 from sleaprtc.transfer import arrival, names, proven, sending
-from sleaprtc.worker import agent, inputs, job
+from sleaprtc.worker import agent
+from sleaprtc.worker.jobs import inputs, job
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
 CLASSES: list[type[Any]] = [
@@ -102,7 +103,7 @@ DEADLINES = [
     ("the server, to have its `job_cancel`", last_words.CANCEL_DELIVERY_SEC),
     ("`job_cancelled` after that", last_words.CANCEL_WAIT_SEC),
     ("`job_attached` with `follow`", attach.ATTACH_TIMEOUT_SEC),
-    ("`job_attached` without `follow`", asking.ANSWER_TIMEOUT_SEC),
+    ("`job_attached` without `follow`", ask.ANSWER_TIMEOUT_SEC),
     ("`connection_check_answer`", worker_check.ANSWER_SEC),
     ("a checked connection", limits.RATE_PROBE_SEC),
 ]

@@ -14,7 +14,8 @@ import trio
 from sleaprtc.errors import ChannelClosedError, ConnectionFailedError, UsageError
 from sleaprtc.protocol.limits import MIB
 from sleaprtc.protocol.messages import Answer, Candidate, IceServer, Offer
-from sleaprtc.rtc import engines, sdp
+from sleaprtc.rtc import engines
+from sleaprtc.rtc.engines import sdp
 from sleaprtc.rtc.peer import IceSettings, Peer
 from sleaprtc.transfer.stream import open_transfers
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from sleaprtc.rtc import sdp
+from sleaprtc.rtc.engines import sdp
 from sleaprtc.rtc.peer import Peer
 from sleaprtc.transfer.stream import open_transfers
 

@@ -17,7 +17,7 @@ import trio
 from sleaprtc.errors import ChannelClosedError, ConnectionFailedError, SignalingLostError, UsageError
 from sleaprtc.protocol.limits import MIB
 from sleaprtc.protocol.messages import Answer, Candidate, IceServer, Offer
-from sleaprtc.rtc import sdp
+from sleaprtc.rtc.engines import sdp
 from sleaprtc.rtc.peer import IceSettings, Peer, open_peer
 
 from .pairs import LOOPBACK, Message, Signaling, open_side, run_pair
@@ -58,8 +58,8 @@ async def test_a_peer_tells_about_its_connection() -> None:
     assert peers["b"].path is not None
     assert peers["a"].path.kind == "direct"
     assert peers["a"].path.local == peers["b"].path.remote
-    assert peers["a"].local_fingerprint == peers["b"].remote_fingerprint
-    assert len(peers["a"].remote_fingerprint or "") == 95
+    assert peers["a"].local_fingerprints == peers["b"].remote_fingerprints
+    assert len(peers["a"].remote_fingerprints[0]) == len("sha-256 ") + 95
     assert peers["a"].engine == "aiortc"
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sleaprtc.errors import ConnectionFailedError, PeerNotProvenError, RoomSecretMissingError, UsageError
 from sleaprtc.protocol.codec import encode_transfer_frame
 from sleaprtc.protocol.transfer import FileAbort, FileOffer, ProofNonce, ProofTag
-from sleaprtc.rtc.memory import memory_channel_pair
+from sleaprtc.rtc.engines.sdp import fingerprints
 from sleaprtc.rtc.proof import Proof, Role, proof_tag
-from sleaprtc.rtc.sdp import fingerprints
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.transfer.proven import prove
+from tests.support.memory_channel import memory_channel_pair
 
 KEY = bytes(range(16))
 CLIENT, WORKER, MALLORY = ("sha-256 C1:1E",), ("sha-256 3A:12",), ("sha-256 BA:D0",)

@@ -8,7 +8,7 @@ import socket
 import pytest
 import trio
 
-from sleaprtc.config_options import ConnectionOptions
+from sleaprtc.access.place import ConnectionOptions
 from sleaprtc.protocol.messages import IceServer
 from sleaprtc.rtc.no_path import Attempt, explain
 from sleaprtc.rtc.public_ice import MAX_URLS, is_public, public_only

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.fair_share import FairShare
+from sleaprtc.base.fair_share import FairShare
 from sleaprtc.server.outbox import Outbox, OutboxBudget
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.rate import MAX_KEYS, KeyedBuckets, TokenBucket
+from sleaprtc.base.rate import MAX_KEYS, KeyedBuckets, TokenBucket
 
 
 @given(

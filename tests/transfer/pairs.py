@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from sleaprtc.rtc.channel import DataChannel
-from sleaprtc.rtc.memory import MemoryChannel, memory_channel_pair
 from sleaprtc.transfer.stream import Transfers, open_transfers
+from tests.support.memory_channel import MemoryChannel, memory_channel_pair
 
 
 @asynccontextmanager

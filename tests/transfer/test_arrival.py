@@ -12,14 +12,14 @@ import trio
 from sleaprtc.errors import SenderStalledError
 from sleaprtc.protocol.codec import decode_transfer_frame, encode_transfer_frame
 from sleaprtc.protocol.transfer import FileAbort, FileAccept, FileOffer
-from sleaprtc.rtc.memory import memory_channel_pair
 from sleaprtc.rtc.peer import Peer
 from sleaprtc.transfer.arrival import MIN_BYTES_PER_SEC, PACE_WINDOW_SEC, Pace, stall_deadline
 from sleaprtc.transfer.disk import PartialFile
 from sleaprtc.transfer.resuming import ResumingTransfers
 from sleaprtc.transfer.sending import STALL_TIMEOUT_SEC
 from sleaprtc.transfer.stream import open_transfers
-from sleaprtc.worker.inputs import receive_inputs
+from sleaprtc.worker.jobs.inputs import receive_inputs
+from tests.support.memory_channel import memory_channel_pair
 
 from ..rtc.pairs import run_pair
 from ..worker.test_cache import Silent

@@ -20,8 +20,8 @@ from sleaprtc.errors import (
 from sleaprtc.protocol.codec import decode_transfer_frame, encode_transfer_frame
 from sleaprtc.protocol.limits import MAX_CONTROL_FRAME_BYTES
 from sleaprtc.protocol.transfer import FileAbort, FileAccept, FileAck, FileDone, FileOffer, FileRefuse
-from sleaprtc.rtc.memory import MemoryChannel, memory_channel_pair
 from sleaprtc.transfer.stream import Transfers, open_transfers
+from tests.support.memory_channel import MemoryChannel, memory_channel_pair
 
 from .pairs import open_both
 

@@ -11,8 +11,8 @@ import trio
 
 from sleaprtc.errors import ChannelClosedError
 from sleaprtc.protocol.limits import MIB
-from sleaprtc.rtc.memory import memory_channel_pair
 from sleaprtc.transfer.stream import Transfers
+from tests.support.memory_channel import memory_channel_pair
 
 from .pairs import open_both
 

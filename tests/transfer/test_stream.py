@@ -23,8 +23,8 @@ from sleaprtc.errors import (
 from sleaprtc.protocol.codec import decode_transfer_frame, encode_transfer_frame
 from sleaprtc.protocol.limits import CHUNK_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
 from sleaprtc.protocol.transfer import FileAccept, FileAck, FileDone, FileOffer
-from sleaprtc.rtc.memory import memory_channel_pair
 from sleaprtc.transfer.stream import TransferProgress, Transfers, open_transfers
+from tests.support.memory_channel import memory_channel_pair
 
 from .pairs import open_both, open_memory_pair
 

@@ -13,8 +13,8 @@ import trio.testing
 
 from sleaprtc.errors import TransferRefusedError
 from sleaprtc.transfer.resuming import ResumingTransfers
-from sleaprtc.worker.cache import FileCache
-from sleaprtc.worker.inputs import receive_inputs
+from sleaprtc.worker.jobs.cache import FileCache
+from sleaprtc.worker.jobs.inputs import receive_inputs
 
 from ..transfer.pairs import open_memory_pair
 

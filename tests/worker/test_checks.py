@@ -22,7 +22,7 @@ from sleaprtc.rtc.proof import Role
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.transfer.proven import prove_membership
 from sleaprtc.transfer.rate import measure_rate
-from sleaprtc.worker import checks
+from sleaprtc.worker.jobs import checks
 
 from ..lab import LOOPBACK
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sleaprtc.worker.gpu import GpuInfo, read_gpu, visible_indices
+from sleaprtc.worker.machine.gpu import GpuInfo, read_gpu, visible_indices
 
 from ..nvml_stand_in import compile_driver
 
 READ = """
 import attrs, json, sys
-from sleaprtc.worker.gpu import read_gpu
+from sleaprtc.worker.machine.gpu import read_gpu
 print(json.dumps(attrs.asdict(read_gpu(*json.loads(sys.argv[1])))))
 """
 

@@ -6,8 +6,8 @@ import pytest
 
 from sleaprtc.jobs.estimate import PastModel
 from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
-from sleaprtc.worker.history import EpochClock, History, past_models
-from sleaprtc.worker.trainers.base import EpochEnded
+from sleaprtc.worker.journal.past_trainings import EpochClock, History, past_models
+from sleaprtc.worker.trainer import EpochEnded
 from tests.lab import make_labels
 
 

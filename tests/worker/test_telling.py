@@ -10,8 +10,8 @@ import pytest
 
 from sleaprtc.jobs.attaching import attach_digest
 from sleaprtc.protocol.jobs import JobLog, JobLogRequest, JobRequest
-from sleaprtc.worker.journal import Journal
-from sleaprtc.worker.telling import keep_log, page_of_log
+from sleaprtc.worker.journal.answers import keep_log, page_of_log
+from sleaprtc.worker.journal.store import Journal
 
 
 def test_a_folder_that_goes_while_its_log_is_looked_for_has_none(

@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import click
 
-from ...json_output import print_json
-from ...terminal import printable
+from ...base.printable import printable
+from ...commandline.json_lines import print_json
 from .common import HELP, goes_on, job_argument, json_option, run_command
 
 
@@ -23,8 +23,8 @@ def status(job: str, as_json: bool) -> None:
     The process that follows the job isn't disturbed. Where the worker is away, what was last seen is shown.
     """
     from ..display.job_lines import state_lines
-    from ..job_state import look
-    from ..records import find
+    from ..jobs.state import look
+    from ..records.files import find
     from ..room import until_interrupted
 
     async def command() -> None:
@@ -49,10 +49,10 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
 
     The process that follows the job isn't disturbed. Ctrl-C ends the showing alone.
     """
-    from ..asking import failure_of, open_asker
     from ..display.log_lines import JSONLog, PlainLog
-    from ..logs import read_log
-    from ..records import JobRecord, find
+    from ..jobs.ask import failure_of, open_asker
+    from ..jobs.logs import read_log
+    from ..records.files import JobRecord, find
     from ..room import until_interrupted
 
     async def show(record: JobRecord) -> None:
@@ -80,9 +80,9 @@ def stop(job: str, as_json: bool) -> None:
 
     The job then completes as usual; whoever follows it gets the model, else `attach` waits for it.
     """
-    from ..asking import failure_of, open_asker
-    from ..logs import UNFINISHED
-    from ..records import find, refuse_if_over
+    from ..jobs.ask import failure_of, open_asker
+    from ..jobs.logs import UNFINISHED
+    from ..records.files import find, refuse_if_over
     from ..room import until_interrupted
 
     async def tell() -> None:
@@ -118,8 +118,8 @@ def cancel(job: str, as_json: bool) -> None:
 
     `stop` ends a job early too, and keeps its best model.
     """
-    from ..asking import open_asker
-    from ..records import COMPLETED, find, refuse_if_over
+    from ..jobs.ask import open_asker
+    from ..records.files import COMPLETED, find, refuse_if_over
     from ..room import until_interrupted
 
     async def tell() -> None:

@@ -8,11 +8,11 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from ...entrypoint import run
+from ...base.printable import printable
+from ...commandline.json_lines import print_json
+from ...commandline.run import run
 from ...errors import UsageError
-from ...json_output import print_json
-from ...terminal import printable
-from ..filters import worker_filters
+from ..jobs.filters import worker_filters
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 SHOWN_ID_LENGTH: Final = 8
@@ -48,7 +48,7 @@ def complete_job(_context: click.Context, _argument: click.Parameter, incomplete
     """Lists the jobs that a shell can complete to, by what is shown of their ids."""
     from click.shell_completion import CompletionItem
 
-    from ..records import load_all
+    from ..records.files import load_all
 
     try:
         records = load_all()

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ...config_options import connection_of, connection_options
-from ...json_output import print_json
+from ...commandline.json_lines import print_json
+from ...commandline.options import connection_of, connection_options
 from .common import HELP, complete_job, goes_on, job_argument, json_option, run_command
 
 
@@ -23,9 +23,9 @@ def attach(job: str, as_json: bool, **given: Any) -> None:
 
     JOB is a job's id, or how it begins; `jobs` lists them. Ctrl-C leaves the job running.
     """
-    from ..attach import attach_to_job
     from ..display import open_display
-    from ..records import find
+    from ..jobs.attach import attach_to_job
+    from ..records.files import find
     from ..room import until_interrupted
 
     async def command() -> None:
@@ -52,10 +52,10 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
 
     JOB is a job's id, or how it begins; `jobs` lists them.
     """
-    from ..attach import attach_to_job, completed_before
     from ..display import open_display
-    from ..events import Event, StatusChanged
-    from ..records import COMPLETED, find
+    from ..events.job import Event, StatusChanged
+    from ..jobs.attach import attach_to_job, completed_before
+    from ..records.files import COMPLETED, find
     from ..room import until_interrupted
 
     result_dir = result_dir and result_dir.absolute()
@@ -97,19 +97,19 @@ def jobs(wanted: tuple[str, ...], forget: bool, as_json: bool) -> None:
 
     Jobs that are over are forgotten 30 days later by themselves.
     """
-    from .. import records
     from ..display import jobs_table, print_table
+    from ..records import files
 
     async def command() -> None:
-        records.forget_old(time.time())
-        found = [records.find(job) for job in wanted] if wanted else records.load_all()
+        files.forget_old(time.time())
+        found = [files.find(job) for job in wanted] if wanted else files.load_all()
         if forget:
             found = [record for record in found if wanted or record.is_over]
             for record in found:
-                records.forget(record)
+                files.forget(record)
         if as_json:
             for record in found:
-                print_json(records.public_fields(record))
+                print_json(files.public_fields(record))
         elif forget:
             print(f"Forgot {len(found)} job{'' if len(found) == 1 else 's'}.")
         elif found:

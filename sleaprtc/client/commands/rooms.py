@@ -8,13 +8,13 @@ from typing import Any
 import attrs
 import click
 
-from ...config_options import endpoints_of, server_options
-from ...invite import Invite, export_lines
-from ...json_output import print_json
+from ...access.address import is_only_local
+from ...access.invite import Invite, export_lines
+from ...base.printable import printable
+from ...commandline.json_lines import print_json
+from ...commandline.options import endpoints_of, server_options
 from ...rtc.secret import RoomSecret
 from ...signaling.http import open_http
-from ...signaling.own_address import is_only_local
-from ...terminal import printable
 from .common import HELP, json_option, run_command
 
 
@@ -43,7 +43,7 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
     It lives for two hours, and for as long as `train` or `attach` runs in it here; `sleap-rtc client room
     renew` gives it two more.
     """
-    from ..own_rooms import remember
+    from ...access.made_rooms import remember
 
     async def command() -> None:
         endpoints = endpoints_of(given)
@@ -72,7 +72,7 @@ def room_create(no_secret: bool, as_json: bool, **given: Any) -> None:
 @server_options
 def room_renew(room_id: str, **given: Any) -> None:
     """Give ROOM, made here before, its full time again."""
-    from ..own_rooms import known_owner, remember
+    from ...access.made_rooms import known_owner, remember
 
     async def command() -> None:
         endpoints = endpoints_of(given)

@@ -13,7 +13,7 @@ from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from .common import filters_of
 
 if TYPE_CHECKING:
-    from ..persistence import Persistence
+    from ..jobs.retry import Persistence
 
 FOREVER: Final = "forever"
 
@@ -104,6 +104,6 @@ def how_to_submit(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def persistence_of(given: Mapping[str, Any]) -> Persistence:
     """How long to try."""
-    from ..persistence import Persistence
+    from ..jobs.retry import Persistence
 
     return Persistence(wait_sec=60 * given["wait_minutes"], retries=given["retries"])

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ...config_options import connection_options, peer_options, room_options
+from ...commandline.options import connection_options, peer_options, room_options
 from .common import HELP, filter_options, json_option, run_command
 from .submitting import SubmittingCommand, how_to_submit, persistence_of, submission_options
 
@@ -76,8 +76,8 @@ def track(as_json: bool, **given: Any) -> None:
 
 async def _track(given: Mapping[str, Any], as_json: bool) -> None:
     from ..display import open_display
-    from ..persistence import open_endeavour
-    from ..track import tracking_order
+    from ..jobs.retry import open_endeavour
+    from ..jobs.track import tracking_order
 
     settings = {name: given[key] for key, name in _SETTINGS.items() if given[key] is not None}
     if given["tracking"]:

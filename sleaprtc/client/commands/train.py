@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...config_options import connection_options, peer_options, room_options
+from ...commandline.options import connection_options, peer_options, room_options
 from .common import HELP, filter_options, json_option, run_command
 from .submitting import SubmittingCommand, how_to_submit, persistence_of, submission_options
 
 if TYPE_CHECKING:
-    from ..persistence import Persistence
+    from ..jobs.retry import Persistence
 
 
 @click.command(cls=SubmittingCommand, context_settings=HELP)
@@ -73,7 +73,7 @@ def train(as_json: bool, **given: Any) -> None:
 
 
 def _how(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`sleaprtc.client.train.training_order` wants to know, but for dataset and folder."""
+    """What :func:`sleaprtc.client.jobs.train.training_order` wants to know, but for dataset and folder."""
     given_settings = ("model_type", "epochs", "batch_size", "learning_rate")
     return {
         "configs": given["configs"],
@@ -84,8 +84,8 @@ def _how(given: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _train_one(given: Mapping[str, Any], persistence: Persistence, as_json: bool) -> None:
     from ..display import open_display
-    from ..persistence import open_endeavour
-    from ..train import training_order
+    from ..jobs.retry import open_endeavour
+    from ..jobs.train import training_order
 
     (dataset,) = given["datasets"]
     options = peer_options(given)
@@ -98,7 +98,7 @@ async def _train_one(given: Mapping[str, Any], persistence: Persistence, as_json
 async def _train_several(given: Mapping[str, Any], persistence: Persistence, as_json: bool) -> None:
     from ..display import print_table
     from ..display.several import next_commands, open_several_display, outcomes_table
-    from ..several import failure_of, train_several
+    from ..jobs.several import failure_of, train_several
 
     with open_several_display(as_json=as_json) as display:
         outcomes = await train_several(

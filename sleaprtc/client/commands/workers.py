@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import click
 
-from ...config_options import access_of, room_options
-from ...json_output import print_json
-from ...terminal import printable
+from ...base.printable import printable
+from ...commandline.json_lines import print_json
+from ...commandline.options import access_of, room_options
 from .common import HELP, filter_options, filters_of, json_option, run_command, to_standard_error
 
 
@@ -19,10 +19,10 @@ from .common import HELP, filter_options, filters_of, json_option, run_command, 
 @json_option
 def workers(as_json: bool, **given: Any) -> None:
     """List the workers in the room that fit."""
-    from ..events import summarize
-    from ..filters import worker_filters
+    from ..events.job import summarize
+    from ..events.notices import problem_sentences
+    from ..jobs.filters import worker_filters
     from ..room import open_room
-    from ..worker_notices import problem_sentences
 
     async def command() -> None:
         filters = filters_of(given)

@@ -12,7 +12,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ..events import Emit
+from ..events.job import Emit
 from .console import PlainConsole
 from .json_lines import JSONDisplay
 from .plain import PlainDisplay

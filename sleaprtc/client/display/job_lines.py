@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from ...base.printable import printable
+from ...base.sentences import as_sentence
 from ...protocol.jobs import JobStatus
 from ...protocol.values import is_time
-from ...sentences import as_sentence
-from ...terminal import printable
-from ..events import Detached, Failed, Retrying, StatusChanged, Waiting
-from ..job_state import JobState
-from ..records import OVER
+from ..events.job import Detached, Failed, Retrying, StatusChanged, Waiting
+from ..jobs.state import JobState
+from ..records.files import OVER
 from .words import duration_text, loss_text, status_sentence
 
 _STATES: Final = {

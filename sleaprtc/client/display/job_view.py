@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ...terminal import printable
-from ..events import StatusChanged
-from ..losses import LossHistory, ModelLosses
+from ...base.printable import printable
+from ..events.job import StatusChanged
+from ..events.losses import LossHistory, ModelLosses
 from .curves import MIN_HEIGHT, MIN_WIDTH, Curve, draw_curves
 from .words import duration_text, loss_text, status_sentence
 
@@ -33,9 +33,6 @@ WORDS_WIDTH: Final = 66
 BARS_WIDTH: Final = 72
 PACE_WIDTH: Final = 54
 """Below the first there is no bar, and below the second neither rate nor time."""
-
-MAX_POINTS: Final = 2000
-"""Of more epochs than that, ten for each dot of a wide figure, only every second, third… is drawn."""
 
 RATE_EPOCHS: Final = 8
 """The rate is the median over so many epochs: those that were missed come all at once after attaching."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...json_output import print_json
-from ..events import Emit, Event, JobBegun, as_json_object
+from ...commandline.json_lines import print_json
+from ..events.job import Emit, Event, JobBegun, as_json_object
 
 
 class JSONDisplay:

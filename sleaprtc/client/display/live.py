@@ -19,9 +19,9 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from ...base.printable import printable
 from ...protocol.limits import MIB
-from ...terminal import printable
-from ..events import Completed, Event, Failed, StatusChanged, Transferred, WorkerLost
+from ..events.job import Completed, Event, Failed, StatusChanged, Transferred, WorkerLost
 from .job_view import BAR_WIDTH, JobView
 from .live_area import open_live_area
 from .plain import show_common

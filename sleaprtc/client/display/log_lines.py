@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
+from ...base.printable import printable
+from ...commandline.json_lines import print_json
 from ...errors import JobFailedError
-from ...json_output import print_json
 from ...protocol.jobs import JobLog
-from ...terminal import printable
-from ..events import StatusChanged, as_json_object
-from ..records import JobRecord
+from ..events.job import StatusChanged, as_json_object
+from ..records.files import JobRecord
 from .job_lines import log_status_line, trainer_lines
 from .words import status_sentence
 

@@ -8,9 +8,9 @@ from typing import Final, TextIO
 
 from rich.console import Console
 
-from ...sentences import as_sentence
-from ...terminal import printable
-from ..events import (
+from ...base.printable import printable
+from ...base.sentences import as_sentence
+from ..events.job import (
     Answered,
     Completed,
     Connected,

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ...terminal import printable
-from ..model_report import ModelReport
+from ...base.printable import printable
+from ..events.model import ModelReport
 from .words import loss_text
 
 SPLIT_NAMES: Final = {"val": "validation", "train": "training"}

@@ -13,8 +13,8 @@ from typing import Final, TextIO
 import attrs
 from rich.table import Column, Table
 
-from ...terminal import printable
-from ..events import (
+from ...base.printable import printable
+from ..events.job import (
     Answered,
     Completed,
     Connected,
@@ -29,7 +29,7 @@ from ..events import (
     Waiting,
     WorkersFound,
 )
-from ..several import Display, Outcome
+from ..jobs.several import Display, Outcome
 from . import shows_curves
 from .console import PlainConsole
 from .job_lines import course_line

@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from rich.console import Console, OverflowMethod
 from rich.table import Column, Table
 
-from ...terminal import printable
-from ..events import Answered, WorkerSummary
-from ..records import JobRecord
+from ...base.printable import printable
+from ..events.job import Answered, WorkerSummary
+from ..records.files import JobRecord
 from .console import PlainConsole
 from .job_lines import ago_text, clock_text, seen_words
 from .words import duration_text, memory_text, verdict

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...base.printable import printable
 from ...protocol.limits import MIB
-from ...terminal import printable
-from ..events import AnswerSummary, Completed, Connected, StatusChanged, Transferred, WorkersFound
+from ..events.job import AnswerSummary, Completed, Connected, StatusChanged, Transferred, WorkersFound
 
 
 def memory_text(memory_mb: float | None) -> str:

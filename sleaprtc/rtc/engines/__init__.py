@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...distribution import install_command
+from ...base.distribution import install_command
+from ...base.sentences import as_clause
 from ...errors import UsageError
-from ...sentences import as_clause
 
 if TYPE_CHECKING:
     from .base import Engine

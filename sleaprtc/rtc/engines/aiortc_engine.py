@@ -15,10 +15,10 @@ from aiortc import (
 )
 from aiortc.sdp import candidate_from_sdp
 
+from ...base.sentences import as_clause
 from ...errors import ConnectionFailedError, InvalidMessageError
 from ...protocol.limits import CHUNK_BYTES, DATA_CHANNEL_LABEL
-from ...sentences import as_clause
-from .. import sdp as sdp_text
+from . import sdp as sdp_text
 from .aiortc_sctp import QuickSctpTransport
 from .base import Engine, EngineEvents, IceSettings, Path
 

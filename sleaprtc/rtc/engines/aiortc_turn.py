@@ -10,8 +10,8 @@ from typing import Final
 from aioice import stun
 from aioice.turn import create_turn_endpoint
 
+from ...base.sentences import as_clause
 from ...errors import ConnectionFailedError
-from ...sentences import as_clause
 from ..stun import TurnRefusedError
 
 LIFETIME_SEC: Final = 60

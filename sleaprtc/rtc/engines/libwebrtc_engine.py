@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 
 import webrtc
 
+from ...base.sentences import as_clause
 from ...errors import ConnectionFailedError, InvalidMessageError
 from ...protocol.limits import DATA_CHANNEL_LABEL
-from ...sentences import as_clause
-from .. import sdp as sdp_text
+from . import sdp as sdp_text
 from .base import Engine, EngineEvents, IceSettings, Path
 
 GATHER_TIMEOUT_SEC: Final = 2.0

@@ -9,8 +9,8 @@ import sys
 import time
 
 from sleaprtc.client.display import live_area, open_display
-from sleaprtc.client.events import Completed, Connected, StatusChanged, Transferred
-from sleaprtc.client.model_report import ModelReport
+from sleaprtc.client.events.job import Completed, Connected, StatusChanged, Transferred
+from sleaprtc.client.events.model import ModelReport
 
 live_area.REDRAW_INTERVAL_SEC = 0.1  # type: ignore[misc]  # a test waits for several
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from sleaprtc.client.display.job_view import JobView
-from sleaprtc.client.events import StatusChanged
+from sleaprtc.client.events.job import StatusChanged
 
 
 def text(shown: RenderableType | None, width: int = 100) -> str:

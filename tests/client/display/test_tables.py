@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sleaprtc.client.display.tables import answers_table, workers_table
-from sleaprtc.client.events import Answered, AnswerSummary, WorkerSummary
+from sleaprtc.client.events.job import Answered, AnswerSummary, WorkerSummary
 
 NAME = "sleap-gpu-box-17"
 COLUMNS = ("worker", "GPU", "memory", "sleap-nn", "torch on", "status", "models")

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from sleaprtc.client.records import JobRecord
+from sleaprtc.client.records.files import JobRecord
 
 from ..processes import end, is_model_of, make_dataset, record_of
 from .measuring import Census

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from sleaprtc.worker.journal import COMPLETED, Journal
+from sleaprtc.worker.journal.store import COMPLETED, Journal
 
 from ..processes import end, processes_below
 from .disks import missing_for_disks

@@ -1,0 +1,77 @@
+"""The room that a worker made: it goes back there after a restart, so that its invite stays good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from ..base.json_text import parse_json
+from ..base.logs import get_logger
+from ..base.private_files import write_private_json
+from ..errors import RateLimitedError, RefusedError, StorageError
+from ..signaling.http import Account, SignalingHTTP
+from .joined_room import RememberedRoom, as_json, from_json
+
+_log = get_logger(__name__)
+
+
+@attrs.frozen
+class KeptRoom:
+    """A room of one's own, and the account that made it."""
+
+    place: RememberedRoom
+    account: Account
+
+    def is_same(self, place: RememberedRoom) -> bool:
+        """Whether another way to a room, such as a machine's outer address, leads to this one."""
+        own, other = self.place.room, place.room
+        return (own.room_id, own.token, self.place.secret) == (other.room_id, other.token, place.secret)
+
+
+class KeptRoomFile:
+    """The file in a worker's folder that has its room."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self._path = work_dir / "room.json"
+
+    def read(self) -> KeptRoom | None:
+        """The room of this worker's last life, if it made one."""
+        try:
+            content = parse_json(self._path.read_text(encoding="utf-8"))
+            account = Account(str(content["username"]), str(content["id_token"]))
+            return KeptRoom(from_json(content), account)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, kept: KeptRoom) -> None:
+        """Keeps a room, readable by the owner only; without a disk, it isn't kept."""
+        account = {"username": kept.account.username, "id_token": kept.account.id_token}
+        try:
+            write_private_json(self._path, as_json(kept.place) | account)
+        except StorageError as error:
+            _log.warning("The worker's room can't be kept for its next start.", error=str(error))
+
+    def renewed(self, account: Account) -> None:
+        """Keeps the account's new token: the one before isn't good for ever."""
+        kept = self.read()
+        if kept is not None:
+            self.write(attrs.evolve(kept, account=account))
+
+
+async def go_back(kept: KeptRoom, http: SignalingHTTP) -> KeptRoom | None:
+    """Has the room live on, if it is still there and still this account's.
+
+    Raises:
+        SignalingUnreachableError: The server doesn't answer.
+        RateLimitedError: It was asked too often, and so the room may still be there.
+    """
+    try:
+        account = await http.sign_in(kept.account)
+        expires_at = await http.renew_room(account, kept.place.room.room_id)
+    except RateLimitedError:
+        raise
+    except RefusedError:
+        return None
+    room = attrs.evolve(kept.place.room, expires_at=expires_at)
+    return KeptRoom(attrs.evolve(kept.place, room=room), account)

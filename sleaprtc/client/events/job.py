@@ -1,0 +1,300 @@
+"""What happens to a job, as the client sees it; the progress display and ``--json`` show these.
+
+Each class's ``event`` names it in JSON. Sizes are in bytes, times in the unit of their name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeAlias
+
+import attrs
+
+from ...protocol.jobs import JobStatus
+from ...protocol.messages import PeerInfo
+from .model import ModelReport
+
+MOST_MEMORY_MB: Final = 2**30
+"""A PiB. What is beyond is no GPU's memory, and no number to be shown."""
+
+
+@attrs.frozen
+class WorkerSummary:
+    """A worker as discovery shows it."""
+
+    worker: str
+    gpu_model: str | None
+    gpu_memory_mb: float | None
+    sleap_version: str | None
+    status: str | None
+    supported_models: tuple[str, ...] = ()
+    hostname: str | None = None
+    digest_algorithms: tuple[str, ...] = ()
+    torch_device: str | None = None
+    problems: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+    @property
+    def best_digest_algorithm(self) -> str:
+        """The fastest that it's known to have. SHA-256 is what a worker has that doesn't say."""
+        return "blake3" if "blake3" in self.digest_algorithms else "sha256"
+
+
+def summarize(peer: PeerInfo) -> WorkerSummary:
+    """Takes from a worker's metadata what a person wants to see; what has the wrong type is left out."""
+    properties = peer.metadata.properties or {}
+
+    def text(key: str) -> str | None:
+        value = properties.get(key)
+        return value if isinstance(value, str) else None
+
+    def texts(key: str) -> tuple[str, ...]:
+        values = properties.get(key)
+        return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+
+    return WorkerSummary(
+        worker=peer.peer_id,
+        gpu_model=text("gpu_model"),
+        gpu_memory_mb=_memory_mb(properties.get("gpu_memory_mb")),
+        sleap_version=text("sleap_version"),
+        status=text("status"),
+        supported_models=texts("supported_models"),
+        hostname=text("hostname"),
+        digest_algorithms=texts("digest_algorithms"),
+        torch_device=text("torch_device"),
+        problems=texts("problems"),
+        features=texts("features"),
+    )
+
+
+def _memory_mb(value: object) -> float | None:
+    """An amount of memory, if it can be one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_MEMORY_MB:
+        return None
+    return value
+
+
+@attrs.frozen
+class AnswerSummary:
+    """A worker's answer to a job request; ``accepted`` is None where none came in time."""
+
+    worker: str
+    accepted: bool | None
+    reason: str | None = None
+    estimated_start_time_sec: float | None = None
+    estimated_duration_minutes: float | None = None
+    available_memory_mb: float | None = None
+    gpu_utilization: float | None = None
+
+
+@attrs.frozen
+class WorkersFound:
+    """Discovery is over."""
+
+    event: ClassVar[str] = "workers"
+    workers: tuple[WorkerSummary, ...]
+
+
+@attrs.frozen
+class Answered:
+    """Everybody asked has answered, or the time for it is over; ``chosen`` is who gets the job."""
+
+    event: ClassVar[str] = "answers"
+    job_id: str
+    answers: tuple[AnswerSummary, ...]
+    chosen: str | None
+
+
+@attrs.frozen
+class Connected:
+    """A data channel to the worker is open.
+
+    Attributes:
+        path: ``direct`` or ``relayed`` (by a TURN server), or None where the engine doesn't tell.
+        engine: The WebRTC stack on this side.
+    """
+
+    event: ClassVar[str] = "connected"
+    worker: str
+    path: str | None = None
+    engine: str | None = None
+
+
+@attrs.frozen
+class Transferred:
+    """The receiver has written this much of a file; ``direction`` is ``send`` or ``receive``."""
+
+    event: ClassVar[str] = "transfer"
+    direction: str
+    name: str
+    size_bytes: int
+    received_bytes: int
+    offset_bytes: int
+
+
+@attrs.frozen
+class StatusChanged:
+    """The worker's word on the job; ``progress`` is 0.0 to 1.0."""
+
+    event: ClassVar[str] = "status"
+    worker: str
+    status: str
+    progress: float
+    current_epoch: int | None = None
+    total_epochs: int | None = None
+    current_loss: float | None = None
+    val_loss: float | None = None
+    estimated_remaining_minutes: float | None = None
+    model: str | None = None
+    device: str | None = None
+    message: str | None = None
+    seq: int | None = None
+    frames_done: int | None = None
+    total_frames: int | None = None
+    frames_per_sec: float | None = None
+
+    @classmethod
+    def of(cls, worker: str, status: JobStatus) -> StatusChanged:
+        """Makes the event of a worker's message."""
+        return cls(
+            worker=worker,
+            status=status.status,
+            progress=min(max(status.progress, 0.0), 1.0),
+            message=status.message,
+            seq=status.seq,
+            **attrs.asdict(status.details),
+        )
+
+
+@attrs.frozen
+class JobBegun:
+    """A job gets its id, before anybody is asked; a job that is begun again gets another one."""
+
+    event: ClassVar[str] = "job"
+    job_id: str
+    dataset: str
+    job_type: str
+
+
+@attrs.frozen
+class Waiting:
+    """No worker is free; ``patience_sec`` is how long to wait in all, None where that isn't limited."""
+
+    event: ClassVar[str] = "waiting"
+    reason: str
+    waited_sec: float
+    patience_sec: float | None
+
+
+@attrs.frozen
+class Retrying:
+    """A job failed in a way that need not come again; beginning ``attempt`` of ``attempts`` follows."""
+
+    event: ClassVar[str] = "retrying"
+    job_id: str
+    worker: str | None
+    message: str
+    attempt: int
+    attempts: int
+
+
+@attrs.frozen
+class Detached:
+    """The job runs on its worker, and goes on without this process."""
+
+    event: ClassVar[str] = "detached"
+    job_id: str
+    worker: str
+
+
+@attrs.frozen
+class Failed:
+    """One of several jobs ended without a result; ``job_id`` is None where it had none yet."""
+
+    event: ClassVar[str] = "failed"
+    job_id: str | None
+    code: str
+    message: str
+    exit_status: int
+
+
+@attrs.frozen
+class WorkerLost:
+    """The chosen worker is gone before it began; another one is sought."""
+
+    event: ClassVar[str] = "worker_lost"
+    worker: str
+    message: str
+
+
+@attrs.frozen
+class Notice:
+    """Something worth a line that changes nothing."""
+
+    event: ClassVar[str] = "notice"
+    message: str
+
+
+@attrs.frozen
+class Completed:
+    """The job is done and what came of it is in place: models or, of an inference, predictions."""
+
+    event: ClassVar[str] = "completed"
+    job_id: str
+    worker: str
+    model_dirs: tuple[str, ...] = ()
+    final_loss: float | None = None
+    total_epochs: int | None = None
+    training_duration_minutes: float | None = None
+    model_size_mb: float | None = None
+    device: str | None = None
+    job_type: str = "training"
+    predictions: str | None = None
+    predictions_size_mb: float | None = None
+    frame_count: int | None = None
+    inference_duration_seconds: float | None = None
+    report: tuple[ModelReport, ...] = ()
+    fetched_before: bool = False
+    """Whether nothing was brought now: the result has been in place since an earlier command."""
+
+
+@attrs.frozen
+class Ended:
+    """The command ends without a model."""
+
+    event: ClassVar[str] = "error"
+    code: str
+    message: str
+    exit_status: int
+
+
+Event: TypeAlias = (
+    WorkersFound
+    | Answered
+    | Connected
+    | Transferred
+    | StatusChanged
+    | JobBegun
+    | Waiting
+    | Retrying
+    | Detached
+    | Failed
+    | WorkerLost
+    | Notice
+    | Completed
+    | Ended
+)
+
+Emit: TypeAlias = Callable[[Event], None]
+
+
+def as_json_object(event: Event) -> dict[str, Any]:
+    """Turns an event into what ``--json`` prints on a line."""
+    return {"event": event.event, **attrs.asdict(event)}
+
+
+def is_at_work(status: JobStatus) -> bool:
+    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
+    details = status.details
+    under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
+    return status.status == "sending" or (status.status == "running" and bool(under_way))

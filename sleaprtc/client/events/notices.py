@@ -1,0 +1,49 @@
+"""What a person should know of the worker that gets their job, when it can still be changed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .job import Emit, Event, Notice, StatusChanged, WorkerSummary
+
+MOST_PROBLEMS: Final = 8
+MOST_CHARS: Final = 300
+"""What a worker says of itself is the word of a stranger, and may be long."""
+
+
+def problem_sentences(worker: WorkerSummary) -> tuple[str, ...]:
+    """What a worker says is wrong with it."""
+    return tuple(sentence[:MOST_CHARS] for sentence in worker.problems[:MOST_PROBLEMS])
+
+
+def announce_problems(worker: WorkerSummary, emit: Emit) -> None:
+    """Says what is wrong with a worker, before it gets the job."""
+    for sentence in problem_sentences(worker):
+        emit(Notice(f"{worker.worker}: {sentence}"))
+
+
+class DeviceWatch:
+    """Passes events on, and says at once where a training leaves its worker's GPU idle.
+
+    Args:
+        worker: Whose job it is.
+        emit: Takes the events.
+    """
+
+    def __init__(self, worker: WorkerSummary, emit: Emit) -> None:
+        self._worker = worker
+        self._emit = emit
+        self._is_said = not worker.gpu_memory_mb
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event."""
+        self._emit(event)
+        if not self._is_said and isinstance(event, StatusChanged) and event.device == "cpu":
+            self._is_said = True
+            gpu = self._worker.gpu_model or "GPU"
+            self._emit(
+                Notice(
+                    f"{self._worker.worker} trains on its CPU, and its {gpu} sits idle; `sleap-rtc doctor` "
+                    "on that machine says why."
+                )
+            )

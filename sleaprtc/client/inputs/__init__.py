@@ -1,0 +1,1 @@
+"""What goes to a worker: datasets, configurations and models, read and packed."""

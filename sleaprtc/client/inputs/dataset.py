@@ -1,0 +1,246 @@
+"""What is in a dataset, read on the client before anything is sent."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from ...base.sentences import as_clause
+from ...errors import InvalidDatasetError, InvalidTrainingConfigError
+from ...formats.child import answer
+from ...formats.documents import MAX_CONFIG_BYTES, read_document
+from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
+from ...protocol.jobs import DatasetInfo
+from ...protocol.limits import MIB
+
+PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
+"""Of a training job package; a worker takes fewer members."""
+
+MAX_PIXELS: Final = 10**10
+"""Of one image; more is a mistake."""
+
+AS_LABELS: Final = "SLEAP labels"
+
+_MODEL_TYPE_OF_HEAD: Final = {
+    "single_instance": "base",
+    "centroid": "centroid",
+    "centered_instance": "topdown",
+    "bottomup": "bottomup",
+}
+
+
+@attrs.frozen
+class Dataset:
+    """A dataset that can be sent.
+
+    Attributes:
+        path: The file.
+        info: What workers are told of it.
+        model_type: What its own configurations train, in the protocol's words, if it has any.
+        configs: Its own configurations, as far as the client reads them.
+        packed_from: What the person named, where ``path`` is a temporary package made of it.
+    """
+
+    path: Path
+    info: DatasetInfo
+    model_type: str | None = None
+    packed_from: Path | None = None
+    configs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def named(self) -> Path:
+        """The file that the person named."""
+        return self.packed_from or self.path
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Looks into a ``.slp``, a ``.pkg.slp`` or a training job package (``.zip``).
+
+    Raises:
+        InvalidDatasetError: It isn't readable as one, has no labelled frames, or lacks its images.
+        InvalidTrainingConfigError: A configuration in a training job package can't be read.
+    """
+    if not path.is_file():
+        raise InvalidDatasetError(f"There is no file {path}.")
+    if path.suffix == ".zip":
+        with tempfile.TemporaryDirectory() as folder:
+            package = unpack_package(path, Path(folder))
+            return package.dataset(_labels_info(package.labels))
+    return Dataset(path, _labels_info(path))
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What labels are, as JSON that :func:`info_from_json` reads; to be called in a process of its own.
+
+    Raises:
+        InvalidDatasetError: As with :func:`read_dataset`.
+    """
+    if points_to_videos(path):
+        return {"points_to_videos": True}
+    return {"points_to_videos": False, "info": attrs.asdict(read_dataset(path).info)}
+
+
+def info_from_json(described: Mapping[str, Any]) -> DatasetInfo | None:
+    """Reads what :func:`describe` has found; None for labels that point to videos."""
+    return None if described["points_to_videos"] else DatasetInfo(**described["info"])
+
+
+def points_to_videos(path: Path) -> bool:
+    """Whether a file is labels of which some images are in files of their own."""
+    from ...formats.hdf5 import open_hdf5, read_json_list  # 0.1 s that only reading a dataset should cost
+
+    if path.suffix != ".slp":
+        return False
+    try:
+        with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
+            return not all(_is_embedded(video) for video in read_json_list(file, "videos_json"))
+    except InvalidDatasetError:
+        return False  # reading it as a dataset says what is wrong
+
+
+def model_type_of_configs(configs: list[dict[str, Any]]) -> str | None:
+    """Says in the protocol's words what the configurations train together."""
+    heads = {head for config in configs for head in heads_of(config)}
+    if "centered_instance" in heads:
+        return "topdown"
+    return _MODEL_TYPE_OF_HEAD[min(heads)] if len(heads) == 1 else None
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """Reads a sleap-nn configuration; SLEAP's older JSON is left to the worker and comes out as None.
+
+    Raises:
+        InvalidTrainingConfigError: It can't be read, or isn't a configuration.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise InvalidTrainingConfigError(
+                f"{path} is too large for a training configuration: it has more than "
+                f"{MAX_CONFIG_BYTES // 1024} KiB."
+            )
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise InvalidTrainingConfigError(f"{path} can't be read: {as_clause(error)}.") from error
+    return _parse_config(path.name, content)
+
+
+def _parse_config(name: str, content: bytes) -> dict[str, Any] | None:
+    config = read_document(content, name, InvalidTrainingConfigError)
+    return None if name.endswith(".json") else config
+
+
+def heads_of(config: dict[str, Any]) -> list[str]:
+    """The heads of a configuration that workers know."""
+    model = config.get("model_config")
+    heads = model.get("head_configs") if isinstance(model, dict) else None
+    if not isinstance(heads, dict):
+        return []
+    return [name for name, head in heads.items() if head is not None and name in _MODEL_TYPE_OF_HEAD]
+
+
+def _size_mb(path: Path) -> float:
+    return round(path.stat().st_size / MIB, 3)
+
+
+def _labels_info(path: Path) -> DatasetInfo:
+    # 0.1 s that only reading a dataset should cost
+    from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
+
+    with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
+        frame_count = row_count(file, "frames")
+        metadata = read_json_attribute(file, "metadata", "json")
+        videos = read_json_list(file, "videos_json")
+        megapixels = _frame_megapixels(file, videos)
+    if frame_count == 0:
+        raise InvalidDatasetError(f"{path.name} has no labelled frames.")
+    if not all(_is_embedded(video) for video in videos):
+        raise without_images(path.name)
+    return DatasetInfo("slp", frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
+
+
+def without_images(name: str) -> InvalidDatasetError:
+    """Makes the error for labels whose images are elsewhere."""
+    return InvalidDatasetError(
+        f"{name} points to videos on this machine, which a worker can't see. "
+        "Save it with its images first: in SLEAP, File > Export Labels Package; "
+        'in Python, labels.save("labels.pkg.slp", embed="user").'
+    )
+
+
+def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
+    """The size of the first video's images, which nobody but an estimate needs."""
+    try:
+        attributes = file[videos[0]["backend"]["dataset"]].attrs
+        pixels = int(attributes["height"]) * int(attributes["width"])
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError):
+        return None
+    return pixels / 1e6 if 0 < pixels <= MAX_PIXELS else None
+
+
+def _is_embedded(video: Any) -> bool:
+    backend = video.get("backend") if isinstance(video, dict) else None
+    return isinstance(backend, dict) and backend.get("filename") == "."
+
+
+def _skeleton_name(metadata: Any) -> str | None:
+    try:
+        name = metadata["skeletons"][0]["graph"]["name"]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+@attrs.frozen
+class UnpackedPackage:
+    """A training job package.
+
+    Attributes:
+        path: The package itself.
+        labels: Its labels, unpacked.
+        configs: Its configurations, as far as the client reads them.
+    """
+
+    path: Path
+    labels: Path
+    configs: tuple[dict[str, Any], ...]
+
+    def dataset(self, labels_info: DatasetInfo) -> Dataset:
+        """Makes the dataset of it, from what its labels are."""
+        info = attrs.evolve(labels_info, format="zip", estimated_size_mb=_size_mb(self.path))
+        return Dataset(self.path, info, model_type_of_configs(list(self.configs)), configs=self.configs)
+
+
+def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
+    """Reads a training job package and unpacks its labels, which may take its time, into a folder.
+
+    Raises:
+        InvalidDatasetError: It isn't readable as one, or has no labels.
+        InvalidTrainingConfigError: A configuration in it can't be read.
+        StorageError: The labels can't be written.
+    """
+    with open_zip(path, InvalidDatasetError) as package:
+        if (fault := fault_of_members(package, PACKAGE_LIMITS)) is not None:
+            raise InvalidDatasetError(f"{path.name} {fault}")
+        members = {member.filename: member for member in package.infolist()}
+        labels = [name for name in members if name.endswith(".slp")]
+        if not labels:
+            raise InvalidDatasetError(f"{path.name} is no training job package: it has no labels (.slp).")
+        configs = [
+            config
+            for name, member in members.items()
+            if name.endswith((".yaml", ".yml")) and name != "jobs.yaml"
+            if (config := _parse_config(name, read_member(package, member, MAX_CONFIG_BYTES))) is not None
+        ]
+        unpacked = folder / f"{path.stem}.slp"
+        extract_member(package, members[labels[0]], unpacked)
+    return UnpackedPackage(path, unpacked, tuple(configs))
+
+
+if __name__ == "__main__":
+    answer(lambda: describe(Path(sys.argv[1])))

@@ -1,0 +1,135 @@
+"""Labels that point to videos, packed with their images before they're sent.
+
+Reading videos takes sleap-io, which many clients have only in SLEAP's own environment: packing is done by
+another process, with whichever Python has it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import trio
+
+from ...base.child_environment import without_secrets
+from ...base.json_text import parse_json
+from ...base.sentences import as_clause
+from ...errors import InvalidDatasetError
+from ...formats.child import ask_child
+from ...protocol.jobs import DatasetInfo
+from ..events.job import Emit, Notice
+from .dataset import AS_LABELS, Dataset, info_from_json, unpack_package, without_images
+from .scratch import Scratch
+
+SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
+READER_MODULE: Final = f"{__package__}.dataset"
+TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
+
+HOW_TO_PACK: Final = (
+    "Packing needs sleap-io: run pip install sleap-io, or name the Python that has it with "
+    f"{TRAINER_PYTHON_VARIABLE} (trainer_python in a settings file is for workers alone). "
+    "Or save the labels with their images yourself: in SLEAP, File > Export "
+    'Labels Package; in Python, labels.save("labels.pkg.slp", embed="user").'
+)
+
+
+def packing_python() -> str | None:
+    """A Python that should have sleap-io: this one, or the one that the environment names for training.
+
+    A settings file may come with the labels that are to be packed: on a client, it names no program to run.
+    """
+    if find_spec("sleap_io") is not None:
+        return sys.executable
+    return os.environ.get(TRAINER_PYTHON_VARIABLE) or None
+
+
+async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Emit) -> Dataset:
+    """Reads a dataset that can be sent; labels that point to videos are packed first.
+
+    Args:
+        path: Labels, or a training job package.
+        scratch: Where a package goes, if one is made.
+        embed: Which frames get their images: ``user`` for those that a person labelled, or ``all``.
+        emit: Is told that packing has begun.
+
+    Raises:
+        InvalidDatasetError: It can't be read, or its images can't be found.
+        InvalidTrainingConfigError: A configuration in a training job package can't be read.
+    """
+    dataset = await _read(path, scratch)
+    if dataset is not None:
+        return dataset
+    package = scratch.path / f"{path.name.removesuffix('.slp')}.pkg.slp"
+    await _pack(path, package, embed, emit)
+    packed = await _read(package, scratch)
+    if packed is None:
+        raise InvalidDatasetError(f"{path.name} still points to videos after it was packed.")
+    return attrs.evolve(packed, packed_from=path)
+
+
+async def _read(path: Path, scratch: Scratch) -> Dataset | None:
+    """Reads a dataset; None where it points to videos.
+
+    HDF5, in which labels are, can crash over a broken file, or never come to an end: a process of its own
+    reads them. Unpacking them ends by itself, and takes as long as they are large.
+    """
+    if path.suffix != ".zip" or not await trio.Path(path).is_file():
+        info = await _labels_info(path, path.name)
+        return None if info is None else Dataset(path, info)
+    package = await trio.to_thread.run_sync(unpack_package, path, scratch.path)
+    try:
+        info = await _labels_info(package.labels, path.name)
+    finally:
+        package.labels.unlink(missing_ok=True)
+    if info is None:
+        raise without_images(path.name)
+    return package.dataset(info)
+
+
+async def _labels_info(labels: Path, name: str) -> DatasetInfo | None:
+    return info_from_json(
+        await ask_child(READER_MODULE, [str(labels)], name, InvalidDatasetError, as_what=AS_LABELS)
+    )
+
+
+async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
+    python = packing_python()
+    if python is None:
+        raise InvalidDatasetError(
+            f"{path.name} points to videos on this machine, which a worker can't see. {HOW_TO_PACK}"
+        )
+    emit(Notice(f"{path.name} points to videos: packing its frames with their images."))
+    command = [python, str(SCRIPT), str(path), str(package), embed]
+    try:
+        done = await trio.run_process(
+            command,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=without_secrets(other_python=python != sys.executable),
+        )
+    except OSError as error:
+        raise InvalidDatasetError(
+            f"{path.name} points to videos, and {python}, which is to pack them, can't be run: "
+            f"{as_clause(error)}."
+        ) from error
+    answer = _last_object(done.stdout)
+    if "error" in answer:
+        raise InvalidDatasetError(str(answer["error"]))
+    if "frames" not in answer or not await trio.Path(package).is_file():
+        raise InvalidDatasetError(
+            f"{path.name} points to videos, which {python} can't pack: it ended with {done.returncode}. "
+            f"{HOW_TO_PACK}"
+        )
+
+
+def _last_object(output: bytes) -> dict[str, Any]:
+    try:
+        answer = parse_json(output.decode().strip().rpartition("\n")[2])
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

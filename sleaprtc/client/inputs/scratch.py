@@ -1,0 +1,40 @@
+"""Temporary files of one order, which go when it has been carried out."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ...base.sentences import as_clause
+from ...errors import StorageError
+
+
+class Scratch(AbstractContextManager["Scratch"]):
+    """A folder that is made when it's first asked for; leaving the block removes it."""
+
+    def __init__(self) -> None:
+        self._directory: TemporaryDirectory[str] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder.
+
+        Raises:
+            StorageError: There's no room for temporary files.
+        """
+        if self._directory is None:
+            try:
+                self._directory = TemporaryDirectory(prefix="sleap-rtc-")
+            except OSError as error:
+                raise StorageError(f"No temporary folder can be made: {as_clause(error)}.") from error
+        return Path(self._directory.name)
+
+    def remove(self) -> None:
+        """Removes the folder, if there is one."""
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()

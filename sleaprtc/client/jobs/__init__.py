@@ -1,0 +1,1 @@
+"""Jobs from the order to the result: asking, submitting, following, waiting, attaching."""

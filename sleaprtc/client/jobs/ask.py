@@ -1,0 +1,217 @@
+"""Asking a worker about a job, and telling it to end one, without taking the job over.
+
+The process that follows the job, in another terminal, isn't disturbed: the job's key says who may ask.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, TypeVar
+
+import attrs
+import trio
+
+from ...base.sentences import as_sentence
+from ...errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerAwayError
+from ...protocol.jobs import (
+    AppError,
+    JobAttach,
+    JobAttached,
+    JobCancel,
+    JobCancelled,
+    JobLog,
+    JobLogRequest,
+    JobMessage,
+    JobStop,
+)
+from ...signaling.link import Link
+from ..events.job import StatusChanged
+from ..inbox import Inbox
+from ..records.files import CANCELLED, FAILED, LOST, RUNNING, JobRecord, amend
+from ..room import open_room
+
+ANSWER_TIMEOUT_SEC: Final = 8.0
+ASK_AGAIN_SEC: Final = 3.0
+"""A message to a worker that just comes back into the room is lost."""
+
+CANCEL_TIMEOUT_SEC: Final = 30.0
+"""Ending a trainer's processes and deleting a large dataset take a while."""
+
+Answer = TypeVar("Answer", JobAttached, JobCancelled, JobLog)
+
+
+class Asker:
+    """One job's worker, to be asked. Made by :func:`open_asker`."""
+
+    def __init__(self, record: JobRecord, link: Link, inbox: Inbox) -> None:
+        self.record = record
+        self._link = link
+        self._inbox = inbox
+
+    async def state(self) -> JobAttached:
+        """Asks how the job stands.
+
+        Raises:
+            WorkerAwayError: The worker isn't in the room, or doesn't answer.
+            UnknownJobError: It doesn't know the job (any more).
+        """
+        request = JobAttach(self.record.job_id, self.record.attach_key, self.record.last_seq, follow=False)
+        return await self._ask(request, JobAttached, ANSWER_TIMEOUT_SEC)
+
+    async def log(self, after_seq: int, log_offset_bytes: int | None) -> JobLog:
+        """Asks for what the job said after a status, and what its trainer printed from an offset on.
+
+        Raises:
+            WorkerAwayError: The worker isn't in the room, or doesn't answer.
+            UnknownJobError: It doesn't know the job (any more).
+            JobFailedError: It can't be asked that.
+        """
+        request = JobLogRequest(
+            self.record.job_id, self.record.attach_key, max(after_seq, 0), log_offset_bytes
+        )
+        return await self._ask(request, JobLog, ANSWER_TIMEOUT_SEC)
+
+    async def stop(self) -> JobAttached:
+        """Ends training early; the best model is kept. Returns how the job stands then.
+
+        Raises:
+            WorkerAwayError: The worker isn't in the room, or doesn't answer.
+            UnknownJobError: It doesn't know the job (any more).
+            JobFailedError: The worker takes that from the process alone that follows the job.
+        """
+        await self._check_presence()
+        await self._inbox.deliver(self.record.worker, JobStop(self.record.job_id, self.record.attach_key))
+        with self._already_sent():
+            attached = await self.state()
+        if attached.state in ("receiving", "training") and not attached.stop_requested:
+            raise JobFailedError(
+                f"{self.record.worker} goes on with the job: it lets nobody end it early but the process "
+                "that follows it.",
+                error_code="NOT_STOPPED",
+            )
+        return attached
+
+    async def cancel(self) -> None:
+        """Ends the job, and waits for the worker's word that nothing of it is left.
+
+        Raises:
+            WorkerAwayError: The worker isn't in the room, or doesn't answer.
+            UnknownJobError: It doesn't know this person as the job's client.
+        """
+        request = JobCancel(self.record.job_id, "client_cancelled", self.record.attach_key)
+        await self._check_presence()
+        with self._already_sent():
+            await self._repeat(request, JobCancelled, CANCEL_TIMEOUT_SEC)
+        amend(self.record, state=CANCELLED, message="", ended_at=time.time())
+
+    async def _ask(self, request: JobMessage, answer: type[Answer], timeout_sec: float) -> Answer:
+        await self._check_presence()
+        return await self._repeat(request, answer, timeout_sec)
+
+    async def _repeat(self, request: JobMessage, answer: type[Answer], timeout_sec: float) -> Answer:
+        with trio.move_on_after(timeout_sec):
+            while True:
+                await self._inbox.send(self.record.worker, request)
+                with trio.move_on_after(ASK_AGAIN_SEC):
+                    return await self._next(answer)
+        raise WorkerAwayError(f"{self.record.worker} is in the room, but doesn't answer.")
+
+    @contextmanager
+    def _already_sent(self) -> Iterator[None]:
+        """Adds to a worker's silence that what was sent may yet have its effect."""
+        try:
+            yield
+        except WorkerAwayError as error:
+            job = self.record.job_id[:8]
+            raise WorkerAwayError(
+                f"{as_sentence(error)} The request was sent and may still be carried out; "
+                f"`sleap-rtc client status {job}` shows how the job stands."
+            ) from error
+
+    async def _check_presence(self) -> None:
+        peers = await self._link.discover({"role": "worker"})
+        if all(peer.peer_id != self.record.worker for peer in peers):
+            raise WorkerAwayError(f"{self.record.worker} isn't in the room now.")
+
+    async def _next(self, answer: type[Answer]) -> Answer:
+        record = self.record
+        while True:
+            sender, message = await self._inbox.next_job_message()
+            if sender != record.worker or message.job_id not in (None, record.job_id):
+                continue
+            if isinstance(message, answer):
+                return message
+            if isinstance(message, AppError):
+                if message.error_code == "UNKNOWN_MESSAGE_TYPE":
+                    raise JobFailedError(
+                        f"{record.worker} can't be asked that: {as_sentence(message.message)}",
+                        error_code="NOT_SUPPORTED",
+                    )
+                if record.state == CANCELLED:
+                    raise UnknownJobError(
+                        f"The job was cancelled: {record.worker} has nothing of it any more."
+                    )
+                raise UnknownJobError(f"{record.worker} doesn't know this job any more.")
+
+
+@asynccontextmanager
+async def open_asker(record: JobRecord) -> AsyncIterator[Asker]:
+    """Joins the job's room to ask its worker, until the block is left.
+
+    Raises:
+        NetworkError: The server can't be reached.
+        RefusedError: The room is gone.
+    """
+    async with open_room(record.endpoints, record.room, on_change=lambda _: None) as (link, inbox):
+        yield Asker(record, link, inbox)
+
+
+async def refuse_unfinished(record: JobRecord, link: Link, inbox: Inbox) -> None:
+    """Raises where a job has no result to fetch yet.
+
+    Raises:
+        NotFinishedError: It still runs.
+        JobFailedError: It failed, or the worker doesn't know it any more.
+        WorkerAwayError: The worker isn't in the room, or doesn't answer.
+    """
+    attached = await Asker(record, link, inbox).state()
+    note_answer(record, attached)
+    if attached.state in ("receiving", "training"):
+        raise NotFinishedError(f"The job isn't finished yet: {progress_of(attached)}")
+    if attached.state == "failed":
+        raise failure_of(attached)
+
+
+def failure_of(attached: JobAttached) -> JobFailedError:
+    """The error of a job that the worker says has failed."""
+    error = attached.error
+    if error is None:
+        return JobFailedError("The job failed on the worker.")
+    return JobFailedError(error.message, error_code=error.code, recoverable=error.recoverable)
+
+
+def progress_of(attached: JobAttached) -> str:
+    """How far a job is, as a sentence."""
+    status = attached.last_status
+    if status is None or attached.state == "receiving":
+        return "its worker waits for the dataset." if attached.state == "receiving" else "it runs."
+    epoch, left = status.details.current_epoch, status.details.estimated_remaining_minutes
+    far = f"epoch {epoch} of {status.details.total_epochs or '?'}" if epoch else f"{status.progress:.0%}"
+    if left is None:
+        return f"{far}."
+    return f"{far}, {f'about {left:.0f} min' if left >= 1 else 'less than a minute'} left."
+
+
+def note_answer(record: JobRecord, attached: JobAttached) -> JobRecord:
+    """Takes into the record what a worker said of a job; returns it as it then is."""
+    changes: dict[str, Any] = {"state": RUNNING} if record.state == LOST else {}
+    status = attached.last_status
+    if status is not None:
+        event = StatusChanged.of(record.worker, status)
+        changes |= {"last_status": attrs.asdict(event), "last_seen_at": status.timestamp}
+    if attached.state == "failed":
+        message = "" if attached.error is None else attached.error.message
+        changes |= {"state": FAILED, "message": message, "ended_at": attached.since or time.time()}
+    return amend(record, **changes)

@@ -1,0 +1,233 @@
+"""Taking up a job that another process of the same client began."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ...access.place import ConnectionOptions
+from ...errors import JobFailedError, StorageError, TakenOverError, WorkerLostError
+from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobResult
+from ...signaling.link import Link
+from ..events.job import Completed, Emit, Event, Notice
+from ..inbox import Inbox
+from ..inputs.files import JobFiles, OutgoingFile
+from ..inputs.packing import read_with_images
+from ..inputs.scratch import Scratch
+from ..records.files import JobRecord
+from ..records.logbook import Logbook
+from ..results.delivery import (
+    Destination,
+    JobOutcome,
+    ModelFolders,
+    arrived_files,
+    discard_incoming,
+    incoming_dir_of,
+    make_incoming_dir,
+)
+from ..results.predictions import PredictionsFile
+from ..room import open_room
+from .ask import refuse_unfinished
+from .follow import Follower
+from .track import tracking_inputs
+
+ATTACH_TIMEOUT_SEC: Final = 15.0
+ASK_AGAIN_SEC: Final = 2.0
+"""A worker that has just been restarted may still be on its way back into the room."""
+
+
+async def attach_to_job(
+    record: JobRecord,
+    *,
+    connection: ConnectionOptions,
+    emit: Emit = lambda _: None,
+    only_if_finished: bool = False,
+    out_dir: Path | None = None,
+) -> Completed:
+    """Gets what was missed of a job, follows it on, and fetches its result.
+
+    Cancelling this call leaves the job alone.
+
+    Args:
+        record: The job, as :func:`sleaprtc.client.records.files.find` has it.
+        connection: How to connect; server, room and secret are the record's.
+        emit: Takes what happens.
+        only_if_finished: Whether to leave a job alone that still runs.
+        out_dir: Where the result goes, if not where the record says.
+
+    Raises:
+        NotFinishedError: It still runs, with ``only_if_finished``.
+        TakenOverError: Yet another process has attached to it.
+        JobFailedError: The job failed, or the worker doesn't know it any more.
+        WorkerLostError: The worker isn't in the room.
+        NetworkError: The server can't be reached.
+        RefusedError: The room is gone.
+        TransferError: The result didn't get across.
+        StorageError: The result can't be written.
+    """
+
+    def notice(sentence: str) -> None:
+        emit(Notice(sentence))
+
+    connection = record.connection_options(connection)
+    destination_dir = Path(record.out_dir) if out_dir is None else out_dir
+    logbook = Logbook(record, str(destination_dir))
+
+    def note(event: Event) -> None:
+        logbook.see(event)
+        emit(event)
+
+    async with open_room(record.endpoints, record.room, on_change=notice) as (link, inbox):
+        if only_if_finished:
+            await refuse_unfinished(record, link, inbox)
+        try:
+            return await _attach(record, link, inbox, connection, note, destination_dir)
+        except JobFailedError as error:
+            logbook.fail(error)
+            raise
+        except TakenOverError:
+            raise  # the record is the other process's now
+        except BaseException:
+            logbook.detach()
+            raise
+
+
+def completed_before(record: JobRecord) -> Completed:
+    """What came of a job whose result is here already.
+
+    Raises:
+        StorageError: It isn't where it was put.
+    """
+    results = record.result_paths
+    gone = [path for path in results if not Path(path).exists()]
+    if gone:
+        raise StorageError(
+            f"The result was fetched before, but isn't there any more, and {record.worker} doesn't keep what "
+            f"was fetched: {', '.join(gone)}"
+        )
+    if record.job_type == "inference":
+        return Completed(
+            record.job_id,
+            record.worker,
+            job_type=record.job_type,
+            predictions=results[0] if results else None,
+            fetched_before=True,
+        )
+    return Completed(record.job_id, record.worker, model_dirs=results, fetched_before=True)
+
+
+async def _attach(
+    record: JobRecord, link: Link, inbox: Inbox, connection: ConnectionOptions, emit: Emit, out_dir: Path
+) -> Completed:
+    incoming_dir = make_incoming_dir(out_dir, record.job_id)
+    try:
+        outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir)
+    except JobFailedError as error:
+        if not isinstance(error, WorkerLostError):
+            discard_incoming(incoming_dir)  # nothing more will come into it
+        raise
+    destination = _destination(record, out_dir)
+    completed = await destination.lay_down(record.job_id, record.worker, outcome, emit)
+    discard_incoming(incoming_dir)
+    if (earlier_dir := _earlier_incoming_dir(record)) != incoming_dir and earlier_dir.is_dir():
+        discard_incoming(earlier_dir)
+    emit(completed)
+    return completed
+
+
+async def _fetch(
+    record: JobRecord,
+    link: Link,
+    inbox: Inbox,
+    connection: ConnectionOptions,
+    emit: Emit,
+    incoming_dir: Path,
+) -> JobOutcome:
+    attached = await ask_to_follow(record, link, inbox, emit)
+    if attached.state == "delivered":
+        # The worker has the word of a process that may have ended before it laid the model down.
+        arrived = arrived_files(incoming_dir) or arrived_files(_earlier_incoming_dir(record))
+        if not arrived:
+            raise _fetched_before(record)
+        return JobOutcome(arrived, JobComplete(record.job_id, result=attached.result or JobResult()))
+    send_inputs = attached.state == "receiving"
+    with Scratch() as scratch:
+        inputs = await _inputs_again(record, scratch, emit) if send_inputs else ()
+        follower = Follower(
+            link=link,
+            inbox=inbox,
+            worker_id=record.worker,
+            job_id=record.job_id,
+            attach_key=record.attach_key,
+            can_ask=True,
+            files=JobFiles(inputs, incoming_dir, record.digest_algorithm, record.job_type),
+            connection=connection,
+            emit=emit,
+        )
+        return await follower.run_attached(after_seq=record.last_seq, send_inputs=send_inputs)
+
+
+def _earlier_incoming_dir(record: JobRecord) -> Path:
+    """Where the result may have arrived when the job was followed before."""
+    return incoming_dir_of(Path(record.out_dir), record.job_id)
+
+
+def _fetched_before(record: JobRecord) -> JobFailedError:
+    where = ", ".join(record.results) or record.out_dir
+    return JobFailedError(f"The result was fetched before, and its worker keeps it no longer: {where}")
+
+
+async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
+    """Finds or makes the files anew that the process before didn't send to the end."""
+    if record.job_type == "inference":
+        return await tracking_inputs(record, scratch, emit)
+    dataset = await read_with_images(Path(record.dataset), scratch, embed="user", emit=emit)
+    configs = (OutgoingFile(Path(path), "config") for path in record.configs)
+    return (*configs, OutgoingFile(dataset.path, "dataset"))
+
+
+def _destination(record: JobRecord, folder: Path) -> Destination:
+    """How a job's result is laid down in a folder."""
+    if record.out_file is None:
+        return ModelFolders(folder)
+    # What may be replaced is in the folder that the job was begun for.
+    replace = record.replace and folder == Path(record.out_dir)
+    return PredictionsFile(folder / record.out_file, Path(record.dataset), replace)
+
+
+async def ask_to_follow(record: JobRecord, link: Link, inbox: Inbox, emit: Emit) -> JobAttached:
+    """Asks the worker to let this process follow a job; returns how the job stands there.
+
+    Raises:
+        JobFailedError: The job failed, or the worker doesn't know it any more.
+        WorkerLostError: The worker isn't in the room, or doesn't answer.
+    """
+    request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow=True)
+    with trio.move_on_after(ATTACH_TIMEOUT_SEC):
+        for attempt in itertools.count(1):
+            await inbox.send(record.worker, request)
+            with trio.move_on_after(ASK_AGAIN_SEC):
+                return await _answer(record, inbox)
+            if attempt == 1:
+                emit(
+                    Notice(
+                        f"{record.worker} doesn't answer; asking again for {ATTACH_TIMEOUT_SEC:g} seconds."
+                    )
+                )
+    raise WorkerLostError(f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back.")
+
+
+async def _answer(record: JobRecord, inbox: Inbox) -> JobAttached:
+    while True:
+        sender, message = await inbox.next_job_message()
+        if sender != record.worker or message.job_id != record.job_id:
+            continue
+        if isinstance(message, JobAttached):
+            return message
+        if isinstance(message, AppError):
+            raise JobFailedError(f"{record.worker} doesn't know this job any more.")
+        if isinstance(message, JobFailed):
+            raise JobFailedError(message.error.message, error_code=message.error.code)

@@ -1,0 +1,113 @@
+"""Asking a worker, while its job is followed, how the job stands: its last word may have been lost.
+
+A message that the server sends into a connection that is half open reaches nobody, and nobody is told.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+import attrs
+import trio
+
+from ...base.nurseries import run_contained
+from ...errors import SleapRTCError
+from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobError, JobFailed, JobResult
+from ..inbox import Inbox
+
+ASK_INTERVAL_SEC: Final = 2.0
+"""How soon a question that wasn't answered is repeated."""
+
+LAST_WORD_SEC: Final = 5.0
+"""How long the result may be here before the worker's own word that the job is complete."""
+
+ASKED_WORD_SEC: Final = 10.0
+"""The same where the worker can be asked for it: a half-open connection has to be found out and made anew."""
+
+
+class Inquiry:
+    """One job's, to its worker.
+
+    Args:
+        inbox: Writes to the worker.
+        worker_id: Whom to ask.
+        job_id: The client's name for the job.
+        attach_key: The job's key, by which the worker answers.
+        can_ask: Whether the worker knows the question; others are never asked.
+    """
+
+    def __init__(self, inbox: Inbox, *, worker_id: str, job_id: str, attach_key: str, can_ask: bool) -> None:
+        self._inbox = inbox
+        self._worker_id = worker_id
+        self._request = JobAttach(job_id, attach_key, follow=False)
+        self._asked_at: float | None = None
+        self.can_ask = can_ask
+
+    async def ask(self) -> None:
+        """Asks, unless that was done just now or isn't possible; the answer comes as any message does."""
+        now = trio.current_time()
+        if not self.can_ask or (self._asked_at is not None and now - self._asked_at < ASK_INTERVAL_SEC):
+            return
+        self._asked_at = now
+        try:
+            await self._inbox.send(self._worker_id, self._request)
+        except SleapRTCError:
+            self._asked_at = None  # asked again when the server can be reached
+
+    async def take_up(self, after_seq: int) -> None:
+        """Attaches to the job again: its result lies on the worker, which no longer waits for the client."""
+        with suppress(SleapRTCError):
+            await self._inbox.send(
+                self._worker_id, attrs.evolve(self._request, follow=True, after_seq=after_seq)
+            )
+
+    async def hear_last_word(self, said: trio.Event, *, is_connected: bool) -> None:
+        """Waits for the worker's word on a result that is here already, and asks where it may be lost.
+
+        Args:
+            said: Set when the word is there.
+            is_connected: Whether the server can be reached, as far as is known; where it can't, who can't be
+                asked isn't waited for.
+        """
+        if said.is_set():
+            return
+        if not self.can_ask:
+            with trio.move_on_after(LAST_WORD_SEC if is_connected else 0):
+                await said.wait()
+            return
+        with trio.move_on_after(ASKED_WORD_SEC if is_connected else LAST_WORD_SEC):
+            async with trio.open_nursery() as nursery:
+                # A failure costs the asking; the word may come without it.
+                nursery.start_soon(run_contained, "The worker can't be asked.", self._keep_asking)
+                await said.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _keep_asking(self) -> None:
+        """Asks until cancelled, also where the connection to the server turns out to be half open."""
+        while True:
+            try:
+                await self._inbox.deliver(self._worker_id, self._request)
+            except SleapRTCError:
+                return  # the room is gone
+            self._asked_at = trio.current_time()
+            await trio.sleep(ASK_INTERVAL_SEC)
+
+    def is_unknown_job(self, message: AppError) -> bool:
+        """Whether this is the answer of a worker that has no such job."""
+        return self._asked_at is not None and message.error_code == "UNKNOWN_JOB"
+
+
+def is_laid_down(attached: JobAttached) -> bool:
+    """Whether a job's result waits on the worker, which has ended its part in bringing it here."""
+    return attached.state == "completed" and attached.follows is None
+
+
+def last_word_of(attached: JobAttached) -> JobComplete | JobFailed | None:
+    """The message that the worker has sent, or would have, about the end of the job; None before that."""
+    if attached.state == "failed":
+        error = attached.error or JobError("FAILED", "The job failed on the worker.")
+        return JobFailed(attached.job_id, error)
+    if attached.state in ("completed", "delivered"):
+        return JobComplete(attached.job_id, result=attached.result or JobResult())
+    return None

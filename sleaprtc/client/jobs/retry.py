@@ -1,0 +1,237 @@
+"""A job that is asked for until a worker takes it, and begun again where it failed by no fault of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import attrs
+import trio
+
+from ...access.place import ConnectionOptions, PeerOptions
+from ...base.sentences import as_sentence
+from ...errors import (
+    JobFailedError,
+    NetworkError,
+    NobodyReadsError,
+    NoWorkerError,
+    UnknownJobError,
+    WorkerLostError,
+)
+from ...signaling.link import Link
+from ..events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
+from ..inbox import Inbox
+from ..records.files import LOST, JobRecord, forget_old, reread
+from ..room import open_room
+from .ask import Asker
+from .submit import JobOrder, Submission
+from .wait import Patience, WorkerQueue
+
+T = TypeVar("T", Completed, Detached)
+
+RETRY_PATIENCE_SEC: Final = 60.0
+"""How long a job that is begun again waits for a worker, at the least: the lost one may come back."""
+
+RETRY_PAUSE_SEC: Final = 1.0
+
+END_LOST_SEC: Final = 10.0
+"""How long a worker that is back may take to end the job that was given up."""
+
+
+class Turn:
+    """Whose turn it is to ask the workers: always this job's, if it is the only one."""
+
+    async def take(self) -> None:
+        """Waits for one's turn."""
+
+    def give_back(self) -> None:
+        """Lets the next one ask; called again, it does nothing."""
+
+
+@attrs.frozen
+class Persistence:
+    """How much is done for a job to come about.
+
+    Attributes:
+        wait_sec: How long to wait for a worker that takes it; infinity for as long as it takes.
+        retries: How often it is begun again after a failure that need not come again.
+        is_worth_waiting: See :class:`~sleaprtc.client.jobs.wait.Patience`.
+        turn: See :class:`Turn`.
+    """
+
+    wait_sec: float = 0.0
+    retries: int = 0
+    is_worth_waiting: Callable[[], bool] = lambda: False
+    turn: Turn = attrs.field(factory=Turn)
+
+    def patience(self, *, is_retry: bool) -> Patience:
+        """How long to wait for a worker now."""
+        least_sec = RETRY_PATIENCE_SEC if is_retry else 0.0
+        return Patience(max(self.wait_sec, least_sec), self.is_worth_waiting)
+
+
+ONE_ATTEMPT: Final = Persistence()
+
+
+class Endeavour:
+    """One order, over as many jobs as it takes.
+
+    Args:
+        order: What to do.
+        link: The client's place in the room.
+        inbox: What arrives in it.
+        connection: How to connect.
+        persistence: How much to do for it.
+        emit: Takes what happens.
+    """
+
+    def __init__(
+        self,
+        order: JobOrder,
+        *,
+        link: Link,
+        inbox: Inbox,
+        connection: ConnectionOptions,
+        persistence: Persistence,
+        emit: Emit,
+    ) -> None:
+        self._order = order
+        self._place: dict[str, Any] = {"link": link, "inbox": inbox, "emit": emit}
+        self._connection = connection
+        self._persistence = persistence
+        self._emit = emit
+        self._lost: list[JobRecord] = []
+
+    async def run(self) -> Completed:
+        """Carries the order out to its result; raises as :meth:`Submission.run` does."""
+        return await self._carry_out(Submission.run)
+
+    async def begin(self) -> Detached:
+        """Carries the order out until the work has begun; raises as :meth:`Submission.begin` does."""
+        return await self._carry_out(Submission.begin)
+
+    async def _carry_out(self, work: Callable[[Submission], Awaitable[T]]) -> T:
+        failure: JobFailedError | None = None
+        tried: set[str] = set()
+        attempts = self._persistence.retries + 1
+        for attempt in range(1, attempts + 1):
+            submission = self._submission()
+            submission.avoided = frozenset(tried)
+            try:
+                return await self._attempt(submission, work, is_retry=failure is not None)
+            except NoWorkerError as error:
+                if failure is None:
+                    raise
+                raise _not_again(failure, error) from error
+            except JobFailedError as error:
+                if attempt == attempts or not (error.recoverable or isinstance(error, WorkerLostError)):
+                    raise
+                failure = error
+            tried |= {submission.worker_id or ""}
+            if isinstance(failure, WorkerLostError) and submission.record is not None:
+                self._lost.append(submission.record)
+            reason = failure.sentence if isinstance(failure, WorkerLostError) else str(failure)
+            self._emit(Retrying(submission.job_id, submission.worker_id, reason, attempt + 1, attempts))
+            await trio.sleep(RETRY_PAUSE_SEC)
+        raise AssertionError("unreachable")
+
+    async def _end_lost(self) -> None:
+        """Ends the jobs of lost workers that are there again: they would train for nobody, in a slot."""
+        for record in tuple(self._lost):
+            if reread(record).state == LOST:  # else another process has taken it up
+                with trio.move_on_after(END_LOST_SEC) as waiting:
+                    try:
+                        await Asker(record, self._place["link"], self._place["inbox"]).cancel()
+                    except UnknownJobError:
+                        pass  # there is nothing to end
+                    except (JobFailedError, NetworkError):
+                        continue  # it isn't there yet
+                if waiting.cancelled_caught:
+                    continue
+            self._lost.remove(record)
+
+    def _submission(self) -> Submission:
+        submission = Submission(order=self._order, connection=self._connection, **self._place)
+        self._emit(
+            JobBegun(submission.job_id, str(self._order.dataset.named.absolute()), self._order.job_type)
+        )
+        return submission
+
+    async def _attempt(
+        self, submission: Submission, work: Callable[[Submission], Awaitable[T]], *, is_retry: bool
+    ) -> T:
+        async def ask() -> T:
+            await self._end_lost()
+            try:
+                return await work(submission)
+            except NoWorkerError:
+                if not submission.avoided:
+                    raise
+                submission.avoided = frozenset()  # better the worker where it failed than none
+                return await work(submission)
+
+        queue = WorkerQueue(
+            **self._place,
+            filters=self._order.filters,
+            worker=self._order.worker,
+            patience=self._persistence.patience(is_retry=is_retry),
+        )
+        await self._persistence.turn.take()
+        try:
+            return await queue.until_taken(ask)
+        finally:
+            self._persistence.turn.give_back()
+
+
+def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError:
+    """The last failure with why nothing follows it; what to do about it stands last."""
+    if isinstance(failure, WorkerLostError):
+        sentence = f"{as_sentence(failure.sentence)} It wasn't begun again: {reason}"
+        return type(failure)(sentence, way_back=failure.way_back)
+    sentence = f"{as_sentence(failure)} It wasn't begun again: {reason}"
+    return JobFailedError(sentence, error_code=failure.error_code, recoverable=failure.recoverable)
+
+
+def _to_somebody(emit: Emit) -> Emit:
+    """The same, with an error of its own where whoever reads what is shown, such as `head`, has gone."""
+
+    def show(event: Event) -> None:
+        try:
+            emit(event)
+        except BrokenPipeError as error:
+            raise NobodyReadsError("Nobody reads any more what this command prints.") from error
+
+    return show
+
+
+@asynccontextmanager
+async def open_endeavour(
+    order: JobOrder, options: PeerOptions, persistence: Persistence, emit: Emit
+) -> AsyncIterator[Endeavour]:
+    """Joins the room to carry an order out in it, until the block is left; then its scratch is removed too.
+
+    Raises:
+        UsageError: No room is given.
+        NetworkError: The server can't be reached.
+        RefusedError: The server doesn't let the client in.
+    """
+    forget_old(time.time())
+    emit = _to_somebody(emit)
+
+    def notice(sentence: str) -> None:
+        emit(Notice(sentence))
+
+    with order.scratch:
+        async with open_room(
+            options.endpoints, options.room, on_change=notice, to_remember=options.to_remember
+        ) as (link, inbox):
+            yield Endeavour(
+                order,
+                link=link,
+                inbox=inbox,
+                connection=options.connection,
+                persistence=persistence,
+                emit=emit,
+            )

@@ -1,0 +1,198 @@
+"""Several datasets, each a job of its own, on as many workers at a time as are free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import attrs
+import trio
+
+from ...access.place import PeerOptions
+from ...base.nurseries import contained
+from ...errors import JobCancelledError, JobFailedError, NobodyReadsError, SleapRTCError
+from ..events.job import (
+    Completed,
+    Connected,
+    Detached,
+    Emit,
+    Event,
+    Failed,
+    JobBegun,
+    StatusChanged,
+    Transferred,
+)
+from .retry import Persistence, Turn, open_endeavour
+from .train import training_order
+
+FREED_WORKER_SEC: Final = 15.0
+"""How long a worker whose job has just ended may take to be seen free again."""
+
+
+@attrs.define
+class Outcome:
+    """What came of one dataset; ``error`` is None where ``result`` isn't."""
+
+    dataset: Path
+    out_dir: Path
+    job_id: str | None = None
+    worker: str | None = None
+    result: Completed | Detached | None = None
+    error: SleapRTCError | None = None
+
+
+class Display(Protocol):
+    """Shows several jobs at a time."""
+
+    def for_job(self, dataset: Path) -> Emit:
+        """A place for one of them."""
+
+
+class _Counter:
+    """How many jobs of one's own have a worker."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._ended_at = float("-inf")
+
+    def begin(self) -> None:
+        self._running += 1
+
+    def end(self) -> None:
+        self._running -= 1
+        self._ended_at = time.monotonic()
+
+    def will_free_a_worker(self) -> bool:
+        return self._running > 0 or time.monotonic() - self._ended_at < FREED_WORKER_SEC
+
+
+class _OwnTurn(Turn):
+    """One at a time asks the workers, so that no two of these jobs hold slots that the other waits for."""
+
+    def __init__(self, asking: trio.Semaphore, counter: _Counter) -> None:
+        self._asking = asking
+        self._counter = counter
+        self._is_mine = False
+        self._has_worker = False
+
+    async def take(self) -> None:
+        """Waits until nobody else asks."""
+        self.free_worker()
+        if not self._is_mine:
+            await self._asking.acquire()
+            self._is_mine = True
+
+    def give_back(self) -> None:
+        """Lets the next one ask."""
+        if self._is_mine:
+            self._is_mine = False
+            self._asking.release()
+
+    def note_worker(self) -> None:
+        """A worker has the job: the next one may ask."""
+        if not self._has_worker:
+            self._has_worker = True
+            self._counter.begin()
+        self.give_back()
+
+    def free_worker(self) -> None:
+        """The worker has the job no longer."""
+        if self._has_worker:
+            self._has_worker = False
+            self._counter.end()
+
+
+def folders_for(datasets: Sequence[Path], out_dir: Path) -> list[Path]:
+    """A folder for each dataset, below ``out_dir``: of the dataset's name, with a number if needed."""
+    folders: list[Path] = []
+    for dataset in datasets:
+        name = dataset.name.partition(".")[0] or dataset.name
+        number, folder = 1, out_dir / name
+        while folder in folders:
+            number += 1
+            folder = out_dir / f"{name}-{number}"
+        folders.append(folder)
+    return folders
+
+
+async def train_several(
+    datasets: Sequence[Path],
+    *,
+    out_dir: Path,
+    options: PeerOptions,
+    persistence: Persistence,
+    detach: bool,
+    display: Display,
+    **how: Any,
+) -> list[Outcome]:
+    """Trains on each dataset, and lays its models into a folder of its own below ``out_dir``.
+
+    Cancelling this call cancels all jobs. What goes wrong with one job, failures of this program included, is
+    its outcome, and raises nothing.
+
+    Args:
+        datasets: Each becomes a job; all have the same settings.
+        out_dir: Made where needed.
+        options: Server, room and connection.
+        persistence: How much to do for each. A job also waits for those workers that have others of these.
+        detach: Whether to leave each job to its worker once its training has begun.
+        display: Shows what happens.
+        how: All else, as :func:`sleaprtc.client.jobs.train.training_order` has it.
+    """
+    asking, counter = trio.Semaphore(1), _Counter()
+    outcomes = [Outcome(*pair) for pair in zip(datasets, folders_for(datasets, out_dir), strict=True)]
+
+    async def train_one(outcome: Outcome, turn: _OwnTurn) -> None:
+        note = _noting(outcome, turn, display.for_job(outcome.dataset))
+        own = attrs.evolve(persistence, turn=turn, is_worth_waiting=counter.will_free_a_worker)
+        try:
+            with contained("A job failed unexpectedly.", let_through=(SleapRTCError,)) as containment:
+                order = await training_order(outcome.dataset, out_dir=outcome.out_dir, emit=note, **how)
+                async with open_endeavour(order, options, own, note) as endeavour:
+                    outcome.result = await (endeavour.begin() if detach else endeavour.run())
+            if containment.failure is not None:
+                raise JobFailedError("The job failed unexpectedly; the log says more.", error_code="INTERNAL")
+        except JobCancelledError:
+            raise
+        except NobodyReadsError as error:
+            outcome.error = error  # the others find that out for themselves
+        except SleapRTCError as error:
+            outcome.error = error
+            note(Failed(outcome.job_id, error.code, str(error), error.exit_status))
+        finally:
+            turn.free_worker()
+            turn.give_back()
+
+    # A job's failure is its outcome, see train_one(). One that is cancelled ends them all.
+    async with trio.open_nursery() as nursery:
+        for outcome in outcomes:
+            turn = _OwnTurn(asking, counter)
+            await turn.take()
+            nursery.start_soon(train_one, outcome, turn)
+    return outcomes
+
+
+def _noting(outcome: Outcome, turn: _OwnTurn, show: Callable[[Event], None]) -> Emit:
+    def note(event: Event) -> None:
+        if isinstance(event, JobBegun):
+            outcome.job_id = event.job_id
+        elif isinstance(event, Connected | Transferred | StatusChanged):
+            turn.note_worker()
+        if isinstance(event, Connected | Completed | Detached):
+            outcome.worker = event.worker
+        show(event)
+
+    return note
+
+
+def failure_of(outcomes: Sequence[Outcome]) -> SleapRTCError | None:
+    """The error that stands for those of several jobs: of their kind, where they are all of one."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not errors:
+        return None
+    sentence = f"{len(errors)} of {len(outcomes)} jobs failed."
+    same = len({error.exit_status for error in errors}) == 1
+    kind = type(errors[0]) if same else JobFailedError
+    return kind(sentence)

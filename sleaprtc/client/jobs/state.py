@@ -1,0 +1,121 @@
+"""How a job stands: what its worker says of it, or else what was last seen here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import attrs
+
+from ...errors import NetworkError, RefusedError, SleapRTCError, UnknownJobError, WorkerAwayError
+from ...protocol.jobs import JobAttached
+from ..records.files import CANCELLED, COMPLETED, FAILED, LOST, RUNNING, JobRecord
+from .ask import note_answer, open_asker
+
+RECEIVING: Final = "receiving"
+UNKNOWN: Final = "unknown"
+
+_STATES: Final = {
+    "receiving": RECEIVING,
+    "training": RUNNING,
+    "completed": COMPLETED,
+    "delivered": COMPLETED,
+    "failed": FAILED,
+}
+"""A worker's words for a job's state, in those of a person's records."""
+
+
+@attrs.frozen
+class JobState:
+    """One clear picture of a job.
+
+    Attributes:
+        state: ``receiving``, ``running``, ``completed``, ``failed``, ``cancelled``, ``lost``, or ``unknown``
+            where the worker has forgotten the job.
+        answered: Whether this is the worker's word of just now; else it is what was last seen.
+        fetched: Whether the result has been brought here.
+        stopping: Whether the job is ending early.
+        since: When the state became so, in Unix epoch seconds, where that is known.
+        seen_at: When ``status`` was said, likewise.
+        status: The last status, with the fields of :class:`~sleaprtc.client.events.job.StatusChanged`.
+        message: Why the job failed or was lost.
+        unanswered: Why the worker says nothing of it just now.
+    """
+
+    event: ClassVar[str] = "job_state"
+    job_id: str
+    job_type: str
+    worker: str
+    dataset: str
+    state: str
+    answered: bool
+    fetched: bool
+    stopping: bool
+    started_at: float
+    since: float | None
+    seen_at: float | None
+    status: dict[str, Any] | None
+    final_loss: float | None
+    message: str | None
+    unanswered: str | None
+    out_dir: str
+    results: tuple[str, ...]
+
+
+@attrs.frozen
+class Look:
+    """A look at a job; ``error`` says that the server or the room refused it."""
+
+    state: JobState
+    error: SleapRTCError | None = None
+
+
+async def look(record: JobRecord) -> Look:
+    """Asks the worker how a job stands, unless that is known for good."""
+    if record.state in (COMPLETED, CANCELLED):
+        return Look(picture(record, None, None))
+    try:
+        async with open_asker(record) as asker:
+            attached = await asker.state()
+    except (WorkerAwayError, UnknownJobError) as error:
+        forgotten = isinstance(error, UnknownJobError) and not record.is_over
+        shown = attrs.evolve(record, state=UNKNOWN) if forgotten else record
+        return Look(picture(shown, None, str(error)))
+    except (NetworkError, RefusedError) as error:
+        return Look(picture(record, None, str(error)), error)
+    return Look(picture(note_answer(record, attached), attached, None))
+
+
+def picture(record: JobRecord, attached: JobAttached | None, problem: str | None) -> JobState:
+    """Puts together what is known of a job.
+
+    Args:
+        record: What was seen of it here.
+        attached: What its worker says of it just now, if it does.
+        problem: Why the worker doesn't.
+    """
+    state, since = record.state, record.ended_at
+    fetched = record.state == COMPLETED
+    final_loss: float | None = None
+    if attached is not None and not fetched:
+        state, since = _STATES.get(attached.state, attached.state), attached.since
+        fetched = attached.state == "delivered"
+        final_loss = None if attached.result is None else attached.result.final_loss
+    return JobState(
+        job_id=record.job_id,
+        job_type=record.job_type,
+        worker=record.worker,
+        dataset=record.dataset,
+        state=state,
+        answered=attached is not None,
+        fetched=fetched,
+        stopping=attached is not None and attached.stop_requested and state in (RECEIVING, RUNNING),
+        started_at=record.started_at,
+        since=since,
+        seen_at=record.last_seen_at,
+        status=record.last_status,
+        final_loss=final_loss,
+        message=(record.message if state in (FAILED, LOST) else None) or None,
+        unanswered=problem,
+        out_dir=record.out_dir,
+        results=record.results,
+    )

@@ -1,0 +1,419 @@
+"""A job from the question who can do it to its result on disk."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+import trio
+
+from ...access.place import ConnectionOptions
+from ...base.logs import bind
+from ...base.sentences import as_sentence
+from ...errors import (
+    JobFailedError,
+    NobodyReadsError,
+    SleapRTCError,
+    StorageError,
+    TakenOverError,
+    WorkerLostError,
+)
+from ...jobs.attaching import attach_digest
+from ...jobs.capacity import NOT_RESERVED
+from ...jobs.negotiation import Negotiation, SelectionRule
+from ...jobs.request_proof import request_proof
+from ...protocol.features import ATTACH_FEATURE
+from ...protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
+from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
+from ...protocol.messages import JSONObject
+from ...signaling.link import Link
+from ..events.job import (
+    Answered,
+    Completed,
+    Detached,
+    Emit,
+    Event,
+    Notice,
+    WorkerLost,
+    WorkersFound,
+    WorkerSummary,
+    summarize,
+)
+from ..events.notices import DeviceWatch, announce_problems
+from ..inbox import Inbox
+from ..inputs.dataset import Dataset
+from ..inputs.files import JobFiles, OutgoingFile
+from ..inputs.scratch import Scratch
+from ..records.files import JobRecord, connection_fields
+from ..records.logbook import Logbook
+from ..results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
+from ..room import room_end_notice
+from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
+from .follow import Follower
+
+T = TypeVar("T")
+
+ATTACH_KEY_BYTES: Final = 16
+"""128 bits: nobody guesses a job's key."""
+
+ASSIGNMENT_MARGIN_SEC: Final = 2.0
+"""A worker that accepts holds its slot for 10 seconds: the assignment has to be there by then."""
+
+DISCOVERY_ROUNDS: Final = 3
+"""How often workers are sought anew when those chosen vanish before they begin."""
+
+
+@attrs.frozen
+class JobOrder:
+    """What to do, with what, where.
+
+    Attributes:
+        dataset: What :func:`sleaprtc.client.inputs.dataset.read_dataset` found.
+        settings: The request's ``config``, such as ``model_type epochs``, those that were given.
+        destination: Where the result goes.
+        filters: Which workers fit.
+        job_type: ``training`` or ``inference``.
+        configs: Model configurations to send along, in training order.
+        models: Packed models to send along, that an inference predicts with.
+        model_dirs: The folders that those were packed from.
+        model_info: What workers are told of them.
+        min_gpu_memory_mb: What a worker must have.
+        worker: The only worker to ask, if not all that fit.
+        rule: Which of those that accept is the best.
+        response_timeout_sec: How long to wait for answers.
+        sleap_version: The client's own, where it has one.
+        scratch: Where temporary files are, among those that are sent.
+    """
+
+    dataset: Dataset
+    settings: Mapping[str, Any]
+    destination: Destination
+    filters: JSONObject
+    job_type: str = "training"
+    configs: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
+    model_dirs: tuple[Path, ...] = ()
+    model_info: JSONObject | None = None
+    min_gpu_memory_mb: float = 0
+    worker: str | None = None
+    rule: SelectionRule = SelectionRule.FASTEST
+    response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
+    sleap_version: str | None = None
+    scratch: Scratch = attrs.field(factory=Scratch)
+
+    @property
+    def inputs(self) -> tuple[OutgoingFile, ...]:
+        """What is sent, in order: the dataset is last."""
+        return (
+            *(OutgoingFile(path, "config") for path in self.configs),
+            *(OutgoingFile(path, "model") for path in self.models),
+            OutgoingFile(self.dataset.path, "dataset"),
+        )
+
+
+class Submission:
+    """One job, over as many workers as it takes to find one that begins.
+
+    Args:
+        link: The client's place in the room.
+        inbox: What arrives in it; its ``run`` is the caller's.
+        order: What to do.
+        connection: How to connect.
+        emit: Takes what happens.
+
+    Attributes:
+        job_id: The client's name for the job.
+        avoided: Workers that aren't asked where there are others that fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        inbox: Inbox,
+        order: JobOrder,
+        connection: ConnectionOptions,
+        emit: Emit,
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._order = order
+        self._connection = connection
+        self._emit = emit
+        self.job_id = str(uuid.uuid4())
+        self.avoided: frozenset[str] = frozenset()
+        self._logbook: Logbook | None = None
+        self._follower: Follower | None = None
+        self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
+
+    async def run(self) -> Completed:
+        """Finds a worker, has it do the job, and lays the result where it belongs.
+
+        Raises:
+            NoWorkerError: None fits, or none that fits accepted.
+            JobFailedError: The job failed, or its worker was lost while it worked on it.
+            TransferError: A file didn't get across.
+            StorageError: The result can't be written.
+        """
+        destination = self._order.destination
+        async with self._incoming_dir() as incoming_dir:
+            worker_id, outcome = await self._do_somewhere(incoming_dir, Follower.run)
+            completed = await destination.lay_down(self.job_id, worker_id, outcome, self._note)
+        self._note(completed)
+        return completed
+
+    async def begin(self) -> Detached:
+        """Finds a worker, and leaves the job to it once the work has begun there.
+
+        Raises:
+            NoWorkerError: None fits, or none that fits accepted.
+            JobFailedError: The job failed, or its worker was lost, before that.
+            TransferError: A file didn't get across.
+        """
+        async with self._incoming_dir() as incoming_dir:
+            worker_id, _ = await self._do_somewhere(incoming_dir, Follower.run_until_begun)
+        if self._logbook is not None:
+            self._logbook.detach()
+        room_end = room_end_notice(self._link)
+        if room_end is not None:
+            self._emit(Notice(room_end))
+        detached = Detached(self.job_id, worker_id)
+        self._emit(detached)
+        return detached
+
+    @property
+    def worker_id(self) -> str | None:
+        """Whose job it is, or was last."""
+        return None if self.record is None else self.record.worker
+
+    @property
+    def record(self) -> JobRecord | None:
+        """What is known of the job, once it was assigned."""
+        return None if self._logbook is None else self._logbook.record
+
+    @asynccontextmanager
+    async def _incoming_dir(self) -> AsyncIterator[Path]:
+        """Makes the folder for what arrives, and notes how the job ended without a result."""
+        bind(job=self.job_id)
+        destination = self._order.destination
+        incoming_dir = make_incoming_dir(destination.folder, self.job_id)
+        warn_of_little_space(destination.folder, self._emit)
+        try:
+            yield incoming_dir
+        except TakenOverError:
+            raise  # the folder and the record are the other process's now
+        except NobodyReadsError:
+            discard_incoming(incoming_dir)
+            self._leave_unread()
+            raise
+        except StorageError as error:
+            discard_incoming(incoming_dir)
+            raise self._unwritten(error) from error
+        except SleapRTCError as error:
+            if self._logbook is not None:
+                self._logbook.fail(error)
+            discard_incoming(incoming_dir)
+            raise
+        except BaseException:
+            self._leave()
+            discard_incoming(incoming_dir)
+            raise
+        else:
+            discard_incoming(incoming_dir)
+
+    def _unwritten(self, error: StorageError) -> StorageError:
+        """Notes that a result can't be written here, which costs nothing: its worker keeps it."""
+        if self._logbook is None or self._follower is None or not self._follower.is_complete:
+            if self._logbook is not None:
+                self._logbook.fail(error)
+            return error
+        way_back = self._logbook.leave(is_cancelled=False, is_complete=True)
+        return type(error)(
+            as_sentence(error) if way_back is None else f"{as_sentence(error)} {way_back} --out FOLDER"
+        )
+
+    def _leave(self) -> None:
+        """Notes, and says, what becomes of a job that this process doesn't follow to its end."""
+        if self._logbook is None or self._follower is None:
+            return
+        what_became = self._logbook.leave(
+            is_cancelled=self._follower.is_cancelled, is_complete=self._follower.is_complete
+        )
+        if what_became is not None:
+            self._emit(Notice(what_became))
+
+    def _leave_unread(self) -> None:
+        """As a job is left whose terminal was closed: what has begun goes on, for whoever attaches to it."""
+        if self._logbook is not None and self._follower is not None and self._follower.has_started:
+            self._logbook.detach()
+            raise NobodyReadsError(
+                "Nobody reads any more what this command prints. The job goes on: "
+                f"sleap-rtc client attach {self.job_id[:8]}"
+            )
+        with suppress(NobodyReadsError):
+            self._leave()
+
+    def _note(self, event: Event) -> None:
+        if self._logbook is not None:
+            self._logbook.see(event)
+        self._emit(event)
+
+    def _open_logbook(self, worker_id: str, digest_algorithm: str) -> None:
+        order, membership = self._order, self._link.membership
+        self._logbook = Logbook(
+            JobRecord(
+                job_id=self.job_id,
+                attach_key=self._attach_key,
+                worker=worker_id,
+                ws_url=membership.endpoints.ws_url,
+                http_url=membership.endpoints.http_url,
+                room_id=membership.room.room_id,
+                token=membership.room.token,
+                dataset=str(order.dataset.named.absolute()),
+                configs=tuple(str(path.absolute()) for path in order.configs),
+                out_dir=str(order.destination.folder.absolute()),
+                started_at=time.time(),
+                secret=None if self._connection.secret is None else self._connection.secret.text,
+                ca_file=membership.endpoints.ca_file,
+                digest_algorithm=digest_algorithm,
+                job_type=order.job_type,
+                models=tuple(str(path.absolute()) for path in order.model_dirs),
+                out_file=order.destination.file_name,
+                replace=order.destination.replaces,
+                connection=connection_fields(self._connection),
+            )
+        )
+        self._logbook.begin()
+
+    async def _do_somewhere(
+        self, incoming_dir: Path, follow: Callable[[Follower, Iterable[str]], Awaitable[T]]
+    ) -> tuple[str, T]:
+        tried: dict[str, JobFailedError] = {}
+        for _ in range(DISCOVERY_ROUNDS):
+            workers = {worker.worker: worker for worker in await self._discover(tried)}
+            negotiation = await self._ask(list(workers))
+            chosen: str | None = self._choose(negotiation, workers)
+            others = negotiation.ranked(self._order.rule)[1:]
+            while chosen is not None:
+                digest_algorithm = workers[chosen].best_digest_algorithm
+                follower = self._follower = self._new_follower(workers[chosen], incoming_dir)
+                self._open_logbook(chosen, digest_algorithm)
+                announce_problems(workers[chosen], self._note)
+                try:
+                    return chosen, await follow(follower, others)
+                except JobFailedError as error:
+                    if follower.has_started and isinstance(error, WorkerLostError):
+                        way_back = f"When it is back: sleap-rtc client attach {self.job_id[:8]}"
+                        raise type(error)(str(error), way_back=way_back) from error
+                    if follower.has_started or not _is_worth_another(error):
+                        raise
+                    tried[chosen] = error
+                    if self._order.worker is None:
+                        self._emit(WorkerLost(chosen, str(error)))
+                    negotiation.withdraw(chosen)
+                chosen, others = await self._next_that_accepts(negotiation), []
+        raise await self._nobody_left(tried)
+
+    def _new_follower(self, worker: WorkerSummary, incoming_dir: Path) -> Follower:
+        return Follower(
+            link=self._link,
+            inbox=self._inbox,
+            worker_id=worker.worker,
+            job_id=self.job_id,
+            attach_key=self._attach_key,
+            can_ask=ATTACH_FEATURE in worker.features,
+            files=JobFiles(
+                self._order.inputs, incoming_dir, worker.best_digest_algorithm, self._order.job_type
+            ),
+            connection=self._connection,
+            emit=DeviceWatch(worker, self._note),
+        )
+
+    # --- who --------------------------------------------------------------------------------
+
+    async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
+        """Finds the workers that fit, but for those that failed; one that was busy is asked again."""
+        peers = await self._link.discover(self._order.filters)
+        failed = {worker for worker, error in tried.items() if error.error_code != NOT_RESERVED}
+        workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
+        if self._order.worker is not None:
+            workers = [worker for worker in workers if worker.worker == self._order.worker]
+        workers = [worker for worker in workers if worker.worker not in self.avoided] or workers
+        self._emit(WorkersFound(tuple(workers)))
+        if not workers:
+            raise await self._nobody_left(tried)
+        return workers
+
+    async def _nobody_left(self, tried: Mapping[str, JobFailedError]) -> SleapRTCError:
+        """Makes the error for a job that no further worker can be asked for."""
+        present = [summarize(peer) for peer in await self._link.discover({"role": "worker"})]
+        return nobody_left(tried, why_none(present, tried, self._order.worker))
+
+    def _job_request(self, worker_id: str) -> JobRequest:
+        """The request as one worker gets it: with a proof that is of use to that worker alone."""
+        order, secret = self._order, self._connection.secret
+        request = JobRequest(
+            job_id=self.job_id,
+            job_type=order.job_type,
+            dataset_info=order.dataset.info,
+            config=dict(order.settings),
+            requirements=Requirements(
+                min_gpu_memory_mb=order.min_gpu_memory_mb, sleap_version=order.sleap_version
+            ),
+            timeout_ms=round(order.response_timeout_sec * 1000),
+            model_info=order.model_info,
+            attach_digest=attach_digest(self._attach_key),
+        )
+        if secret is None:
+            return request
+        proof = request_proof(secret.key, request, client_id=self._link.peer_id, worker_id=worker_id)
+        return attrs.evolve(request, proof=proof)
+
+    async def _ask(self, worker_ids: list[str]) -> Negotiation:
+        """Asks all at once and collects answers until everyone has answered or the time is over."""
+        negotiation = Negotiation(self.job_id, worker_ids)
+        for worker_id in worker_ids:
+            await self._inbox.send(worker_id, self._job_request(worker_id))
+        with trio.move_on_after(self._order.response_timeout_sec) as waiting:
+            while not negotiation.is_complete:
+                sender, message = await self._inbox.next_job_message()
+                answer = self._answer_in(message)
+                if answer is None or not negotiation.record(sender, answer):
+                    continue
+                if answer.accepted:
+                    held_until = trio.current_time() + RESERVATION_SEC - ASSIGNMENT_MARGIN_SEC
+                    waiting.deadline = min(waiting.deadline, held_until)
+        return negotiation
+
+    def _answer_in(self, message: JobMessage) -> JobResponse | None:
+        """Returns a worker's answer; that it can't read the request is a refusal, with its own reason."""
+        if isinstance(message, AppError) and message.job_id == self.job_id:
+            return JobResponse(self.job_id, False, reason=message.message.rstrip(".") or message.error_code)
+        return message if isinstance(message, JobResponse) else None
+
+    def _choose(self, negotiation: Negotiation, workers: Mapping[str, WorkerSummary]) -> str:
+        ranked = negotiation.ranked(self._order.rule)
+        answers = tuple(summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
+        self._emit(Answered(self.job_id, answers, ranked[0] if ranked else None))
+        if not ranked:
+            raise nobody_accepted(negotiation, answers, workers)
+        return ranked[0]
+
+    async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
+        """Asks those that had accepted again, best first: they were told that the job went elsewhere."""
+        for worker_id in negotiation.ranked(self._order.rule):
+            again = await self._ask([worker_id])
+            if again.ranked(self._order.rule):
+                return worker_id
+            negotiation.withdraw(worker_id)
+        return None
+
+
+def _is_worth_another(error: JobFailedError) -> bool:
+    return isinstance(error, WorkerLostError) or error.recoverable

@@ -1,0 +1,203 @@
+"""Waiting for a worker to become free, by looking at the room rather than by asking again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+import trio
+
+from ...base.exception_groups import single_error
+from ...base.sentences import as_sentence
+from ...errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
+from ...jobs.capacity import AVAILABLE
+from ...protocol.jobs import JobCancel, JobResponse
+from ...protocol.messages import JSONObject, PeerInfo
+from ...signaling.link import Link
+from ..events.job import Emit, Waiting
+from ..inbox import Inbox
+
+T = TypeVar("T")
+
+LOOK_INTERVAL_SEC: Final = 1.0
+"""How often the room is looked at; looking costs no worker anything."""
+
+ASK_AGAIN_SEC: Final = 60.0
+"""When workers are asked again though the room looks the same: not all say in it that they are free."""
+
+RETRY_AFTER_RANGE_SEC: Final = (1.0, 600.0)
+"""What is believed of a worker's `retry_after_sec`."""
+
+PAUSE_MOST_SEC: Final = 30.0
+"""Pauses between questions double up to this, where workers look free and refuse all the same."""
+
+REPORT_INTERVAL_SEC: Final = 60.0
+
+
+class Patience:
+    """How long to wait for a worker.
+
+    Args:
+        wait_sec: Nothing where no waiting is wanted, infinity where it isn't limited.
+        is_worth_waiting: Another reason to wait on, such as a job of one's own that will free its worker.
+    """
+
+    def __init__(self, wait_sec: float = 0.0, is_worth_waiting: Callable[[], bool] = lambda: False) -> None:
+        self.wait_sec = wait_sec
+        self._is_worth_waiting = is_worth_waiting
+
+    @property
+    def limit_sec(self) -> float | None:
+        """The longest wait, None where it isn't limited."""
+        return None if self._is_worth_waiting() or math.isinf(self.wait_sec) else self.wait_sec
+
+    def is_over(self, waited_sec: float) -> bool:
+        """Whether so long a wait is enough."""
+        return waited_sec >= self.wait_sec and not self._is_worth_waiting()
+
+
+class WorkerQueue:
+    """One job's wait.
+
+    Args:
+        link: The client's place in the room.
+        inbox: What arrives in it.
+        filters: Which workers fit.
+        worker: The only one that may do the job, if not all that fit.
+        patience: How long to wait.
+        emit: Takes what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        inbox: Inbox,
+        filters: JSONObject,
+        worker: str | None,
+        patience: Patience,
+        emit: Emit,
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._filters = filters
+        self._worker = worker
+        self._patience = patience
+        self._emit = emit
+        self._began = trio.current_time()
+        self._reported_at = -math.inf
+        self._free: set[str] = set()
+
+    async def until_taken(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Calls ``ask`` when a worker may take the job, until one does.
+
+        Raises:
+            NoWorkerError: None did for as long as the patience lasts.
+            WorkerLostError: Those that took it were lost, the last one before it began or another one later.
+            SignalingLostError: The server can't be reached, and nobody wants to wait.
+        """
+        self._began = trio.current_time()
+        for pause_sec in _pauses():
+            await self._look()
+            try:
+                return await ask()
+            except (NoWorkerError, SignalingLostError, WorkerLostError) as error:
+                if isinstance(error, WorkerLostError) and not error.before_work:
+                    raise
+                if self._patience.is_over(self._waited_sec):
+                    raise self._in_vain(error) from error
+                reason = error
+            self._report(str(reason), anew=True)
+            busy, retry_after_sec = _hints(reason)
+            self._free -= set(busy)
+            await self._until_worth_asking(str(reason), pause_sec, retry_after_sec)
+        raise AssertionError("unreachable")
+
+    @property
+    def _waited_sec(self) -> float:
+        return trio.current_time() - self._began
+
+    def _in_vain(self, error: SleapRTCError) -> SleapRTCError:
+        if self._patience.wait_sec == 0:
+            if isinstance(error, NoWorkerError) and error.all_busy:
+                return NoWorkerError(
+                    f"{as_sentence(error)} With --wait, the command waits for one to become free."
+                )
+            return error
+        sentence = f"{as_sentence(error)} Waited {_duration(self._waited_sec)} in vain."
+        if isinstance(error, WorkerLostError):
+            return type(error)(sentence, before_work=True)
+        return type(error)(sentence)
+
+    def _report(self, reason: str, *, anew: bool = False) -> None:
+        now = trio.current_time()
+        if anew or now - self._reported_at >= REPORT_INTERVAL_SEC:
+            self._reported_at = now
+            self._emit(Waiting(reason, round(self._waited_sec, 1), self._patience.limit_sec))
+
+    async def _look(self) -> set[str]:
+        """Notes which of the workers that fit say that they are free; returns those that weren't before."""
+        try:
+            peers = await self._link.discover(self._filters)
+        except NetworkError:
+            return set()  # the link is coming back
+        free = {peer.peer_id for peer in peers if self._is_free(peer)}
+        newly_free = free - self._free
+        self._free = free
+        return newly_free
+
+    def _is_free(self, peer: PeerInfo) -> bool:
+        if self._worker is not None and peer.peer_id != self._worker:
+            return False
+        return bool((peer.metadata.properties or {}).get("status", AVAILABLE) == AVAILABLE)
+
+    async def _until_worth_asking(self, reason: str, pause_sec: float, retry_after_sec: float) -> None:
+        """Waits until a worker has become free, or may have, or the patience is over."""
+        now = trio.current_time()
+        earliest, latest = now + pause_sec, now + max(pause_sec, retry_after_sec)
+        is_worth = False
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._decline_late_answers)
+                while trio.current_time() < latest and not self._patience.is_over(self._waited_sec):
+                    await trio.sleep(LOOK_INTERVAL_SEC * random.uniform(0.75, 1.25))
+                    is_worth = bool(await self._look()) or is_worth
+                    if is_worth and trio.current_time() >= earliest:
+                        break
+                    self._report(reason)
+                nursery.cancel_scope.cancel()
+
+    async def _decline_late_answers(self) -> None:
+        """Frees the slot of a worker that accepts after the time for it. A failure ends the wait."""
+        while True:
+            sender, message = await self._inbox.next_job_message()
+            if isinstance(message, JobResponse) and message.accepted:
+                with contextlib.suppress(NetworkError):
+                    await self._inbox.send(sender, JobCancel(message.job_id, "assigned_elsewhere"))
+
+
+def _pauses() -> Iterator[float]:
+    """Yields the least times between two questions."""
+    pause_sec = LOOK_INTERVAL_SEC
+    while True:
+        yield pause_sec
+        pause_sec = min(2 * pause_sec, PAUSE_MOST_SEC)
+
+
+def _hints(error: SleapRTCError) -> tuple[Iterable[str], float]:
+    """Who may be free later, and when to ask again at the latest."""
+    if isinstance(error, SignalingLostError):
+        return (), LOOK_INTERVAL_SEC
+    if not isinstance(error, NoWorkerError):
+        return (), ASK_AGAIN_SEC
+    if error.retry_after_sec is None:
+        return error.busy, ASK_AGAIN_SEC
+    least, most = RETRY_AFTER_RANGE_SEC
+    return error.busy, min(max(error.retry_after_sec, least), most)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,172 @@
+"""The data channel to a job's worker, made anew as often as it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from ...access.place import ConnectionOptions
+from ...base.exception_groups import single_error
+from ...base.nurseries import contained
+from ...base.sentences import as_sentence
+from ...errors import (
+    ConnectionFailedError,
+    NetworkError,
+    RefusedError,
+    SleapRTCError,
+    WorkerLostError,
+    WorkerUnreachableError,
+)
+from ...rtc.peer import open_peer
+from ...rtc.proof import Role
+from ...signaling.link import Link, backoff_delays
+from ...transfer.proven import SERVER_IS_TRUSTED, open_proven_transfers
+from ...transfer.resuming import ResumingTransfers
+from ..events.job import Connected, Emit, Notice
+from ..inbox import Inbox
+
+NOTICE_DELAY_SEC: Final = 1.0
+"""A worker that ends a job closes its channel: its last word may be on its way."""
+
+RECONNECT_SEC: Final = 120.0
+"""How long a lost data channel is sought again before the worker counts as lost."""
+
+
+class WorkerChannel:
+    """Connects to one worker for one job.
+
+    Args:
+        link: The client's place in the room.
+        inbox: What arrives in it.
+        worker_id: Whose channel it is.
+        connection: How to connect.
+        digest_algorithm: For the files that are sent.
+        emit: Takes what happens.
+
+    Attributes:
+        transfers: The files that go over these connections.
+        was_connected: Whether there ever was a connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        inbox: Inbox,
+        worker_id: str,
+        connection: ConnectionOptions,
+        digest_algorithm: str,
+        emit: Emit,
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._worker_id = worker_id
+        self._connection = connection
+        self._digest_algorithm = digest_algorithm
+        self._emit = emit
+        self.transfers = ResumingTransfers()
+        self.was_connected = False
+        self._has_opened = False  # the latest attempt, or the connection that it came to
+
+    async def keep_connected(
+        self,
+        is_over: Callable[[], bool],
+        has_result: Callable[[], bool],
+        on_loss: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Connects, and again where the connection is lost.
+
+        Args:
+            is_over: Whether the job is, so that no connection is needed any more.
+            has_result: Whether something of the result is here, which a refusal no longer matters to.
+            on_loss: Called when a connection was lost and the worker hasn't said why.
+
+        Raises:
+            WorkerLostError: The connection was lost and no other comes about.
+            WorkerUnreachableError: None came about at all.
+            RefusedError: The worker doesn't prove that it knows the room's secret, or asks for one.
+        """
+        delays = iter(backoff_delays())
+        lost_at: float | None = None
+        while True:
+            try:
+                with single_error(), contained("The connection failed.", let_through=(SleapRTCError,)) as way:
+                    was_open = await self._connect_once()
+                if way.failure is not None:
+                    if not self._has_opened:
+                        raise ConnectionFailedError("it failed unexpectedly.")
+                    was_open = True
+                if is_over():
+                    return
+                if not was_open:
+                    continue
+                lost_at = trio.current_time()
+                delays = iter(backoff_delays())
+                await trio.sleep(NOTICE_DELAY_SEC)
+                self._emit(Notice(f"The data channel to {self._worker_id} was lost; making a new one."))
+                await on_loss()
+            except NetworkError as error:
+                if lost_at is None or trio.current_time() - lost_at > RECONNECT_SEC:
+                    kind = WorkerLostError if self.was_connected else WorkerUnreachableError
+                    raise kind(f"No connection to {self._worker_id}: {as_sentence(error)}") from error
+            except RefusedError:
+                if not has_result():
+                    raise
+                return  # the room is gone, but the model is here
+            await trio.sleep(next(delays))
+
+    async def _connect_once(self) -> bool:
+        """Stays connected until the channel closes; raises only where there was no connection.
+
+        Returns:
+            False where the attempt is to be made again, since its offer may have been lost: the connection
+            to the server was, and is back.
+        """
+        attempt, opening = trio.CancelScope(), trio.CancelScope()
+
+        async def begin_again() -> None:
+            with opening:
+                await self._link.wait_return()
+                attempt.cancel()
+
+        with single_error():
+            async with trio.open_nursery() as nursery:  # a failure costs this connection
+                nursery.start_soon(begin_again)
+                with attempt:
+                    await self._connect(opening.cancel)
+                opening.cancel()
+        return not attempt.cancelled_caught
+
+    async def _connect(self, on_open: Callable[[], None]) -> None:
+        self._has_opened = False
+        try:
+            with self._inbox.signals_from(self._worker_id) as signals:
+                async with (
+                    open_peer(
+                        local_id=self._link.peer_id,
+                        remote_id=self._worker_id,
+                        initiator=True,
+                        send=self._link.send,
+                        incoming=signals,
+                        ice=await self._connection.ice_settings(self._link.ice_servers),
+                        engine=self._connection.engine,
+                    ) as peer,
+                    open_proven_transfers(
+                        peer,
+                        role=Role.CLIENT,
+                        secret=self._connection.secret,
+                        digest_algorithm=self._digest_algorithm,
+                    ) as transfers,
+                ):
+                    if self._connection.secret is None and not self.was_connected:
+                        self._emit(Notice(SERVER_IS_TRUSTED))
+                    self._has_opened = self.was_connected = True
+                    on_open()
+                    path = None if peer.path is None else peer.path.kind
+                    self._emit(Connected(self._worker_id, path, peer.engine))
+                    await self.transfers.use_until_closed(transfers)
+        except NetworkError:
+            if not self._has_opened:
+                raise

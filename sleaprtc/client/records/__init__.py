@@ -1,0 +1,1 @@
+"""What this person's clients know of their jobs, on disk."""

@@ -1,0 +1,1 @@
+"""What comes home: models, predictions and reports, put in their place."""

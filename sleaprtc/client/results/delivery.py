@@ -1,0 +1,228 @@
+"""What came back from a worker, laid down where it belongs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ...base.private_files import PRIVATE_MODE
+from ...base.sentences import as_clause, as_sentence
+from ...errors import BrokenResultError, StorageError, UsageError
+from ...protocol.jobs import JobComplete
+from ...protocol.limits import MIB
+from ...transfer.archive import unpack
+from ...transfer.checkpoints import unsafe_imports
+from ..events.job import Completed, Emit, Notice
+from ..events.losses import ModelLosses
+from .report import complete_reports
+
+LITTLE_SPACE_MB: Final = 200.0
+LEFTOVER_SEC: Final = 7 * 86_400.0
+INCOMING_PREFIX: Final = ".incoming-"
+TRY_ELSEWHERE: Final = "Try again, with another worker if there is one (--worker)."
+
+
+@attrs.frozen
+class JobOutcome:
+    """What came back: the files, the worker's last word, if it came, and the losses that it told of."""
+
+    files: tuple[Path, ...]
+    complete: JobComplete | None
+    losses: tuple[ModelLosses, ...] = ()
+
+
+class Destination(ABC):
+    """Where the result of a job goes."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where the result appears, and, in a folder of its own, what is on its way."""
+
+    @property
+    def file_name(self) -> str | None:
+        """What a single file is to be called, where the result is one."""
+        return None
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it takes the place of a file that exists already."""
+        return False
+
+    @abstractmethod
+    async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
+        """Puts what came back in its place and says what came of the job.
+
+        Raises:
+            BrokenResultError: What came back isn't what it should be; it's kept where it arrived.
+            StorageError: It can't be written.
+        """
+
+
+@attrs.frozen
+class ModelFolders(Destination):
+    """Model folders in ``out_dir``; those that are there already stay."""
+
+    out_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        """See :class:`Destination`."""
+        return self.out_dir
+
+    async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
+        """Lays the models down.
+
+        A checkpoint that would run code when it is loaded gets another name, and a notice says so.
+
+        Raises:
+            BrokenResultError: Nothing came back, or nothing that may be unpacked.
+            StorageError: The models can't be written.
+        """
+        return await _finish(job_id, worker_id, outcome, self.out_dir, emit)
+
+
+def incoming_dir_of(out_dir: Path, job_id: str) -> Path:
+    """The folder in which a job's files arrive."""
+    return out_dir / f"{INCOMING_PREFIX}{job_id}"
+
+
+def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
+    """Makes the folder in which a job's files arrive; the same one for every process that follows it.
+
+    Raises:
+        UsageError: ``out_dir`` can't be written.
+    """
+    incoming_dir = incoming_dir_of(out_dir, job_id)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)  # the user's own, as the user's umask has it
+        incoming_dir.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The result can't be written to {out_dir}: {as_clause(error)}.") from error
+    return incoming_dir
+
+
+def warn_of_little_space(out_dir: Path, emit: Emit) -> None:
+    """Says before the job what would otherwise be said after it."""
+    free_mb = shutil.disk_usage(out_dir).free / MIB
+    if free_mb < LITTLE_SPACE_MB:
+        emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the result may not fit."))
+
+
+def arrived_files(incoming_dir: Path) -> tuple[Path, ...]:
+    """The files that have come in whole and aren't laid down yet."""
+    found = (path for path in incoming_dir.glob("*") if not path.name.startswith(".") and path.is_file())
+    return tuple(sorted(found))
+
+
+def discard_incoming(incoming_dir: Path) -> None:
+    """Removes the folder unless a model lies in it whole, which can't be fetched a second time.
+
+    Folders that were left so, or by processes that were killed, go after a week.
+    """
+    if not arrived_files(incoming_dir):
+        shutil.rmtree(incoming_dir, ignore_errors=True)
+    for other in incoming_dir.parent.glob(f"{INCOMING_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > LEFTOVER_SEC:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path, emit: Emit) -> Completed:
+    try:
+        model_dirs, heads = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
+    except StorageError as error:
+        raise StorageError(f"{as_sentence(error)} {_kept(outcome.files)}".rstrip()) from error
+    except BrokenResultError as error:
+        raise BrokenResultError(
+            f"What {worker_id} sent can't be used: {as_sentence(error)} {TRY_ELSEWHERE} "
+            f"{_kept(outcome.files)}".rstrip()
+        ) from error
+    for sentence in await trio.to_thread.run_sync(_set_aside_unsafe, model_dirs):
+        emit(Notice(sentence))
+    result = outcome.complete.result if outcome.complete else None
+    completed = Completed(
+        job_id=job_id,
+        worker=worker_id,
+        model_dirs=tuple(str(path) for path in model_dirs),
+        final_loss=result.final_loss if result else None,
+        total_epochs=result.total_epochs if result else None,
+        training_duration_minutes=result.training_duration_minutes if result else None,
+        model_size_mb=result.model_size_mb if result else None,
+        device=result.device if result else None,
+        report=await trio.to_thread.run_sync(complete_reports, model_dirs, heads, outcome.losses),
+    )
+    for file in outcome.files:  # last: a process that is killed before finds them again
+        file.unlink(missing_ok=True)
+    return completed
+
+
+def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
+    """Renames checkpoints that hold more than weights; returns a sentence for each."""
+    sentences = []
+    for number, entry in enumerate(laid_down):
+        for path in [entry] if entry.is_file() else sorted(entry.rglob("*")):
+            imports = unsafe_imports(path) if path.is_file() else []
+            if imports:
+                aside = free_path(path.with_name(f"{path.name}.unsafe"))
+                path.rename(aside)
+                if path == entry:
+                    laid_down[number] = aside
+                found = ", ".join(imports[:3])
+                sentences.append(
+                    f"{path.name} holds more than weights ({found}), which would run when it is loaded: "
+                    f"it is kept as {aside}. Load it only if you trust the worker."
+                )
+    return sentences
+
+
+def free_path(wanted: Path, suffix: str = "") -> Path:
+    """An earlier job's result stays: the next one gets a number, before its ``suffix``."""
+    number, path = 0, wanted
+    while path.exists():
+        number += 1
+        path = wanted.with_name(f"{wanted.name.removesuffix(suffix)}-{number}{suffix}")
+    return path
+
+
+def _kept(files: tuple[Path, ...]) -> str:
+    return f"What came from the worker is kept as {', '.join(map(str, files))}." if files else ""
+
+
+def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path], list[str]]:
+    """Returns where what came now is, and what the worker called it.
+
+    Everything is unpacked before anything gets its place. Hidden files have none: in a home folder, some of
+    them run.
+    """
+    entries = [entry for number, file in enumerate(files) for entry in _unpacked(file, number)]
+    entries = [entry for entry in entries if not entry.name.startswith(".")]
+    if not any(_has_content(entry) for entry in entries):
+        raise BrokenResultError("there is no model in it.")
+    laid_down = []
+    for entry in entries:
+        target = free_path(out_dir / entry.name)
+        try:
+            entry.rename(target)
+        except OSError as error:
+            raise StorageError(f"{target} can't be written: {as_clause(error)}.") from error
+        laid_down.append(target)
+    return laid_down, [entry.name for entry in entries]
+
+
+def _unpacked(file: Path, number: int) -> list[Path]:
+    if file.suffix.lower() != ".zip":  # a PyTorch checkpoint is a zip file too, and stays one
+        return [file]
+    return unpack(file, file.with_name(f".unpacked-{number}"), error=BrokenResultError)
+
+
+def _has_content(entry: Path) -> bool:
+    files = [entry] if entry.is_file() else entry.rglob("*")
+    return any(path.is_file() and path.stat().st_size for path in files)

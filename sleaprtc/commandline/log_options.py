@@ -1,0 +1,41 @@
+"""Options on the log that every program has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..base.logs import FORMATS, HUMAN, LEVELS, log_to_standard_error
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def log_options(command: Command) -> Command:
+    """Adds ``--log-format`` and ``--log-level``; :func:`start_log` takes what they collect."""
+    for option in (
+        click.option(
+            "--log-level",
+            type=click.Choice(LEVELS),
+            envvar="SLEAP_RTC_LOG_LEVEL",
+            help="How much is logged on standard error.",
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(FORMATS),
+            default=HUMAN,
+            envvar="SLEAP_RTC_LOG_FORMAT",
+            show_default=True,
+            help="Lines for people, or JSON; auto is people on a terminal and JSON elsewhere.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def start_log(log_format: str, log_level: str | None, default_level: int, *, verbose: bool = False) -> None:
+    """Begins to log; ``--verbose`` is another name for the level ``debug``."""
+    level = logging.DEBUG if verbose else default_level
+    log_to_standard_error(level if log_level is None else getattr(logging, log_level.upper()), log_format)

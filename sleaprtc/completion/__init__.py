@@ -1,1 +1,0 @@
-"""``sleap-rtc completion``: what shells need to complete our commands."""

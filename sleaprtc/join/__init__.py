@@ -1,1 +1,0 @@
-"""``sleap-rtc join``: keeps a room for later commands."""

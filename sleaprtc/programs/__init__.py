@@ -1,0 +1,1 @@
+"""The small programs beside server, worker and client: config, join, completion."""

@@ -1,0 +1,179 @@
+"""The client's files, as a job takes them in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ...base.logs import get_logger
+from ...base.private_files import make_private_dirs
+from ...errors import (
+    ChannelClosedError,
+    InvalidFileNameError,
+    JobFailedError,
+    SenderStalledError,
+    TransferAbortedError,
+    TransferError,
+)
+from ...formats.documents import MAX_CONFIG_BYTES
+from ...protocol.limits import CONNECT_SEC, MIB
+from ...protocol.transfer import FileOffer
+from ...transfer.arrival import Pace
+from ...transfer.names import checked_name
+from ...transfer.resuming import ResumingTransfers
+from ...transfer.stream import IncomingFile, TransferProgress
+from .cache import FileCache
+from .statuses import StatusReporter
+
+INPUT_IDLE_SEC: Final = 120.0
+"""How long a connected client may take to offer the next file of its job."""
+
+MAX_FILES_BEFORE_DATASET: Final = 16
+"""One a head; no model type has more than two."""
+
+PROGRESS_INTERVAL_SEC: Final = 0.5
+
+_log = get_logger(__name__)
+
+
+_CACHED_PURPOSES: Final = frozenset({"dataset", "model"})
+_IN_WORDS: Final = {"config": "configurations", "model": "models"}
+
+
+@attrs.frozen
+class JobInputs:
+    """The client's files: the dataset, and what came before it, in the order in which it came."""
+
+    dataset: Path
+    configs: tuple[Path, ...] = ()
+    models: tuple[Path, ...] = ()
+
+
+async def receive_inputs(
+    job_id: str,
+    job_dir: Path,
+    transfers: ResumingTransfers,
+    reporter: StatusReporter,
+    cache: FileCache | None = None,
+    max_dataset_bytes: float = math.inf,
+    takes: tuple[str, ...] = ("config",),
+) -> JobInputs:
+    """Takes configurations or models until the dataset comes, which is last.
+
+    A dataset that comes before any model, where there have to be some, is kept until the first one is there.
+
+    A dataset or model that is in the cache isn't sent again: it's put where it belongs, and accepting it
+    finds it there and verifies it.
+
+    Args:
+        job_id: Whose files they are.
+        job_dir: Where they go, in a folder for each purpose.
+        transfers: Where they come from.
+        reporter: Is told how far they are.
+        cache: Files of earlier jobs.
+        max_dataset_bytes: The largest dataset, or model, that is taken.
+        takes: Purposes of files that may come before the dataset.
+
+    Raises:
+        JobFailedError: The client made no connection, or came back to none.
+        TransferError: The client is connected but sends nothing, or something else than it announced.
+        SenderStalledError: It stops sending, or sends hardly anything.
+        StorageError: The files can't be written.
+    """
+    received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
+    dataset: Path | None = None
+    pace = Pace()  # of all files and attempts: one that is offered again and again begins no new one
+    while dataset is None or not received.get("model", True):
+        incoming = await _next_offer(transfers, pace)
+        offer = incoming.offer
+        if offer.purpose not in ("dataset", *takes) or (offer.job_id or job_id) != job_id:
+            wanted = " and ".join(["a dataset", *(_IN_WORDS[purpose] for purpose in takes)])
+            await incoming.refuse("UNEXPECTED_FILE", f"This job takes {wanted}.")
+            continue
+        excess = _excess(offer, len(received.get(offer.purpose, ())), max_dataset_bytes)
+        if excess is not None:
+            await incoming.refuse("TOO_LARGE", excess)
+            raise TransferError(excess)
+        directory = job_dir / offer.purpose
+        make_private_dirs(directory)
+        if cache is not None and offer.purpose in _CACHED_PURPOSES:
+            await _fetch(cache, offer, directory)
+        try:
+            path = await incoming.accept(directory, progress=_receiving(reporter), pace=pace)
+        except SenderStalledError:
+            raise
+        except (ChannelClosedError, TransferAbortedError) as error:
+            _log.info("Waiting for the client.", error=str(error))
+            continue
+        if cache is not None and offer.purpose in _CACHED_PURPOSES:
+            await trio.to_thread.run_sync(cache.add, offer.digest, path)
+        if offer.purpose == "dataset":
+            dataset = path
+        else:
+            received[offer.purpose][path.name] = path
+    others = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
+    return JobInputs(dataset, others.get("config", ()), others.get("model", ()))
+
+
+def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> str | None:
+    """Says what is too much about a file, before a byte of it is taken."""
+    if count_before >= MAX_FILES_BEFORE_DATASET:
+        return f"A job takes at most {MAX_FILES_BEFORE_DATASET} {_IN_WORDS[offer.purpose]}."
+    if offer.purpose in _CACHED_PURPOSES:
+        if offer.size_bytes <= max_dataset_bytes:
+            return None
+        return (
+            f"The {offer.purpose} has {offer.size_bytes / MIB:.0f} MiB, and the worker's owner allows "
+            f"{max_dataset_bytes / MIB:.0f}."
+        )
+    if offer.size_bytes > MAX_CONFIG_BYTES:
+        return f"A configuration has at most {MAX_CONFIG_BYTES // 1024} KiB."
+    return None
+
+
+async def _fetch(cache: FileCache, offer: FileOffer, directory: Path) -> None:
+    try:
+        target = directory / checked_name(offer.name)
+    except InvalidFileNameError:
+        return  # accepting it says so to the sender
+    if await trio.to_thread.run_sync(cache.fetch, offer.digest, offer.size_bytes, target):
+        _log.info("A file was here before, and needn't be sent.", file=target.name)
+
+
+async def _next_offer(transfers: ResumingTransfers, pace: Pace) -> IncomingFile:
+    while True:
+        since_sec = trio.current_time()
+        with trio.move_on_after(CONNECT_SEC):
+            await transfers.wait_connected()
+        if not transfers.is_connected:
+            raise JobFailedError(
+                "The client made no data channel to this worker.",
+                error_code="CLIENT_LOST",
+                recoverable=True,
+            )
+        with trio.move_on_after(INPUT_IDLE_SEC):
+            incoming = await transfers.next_offer()
+            pace.add(trio.current_time() - since_sec, 0)
+            return incoming
+        pace.add(trio.current_time() - since_sec, 0)
+        if transfers.is_connected:
+            raise TransferError("The client is connected but sent no dataset.")
+
+
+def _receiving(reporter: StatusReporter) -> Callable[[TransferProgress], None]:
+    last_sec = -PROGRESS_INTERVAL_SEC
+
+    def report(progress: TransferProgress) -> None:
+        nonlocal last_sec
+        now = trio.current_time()
+        if now - last_sec >= PROGRESS_INTERVAL_SEC:
+            last_sec = now
+            done = progress.received_bytes / progress.size_bytes if progress.size_bytes else 1.0
+            reporter.report("receiving", done, message=f"Receiving {progress.name}.")
+
+    return report

@@ -1,0 +1,192 @@
+"""What a worker does for a job once its files are here: it trains, or it predicts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ...base.logs import get_logger
+from ...base.private_files import PRIVATE_MODE
+from ...base.sentences import as_sentence
+from ...errors import StorageError
+from ...protocol.jobs import JobComplete, JobRequest
+from ...transfer.archive import pack_folders
+from ...transfer.disk import hash_file
+from ...transfer.model_archive import pack_model
+from ...transfer.sending import FAST_DIGEST_ALGORITHM
+from ..journal.past_trainings import EpochClock
+from ..trainer import EpochEnded, PredictionEvent, PredictionJob, Trainer, TrainingEvent, TrainingJob
+from .cache import FileCache
+from .inputs import JobInputs
+from .messages import completion, prediction_completion, report_prediction, report_training
+from .statuses import StatusReporter
+
+PACKING_PATIENCE_SEC: Final = 30 * 60.0
+PACKING_RETRY_SEC: Final = 15.0
+
+_log = get_logger(__name__)
+
+
+@attrs.frozen
+class WorkOrder:
+    """What a job's work is done from.
+
+    Attributes:
+        request: What the client asked for.
+        job_dir: The job's folder.
+        inputs: The client's files.
+        trainer: What trains and predicts.
+        thread_count: CPU threads for it.
+        stop: Set where it's to end early.
+        reporter: Takes statuses.
+        cache: Files of earlier jobs, or None where none are kept.
+        clock: Times a training's epochs.
+    """
+
+    request: JobRequest
+    job_dir: Path
+    inputs: JobInputs
+    trainer: Trainer
+    thread_count: int
+    stop: trio.Event
+    reporter: StatusReporter
+    cache: FileCache | None
+    clock: EpochClock
+
+    def make_work_dir(self, name: str) -> Path:
+        """Makes an empty folder in the job's."""
+        work_dir = self.job_dir / name
+        work_dir.mkdir(mode=PRIVATE_MODE)
+        return work_dir
+
+
+@attrs.frozen
+class Product:
+    """What a job hands over.
+
+    Attributes:
+        file: The one file that goes to the client.
+        complete: The worker's last word on the job.
+    """
+
+    file: Path
+    complete: JobComplete
+
+
+@attrs.frozen
+class KindOfWork:
+    """One of the protocol's job types.
+
+    Attributes:
+        takes: Purposes of the files that a client sends before the dataset.
+        gives: Purpose of the file that goes back.
+        do: Does it.
+    """
+
+    takes: tuple[str, ...]
+    gives: str
+    do: Callable[[WorkOrder], Awaitable[Product]]
+
+
+async def train(order: WorkOrder) -> Product:
+    """Trains, and packs the models.
+
+    Raises:
+        InvalidDatasetError: As with :meth:`.Trainer.train`.
+        InvalidTrainingConfigError: Likewise.
+        TrainerError: Likewise.
+        StorageError: The models can't be packed for half an hour.
+    """
+    reporter, inputs = order.reporter, order.inputs
+    job = TrainingJob(
+        inputs.dataset,
+        inputs.configs,
+        order.request.config,
+        order.make_work_dir("training"),
+        order.thread_count,
+    )
+    reporter.report("running", message="Preparing the training.")
+
+    def report(event: TrainingEvent) -> None:
+        if isinstance(event, EpochEnded):
+            order.clock.take(event)
+        report_training(reporter, event)
+
+    outcome = await order.trainer.train(job, report=report, stop=order.stop)
+    reporter.report("sending", 1.0, message="Packing the model.")
+    archive = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.models.zip"
+    await _pack_in_time(outcome.model_dirs, archive, reporter)
+    if order.cache is not None:
+        await trio.to_thread.run_sync(_remember_models, order.cache, outcome.model_dirs, order.job_dir)
+    return Product(archive, completion(order.request.job_id, outcome, archive))
+
+
+async def predict(order: WorkOrder) -> Product:
+    """Predicts.
+
+    Raises:
+        InvalidDatasetError: As with :meth:`.Trainer.predict`.
+        InvalidModelError: Likewise.
+        TrainerError: Likewise.
+        StorageError: The predictions can't be put in their place.
+    """
+    reporter, inputs = order.reporter, order.inputs
+    job = PredictionJob(
+        inputs.dataset,
+        inputs.models,
+        order.request.config,
+        order.make_work_dir("inference"),
+        order.thread_count,
+    )
+    reporter.report("running", message="Preparing the prediction.")
+
+    def report(event: PredictionEvent) -> None:
+        report_prediction(reporter, event)
+
+    outcome = await order.trainer.predict(job, report=report, stop=order.stop)
+    reporter.report("sending", 1.0, message="Sending the predictions.")
+    file = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.predictions.slp"
+    outcome.predictions.rename(file)
+    return Product(file, prediction_completion(order.request.job_id, outcome, file))
+
+
+WORK: Final[Mapping[str, KindOfWork]] = {
+    "training": KindOfWork(("config",), "model", train),
+    "inference": KindOfWork(("model",), "predictions", predict),
+}
+"""By job type."""
+
+
+async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: StatusReporter) -> None:
+    """Packs a model. A disk that is full just then doesn't cost the training: somebody may make room.
+
+    Raises:
+        StorageError: It can't be packed for half an hour.
+    """
+    deadline = trio.current_time() + PACKING_PATIENCE_SEC
+    while True:
+        try:
+            return await trio.to_thread.run_sync(pack_folders, folders, archive)
+        except StorageError as error:
+            if trio.current_time() >= deadline:
+                raise
+            _log.warning(f"{as_sentence(error)} Trying again.")
+            reporter.report("sending", 1.0, message=f"{as_sentence(error)} Trying again.")
+        await trio.sleep(PACKING_RETRY_SEC)
+
+
+def _remember_models(cache: FileCache, model_dirs: Sequence[Path], scratch_dir: Path) -> None:
+    """Keeps models as clients pack them, so that none has to come back to where it was trained."""
+    for folder in model_dirs:
+        try:
+            with tempfile.TemporaryDirectory(dir=scratch_dir) as temporary:
+                archive = Path(temporary) / "model.zip"
+                pack_model(folder, archive)
+                cache.add(f"{FAST_DIGEST_ALGORITHM}:{hash_file(archive, FAST_DIGEST_ALGORITHM)}", archive)
+        except (OSError, StorageError) as error:  # a convenience, which costs no training
+            _log.warning("The model isn't kept for predictions.", error=str(error))

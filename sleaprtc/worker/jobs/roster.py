@@ -1,0 +1,428 @@
+"""The jobs that a worker has: begins them, finds them, hands them to later processes of their clients."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ...access.place import ConnectionOptions
+from ...base.logs import bind, get_logger
+from ...base.nurseries import contained, run_contained
+from ...base.sentences import as_clause
+from ...errors import SleapRTCError, StorageError
+from ...jobs.attaching import is_key_of, may_attach
+from ...jobs.capacity import BUSY
+from ...protocol.jobs import (
+    ConnectionCheck,
+    ConnectionCheckAnswer,
+    JobAttach,
+    JobCancel,
+    JobCancelled,
+    JobFailed,
+    JobLogRequest,
+    JobMessage,
+    JobRequest,
+    JobStatus,
+    JobStop,
+)
+from ...protocol.messages import Answer, Candidate, Offer
+from ...rtc.peer import IceSettings
+from ...signaling.link import Link
+from ..journal.answers import describe, page_of_log, taken_over, unknown_job
+from ..journal.page import JobNotes
+from ..journal.past_trainings import EpochClock, History, past_models
+from ..journal.recovery import JOB_DIR_PREFIX, WallClock, forget_old
+from ..journal.store import COMPLETED, DELIVERED, FAILED, Journal, JournalEntry
+from ..trainer import Trainer
+from .cache import FileCache
+from .checks import ConnectionChecks
+from .connection import ClientConnection
+from .job import Job
+from .messages import cancelled_elsewhere, failure
+from .slot import JobSlot
+from .unheard import UnheardFailures
+
+FORGET_INTERVAL_SEC: Final = 3600.0
+
+_log = get_logger(__name__)
+
+
+@attrs.frozen
+class WorkerSettings:
+    """What the worker's owner decides.
+
+    Attributes:
+        jobs_dir: Where jobs keep their files while they run.
+        keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
+        threads_per_job: CPU threads for one training.
+        connection: How to connect to clients.
+        cache: Files of earlier jobs, or None where none are kept.
+        max_dataset_bytes: The largest dataset that is taken.
+    """
+
+    jobs_dir: Path
+    keep_results_sec: float
+    threads_per_job: int
+    connection: ConnectionOptions
+    cache: FileCache | None = None
+    max_dataset_bytes: float = math.inf
+
+
+class Roster:
+    """The jobs of one worker, by their ids, and the connections to their clients, by theirs.
+
+    Args:
+        link: The worker's place in the room.
+        trainer: What trains.
+        history: Past trainings, for estimates.
+        journal: What is known of all jobs.
+        interrupted: Jobs that the last end of this worker cost, from the journal.
+        settings: What the owner decided.
+    """
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        trainer: Trainer,
+        history: History,
+        journal: Journal,
+        interrupted: Sequence[JournalEntry],
+        settings: WorkerSettings,
+    ) -> None:
+        self._link = link
+        self._trainer = trainer
+        self._history = history
+        self._journal = journal
+        self._interrupted = interrupted
+        self._settings = settings
+        self._jobs: dict[str, Job] = {}
+        self._connections: dict[str, ClientConnection] = {}
+        self._unheard = UnheardFailures()
+        self._checks = ConnectionChecks(
+            local_id=link.peer_id,
+            send=link.send,
+            ice=self._ice_settings,
+            engine=settings.connection.engine,
+            secret=settings.connection.secret,
+        )
+
+    def running(self) -> list[Job]:
+        """Lists the jobs that aren't over, those included that wait for their model to be fetched."""
+        return list(self._jobs.values())
+
+    def has(self, job_id: str) -> bool:
+        """Whether a job isn't over yet, be it only that its model waits to be fetched."""
+        return job_id in self._jobs
+
+    def of_client(self, job_id: str, client_id: str) -> Job | None:
+        """Finds a client's own job."""
+        job = self._jobs.get(job_id)
+        return job if job is not None and job.client_id == client_id else None
+
+    def take_signal(self, signal: Offer | Answer | Candidate) -> bool:
+        """Hands a WebRTC signal to the connection that it is for; False where there is none."""
+        connection = self._connections.get(signal.sender)
+        if connection is not None:
+            connection.take(signal)
+            return True
+        return self._checks.take_signal(signal)
+
+    async def repeat_failure(self, client_id: str) -> None:
+        """Says again why a job failed, to a client that wants to connect for it: it can't have heard."""
+        failed = self._unheard.of(client_id)
+        if failed is not None:
+            await self.try_send(client_id, failed)
+
+    async def answer_check(self, asker: str, request: ConnectionCheck, proven: bool) -> None:
+        """Lets a peer measure its way to this worker, unless it has a connection already."""
+        if asker in self._connections:
+            await self.try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
+        else:
+            await self._checks.answer(asker, request, proven, self.try_send)
+
+    async def serve(self) -> None:
+        """Looks after the jobs of earlier lives until cancelled; a failure costs one look."""
+        await run_contained("The clients of earlier jobs can't be told.", self._tell_interrupted)
+        await self._forget_old_jobs()
+
+    # --- messages ---------------------------------------------------------------------------
+
+    async def try_send(self, client_id: str, message: JobMessage) -> None:
+        """Sends a job message, or drops it where the client can't be reached just now."""
+        with contained("A message can't be sent."):  # a failure costs the message
+            try:
+                await self._link.send_job_message(client_id, message)
+            except SleapRTCError as error:
+                _log.debug("A message was dropped.", peer=client_id, error=str(error))
+
+    async def deliver(self, client_id: str, message: JobMessage) -> None:
+        """Sends a job's last word as soon as the server can be reached, and returns when it has it."""
+        if isinstance(message, JobFailed):
+            self._unheard.add(client_id, message)
+        with contained("A message can't be delivered."):  # a failure costs the message
+            try:
+                await self._link.deliver_job_message(client_id, message)
+            except SleapRTCError as error:
+                _log.warning("The client can't be told.", peer=client_id, error=str(error))
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    def _new_connection(self, client_id: str) -> ClientConnection:
+        connection = ClientConnection(
+            local_id=self._link.peer_id,
+            remote_id=client_id,
+            send=self._link.send,
+            ice=self._ice_settings,
+            engine=self._settings.connection.engine,
+            secret=self._settings.connection.secret,
+        )
+        self._connections[client_id] = connection
+        return connection
+
+    async def _ice_settings(self) -> IceSettings:
+        return await self._settings.connection.ice_settings(self._link.ice_servers)
+
+    def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection) -> Job:
+        return Job(
+            request=request,
+            job_dir=job_dir,
+            connection=connection,
+            cache=self._settings.cache,
+            max_dataset_bytes=self._settings.max_dataset_bytes,
+            notes=JobNotes(self._journal, request.job_id),
+            deliver=self.deliver,
+            try_send=self.try_send,
+        )
+
+    async def run_new(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
+        """Does a job that was assigned, and frees its slot when it no longer needs it."""
+
+        def on_worked(clock: EpochClock) -> None:
+            slot.free()
+            if models := past_models(request, clock):
+                self._history.add(models)
+
+        self._unheard.forget(client_id)
+        connection = self._new_connection(client_id)
+        try:
+            job_dir = await trio.to_thread.run_sync(self._begin, client_id, request)
+        except StorageError as error:
+            slot.free()
+            self._drop_connection(connection)
+            await self.deliver(client_id, failure(request.job_id, error))
+            return
+        except BaseException:
+            self._drop_connection(connection)
+            raise
+        job = self._new_job(request, job_dir, connection)
+        await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, slot, on_worked))
+
+    def _begin(self, client_id: str, request: JobRequest) -> Path:
+        """Gives the job its folder and its page in the journal."""
+        earlier = self._journal.find(request.job_id)
+        if earlier is not None and _is_anothers(earlier, request):
+            raise StorageError("another job has the same job_id, and is kept for its client.")
+        try:
+            job_dir = Path(tempfile.mkdtemp(prefix=JOB_DIR_PREFIX, dir=self._settings.jobs_dir))
+        except OSError as error:
+            raise StorageError(f"The worker can't store the job: {as_clause(error)}.") from error
+        try:
+            self._journal.begin(request.job_id, client_id, request, job_dir)
+        except StorageError:
+            shutil.rmtree(job_dir, ignore_errors=True)
+            raise
+        if earlier is not None:
+            shutil.rmtree(earlier.directory, ignore_errors=True)
+        return job_dir
+
+    async def _run(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        bind(job=job.job_id, peer=job.client_id)
+        _log.info("The job begins.")
+        self._jobs[job.job_id] = job
+        try:
+            await work()
+        finally:
+            if self._jobs.get(job.job_id) is job:
+                del self._jobs[job.job_id]
+            self._drop_connection(job.connection)
+            _log.info("The job has ended.", peer=job.client_id)
+
+    def _drop_connection(self, connection: ClientConnection) -> None:
+        if self._connections.get(connection.remote_id) is connection:
+            del self._connections[connection.remote_id]
+
+    def stop(self, client_id: str, request: JobStop) -> bool:
+        """Ends a client's own training early; False where there is no such job of its."""
+        job = self._jobs.get(request.job_id)
+        if job is None or not _is_own(job, client_id, request.attach_key):
+            return False
+        job.stop()
+        return True
+
+    async def cancel(self, client_id: str, request: JobCancel) -> None:
+        """Ends a client's own job and says so; what isn't there is as good as cancelled.
+
+        With the job's key, a model that waits to be fetched goes too.
+        """
+        job_id = request.job_id
+        job = self._jobs.get(job_id)
+        if job is not None:
+            if not _is_own(job, client_id, request.attach_key):
+                await self.try_send(client_id, unknown_job(job_id))
+                return
+            if job.client_id != client_id:
+                await self.try_send(job.client_id, cancelled_elsewhere(job_id))
+            await job.cancel()
+            await self._forget(job_id)
+        elif request.attach_key is not None and not await self._discard(request):
+            await self.try_send(client_id, unknown_job(job_id))
+            return
+        await self.try_send(client_id, JobCancelled(job_id))
+
+    async def _discard(self, request: JobCancel) -> bool:
+        """Deletes what is left of a job that has ended; False where it is somebody else's, or can't go."""
+        try:
+            entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
+        except StorageError as error:
+            _log.warning("The journal can't be read.", job=request.job_id, error=str(error))
+            return False
+        if entry is None:
+            return True
+        if not is_key_of(entry.request, request.attach_key):
+            return False
+        shutil.rmtree(entry.directory, ignore_errors=True)
+        await self._forget(request.job_id)
+        return True
+
+    async def _forget(self, job_id: str) -> None:
+        """Takes a job out of the journal; where that fails, the next start finds it interrupted."""
+        try:
+            await trio.to_thread.run_sync(self._journal.forget, job_id)
+        except StorageError as error:
+            _log.warning("The journal can't be written.", job=job_id, error=str(error))
+
+    # --- attaching --------------------------------------------------------------------------
+
+    async def attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
+        """Hands a job over to a later process of its client, with what that has missed."""
+        bind(job=request.job_id, peer=client_id)
+        try:
+            await self._attach(client_id, request, nursery)
+        except StorageError as error:
+            # it is asked for again
+            _log.warning("The job can't be attached to just now.", error=str(error))
+
+    async def _attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
+        entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
+        if entry is None or not may_attach(entry.request, request):
+            await self.try_send(client_id, unknown_job(request.job_id))
+            return
+        if request.follow:
+            await self._admit(client_id, entry, nursery)
+        job = self._jobs.get(entry.job_id)
+        is_stopping = job is not None and job.is_stopping
+        follows = None if job is None else job.client_id == client_id
+        if request.follow and entry.state not in (FAILED, DELIVERED):
+            follows = True
+        attached = await trio.to_thread.run_sync(describe, self._journal, entry, is_stopping, follows)
+        await self.try_send(client_id, attached)
+        if not request.follow:
+            return
+        entry = await self._tell_missed(client_id, entry, request.after_seq)
+        # Nothing is awaited since the last look: what is said from here on goes to the new client.
+        job = self._jobs.get(entry.job_id)
+        if job is not None:
+            job.client_id = client_id
+        if entry.last_word is not None:
+            await self.deliver(client_id, entry.last_word)
+
+    async def tell_log(self, client_id: str, request: JobLogRequest) -> None:
+        """Answers a process that has a job's key with the next part of what the job said."""
+        try:
+            answer = await trio.to_thread.run_sync(page_of_log, self._journal, request)
+        except StorageError as error:
+            # it is asked for again
+            _log.warning("The job's log can't be told just now.", job=request.job_id, error=str(error))
+            return
+        await self.try_send(client_id, answer)
+
+    async def _tell_missed(self, client_id: str, entry: JournalEntry, seq: int) -> JournalEntry:
+        """Sends the statuses after ``seq`` until there are no more; returns the job as it is then."""
+
+        def look() -> tuple[list[JobStatus], JournalEntry | None]:
+            return self._journal.statuses_after(entry.job_id, seq), self._journal.find(entry.job_id)
+
+        while True:
+            statuses, found = await trio.to_thread.run_sync(look)
+            if not statuses:
+                return found or entry
+            for status in statuses:
+                await self.try_send(client_id, status)
+                seq = max(seq + 1, status.seq or 0)
+
+    async def _admit(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
+        """Lets a later process of the client make the job's connection, by which its model goes."""
+        job = self._jobs.get(entry.job_id)
+        if job is not None and not job.expect_client():
+            await job.wait_ended()
+            job = None
+        if job is not None:
+            earlier_id = job.connection.remote_id
+            self._drop_connection(job.connection)
+            job.connection.remote_id = client_id
+            self._connections[client_id] = job.connection
+            if earlier_id != client_id:
+                await self.try_send(earlier_id, taken_over(job.job_id))
+        elif entry.state == COMPLETED:
+            job = self._new_job(entry.request, entry.directory, self._new_connection(client_id))
+            # A failure here costs this delivery: the journal has the result for the next one.
+            deliver = partial(job.run_delivery, entry)
+            nursery.start_soon(run_contained, "A result can't be handed over.", self._run, job, deliver)
+
+    async def _tell_interrupted(self) -> None:
+        """Says once, to the clients that are still there, which jobs the last end of this worker cost."""
+        for entry in self._interrupted:
+            if entry.last_word is not None:
+                await self.try_send(entry.client_id, entry.last_word)
+
+    async def _forget_old_jobs(self) -> None:
+        clock = WallClock(time.time(), trio.current_time())
+        while True:
+            now = time.time()
+            jump_sec = clock.jump_sec(now, trio.current_time())
+            with contained("Old jobs can't be forgotten."):
+                try:
+                    await trio.to_thread.run_sync(
+                        forget_old, self._journal, now, self._settings.keep_results_sec, jump_sec
+                    )
+                    clock = WallClock(now, trio.current_time())
+                except StorageError as error:
+                    _log.warning(str(error))
+            await trio.sleep(FORGET_INTERVAL_SEC)
+
+
+def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
+    """Whether what is kept of a job belongs to somebody who can't be the one that asks now."""
+    digest = earlier.request.attach_digest
+    return digest is not None and digest != request.attach_digest
+
+
+def _is_own(job: Job, client_id: str, attach_key: str | None) -> bool:
+    """Whether a job may be ended by this peer.
+
+    Whoever has its key may. A name counts only for a client that made no key: somebody else can have taken
+    the name when the client is away.
+    """
+    if job.request.attach_digest is not None:
+        return is_key_of(job.request, attach_key)
+    return job.client_id == client_id

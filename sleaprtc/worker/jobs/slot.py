@@ -1,0 +1,59 @@
+"""The slot that a job has, as the job sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from ...errors import JobFailedError
+from ...jobs.capacity import Loss
+
+_SENTENCES: Final = {
+    Loss.NOT_CONNECTED: "The client made no data channel to this worker in time.",
+    Loss.DISPLACED: "The slot went to a client that had proved that it knows the room's secret.",
+}
+_CODES: Final = {Loss.NOT_CONNECTED: "CLIENT_LOST", Loss.DISPLACED: "SLOT_LOST"}
+
+
+class JobSlot:
+    """A slot, until its job frees it or loses it.
+
+    Args:
+        client_id: Whose job it is.
+        free: Called when the job no longer needs it; more than once does nothing more.
+        confirm: Called when the job's client is connected, and has proved itself where it has to.
+
+    Attributes:
+        is_confirmed: Whether it has been.
+    """
+
+    def __init__(self, client_id: str, *, free: Callable[[], None], confirm: Callable[[], None]) -> None:
+        self.client_id = client_id
+        self.free = free
+        self._confirm = confirm
+        self.is_confirmed = False
+        self._loss: Loss | None = None
+        self._is_lost = trio.Event()
+
+    def confirm(self) -> None:
+        """Notes that the client is connected, and has proved itself where it has to."""
+        self.is_confirmed = True
+        self._confirm()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the job no longer has it, though it didn't free it."""
+        return self._is_lost.is_set()
+
+    def lose(self, loss: Loss) -> None:
+        """Tells the job that it is to end."""
+        self._loss = loss
+        self._is_lost.set()
+
+    async def wait_lost(self) -> JobFailedError:
+        """Waits until the slot is lost; returns what the job fails with."""
+        await self._is_lost.wait()
+        loss = self._loss or Loss.NOT_CONNECTED
+        return JobFailedError(_SENTENCES[loss], error_code=_CODES[loss], recoverable=True)

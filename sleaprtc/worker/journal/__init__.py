@@ -1,0 +1,1 @@
+"""What a worker knows of its jobs on disk, and what it does with that after a restart."""

@@ -1,0 +1,136 @@
+"""What a worker keeps on disk between jobs and between its own lives."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Final
+
+import attrs
+import platformdirs
+
+from ...base.json_text import parse_json
+from ...base.logs import get_logger
+from ...base.private_files import PRIVATE_MODE
+from ...base.sentences import as_clause
+from ...errors import StorageError
+from ...protocol.jobs import JobError, JobFailed
+from .answers import keep_log
+from .store import COMPLETED, FAILED, Journal, JournalEntry
+
+JOB_DIR_PREFIX: Final = "job-"
+MAX_DRIFT_SEC: Final = 60.0
+"""Two clocks that run apart by more than this in an hour: one of them was set."""
+
+_log = get_logger(__name__)
+
+
+def default_work_dir(name: str) -> Path:
+    """Where the worker of this name keeps its files, unless it is told otherwise."""
+    return platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(r"[^\w-]", "_", name)
+
+
+class ResumeTokenFile:
+    """What lets a worker that was killed have its name back, while the server still takes it for alive.
+
+    Args:
+        work_dir: Where the file is.
+        room_id: The token holds in this room only.
+        name: The worker's, likewise.
+    """
+
+    def __init__(self, work_dir: Path, room_id: str, name: str) -> None:
+        self._path = work_dir / "resume.json"
+        self._place = [room_id, name]
+
+    def read(self) -> str | None:
+        """The token of this worker's last life, if it was the same worker in the same room."""
+        try:
+            *place, token = parse_json(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            return None
+        return token if place == self._place and isinstance(token, str) else None
+
+    def write(self, token: str | None) -> None:
+        """Keeps a token, readable by the owner only; without one, or without a disk, nothing is kept."""
+        try:
+            self._path.unlink(missing_ok=True)
+            self._path.touch(mode=0o600)
+            self._path.write_text(json.dumps([*self._place, token]), encoding="utf-8")
+        except OSError as error:
+            _log.warning("The worker's name can't be kept for its next start.", error=str(error))
+
+
+def make_jobs_dir(work_dir: Path) -> Path:
+    """Makes the folder that jobs have theirs in.
+
+    Raises:
+        StorageError: That isn't possible.
+    """
+    jobs_dir = work_dir / "jobs"
+    try:
+        jobs_dir.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {jobs_dir} can't be made: {as_clause(error)}.") from error
+    return jobs_dir
+
+
+def fail_interrupted(journal: Journal) -> list[JournalEntry]:
+    """Writes down as failed what was under way when the worker last ended; returns those jobs."""
+    interrupted = []
+    for entry in journal.entries():
+        if entry.is_unfinished:
+            word = JobFailed(
+                entry.job_id,
+                JobError("WORKER_RESTARTED", "The worker was restarted while it had this job.", True),
+            )
+            journal.change(entry.job_id, FAILED, last_word=word)
+            keep_log(journal, entry.job_id, entry.directory)
+            shutil.rmtree(entry.directory, ignore_errors=True)
+            interrupted.append(attrs.evolve(entry, state=FAILED, last_word=word))
+    return interrupted
+
+
+def remove_orphans(journal: Journal, jobs_dir: Path) -> None:
+    """Deletes job folders in which no model waits: the journal doesn't know them, or a kill left them."""
+    known = {entry.directory for entry in journal.entries() if entry.state == COMPLETED}
+    for path in jobs_dir.glob(f"{JOB_DIR_PREFIX}*"):
+        if path not in known:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@attrs.frozen
+class WallClock:
+    """The machine's date at one moment, beside a clock that nobody sets.
+
+    Attributes:
+        wall_sec: Unix epoch seconds.
+        monotonic_sec: Of the other clock, which may stand still while the machine sleeps.
+    """
+
+    wall_sec: float
+    monotonic_sec: float
+
+    def jump_sec(self, wall_sec: float, monotonic_sec: float) -> float:
+        """How far the date was set since then; a machine that slept looks as if it were set forward."""
+        jump_sec = (wall_sec - self.wall_sec) - (monotonic_sec - self.monotonic_sec)
+        return jump_sec if abs(jump_sec) > MAX_DRIFT_SEC else 0.0
+
+
+def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> None:
+    """Deletes ended jobs, with the models that nobody fetched, ``keep_sec`` after their last change.
+
+    A clock that was set by ``jump_sec`` makes nothing older: a machine that starts in 1970 and then learns
+    the date forgets no models.
+
+    Raises:
+        StorageError: The journal can't be read or written.
+    """
+    journal.follow_clock(jump_sec, now)
+    for entry in journal.entries():
+        if not entry.is_unfinished and now - entry.updated_at > keep_sec:
+            shutil.rmtree(entry.directory, ignore_errors=True)
+            journal.forget(entry.job_id)
+            _log.info("The job is forgotten.", job=entry.job_id)

@@ -1,0 +1,78 @@
+"""What a worker says of itself in the room (protocol reference, "Worker metadata")."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from ...base.sentences import as_sentence
+from ...jobs.capacity import AVAILABLE, MAINTENANCE, Capability
+from ...protocol.features import ATTACH_FEATURE
+from ...protocol.limits import STATUS_INTERVAL_SEC
+from ...protocol.messages import Metadata
+from ...transfer.sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM
+from ..trainer import TrainerCapabilities
+from .gpu import GpuInfo
+from .problems import Problem
+
+_TAG_OF_JOB_TYPE: Final = {"training": "training-worker", "inference": "inference-worker"}
+
+
+def capability(gpu: GpuInfo, trainer: TrainerCapabilities) -> Capability:
+    """Joins what the machine has and what is installed on it."""
+    return Capability(
+        gpu_memory_mb=gpu.memory_mb,
+        supported_models=trainer.supported_models,
+        supported_job_types=trainer.supported_job_types,
+        sleap_version=trainer.sleap_version,
+    )
+
+
+def worker_metadata(
+    gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int, problems: Sequence[Problem] = ()
+) -> Metadata:
+    """Makes the metadata that a worker registers with."""
+    tags = ("sleap-rtc", *(_TAG_OF_JOB_TYPE[kind] for kind in trainer.supported_job_types))
+    properties = {
+        "gpu_memory_mb": gpu.memory_mb,
+        "gpu_model": gpu.model,
+        "cuda_version": gpu.cuda_version,
+        "sleap_version": trainer.sleap_version,
+        "hostname": socket.gethostname(),
+        "status": AVAILABLE if trainer.problem is None else MAINTENANCE,
+        "max_concurrent_jobs": max_jobs,
+        "supported_models": list(trainer.supported_models),
+        "supported_job_types": list(trainer.supported_job_types),
+        "digest_algorithms": [DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM],
+        "status_interval_sec": STATUS_INTERVAL_SEC,
+        "torch_device": trainer.torch_device,
+        "features": [ATTACH_FEATURE],
+        "problems": sentences_of(problems),
+    }
+    return Metadata(tags, {key: value for key, value in properties.items() if value is not None})
+
+
+def sentences_of(problems: Sequence[Problem]) -> list[str]:
+    """What clients are told of a worker's problems; the remedies are for its owner."""
+    return [problem.sentence for problem in problems]
+
+
+def introduction(
+    name: str, gpu: GpuInfo, trainer: TrainerCapabilities, problems: Sequence[Problem] = ()
+) -> list[str]:
+    """Says in a few lines, for the person who starts the worker, what it has and what it lacks."""
+    if gpu.memory_mb:
+        cuda = f", CUDA {gpu.cuda_version}" if gpu.cuda_version else ""
+        lines = [f"Worker {name} on {gpu.model} ({gpu.memory_mb} MiB{cuda})."]
+    else:
+        lines = [f"Worker {name} without a GPU: {as_sentence(gpu.problem or 'none found')}"]
+    if trainer.problem:
+        lines.append("It can't train, and refuses jobs until that is mended, which takes a restart.")
+    else:
+        models = ", ".join(trainer.supported_models)
+        lines.append(f"Trains {models} with sleap-nn {trainer.sleap_version} on {trainer.torch_device}.")
+    for problem in problems:
+        lines.append(f"Warning: {problem.sentence}")
+        lines.append(f"  {problem.remedy}")
+    return lines

@@ -1,0 +1,84 @@
+"""Gathering what a job trains from: labels within reach of the runner, and parsed configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from ...errors import InvalidTrainingConfigError
+from ...formats.documents import MAX_CONFIG_BYTES
+from ..trainer import TrainingJob
+from .intake.configuration import parse_config
+from .intake.dataset import DatasetSummary, inspect_dataset
+from .intake.package import is_package, is_plain_name, unpack
+from .plan.training import ModelSource, ReceivedConfig
+
+DEFAULT_LABELS_NAME: Final = "labels.pkg.slp"
+
+
+@attrs.frozen
+class _Files:
+    """Labels by their names in the job's folder, and the configuration that goes with them."""
+
+    labels: str
+    val_labels: str | None = None
+    config: ReceivedConfig | None = None
+
+
+async def gather_sources(job: TrainingJob) -> tuple[ModelSource, ...]:
+    """Puts a job's labels into its folder, and reads what is in them and in its configurations.
+
+    Returns:
+        One source for each configuration, in training order, or one without any.
+
+    Raises:
+        InvalidDatasetError: The labels or the package can't be used.
+        InvalidTrainingConfigError: A configuration can't be read.
+        OSError: The folder can't be written to.
+    """
+    files = await trio.to_thread.run_sync(_gather_files, job)
+    names = {entry.labels for entry in files} | {entry.val_labels for entry in files if entry.val_labels}
+    summaries: dict[str, DatasetSummary] = {}
+    for name in sorted(names):
+        summaries[name] = await inspect_dataset(job.work_dir / name)
+    return tuple(
+        ModelSource(entry.labels, summaries[entry.labels], entry.val_labels, entry.config) for entry in files
+    )
+
+
+def _gather_files(job: TrainingJob) -> Sequence[_Files]:
+    configs = [_read_config(path) for path in job.configs]
+    if not is_package(job.dataset):
+        labels = _link_labels(job.dataset, job.work_dir)
+        return [_Files(labels, None, config) for config in configs] or [_Files(labels)]
+    models = unpack(job.dataset, job.work_dir)
+    if configs:
+        # configurations that were sent beside a package replace those inside of it
+        return [_Files(models[0].labels, models[0].val_labels, config) for config in configs]
+    return [
+        _Files(
+            model.labels,
+            model.val_labels,
+            ReceivedConfig(model.config_name, parse_config(model.config, model.config_name)),
+        )
+        for model in models
+    ]
+
+
+def _link_labels(dataset: Path, folder: Path) -> str:
+    """Gives the labels a plain name in the runner's folder, so that no path of this machine gets out."""
+    name = dataset.name if is_plain_name(dataset.name) and dataset.suffix == ".slp" else DEFAULT_LABELS_NAME
+    link = folder / name
+    if link != dataset:
+        link.symlink_to(dataset.absolute())
+    return name
+
+
+def _read_config(path: Path) -> ReceivedConfig:
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise InvalidTrainingConfigError(f"{path.name} is too large for a training configuration.")
+    return ReceivedConfig(path.name, parse_config(path.read_bytes(), path.name))

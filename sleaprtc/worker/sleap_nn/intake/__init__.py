@@ -1,0 +1,1 @@
+"""Files of a stranger, read and judged before anything is done with them."""

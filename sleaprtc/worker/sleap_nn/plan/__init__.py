@@ -1,0 +1,1 @@
+"""What is trained or predicted, decided from labels, configurations and the request."""

@@ -1,0 +1,114 @@
+"""Deciding what is predicted, and judging what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from ....errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
+from ....jobs.frames import parse_frames
+from ...trainer import FramesPredicted, PredictionOutcome
+from ..intake.allow_list import PREDICTION_VALUES
+from ..intake.configuration import check_values
+from ..intake.dataset import count_predicted_frames
+from ..intake.model_files import ReceivedModel
+from ..intake.recordings import is_video
+
+PREDICTIONS_NAME: Final = "predictions.slp"
+DEFAULT_BATCH_SIZE: Final = 4
+DEFAULT_PEAK_THRESHOLD: Final = 0.2
+"""sleap-nn's own."""
+
+
+@attrs.frozen
+class PredictionPlan:
+    """One prediction, ready for the runner; all files are below the job's folder.
+
+    Attributes:
+        recording: File name of labels or video.
+        is_video: Which of them.
+        models: ``head``, ``checkpoint`` and ``config`` of each.
+        frames: Ranges of frame numbers, first and last; of labels, places among the labelled frames.
+        batch_size: Frames at once.
+        peak_threshold: How sure a node must be, 0.0 to 1.0.
+        tracking: Whether animals are followed from frame to frame.
+        output: File name of the predictions.
+    """
+
+    recording: str
+    is_video: bool
+    models: tuple[dict[str, Any], ...]
+    frames: tuple[tuple[int, int], ...] | None
+    batch_size: int = DEFAULT_BATCH_SIZE
+    peak_threshold: float = DEFAULT_PEAK_THRESHOLD
+    tracking: bool = False
+    output: str = PREDICTIONS_NAME
+
+
+def plan_prediction(
+    recording: str, models: Sequence[ReceivedModel], requested: Mapping[str, Any]
+) -> PredictionPlan:
+    """Plans a prediction.
+
+    Args:
+        recording: Its name in the job's folder.
+        models: Those that came with the job.
+        requested: The request's ``config``, unchecked.
+
+    Raises:
+        InvalidTrainingConfigError: The request asks for what can't be.
+    """
+    wishes = check_values(requested, PREDICTION_VALUES)
+    return PredictionPlan(
+        recording=recording,
+        is_video=is_video(recording),
+        models=tuple(
+            {"head": model.head, "checkpoint": str(model.checkpoint), "config": model.config}
+            for model in models
+        ),
+        frames=_frames(wishes.pop("frames", None)),
+        **wishes,
+    )
+
+
+def _frames(text: str | None) -> tuple[tuple[int, int], ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple((frames[0], frames[-1]) for frames in parse_frames(text))
+    except ValueError as error:
+        raise InvalidTrainingConfigError(str(error)) from error
+
+
+def read_frames_event(event: Mapping[str, Any]) -> FramesPredicted:
+    """Reads how far the runner is."""
+    return FramesPredicted(
+        frames_done=event["frames_done"],
+        total_frames=event["total_frames"],
+        frames_per_sec=event["frames_per_sec"],
+        device=event["device"],
+    )
+
+
+async def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> PredictionOutcome:
+    """Judges a runner's "done": there has to be a file that can be opened, with all frames in it.
+
+    Raises:
+        TrainerError: It isn't so.
+    """
+    path = work_dir / PREDICTIONS_NAME
+    try:
+        frame_count = await count_predicted_frames(path)
+    except InvalidDatasetError as error:
+        raise TrainerError(
+            "Prediction left no readable predictions.", error_code="PREDICTION_FAILED"
+        ) from error
+    if frame_count < done["frame_count"] or not frame_count:
+        raise TrainerError(
+            f"Only {frame_count} of {done['frame_count']} frames are in the predictions.",
+            error_code="PREDICTION_FAILED",
+        )
+    return PredictionOutcome(path, frame_count, done["duration_sec"], done["device"])

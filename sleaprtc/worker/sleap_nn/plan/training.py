@@ -1,0 +1,253 @@
+"""Deciding what is trained: one plan for each model, from labels, configurations and the request.
+
+A plan's configuration is built up in layers, each over the one before: settings derived from the
+labels, the received configuration as far as it's allowed, the request's own numbers, and what only
+the worker may decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from ....errors import InvalidTrainingConfigError
+from ..intake.configuration import check_requested, filter_config, head_of, subsection
+from ..intake.dataset import DatasetSummary
+from .settings import choose_min_steps, choose_model_type, derive_settings, heads_for
+
+RUNS_FOLDER: Final = "models"
+"""Below a job's folder, which is the trainer's working directory."""
+
+SLEAP_DEFAULT_MIN_STEPS: Final = 200
+"""``min_train_steps_per_epoch`` as sleap-nn and SLEAP write it where nobody chose."""
+
+CACHED_IMAGES_BYTES: Final = 2 * 2**30
+"""Decoded images up to this size are kept in memory rather than decoded again each epoch."""
+
+
+@attrs.frozen
+class ReceivedConfig:
+    """A parsed configuration and how errors call it."""
+
+    name: str
+    document: Mapping[str, Any]
+
+
+@attrs.frozen
+class ModelSource:
+    """What one model is made from, before any decision.
+
+    Attributes:
+        labels: File name of the labels, below the job's folder.
+        dataset: What is in them.
+        val_labels: File name of labels to validate on, or None to split some off.
+        config: The configuration that came with them.
+    """
+
+    labels: str
+    dataset: DatasetSummary
+    val_labels: str | None = None
+    config: ReceivedConfig | None = None
+
+
+@attrs.frozen
+class ModelPlan:
+    """One training run, ready for the runner.
+
+    Attributes:
+        head: The model's head, and the name of its folder.
+        labels: File name of the labels, below the job's folder.
+        val_labels: File name of the validation labels, if any.
+        config: The whole sleap-nn configuration.
+    """
+
+    head: str
+    labels: str
+    val_labels: str | None
+    config: dict[str, Any]
+
+
+def plan_models(
+    sources: Sequence[ModelSource], requested: Mapping[str, Any], *, accelerated: bool
+) -> tuple[ModelPlan, ...]:
+    """Plans a job's training runs, in order.
+
+    Args:
+        sources: One for each received configuration, or a single one without any.
+        requested: The request's ``config``, unchecked.
+        accelerated: True if there's a GPU to train on.
+
+    Raises:
+        InvalidTrainingConfigError: The request or a configuration asks for what isn't allowed, or
+            for a model that these labels can't train.
+    """
+    wishes = check_requested(requested)
+    if all(source.config is None for source in sources):
+        return _plan_from_labels(sources[0], wishes, accelerated)
+    return _plan_from_configs(sources, wishes, accelerated)
+
+
+def _plan_from_labels(
+    source: ModelSource, wishes: Mapping[str, Any], accelerated: bool
+) -> tuple[ModelPlan, ...]:
+    model_type = wishes.get("model_type") or choose_model_type(source.dataset)
+    return tuple(_plan(head, source, {}, wishes, accelerated) for head in heads_for(model_type))
+
+
+def _plan_from_configs(
+    sources: Sequence[ModelSource], wishes: Mapping[str, Any], accelerated: bool
+) -> tuple[ModelPlan, ...]:
+    plans: dict[str, ModelPlan] = {}
+    for source in sources:
+        assert source.config is not None
+        received = filter_config(source.config.document, source.config.name)
+        head = head_of(received, source.config.name)
+        if head in plans:
+            raise InvalidTrainingConfigError(f"Two configurations train the same model: {head}.")
+        plans[head] = _plan(head, source, received, wishes, accelerated)
+    if "model_type" not in wishes:
+        return tuple(plans.values())
+    # a top-down job may come with one of its two models only: the other one exists already
+    chosen = tuple(plans[head] for head in heads_for(wishes["model_type"]) if head in plans)
+    if not chosen:
+        raise InvalidTrainingConfigError(
+            f"The model type {wishes['model_type']} isn't what the configurations train, which is "
+            f"{' and '.join(plans)}."
+        )
+    return chosen
+
+
+def _plan(
+    head: str,
+    source: ModelSource,
+    received: Mapping[str, Any],
+    wishes: Mapping[str, Any],
+    accelerated: bool,
+) -> ModelPlan:
+    dataset = source.dataset
+    config = overlay(derive_settings(head, dataset, accelerated=accelerated), received)
+    _drop_unused_alternatives(config, received)
+    _soften_default_steps(config, dataset, accelerated)
+    config = overlay(config, _from_request(wishes))
+    config = overlay(config, _from_worker(head, source))
+    _check_against_labels(head, config, dataset)
+    return ModelPlan(head, source.labels, source.val_labels, config)
+
+
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over`` on top, section by section; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            overlay(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def _drop_unused_alternatives(config: dict[str, Any], received: Mapping[str, Any]) -> None:
+    """Leaves one backbone: the received one, if it's another kind than the derived one."""
+    asked = subsection(received, "model_config", "backbone_config")
+    kinds = [kind for kind, settings in asked.items() if settings is not None]
+    if len(kinds) > 1:
+        raise InvalidTrainingConfigError(f"A model has one backbone, not {' and '.join(kinds)}.")
+    chosen = kinds[0] if kinds else "unet"
+    config["model_config"]["backbone_config"] = {chosen: config["model_config"]["backbone_config"][chosen]}
+
+
+def _soften_default_steps(config: dict[str, Any], dataset: DatasetSummary, accelerated: bool) -> None:
+    # a default that nobody chose makes an epoch take minutes where there's no GPU
+    trainer = config["trainer_config"]
+    if not accelerated and trainer["min_train_steps_per_epoch"] == SLEAP_DEFAULT_MIN_STEPS:
+        trainer["min_train_steps_per_epoch"] = choose_min_steps(dataset.frame_count, accelerated=False)
+
+
+def _from_request(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    trainer: dict[str, Any] = {}
+    if "epochs" in wishes:
+        trainer["max_epochs"] = wishes["epochs"]
+    if "batch_size" in wishes:
+        for loader in ("train_data_loader", "val_data_loader"):
+            trainer[loader] = {"batch_size": wishes["batch_size"]}
+    if "learning_rate" in wishes:
+        trainer["optimizer"] = {"lr": float(wishes["learning_rate"])}
+    return {"trainer_config": trainer}
+
+
+def _from_worker(head: str, source: ModelSource) -> dict[str, Any]:
+    """Whatever touches files, devices, processes or the network."""
+    dataset = source.dataset
+    image_bytes = dataset.frame_count * dataset.height * dataset.width * dataset.channels
+    cached = image_bytes <= CACHED_IMAGES_BYTES
+    return {
+        "data_config": {
+            "train_labels_path": [source.labels],
+            "val_labels_path": None if source.val_labels is None else [source.val_labels],
+            "test_file_path": None,
+            "provider": "LabelsReader",
+            "user_instances_only": True,
+            "data_pipeline_fw": "torch_dataset_cache_img_memory" if cached else "torch_dataset",
+            "cache_img_path": None,
+            "use_existing_imgs": False,
+            "parallel_caching": False,
+            "cache_workers": 0,
+        },
+        "model_config": {"pretrained_backbone_weights": None, "pretrained_head_weights": None},
+        "trainer_config": {
+            # workers would be processes that outlive a killed trainer
+            "train_data_loader": {"num_workers": 0},
+            "val_data_loader": {"num_workers": 0},
+            "model_ckpt": {"save_top_k": 1, "save_last": False, "monitor": "val/loss", "mode": "min"},
+            "save_ckpt": True,
+            "ckpt_dir": RUNS_FOLDER,
+            "run_name": head,
+            "resume_ckpt_path": None,
+            "trainer_devices": 1,
+            "trainer_device_indices": None,
+            "trainer_accelerator": "auto",
+            "trainer_strategy": "auto",
+            "profiler": None,
+            "enable_progress_bar": False,
+            "visualize_preds_during_training": False,
+            "keep_viz": False,
+            "use_wandb": False,
+            "zmq": {"controller_port": None, "publish_port": None},
+            "eval": {"enabled": False},
+        },
+    }
+
+
+def _check_against_labels(head: str, config: Mapping[str, Any], dataset: DatasetSummary) -> None:
+    if head == "single_instance" and dataset.max_instances > 1:
+        raise InvalidTrainingConfigError(
+            f"The labels have frames with {dataset.max_instances} animals, and the model type base finds "
+            "a single one: use topdown or bottomup."
+        )
+    if head == "bottomup" and dataset.edge_count == 0:
+        raise InvalidTrainingConfigError(
+            "The skeleton has no edges, and the model type bottomup needs them to tell animals apart: "
+            "use topdown."
+        )
+    known = list(dataset.node_names)
+    for part, settings in subsection(config, "model_config", "head_configs", head).items():
+        _check_nodes(f"{head}.{part}", settings or {}, known)
+
+
+def _check_nodes(where: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:
+    anchor = settings.get("anchor_part")
+    if anchor is not None and anchor not in known:
+        raise InvalidTrainingConfigError(
+            f"{where}.anchor_part is {anchor!r}, which isn't a node of the skeleton: {', '.join(known)}."
+        )
+    parts = settings.get("part_names")
+    if parts is not None and list(parts) != list(known):
+        raise InvalidTrainingConfigError(
+            f"{where}.part_names must be the skeleton's nodes in their order, or null: {', '.join(known)}."
+        )
+    strangers = {name for edge in settings.get("edges") or () for name in edge if name not in known}
+    if strangers:
+        raise InvalidTrainingConfigError(
+            f"{where}.edges has names that aren't nodes of the skeleton: {', '.join(sorted(strangers))}."
+        )

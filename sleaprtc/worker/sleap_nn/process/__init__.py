@@ -1,0 +1,1 @@
+"""The process that runs sleap-nn: its start, its environment, its limits, its failures."""

@@ -1,0 +1,142 @@
+"""What a worker's owner lets one training take: hours, memory, disk."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import psutil
+import trio
+
+from ....errors import TrainerError
+from ....protocol.limits import MIB
+
+CHECK_INTERVAL_SEC: Final = 2.0
+"""Between two looks at a training. A look takes some milliseconds of one core."""
+
+STOP_GRACE_SEC: Final = 15 * 60.0
+"""How long a training whose time is over may take to finish its epoch and keep its best model."""
+
+SECONDS_AN_HOUR: Final = 3600.0
+
+
+@attrs.frozen
+class TrainingLimits:
+    """The owner's limits for one training; infinite where there is none.
+
+    Attributes:
+        max_sec: When it's over, training ends with the best model so far.
+        max_memory_bytes: Resident memory of all its processes together.
+        max_disk_bytes: What lies in the job's folder, its dataset included.
+    """
+
+    max_sec: float = math.inf
+    max_memory_bytes: float = math.inf
+    max_disk_bytes: float = math.inf
+
+    @property
+    def time_sentence(self) -> str:
+        """What a client is told when the time is over."""
+        return f"The worker's owner allows {self.max_sec / SECONDS_AN_HOUR:g} hours a job, which are over"
+
+    def excess(self, memory_bytes: float, disk_bytes: float) -> TrainerError | None:
+        """Judges what a training takes now."""
+        if memory_bytes > self.max_memory_bytes:
+            return TrainerError(
+                f"The job took {memory_bytes / MIB:.0f} MiB of memory, and the worker's owner allows "
+                f"{self.max_memory_bytes / MIB:.0f}: a smaller batch or smaller images take less.",
+                error_code="MEMORY_LIMIT",
+            )
+        if disk_bytes > self.max_disk_bytes:
+            return TrainerError(
+                f"The job took {disk_bytes / MIB:.0f} MiB of disk, and the worker's owner allows "
+                f"{self.max_disk_bytes / MIB:.0f}.",
+                error_code="DISK_LIMIT",
+            )
+        return None
+
+
+NO_LIMITS: Final = TrainingLimits()
+
+
+def memory_of_group(group: int) -> int:
+    """Resident bytes of a process group; pages that several of its processes share count for each."""
+    total = 0
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group:
+                total += process.memory_info().rss
+        except (psutil.Error, OSError):
+            continue  # ended meanwhile
+    return total
+
+
+def disk_of(path: Path) -> int:
+    """Bytes that a file, or the files below a folder, occupy; links aren't followed."""
+    if not path.is_dir():
+        return _occupied_bytes(path)
+    return sum(
+        _occupied_bytes(Path(directory, name)) for directory, _, names in os.walk(path) for name in names
+    )
+
+
+def _occupied_bytes(path: Path) -> int:
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0  # gone meanwhile
+    return status.st_blocks * 512 if stat.S_ISREG(status.st_mode) else 0
+
+
+async def wait_for_excess(
+    limits: TrainingLimits, *, group: int, files: Sequence[Path], end_early: Callable[[], None]
+) -> TrainerError:
+    """Waits until a training has taken more than it may, and returns what to say of it.
+
+    A failure to watch is raised and costs the job: the owner's limits hold.
+
+    Args:
+        limits: The owner's.
+        group: The process group that trains.
+        files: The job's files and folders, which count together.
+        end_early: Called when its time is over; only a training that then doesn't end has taken too much.
+    """
+    send, receive = trio.open_memory_channel[TrainerError](2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_watch_time, limits, end_early, send)
+        if limits.excess(math.inf, math.inf) is not None:
+            nursery.start_soon(_watch_size, limits, group, files, send)
+        excess = await receive.receive()
+        nursery.cancel_scope.cancel()
+    return excess
+
+
+async def _watch_size(
+    limits: TrainingLimits, group: int, files: Sequence[Path], send: trio.MemorySendChannel[TrainerError]
+) -> None:
+    def look() -> TrainerError | None:
+        memory_bytes = memory_of_group(group) if limits.max_memory_bytes < math.inf else 0
+        disk_bytes = sum(map(disk_of, files)) if limits.max_disk_bytes < math.inf else 0
+        return limits.excess(memory_bytes, disk_bytes)
+
+    while True:
+        excess = await trio.to_thread.run_sync(look)
+        if excess is not None:
+            await send.send(excess)
+            return
+        await trio.sleep(CHECK_INTERVAL_SEC)
+
+
+async def _watch_time(
+    limits: TrainingLimits, end_early: Callable[[], None], send: trio.MemorySendChannel[TrainerError]
+) -> None:
+    await trio.sleep(limits.max_sec)
+    end_early()
+    await trio.sleep(STOP_GRACE_SEC)
+    sentence = f"{limits.time_sentence}; nothing was finished {STOP_GRACE_SEC / 60:.0f} minutes later."
+    await send.send(TrainerError(sentence, error_code="TIME_LIMIT"))

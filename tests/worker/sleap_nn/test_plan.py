@@ -1,0 +1,238 @@
+"""Deciding what is trained from labels, configurations and a request."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from sleaprtc.errors import InvalidTrainingConfigError
+from sleaprtc.worker.sleap_nn.intake.configuration import section
+from sleaprtc.worker.sleap_nn.intake.dataset import DatasetSummary
+from sleaprtc.worker.sleap_nn.plan.settings import choose_max_stride, choose_min_steps
+from sleaprtc.worker.sleap_nn.plan.training import (
+    ModelPlan,
+    ModelSource,
+    ReceivedConfig,
+    overlay,
+    plan_models,
+)
+
+ONE_FLY = DatasetSummary(60, 1, ("head", "thorax", "abdomen"), 2, 160, 160, 1, 30.0)
+TWO_FLIES = attrs.evolve(ONE_FLY, max_instances=2)
+
+
+def plan(
+    requested: dict[str, Any],
+    dataset: DatasetSummary = TWO_FLIES,
+    *configs: dict[str, Any],
+    gpu: bool = False,
+) -> tuple[ModelPlan, ...]:
+    sources = [
+        ModelSource("a.slp", dataset, None, ReceivedConfig(f"{number}.yaml", config))
+        for number, config in enumerate(configs)
+    ] or [ModelSource("a.slp", dataset)]
+    return plan_models(sources, requested, accelerated=gpu)
+
+
+def heads(plans: tuple[ModelPlan, ...]) -> list[str]:
+    return [one.head for one in plans]
+
+
+def config_for(head: str, **sections: Any) -> dict[str, Any]:
+    return {"model_config": {"head_configs": {head: {"confmaps": {"sigma": 3.0}}}}, **sections}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "dataset", "expected"),
+    [
+        ("base", ONE_FLY, ["single_instance"]),
+        ("centroid", TWO_FLIES, ["centroid"]),
+        ("topdown", TWO_FLIES, ["centroid", "centered_instance"]),
+        ("bottomup", TWO_FLIES, ["bottomup"]),
+        (None, ONE_FLY, ["single_instance"]),
+        (None, TWO_FLIES, ["centroid", "centered_instance"]),
+        (None, attrs.evolve(TWO_FLIES, max_instance_px=140.0), ["bottomup"]),
+        (
+            None,
+            attrs.evolve(TWO_FLIES, max_instance_px=140.0, edge_count=0),
+            ["centroid", "centered_instance"],
+        ),
+    ],
+)
+def test_model_types_become_heads(
+    model_type: str | None, dataset: DatasetSummary, expected: list[str]
+) -> None:
+    assert heads(plan({"model_type": model_type}, dataset)) == expected
+
+
+def test_settings_fit_the_labels() -> None:
+    centroid, centered = (one.config for one in plan({"model_type": "topdown"}))
+    assert centroid["data_config"]["preprocessing"]["scale"] == 1.0
+    assert centered["data_config"]["preprocessing"]["crop_size"] == 48
+    assert centroid["model_config"]["backbone_config"]["unet"]["in_channels"] == 1
+    assert centroid["trainer_config"]["min_train_steps_per_epoch"] == 30
+
+    large = attrs.evolve(TWO_FLIES, height=1024, width=1280, channels=3, max_instance_px=200.0)
+    centroid, centered = (one.config for one in plan({"model_type": "topdown"}, large))
+    assert centroid["data_config"]["preprocessing"]["scale"] == 0.25
+    assert centered["model_config"]["backbone_config"]["unet"]["max_stride"] == 64
+    assert centered["model_config"]["backbone_config"]["unet"]["in_channels"] == 3
+    assert centered["data_config"]["preprocessing"]["crop_size"] % 64 == 0
+
+
+def test_the_network_sees_a_whole_animal() -> None:
+    assert [choose_max_stride(px) for px in (10, 76, 77, 156, 200, 5000)] == [16, 16, 32, 32, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("frames", "cpu", "gpu"), [(1, 10, 50), (60, 30, 60), (200, 50, 200), (5000, 50, 200)]
+)
+def test_epochs_are_short_without_a_gpu(frames: int, cpu: int, gpu: int) -> None:
+    assert choose_min_steps(frames, accelerated=False) == cpu
+    assert choose_min_steps(frames, accelerated=True) == gpu
+
+
+def test_a_request_overrides_configurations() -> None:
+    received = config_for(
+        "centroid",
+        trainer_config={"max_epochs": 200, "optimizer": {"lr": 1e-4}, "train_data_loader": {"batch_size": 4}},
+    )
+    requested = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01}
+    (one,) = plan(requested, TWO_FLIES, received)
+    trainer = one.config["trainer_config"]
+    assert (trainer["max_epochs"], trainer["optimizer"]["lr"]) == (2, 0.01)
+    assert trainer["train_data_loader"]["batch_size"] == trainer["val_data_loader"]["batch_size"] == 8
+
+
+def test_a_configuration_overrides_what_is_derived() -> None:
+    received = config_for("centroid", data_config={"preprocessing": {"scale": 0.25}})
+    received["model_config"]["backbone_config"] = {"unet": {"filters": 7}}
+    (one,) = plan({}, TWO_FLIES, received)
+    assert one.config["data_config"]["preprocessing"]["scale"] == 0.25
+    assert one.config["model_config"]["head_configs"]["centroid"]["confmaps"]["sigma"] == 3.0
+    assert one.config["model_config"]["backbone_config"]["unet"]["filters"] == 7
+    assert one.config["model_config"]["backbone_config"]["unet"]["max_stride"] == 16
+
+
+def test_empty_sections_change_nothing_but_where_they_mean_none() -> None:
+    received = config_for("centroid", trainer_config=None, data_config={"augmentation_config": None})
+    received["model_config"]["backbone_config"] = None
+    (one,) = plan({}, TWO_FLIES, received)
+    assert one.config["data_config"]["augmentation_config"] is None
+    assert one.config["trainer_config"]["max_epochs"] == 30
+    assert "unet" in one.config["model_config"]["backbone_config"]
+
+
+def test_another_backbone_takes_the_place_of_the_derived_one() -> None:
+    received = config_for("centroid")
+    received["model_config"]["backbone_config"] = {"unet": None, "convnext": {"model_type": "tiny"}}
+    (one,) = plan({}, TWO_FLIES, received)
+    assert one.config["model_config"]["backbone_config"] == {"convnext": {"model_type": "tiny"}}
+    received["model_config"]["backbone_config"]["unet"] = {"filters": 4}
+    with pytest.raises(InvalidTrainingConfigError, match="one backbone"):
+        plan({}, TWO_FLIES, received)
+
+
+def test_the_default_that_nobody_chose_is_softened_only_without_a_gpu() -> None:
+    def steps(value: int, gpu: bool) -> int:
+        received = config_for("centroid", trainer_config={"min_train_steps_per_epoch": value})
+        (one,) = plan({}, TWO_FLIES, received, gpu=gpu)
+        return int(one.config["trainer_config"]["min_train_steps_per_epoch"])
+
+    assert [steps(200, False), steps(200, True), steps(150, False)] == [30, 200, 150]
+
+
+def test_the_worker_alone_decides_about_paths_and_devices() -> None:
+    received = config_for(
+        "centroid",
+        data_config={"train_labels_path": ["/etc/passwd"], "cache_img_path": "/"},
+        trainer_config={
+            "ckpt_dir": "/root",
+            "run_name": "../x",
+            "use_wandb": True,
+            "zmq": {"publish_port": 9001},
+            "trainer_devices": 8,
+            "trainer_accelerator": "gpu",
+            "train_data_loader": {"num_workers": 64},
+            "save_ckpt": False,
+            "profiler": "simple",
+        },
+    )
+    (one,) = plan({}, TWO_FLIES, received)
+    trainer = one.config["trainer_config"]
+    assert one.config["data_config"]["train_labels_path"] == ["a.slp"]
+    assert one.config["data_config"]["cache_img_path"] is None
+    assert (trainer["ckpt_dir"], trainer["run_name"], trainer["save_ckpt"]) == ("models", "centroid", True)
+    assert (trainer["trainer_devices"], trainer["trainer_accelerator"]) == (1, "auto")
+    assert trainer["train_data_loader"]["num_workers"] == 0
+    assert trainer["zmq"] == {"controller_port": None, "publish_port": None}
+    assert (trainer["use_wandb"], trainer["profiler"]) == (False, None)
+    assert not {"passwd", "root", "../x"} & set(str(one.config).split("'"))
+
+
+def test_validation_labels_are_used_where_there_are_some() -> None:
+    (one,) = plan_models([ModelSource("a.slp", ONE_FLY, "v.slp")], {}, accelerated=False)
+    assert one.val_labels == "v.slp"
+    assert one.config["data_config"]["val_labels_path"] == ["v.slp"]
+
+
+def test_a_single_frame_validates_on_itself() -> None:
+    (one,) = plan({}, attrs.evolve(ONE_FLY, frame_count=1))
+    assert one.config["data_config"]["use_same_data_for_val"] is True
+
+
+def test_images_too_many_for_memory_are_read_from_disk() -> None:
+    (one,) = plan({}, attrs.evolve(ONE_FLY, frame_count=200_000))
+    assert one.config["data_config"]["data_pipeline_fw"] == "torch_dataset"
+
+
+def test_a_model_type_picks_among_configurations() -> None:
+    both = config_for("centered_instance"), config_for("centroid")
+    assert heads(plan({}, TWO_FLIES, *both)) == ["centered_instance", "centroid"]
+    assert heads(plan({"model_type": "topdown"}, TWO_FLIES, *both)) == ["centroid", "centered_instance"]
+    assert heads(plan({"model_type": "centroid"}, TWO_FLIES, *both)) == ["centroid"]
+    assert heads(plan({"model_type": "topdown"}, TWO_FLIES, both[0])) == ["centered_instance"]
+
+
+def with_head(head: str, **confmaps: Any) -> dict[str, Any]:
+    return {"model_config": {"head_configs": {head: {"confmaps": confmaps}}}}
+
+
+@pytest.mark.parametrize(
+    ("requested", "dataset", "configs", "sentence"),
+    [
+        ({"model_type": "multi"}, ONE_FLY, [], "no model type 'multi'; there are: base, centroid"),
+        ({"model_type": "base"}, TWO_FLIES, [], "2 animals.*use topdown or bottomup"),
+        ({"model_type": "bottomup"}, attrs.evolve(TWO_FLIES, edge_count=0), [], "no edges"),
+        ({"epochs": 0}, ONE_FLY, [], "epochs can't be 0"),
+        (
+            {"model_type": "bottomup"},
+            TWO_FLIES,
+            [config_for("centroid")],
+            "which is centroid",
+        ),
+        ({}, TWO_FLIES, [config_for("centroid"), config_for("centroid")], "same model: centroid"),
+        ({}, TWO_FLIES, [with_head("centroid", anchor_part="nose")], "anchor_part is 'nose'"),
+        ({}, TWO_FLIES, [with_head("centered_instance", anchor_part="nose")], "head, thorax, abdomen"),
+        ({}, TWO_FLIES, [with_head("centered_instance", part_names=["head"])], "part_names must be"),
+        ({}, TWO_FLIES, [{}], "exactly one model"),
+        (
+            {},
+            TWO_FLIES,
+            [{"model_config": {"head_configs": {"bottomup": {"pafs": {"edges": [["head", "tail"]]}}}}}],
+            "aren't nodes of the skeleton: tail",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(
+    requested: dict[str, Any], dataset: DatasetSummary, configs: list[dict[str, Any]], sentence: str
+) -> None:
+    with pytest.raises(InvalidTrainingConfigError, match=sentence):
+        plan(requested, dataset, *configs)
+
+
+def test_overlaying_changes_neither_side() -> None:
+    base, over = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}, "d": {"e": 1}}
+    assert overlay(base, over) == {"a": {"b": 5, "c": 2}, "d": {"e": 1}}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert section({"a": 1}, "a", "b") is None

@@ -1,0 +1,259 @@
+"""Real trainings with sleap-nn, at smoke size.
+
+They run with the Python that ``SLEAP_RTC_TRAINER_PYTHON`` names, else with this one, and are skipped
+where that has no sleap-nn.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import trio
+import yaml
+
+import sleaprtc.demo.flies
+from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
+from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
+from sleaprtc.worker.trainer import EpochEnded, TrainingEvent, TrainingJob, TrainingOutcome
+
+PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+SMALL = {
+    "data_config": {"preprocessing": {"scale": 0.5}},
+    "trainer_config": {"min_train_steps_per_epoch": 5, "train_steps_per_epoch": 5},
+}
+
+pytestmark = [pytest.mark.train]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trainer_python() -> None:
+    code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
+    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=120).returncode:
+        pytest.skip(f"{PYTHON} has no sleap-nn")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Packages of 16 frames with one and with two flies."""
+    made = {}
+    for fly_count in (1, 2):
+        folder = tmp_path_factory.mktemp(f"flies{fly_count}")
+        options = ["--flies", str(fly_count), "--frames", "16", "--held-out", "2"]
+        done = subprocess.run(
+            [PYTHON, sleaprtc.demo.flies.__file__, folder, *options],
+            capture_output=True,
+            check=True,
+            timeout=120,
+        )
+        made[fly_count] = Path(json.loads(done.stdout)["training"])
+    return made
+
+
+def job_for(
+    tmp_path: Path, labels: Path, requested: dict[str, Any], *heads: str, **changed: Any
+) -> TrainingJob:
+    work_dir = tmp_path / "job"
+    work_dir.mkdir()
+    configs = []
+    for head in heads:
+        config = {**SMALL, "model_config": model_config(head), **changed}
+        configs.append(tmp_path / f"{head}.yaml")
+        configs[-1].write_text(yaml.safe_dump(config))
+    return TrainingJob(labels, tuple(configs), {"epochs": 2, **requested}, work_dir)
+
+
+def model_config(head: str) -> dict[str, Any]:
+    parts: dict[str, Any] = {"confmaps": {"sigma": 2.5, "output_stride": 2}}
+    if head == "bottomup":
+        parts["pafs"] = {"sigma": 15.0, "output_stride": 4}
+    return {"backbone_config": {"unet": {"filters": 4, "filters_rate": 1.5}}, "head_configs": {head: parts}}
+
+
+async def train(
+    job: TrainingJob, events: list[TrainingEvent] | None = None, stop: trio.Event | None = None
+) -> TrainingOutcome:
+    return await SleapNNTrainer(PYTHON).train(
+        job,
+        report=([] if events is None else events).append,
+        stop=trio.Event() if stop is None else stop,
+    )
+
+
+def assert_holds_weights_only(checkpoint: Path) -> None:
+    """Nothing in it has to be run for it to be loaded."""
+    code = "import sys, torch; print(*torch.load(sys.argv[1], map_location='cpu', weights_only=True))"
+    loaded = subprocess.run([PYTHON, "-c", code, checkpoint], capture_output=True, text=True, check=True)
+    assert "state_dict" in loaded.stdout.split()
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("model_type", "flies", "heads"),
+    [
+        ("base", 1, ["single_instance"]),
+        ("topdown", 2, ["centroid", "centered_instance"]),
+        ("bottomup", 2, ["bottomup"]),
+    ],
+)
+async def test_each_model_type_trains(
+    tmp_path: Path, recordings: dict[int, Path], model_type: str, flies: int, heads: list[str]
+) -> None:
+    job = job_for(tmp_path, recordings[flies], {"model_type": model_type}, *heads)
+    events: list[TrainingEvent] = []
+    outcome = await train(job, events)
+
+    assert [folder.name for folder in outcome.model_dirs] == heads
+    assert outcome.total_epochs == 2 * len(heads)
+    epochs = [event for event in events if isinstance(event, EpochEnded)]
+    assert [(event.model, event.epoch) for event in epochs] == [(head, n) for head in heads for n in (1, 2)]
+    assert epochs[-1].progress == 1.0
+    assert epochs[-1].device == outcome.device
+    assert outcome.final_loss == min(e.val_loss for e in epochs if e.model == heads[-1] and e.val_loss)
+    for folder in outcome.model_dirs:
+        assert {"best.ckpt", "training_config.yaml", "initial_config.yaml"} <= {
+            f.name for f in folder.iterdir()
+        }
+        assert str(tmp_path) not in (folder / "training_config.yaml").read_text()
+        assert_holds_weights_only(folder / "best.ckpt")
+        with (folder / "training_log.csv").open() as file:
+            assert len(list(csv.DictReader(file))) >= 2
+
+
+@pytest.mark.trio
+async def test_labels_alone_are_enough(tmp_path: Path, recordings: dict[int, Path]) -> None:
+    outcome = await train(job_for(tmp_path, recordings[1], {"epochs": 1, "batch_size": 8}))
+    assert [folder.name for folder in outcome.model_dirs] == ["single_instance"]
+
+
+@pytest.mark.trio
+async def test_an_old_json_profile_trains(tmp_path: Path, recordings: dict[int, Path]) -> None:
+    unet = {"stem_stride": None, "max_stride": 16, "output_stride": 2, "filters": 4, "filters_rate": 1.5}
+    profile = {
+        "data": {
+            "labels": {"training_labels": "/etc/passwd", "validation_fraction": 0.2, "skeletons": []},
+            "preprocessing": {"input_scaling": 0.5},
+            "instance_cropping": {"center_on_part": None, "crop_size": None},
+        },
+        "model": {
+            "backbone": {"leap": None, "unet": unet, "pretrained_encoder": None},
+            "heads": {"single_instance": None, "centroid": {"anchor_part": "thorax", "sigma": 2.5}},
+        },
+        "optimization": {
+            "augmentation_config": {"rotate": True, "gaussian_noise_mean": 5.0, "gaussian_noise_stddev": 1.0},
+            "batch_size": 4,
+            "min_batches_per_epoch": 5,
+            "epochs": 200,
+            "optimizer": "adam",
+            "initial_learning_rate": 1e-4,
+        },
+        "outputs": {"runs_folder": "/root", "run_name": "x"},
+    }
+    job = job_for(tmp_path, recordings[2], {"epochs": 1})
+    path = tmp_path / "centroid.json"
+    path.write_text(json.dumps(profile))
+    outcome = await train(TrainingJob(job.dataset, (path,), job.requested, job.work_dir))
+    (folder,) = outcome.model_dirs
+    trained = yaml.safe_load((folder / "training_config.yaml").read_text())
+    assert trained["model_config"]["head_configs"]["centroid"]["confmaps"]["anchor_part"] == "thorax"
+    assert trained["trainer_config"]["ckpt_dir"] == "models"
+
+
+@pytest.mark.trio
+async def test_a_loss_that_leaves_the_numbers_is_explained(
+    tmp_path: Path, recordings: dict[int, Path]
+) -> None:
+    job = job_for(tmp_path, recordings[1], {"learning_rate": 1e30}, "single_instance")
+    with pytest.raises(TrainerError, match="the learning rate is probably too high") as caught:
+        await train(job)
+    assert caught.value.error_code == "LOSS_NOT_FINITE"
+
+
+@pytest.mark.trio
+async def test_stopping_keeps_the_best_model(tmp_path: Path, recordings: dict[int, Path]) -> None:
+    job = job_for(tmp_path, recordings[1], {"epochs": 1000}, "single_instance")
+    stop = trio.Event()
+
+    class StopAtSecondEpoch(list):  # type: ignore[type-arg]
+        def append(self, event: TrainingEvent) -> None:
+            super().append(event)
+            if isinstance(event, EpochEnded) and event.epoch == 2:
+                stop.set()
+
+    outcome = await train(job, StopAtSecondEpoch(), stop)
+    assert 2 <= outcome.total_epochs < 100
+    assert (outcome.model_dirs[0] / "best.ckpt").is_file()
+
+
+@pytest.mark.trio
+async def test_cancelling_leaves_no_process(tmp_path: Path, recordings: dict[int, Path]) -> None:
+    job = job_for(tmp_path, recordings[1], {"epochs": 1000}, "single_instance")
+    with trio.CancelScope() as scope:
+
+        class CancelAtFirstEpoch(list):  # type: ignore[type-arg]
+            def append(self, event: TrainingEvent) -> None:
+                if isinstance(event, EpochEnded):
+                    scope.cancel()
+
+        await train(job, CancelAtFirstEpoch())
+    assert scope.cancelled_caught
+    assert str(job.work_dir) not in working_directories()
+
+
+def working_directories() -> set[str]:
+    """Of all processes, where the system tells."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            found.add(str(link.readlink()))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.trio
+async def test_labels_that_only_look_whole_are_refused(tmp_path: Path, recordings: dict[int, Path]) -> None:
+    broken = tmp_path / "broken.pkg.slp"
+    content = recordings[1].read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InvalidDatasetError, match=r"broken\.pkg\.slp can't be read"):
+        await train(job_for(tmp_path, broken, {}))
+
+
+@pytest.mark.trio
+async def test_a_configuration_that_sleap_nn_refuses_is_the_configurations_error(
+    tmp_path: Path, recordings: dict[int, Path]
+) -> None:
+    schedulers = {"lr_scheduler": {"reduce_lr_on_plateau": {"min_lr": 1}}}  # an int, where it wants a float
+    job = job_for(tmp_path, recordings[1], {}, "single_instance", trainer_config=schedulers)
+    with pytest.raises(InvalidTrainingConfigError, match="sleap-nn doesn't take the configuration"):
+        await train(job)
+
+
+@pytest.mark.trio
+async def test_probing_tells_what_is_there() -> None:
+    capabilities = await SleapNNTrainer(PYTHON).probe()
+    assert capabilities.problem is None
+    assert capabilities.supported_job_types == ("training", "inference")
+    assert capabilities.torch_device in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.trio
+async def test_an_image_that_cannot_be_decoded_is_the_datasets_fault(
+    recordings: dict[int, Path], tmp_path: Path
+) -> None:
+    labels = tmp_path / "broken.pkg.slp"
+    labels.write_bytes(recordings[1].read_bytes())
+    with h5py.File(labels, "r+") as file:
+        images = file["video0/video"]
+        images[0] = images[0][:20] if images.dtype.hasobject else np.zeros_like(images[0])
+    with pytest.raises(InvalidDatasetError, match="can't be decoded: that of labelled frame 1"):
+        await SleapNNTrainer(PYTHON).train(
+            job_for(tmp_path, labels, {"model_type": "base"}), report=lambda _: None, stop=trio.Event()
+        )
