@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 NAME: Final = "sleap-rooms"
 """What pip calls it. The name `sleap-rtc` on PyPI is another project's."""
 
-_SOURCE_TREE: Final = Path(__file__).parents[1]
+_SOURCE_TREE: Final = Path(__file__).parents[2]
 
 
 def install_command(extra: str | None = None, *options: str) -> str:

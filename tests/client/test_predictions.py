@@ -7,7 +7,7 @@ import os
 import h5py
 import pytest
 
-from sleaprtc.client.inputs.video_places import place_videos, prepare_predictions
+from sleaprtc.client.results.video_places import place_videos, prepare_predictions
 from sleaprtc.errors import BrokenResultError, StorageError
 
 from ..lab import make_labels
@@ -45,7 +45,7 @@ def test_a_disk_that_fills_up_spoils_no_predictions(tmp_path, monkeypatch):
         target.write_bytes(before[:100])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("sleaprtc.client.inputs.video_places.shutil.copyfile", fill)
+    monkeypatch.setattr("sleaprtc.client.results.video_places.shutil.copyfile", fill)
     with pytest.raises(StorageError, match=f"No space left.* kept as {predictions}"):
         prepare_predictions(predictions, tmp_path / "a.mp4")
     assert predictions.read_bytes() == before

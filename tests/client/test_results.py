@@ -8,9 +8,9 @@ from sleaprtc.client.inputs.dataset import read_dataset
 from sleaprtc.client.inputs.models import read_models
 from sleaprtc.client.inputs.packing import read_with_images
 from sleaprtc.client.inputs.scratch import Scratch
-from sleaprtc.client.inputs.video_places import prepare_predictions
 from sleaprtc.client.results.delivery import JobOutcome, ModelFolders
 from sleaprtc.client.results.predictions import PredictionsFile
+from sleaprtc.client.results.video_places import prepare_predictions
 from sleaprtc.demo.scenario import model_dirs
 from sleaprtc.errors import (
     EXIT_JOB_FAILED,

@@ -21,9 +21,9 @@ import trio
 
 NEEDED = (
     "client.__main__",
-    "client.attach",
+    "client.jobs.attach",
     "client.display.several",
-    "client.train",
+    "client.jobs.train",
     "rtc.engines.aiortc_engine",
 )
 MAX_REQUEST_BYTES = 2**18

@@ -9,7 +9,7 @@ from typing import get_args
 import attrs
 import pytest
 
-from sleaprtc.client.events.job import job
+from sleaprtc.client import events
 from sleaprtc.client.events.model import ModelReport
 from sleaprtc.client.jobs.state import JobState
 from sleaprtc.client.records.files import SECRET_FIELDS, JobRecord, save
@@ -18,13 +18,13 @@ from ..lab import ScriptedTrainer, make_labels
 from .json_tables import TABLES, check, read_tables
 
 PARTS = {
-    "client workers": job.WorkerSummary,
-    "answer": job.AnswerSummary,
+    "client workers": events.WorkerSummary,
+    "answer": events.AnswerSummary,
     "model report": ModelReport,
     "client jobs": JobRecord,
     "job_state": JobState,
 }
-EVENTS = {cls.event: cls for cls in get_args(job.Event)}
+EVENTS = {cls.event: cls for cls in get_args(events.Event)}
 
 
 @pytest.mark.parametrize("name", [*PARTS, *EVENTS])
@@ -113,8 +113,8 @@ TABLES_OF_CLIENT = {name for name in TABLES if name.startswith("client ") or nam
 
 
 def test_every_event_has_a_name():
-    classes = [cls for _, cls in inspect.getmembers(job, inspect.isclass) if hasattr(cls, "event")]
-    assert set(classes) <= set(EVENTS.values()) | {job.ModelReport}
+    classes = [cls for _, cls in inspect.getmembers(events, inspect.isclass) if hasattr(cls, "event")]
+    assert set(classes) <= set(EVENTS.values()) | {events.ModelReport}
 
 
 @pytest.mark.trio

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sleaprtc.client.inputs.dataset import points_to_videos, read_dataset
-from sleaprtc.client.inputs.video_places import prepare_predictions
+from sleaprtc.client.results.video_places import prepare_predictions
 from sleaprtc.errors import BrokenResultError, InvalidDatasetError
 from sleaprtc.formats.hdf5 import open_hdf5, outside_reference
 from sleaprtc.worker.sleap_nn.intake.dataset import inspect_dataset, inspect_images, read_summary

@@ -22,10 +22,9 @@ import numpy as np
 import yaml
 
 from sleaprtc.base.json_text import parse_json
-from sleaprtc.client.inputs import video_places
 from sleaprtc.client.inputs.dataset import model_type_of_configs, points_to_videos, read_config, read_dataset
 from sleaprtc.client.inputs.model_descriptions import described_models
-from sleaprtc.client.results import report
+from sleaprtc.client.results import report, video_places
 from sleaprtc.client.results.delivery import _lay_down_models
 from sleaprtc.errors import SleapRTCError, StorageError
 from sleaprtc.transfer.archive import unpack

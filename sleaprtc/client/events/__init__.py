@@ -21,3 +21,4 @@ from .job import WorkerSummary as WorkerSummary
 from .job import as_json_object as as_json_object
 from .job import is_at_work as is_at_work
 from .job import summarize as summarize
+from .model import ModelReport as ModelReport

@@ -91,7 +91,7 @@ class PredictionsFile(Destination):
 
 
 async def _prepare(received: Path, recording: Path) -> str | None:
-    """Has :func:`sleaprtc.client.inputs.video_places.prepare_predictions` done by a process of its own."""
+    """Has :func:`sleaprtc.client.results.video_places.prepare_predictions` done by a process of its own."""
     arguments = [str(received), str(recording)]
     answer = await ask_child(
         f"{__package__}.video_places", arguments, received.name, BrokenResultError, as_what="predictions"

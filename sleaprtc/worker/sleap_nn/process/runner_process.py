@@ -23,7 +23,7 @@ from ....base.json_text import parse_json
 from ....base.sentences import as_clause
 from ....errors import TrainerError
 
-RUNNER_FILE: Final = Path(__file__).with_name("runner") / "start.py"
+RUNNER_FILE: Final = Path(__file__).parents[1] / "runner" / "start.py"
 LOG_NAME: Final = "trainer.log"
 
 TERMINATION_GRACE_SEC: Final = 2.0
