@@ -53,10 +53,16 @@ class RunningServer:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Gives each asynchronous test its limit."""
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-        is_long = any(item.iter_markers("train")) or any(item.iter_markers("soak"))
-        item.obj = limited(item.obj, LONG_TEST_SEC if is_long else TEST_SEC)
+    """Gives each asynchronous test its limit; one with examples, for each of them."""
+    if not isinstance(item, pytest.Function):
+        return
+    is_long = any(item.iter_markers("train")) or any(item.iter_markers("soak"))
+    limit_sec = LONG_TEST_SEC if is_long else TEST_SEC
+    property_test = getattr(item.obj, "hypothesis", None)
+    if property_test is not None and inspect.iscoroutinefunction(property_test.inner_test):
+        property_test.inner_test = limited(property_test.inner_test, limit_sec)
+    elif inspect.iscoroutinefunction(item.obj):
+        item.obj = limited(item.obj, limit_sec)
 
 
 @pytest.hookimpl(trylast=True)

@@ -126,7 +126,6 @@ def test_every_call_that_starts_a_program_says_which_environment_it_gets() -> No
         assert "environ" not in given["env"].replace("environment", ""), place
 
 
-@pytest.mark.trio
 @pytest.mark.usefixtures("environment")
 async def test_the_reader_of_files(telltale: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sleaprtc.formats.child.sys.executable", str(telltale))
@@ -135,7 +134,6 @@ async def test_the_reader_of_files(telltale: Path, monkeypatch: pytest.MonkeyPat
     assert_no_secrets(told(telltale))
 
 
-@pytest.mark.trio
 async def test_no_module_comes_from_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +147,6 @@ async def test_no_module_comes_from_the_working_directory(
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.trio
 @pytest.mark.usefixtures("environment")
 async def test_the_packing_of_labels(telltale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sleaprtc.client.inputs.packing.packing_python", lambda: str(telltale))
@@ -159,14 +156,12 @@ async def test_the_packing_of_labels(telltale: Path, tmp_path: Path, monkeypatch
     assert_no_secrets(told(telltale))
 
 
-@pytest.mark.trio
 @pytest.mark.usefixtures("environment")
 async def test_the_trainer(telltale: Path) -> None:
     assert (await SleapNNTrainer(telltale).probe()).problem is not None
     assert_no_secrets(told(telltale))
 
 
-@pytest.mark.trio
 @pytest.mark.usefixtures("environment")
 async def test_the_parts_of_a_demo(telltale: Path) -> None:
     await require_trainer(str(telltale))

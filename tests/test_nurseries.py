@@ -11,8 +11,6 @@ import trio.testing
 from sleaprtc.base.nurseries import RESTART_SEC, contained, keep_running, run_contained
 from sleaprtc.errors import JobFailedError, SleapRTCError
 
-pytestmark = pytest.mark.trio
-
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]

@@ -9,10 +9,24 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 SLOW_TESTS = """
-import pytest, trio, trio.testing
+import hypothesis, trio
 from tests.time_limits import limited
 
 ended = []
+
+def test_each_asynchronous_test_has_a_limit(request):
+    tests = [item.obj for item in request.session.items if item.get_closest_marker("trio")]
+    inner = [getattr(test, "hypothesis", None) for test in tests]
+    limits = [(of.inner_test if of else test).__code__ for of, test in zip(inner, tests)]
+    assert [code.co_name for code in limits] == ["within_limit"] * 4
+
+def test_one_that_is_not_asynchronous_is_not_run_by_trio(request):
+    assert request.node.get_closest_marker("trio") is None
+    trio.run(trio.sleep, 0)
+
+@hypothesis.given(hypothesis.strategies.integers())
+async def test_any_number(number):
+    await trio.sleep(0)
 
 async def forever(nursery):
     async def child():
@@ -23,15 +37,12 @@ async def forever(nursery):
     nursery.start_soon(child)
     await trio.sleep_forever()
 
-@pytest.mark.trio
 async def test_too_slow(nursery):
     await limited(forever, 0.2)(nursery)
 
-@pytest.mark.trio
 async def test_what_it_started_has_ended():
     assert ended == ["child"]
 
-@pytest.mark.trio
 async def test_hours_on_another_clock(autojump_clock):
     await limited(trio.sleep, 60)(7200)
 """
@@ -67,7 +78,7 @@ def run_tests(folder: Path, source: str) -> str:
 
 def test_a_test_that_takes_too_long_fails_alone(tmp_path: Path) -> None:
     said = run_tests(tmp_path, SLOW_TESTS)
-    assert "1 failed, 2 passed" in said, said
+    assert "1 failed, 5 passed" in said, said
     assert "took more than 0.2 s" in said
     assert "forever" in said
 

@@ -36,7 +36,6 @@ async def guess(lab: Lab, id_token: str, token: str = "a guess") -> dict[str, An
         return answer
 
 
-@pytest.mark.trio
 async def test_an_account_that_guesses_is_shut_out_even_with_the_right_token(
     start_server: StartServer,
 ) -> None:
@@ -52,7 +51,6 @@ async def test_an_account_that_guesses_is_shut_out_even_with_the_right_token(
             assert "wrong room tokens" in refused["reason"]
 
 
-@pytest.mark.trio
 async def test_a_guesser_locks_no_member_out(start_server: StartServer) -> None:
     server = await start_server(wrong_token_site_burst=4, wrong_tokens_per_sec=0.001)
     async with (
@@ -68,7 +66,6 @@ async def test_a_guesser_locks_no_member_out(start_server: StartServer) -> None:
             assert await member.finds("member", "third")
 
 
-@pytest.mark.trio
 async def test_guesses_at_rooms_that_do_not_exist_count_alike(start_server: StartServer) -> None:
     server = await start_server(wrong_token_burst=1, wrong_tokens_per_sec=0.001)
     async with open_lab(server.ws_url, server.http_url) as lab:
@@ -122,7 +119,6 @@ def test_addresses_that_count_as_one(address: str, site: str) -> None:
     assert site_of(address) == site
 
 
-@pytest.mark.trio
 async def test_connections_of_one_address_are_limited_and_come_free_again(start_server: StartServer) -> None:
     server = await start_server(max_connections_per_address=3)
     async with open_lab(server.ws_url, server.http_url) as lab:
@@ -141,7 +137,6 @@ async def test_connections_of_one_address_are_limited_and_come_free_again(start_
             pass
 
 
-@pytest.mark.trio
 async def test_rooms_that_are_asked_for_at_once_are_counted_too(start_server: StartServer) -> None:
     server = await start_server(max_rooms_per_account=3)
     async with open_lab(server.ws_url, server.http_url) as lab:  # has one room
@@ -157,7 +152,6 @@ async def test_rooms_that_are_asked_for_at_once_are_counted_too(start_server: St
     assert sorted(statuses) == [200] * 2 + [429] * 8
 
 
-@pytest.mark.trio
 async def test_a_flood_of_unknown_keys_keeps_nobody_out(start_server: StartServer) -> None:
     server = await start_server()
     async with open_lab(server.ws_url, server.http_url) as lab:
@@ -179,7 +173,6 @@ def _encoded(part: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
 
 
-@pytest.mark.trio
 async def test_refused_again_and_again_does_not_fill_the_log(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

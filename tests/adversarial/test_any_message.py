@@ -34,7 +34,7 @@ from ..server.trio_peer import Lab as RawLab
 from ..server.trio_peer import TrioPeer, to
 from .any_json import KNOWN_JOB, SIGNALING_TYPES, examples_of, frames, job_payloads, values
 
-pytestmark = [pytest.mark.trio, pytest.mark.hypothesis]  # by examples_of(); the mark is for the fresh run
+pytestmark = pytest.mark.hypothesis  # by examples_of(); the mark is for the fresh run
 
 UNLIMITED = {
     "messages_per_sec": 1e6,

@@ -25,7 +25,6 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.trio
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors as Linux shows them")
 async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[..., Any]) -> None:
     server = await start_server()

@@ -53,7 +53,6 @@ async def flood(lab: Lab, name: str, *, task_status: trio.TaskStatus[None]) -> N
             await trio.sleep(0.2)
 
 
-@pytest.mark.trio
 async def test_a_member_gets_its_job_whatever_strangers_send(
     start_server: StartServer, tmp_path: Path
 ) -> None:
@@ -70,7 +69,6 @@ async def test_a_member_gets_its_job_whatever_strangers_send(
 
 
 @pytest.mark.parametrize("message", [JUNK, UNKNOWN])
-@pytest.mark.trio
 async def test_a_stranger_does_not_fill_the_log(
     lab: Lab, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, message: JobMessage
 ) -> None:
@@ -85,7 +83,6 @@ async def test_a_stranger_does_not_fill_the_log(
     assert len(lines) == LINE_BURST + 1
 
 
-@pytest.mark.trio
 async def test_a_worker_hears_so_many_messages_of_a_peer(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sleaprtc.worker.agent.HEARD_MESSAGES_PER_SEC", 1e-6)
     monkeypatch.setattr("sleaprtc.worker.agent.HEARD_MESSAGE_BURST", 5)
@@ -101,7 +98,6 @@ async def test_a_worker_hears_so_many_messages_of_a_peer(lab: Lab, monkeypatch: 
         assert len(heard) == 5
 
 
-@pytest.mark.trio
 async def test_a_flood_leaves_others_a_place_among_what_waits_to_be_read(lab: Lab) -> None:
     room = lab.room
     register = Register("reader", room.room_id, room.token, lab.account.id_token)

@@ -69,7 +69,6 @@ def test_empty_fragments_without_end_are_ended(server_process: Any) -> None:
         assert close_code(raw) == 1009
 
 
-@pytest.mark.trio
 async def test_pings_count_as_messages(start_server: StartServer) -> None:
     server = await start_server(
         messages_per_sec=0.01, message_burst=10, refused_messages_per_sec=0.01, refused_message_burst=3
@@ -87,7 +86,6 @@ async def test_pings_count_as_messages(start_server: StartServer) -> None:
     assert struct.pack("!H", 4029) in received
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     "said", [b"", b"G", UPGRADE[:-2], UPGRADE, UPGRADE + frame(1, b"half of it", fin=True)[:-3]]
 )
@@ -108,7 +106,6 @@ async def test_half_a_word_and_silence_hold_nothing(
                 pass
 
 
-@pytest.mark.trio
 async def test_half_a_frame_of_a_member_is_its_own_affair(start_server: StartServer) -> None:
     server = await start_server()
     async with open_lab(server.ws_url, server.http_url) as lab, lab.peer("calm") as calm:

@@ -33,8 +33,6 @@ from ..end_to_end.test_foreign_peers import ForeignWorker
 from ..lab import Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
-pytestmark = pytest.mark.trio
-
 
 def request(job_id: str = "job-1") -> JobRequest:
     return JobRequest(

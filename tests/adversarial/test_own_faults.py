@@ -45,8 +45,6 @@ from ..server.trio_peer import open_lab as open_raw_lab
 from ..server.trio_peer import to
 from ..worker.test_agent import answer, status_becomes
 
-pytestmark = pytest.mark.trio
-
 
 class MistakeError(Exception):
     """What nobody expects."""

@@ -29,8 +29,6 @@ from sleaprtc.worker.journal.store import Journal, JournalEntry
 from ..lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
-pytestmark = pytest.mark.trio
-
 SECRET = RoomSecret(bytes(range(16)))
 WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)
 ASK_INTERVAL_SEC = 0.01

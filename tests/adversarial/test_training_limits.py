@@ -19,8 +19,6 @@ from ..worker.sleap_nn.test_sleap_nn import FAKE_RUNNER, UNTIL_STOPPED, is_alive
 
 HUNGRY, FILLS_THE_DISK, DEAF = 16, 17, 18
 
-pytestmark = pytest.mark.trio
-
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

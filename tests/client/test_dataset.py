@@ -117,7 +117,6 @@ def test_what_is_no_config(tmp_path, text):
         read_config(path)
 
 
-@pytest.mark.trio
 async def test_a_package_is_read_as_a_client_reads_it_before_a_job(tmp_path):
     """Its labels are unpacked, which may take minutes, before a process with limits looks into them."""
     labels = make_labels(tmp_path / "fly.pkg.slp")
@@ -127,7 +126,6 @@ async def test_a_package_is_read_as_a_client_reads_it_before_a_job(tmp_path):
         assert list(scratch.path.iterdir()) == []
 
 
-@pytest.mark.trio
 async def test_a_package_whose_labels_have_no_images(tmp_path):
     labels = make_labels(tmp_path / "fly.pkg.slp")
     with h5py.File(labels, "r+") as file:

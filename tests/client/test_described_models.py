@@ -19,7 +19,6 @@ trainer_config: {max_epochs: 200, train_data_loader: {batch_size: 4}}
 """
 
 
-@pytest.mark.trio
 async def test_a_request_tells_what_its_configurations_ask_for(tmp_path):
     config = tmp_path / "centroid.yaml"
     config.write_text(CONFIG)
@@ -30,7 +29,6 @@ async def test_a_request_tells_what_its_configurations_ask_for(tmp_path):
     ]
 
 
-@pytest.mark.trio
 async def test_models_known_in_part_only_are_not_told(tmp_path):
     config, old = tmp_path / "centroid.yaml", tmp_path / "old.json"
     config.write_text(CONFIG)

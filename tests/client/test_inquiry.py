@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
 from trio.testing import MockClock
 
@@ -15,7 +14,6 @@ class BrokenInbox(Inbox):
         raise RuntimeError("a bug")
 
 
-@pytest.mark.trio
 async def test_a_failure_to_ask_leaves_the_result_that_is_here(autojump_clock: MockClock) -> None:
     inbox = BrokenInbox(None)  # type: ignore[arg-type]
     inquiry = Inquiry(inbox, worker_id="gpu-1", job_id="job", attach_key="key", can_ask=True)

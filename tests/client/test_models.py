@@ -33,7 +33,6 @@ def test_after_a_second_training_the_person_can_choose_at_once(tmp_path):
     )
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("heads", [("centroid",), ("centroid", "centered_instance"), ("bottomup",)])
 async def test_a_centroid_model_alone_is_said_to_find_positions_only(tmp_path, heads):
     models = [make_model(tmp_path / head, head) for head in heads]

@@ -63,7 +63,6 @@ async def ask(answers, tmp_path):
     return took_sec, str(caught.value), {a.worker: a.accepted for a in answered.answers}
 
 
-@pytest.mark.trio
 async def test_silence_ends_after_five_seconds(autojump_clock, tmp_path):
     took_sec, sentence, answers = await ask({"quick": (1, False), "silent": (math.inf, True)}, tmp_path)
     assert took_sec == pytest.approx(JOB_RESPONSE_TIMEOUT_SEC) == pytest.approx(5)
@@ -72,13 +71,11 @@ async def test_silence_ends_after_five_seconds(autojump_clock, tmp_path):
     assert "silent didn't answer" in sentence
 
 
-@pytest.mark.trio
 async def test_an_answer_after_five_seconds_is_too_late(autojump_clock, tmp_path):
     took_sec, _, answers = await ask({"late": (5.1, True)}, tmp_path)
     assert (took_sec, answers) == (pytest.approx(5), {"late": None})
 
 
-@pytest.mark.trio
 async def test_an_acceptance_is_taken_up_before_its_slot_is_free_again(autojump_clock, tmp_path):
     """A slot is held for ten seconds, however long the client is willing to wait for the others."""
     room = Room({"quick": (1, True), "silent": (math.inf, True)})
@@ -96,7 +93,6 @@ async def test_an_acceptance_is_taken_up_before_its_slot_is_free_again(autojump_
         room.nursery.cancel_scope.cancel()
 
 
-@pytest.mark.trio
 async def test_nobody_waits_once_all_have_answered(autojump_clock, tmp_path):
     took_sec, _, answers = await ask({"a": (0.5, False), "b": (2, False)}, tmp_path)
     assert (took_sec, answers) == (pytest.approx(2), {"a": False, "b": False})

@@ -40,7 +40,6 @@ async def lay_down(tmp_path, *files):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-@pytest.mark.trio
 async def test_a_broken_archive_is_kept_and_nothing_else(tmp_path, name):
     received = incoming(tmp_path, "m.models.zip", BROKEN[name])
     with pytest.raises(BrokenResultError, match=r"^What gpu-1 sent .*--worker.* kept as") as caught:
@@ -50,7 +49,6 @@ async def test_a_broken_archive_is_kept_and_nothing_else(tmp_path, name):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [received]
 
 
-@pytest.mark.trio
 async def test_a_broken_archive_beside_a_sound_one_leaves_nothing_either(tmp_path):
     sound = incoming(tmp_path, "a.zip", b"")
     with zipfile.ZipFile(sound, "w") as archive:
@@ -71,7 +69,6 @@ async def test_a_broken_archive_beside_a_sound_one_leaves_nothing_either(tmp_pat
         {".bashrc": b"echo x"},
     ],
 )
-@pytest.mark.trio
 async def test_an_empty_result_is_no_success(tmp_path, members):
     received = incoming(tmp_path, "m.zip", b"")
     with zipfile.ZipFile(received, "w") as archive:
@@ -82,7 +79,6 @@ async def test_an_empty_result_is_no_success(tmp_path, members):
     assert [path.name for path in tmp_path.iterdir()] == [".incoming-job"]
 
 
-@pytest.mark.trio
 async def test_no_file_and_an_empty_file_are_no_success_either(tmp_path):
     with pytest.raises(JobFailedError, match="no model in it"):
         await lay_down(tmp_path)
@@ -90,7 +86,6 @@ async def test_no_file_and_an_empty_file_are_no_success_either(tmp_path):
         await lay_down(tmp_path, incoming(tmp_path, "best.ckpt", b""))
 
 
-@pytest.mark.trio
 async def test_hidden_files_stay_out_of_the_folder(tmp_path):
     received = incoming(tmp_path, "m.zip", b"")
     with zipfile.ZipFile(received, "w") as archive:
@@ -101,7 +96,6 @@ async def test_hidden_files_stay_out_of_the_folder(tmp_path):
     assert not (tmp_path / ".bashrc").exists()
 
 
-@pytest.mark.trio
 async def test_predictions_that_are_broken(tmp_path):
     received = make_labels(incoming(tmp_path, "p.slp", b""), video="a.mp4")
     destination = PredictionsFile(tmp_path / "predictions.slp", tmp_path / "a.mp4")
@@ -130,7 +124,6 @@ def with_tables(path):
     return path
 
 
-@pytest.mark.trio
 async def test_predictions_of_nothing_are_no_success(tmp_path):
     destination = PredictionsFile(tmp_path / "predictions.slp", tmp_path / "a.mp4")
     received = make_labels(incoming(tmp_path, "p.slp", b""), frames=0, video="a.mp4")
@@ -152,7 +145,6 @@ def test_what_is_left_of_a_job_is_no_model(tmp_path):
     assert model_dirs(tmp_path / "models") == [tmp_path / "models" / "centroid"]
 
 
-@pytest.mark.trio
 async def test_labels_over_which_the_library_crashes_are_a_sentence(tmp_path, monkeypatch):
     labels = make_labels(tmp_path / "a.pkg.slp")
     with Scratch() as scratch:
@@ -165,7 +157,6 @@ async def test_labels_over_which_the_library_crashes_are_a_sentence(tmp_path, mo
             await read_with_images(labels, scratch, embed="user", emit=lambda _: None)
 
 
-@pytest.mark.trio
 async def test_a_broken_configuration_in_a_package_stays_one(tmp_path):
     package = make_package(tmp_path / "job.zip", make_labels(tmp_path / "a.slp"), ["centroid"])
     with zipfile.ZipFile(package, "a") as archive:

@@ -53,7 +53,6 @@ async def until_gone(pid: int) -> None:
             await trio.sleep(0.02)
 
 
-@pytest.mark.trio
 async def test_what_a_part_says_is_told_under_its_name() -> None:
     heard: list[tuple[str, str]] = []
     async with open_parts(lambda name, line: heard.append((name, line))) as parts:
@@ -62,7 +61,6 @@ async def test_what_a_part_says_is_told_under_its_name() -> None:
     assert sorted(heard) == [("speaker", "one"), ("speaker", "three"), ("speaker", "two")]
 
 
-@pytest.mark.trio
 async def test_a_failing_part_is_an_error_with_its_last_words() -> None:
     async with open_parts(ignore) as parts:
         with pytest.raises(JobFailedError, match="exit status 3") as caught:
@@ -72,7 +70,6 @@ async def test_a_failing_part_is_an_error_with_its_last_words() -> None:
     assert "no luck" in str(caught.value)
 
 
-@pytest.mark.trio
 async def test_waiting_for_a_line_ends_when_nobody_is_left_to_say_it() -> None:
     async with open_parts(ignore) as parts:
         part = await parts.start("mute", [PYTHON, "-c", ""])
@@ -80,7 +77,6 @@ async def test_waiting_for_a_line_ends_when_nobody_is_left_to_say_it() -> None:
             await part.line(lambda text: text == "ready")
 
 
-@pytest.mark.trio
 async def test_the_block_ends_when_a_part_that_must_stay_leaves() -> None:
     with pytest.RaisesGroup(JobFailedError, flatten_subgroups=True):
         async with open_parts(ignore) as parts:
@@ -88,7 +84,6 @@ async def test_the_block_ends_when_a_part_that_must_stay_leaves() -> None:
             await trio.sleep_forever()
 
 
-@pytest.mark.trio
 async def test_parts_and_their_children_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sleaprtc.demo.parts.TERMINATION_GRACE_SEC", 0.3)
     monkeypatch.setattr("sleaprtc.demo.parts.LAST_GRACE_SEC", 0.3)
@@ -102,7 +97,6 @@ async def test_parts_and_their_children_end_with_the_block(monkeypatch: pytest.M
     await until_gone(child_pid)
 
 
-@pytest.mark.trio
 async def test_parts_end_when_the_block_is_cancelled() -> None:
     with trio.CancelScope() as scope:
         async with open_parts(ignore) as parts:
@@ -122,7 +116,6 @@ def test_parts_end_even_when_their_owner_is_killed() -> None:
     trio.run(until_gone, pid)
 
 
-@pytest.mark.trio
 async def test_a_user_s_own_settings_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLEAP_RTC_ROOM_ID", "mine")
     script = "import os; print(os.environ.get('SLEAP_RTC_ROOM_ID'), os.environ['SLEAP_RTC_TOKEN'])"

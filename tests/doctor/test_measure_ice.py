@@ -14,8 +14,6 @@ from sleaprtc.protocol.messages import IceServer
 from ..rtc.coturn import coturn, needs_coturn
 from .stand_ins import stun_server, tcp_server, tls_server, turn_server, udp_server
 
-pytestmark = pytest.mark.trio
-
 
 @pytest.fixture
 def authority(tmp_path):

@@ -20,7 +20,6 @@ from sleaprtc.transfer.rate import Rate
 
 from ..lab import LOOPBACK
 
-pytestmark = [pytest.mark.trio]
 SECRET = RoomSecret.parse("AAECAwQFBgcICQoLDA0ODw")
 
 

@@ -12,8 +12,6 @@ from sleaprtc.protocol.jobs import JobRequest
 
 from ..lab import LOOPBACK, NOT_FINITE, ScriptedTrainer, make_labels
 
-pytestmark = [pytest.mark.trio]
-
 
 @pytest.fixture
 def labels(tmp_path):

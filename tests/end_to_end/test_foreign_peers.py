@@ -19,8 +19,6 @@ from sleaprtc.transfer.stream import open_transfers
 
 from ..lab import make_labels
 
-pytestmark = [pytest.mark.trio]
-
 
 @pytest.fixture
 def labels(tmp_path):

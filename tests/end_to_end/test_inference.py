@@ -34,8 +34,6 @@ from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 from ..everyday.json_tables import check
 from ..lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
 
-pytestmark = [pytest.mark.trio]
-
 BOTH = ("training", "inference")
 
 

@@ -203,7 +203,6 @@ def test_what_looks_like_a_secret_is_hidden_wherever_it_comes_from(written):
             assert secret not in text
 
 
-@pytest.mark.trio
 async def test_what_is_bound_in_a_task_is_that_task_s(written):
     lines = []
 

@@ -132,7 +132,6 @@ def test_what_a_stranger_says_of_itself_is_cut():
     assert all(len(notice.message) < 400 for notice in seen)
 
 
-@pytest.mark.trio
 async def test_the_room_is_told_when_a_gpu_is_taken_and_when_it_is_free_again(lab, monkeypatch):
     monkeypatch.setattr(watch, "LOOK_INTERVAL_SEC", 0.05)
     free_mb = 23_000

@@ -12,7 +12,6 @@ from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 from ..lab import ScriptedTrainer, make_labels, make_model, make_video
 
 
-@pytest.mark.trio
 async def test_train_and_workers(lab, tmp_path):
     labels, events = make_labels(tmp_path / "a.pkg.slp"), []
     addresses = {"signaling_ws": lab.endpoints.ws_url, "signaling_http": lab.endpoints.http_url}
@@ -40,7 +39,6 @@ async def test_train_and_workers(lab, tmp_path):
     assert events[-1] == completed
 
 
-@pytest.mark.trio
 async def test_errors_are_raised_as_they_are(lab, tmp_path, monkeypatch):
     monkeypatch.setenv("SLEAP_RTC_ROOM_ID", lab.room.room_id)
     monkeypatch.setenv("SLEAP_RTC_TOKEN", lab.room.token)
@@ -55,7 +53,6 @@ async def test_errors_are_raised_as_they_are(lab, tmp_path, monkeypatch):
     await trio.to_thread.run_sync(train)
 
 
-@pytest.mark.trio
 async def test_a_worker_is_waited_for_and_a_training_begun_again(lab, tmp_path):
     passing = TrainerError("The GPU fell off the bus.", recoverable=True)
     trainer, events = ScriptedTrainer(failure=passing), []
@@ -102,7 +99,6 @@ def test_a_room_is_needed(monkeypatch, tmp_path):
         sleaprtc.train(make_labels(tmp_path / "a.pkg.slp"), out=tmp_path / "out")
 
 
-@pytest.mark.trio
 async def test_track(lab, tmp_path):
     model, video = make_model(tmp_path / "centroid"), make_video(tmp_path / "flies.mp4")
     trainer = ScriptedTrainer(job_types=("training", "inference"))

@@ -8,14 +8,10 @@ import json
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import pytest
-
 from sleaprtc.client.display import JSONDisplay, PlainDisplay
 
 from ..client.test_reports import LOSSES, METRICS, scalars_in
 from ..lab import ScriptedTrainer, make_labels
-
-pytestmark = [pytest.mark.trio]
 
 PNG = b"\x89PNG\r\n\x1a\n not looked into"
 

@@ -34,7 +34,6 @@ def trusted_notices(events):
     return [e for e in events if isinstance(e, Notice) and "signaling server" in e.message]
 
 
-@pytest.mark.trio
 async def test_a_training_with_a_secret_goes_its_way(lab, labels, tmp_path):
     events = []
     async with lab.worker("gpu-1", connection=WITH):
@@ -43,7 +42,6 @@ async def test_a_training_with_a_secret_goes_its_way(lab, labels, tmp_path):
     assert not trusted_notices(events)
 
 
-@pytest.mark.trio
 async def test_without_a_secret_the_server_is_said_to_be_trusted_once(lab, labels):
     events = []
     async with lab.worker("gpu-1"):
@@ -51,7 +49,6 @@ async def test_without_a_secret_the_server_is_said_to_be_trusted_once(lab, label
     assert len(trusted_notices(events)) == 1
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("workers", "clients", "error"),
     [
@@ -78,7 +75,6 @@ async def test_who_hasn_t_the_secret_gets_and_gives_nothing(lab, labels, caplog,
         assert SECRET.text not in text
 
 
-@pytest.mark.trio
 async def test_a_later_process_still_has_the_secret(lab, labels, monkeypatch):
     async def say_nothing(_):
         return

@@ -33,8 +33,6 @@ from sleaprtc.worker.journal.past_trainings import History
 
 from ..lab import ScriptedTrainer, make_checkpoint, make_labels
 
-pytestmark = [pytest.mark.trio]
-
 
 @pytest.fixture
 def labels(tmp_path):

@@ -12,8 +12,6 @@ from sleaprtc.client.records.files import JobRecord, amend, find, load_all, save
 from sleaprtc.errors import WorkerAwayError
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
-pytestmark = [pytest.mark.trio]
-
 
 async def test_another_terminal_looks_and_stops(lab, client, labels, trainer):
     """The process that follows the job isn't disturbed, and gets the model."""

@@ -67,7 +67,6 @@ def test_a_table_that_is_wrong_is_seen():
             check(wrong)
 
 
-@pytest.mark.trio
 async def test_every_command(lab, client, labels, trainer, tmp_path):
     seen = set()
 
@@ -117,7 +116,6 @@ def test_every_event_has_a_name():
     assert set(classes) <= set(EVENTS.values()) | {events.ModelReport}
 
 
-@pytest.mark.trio
 async def test_a_line_is_there_as_soon_as_it_is_known(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         running = await client.start("train", labels, "--ice-loopback", "--json")

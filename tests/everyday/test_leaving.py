@@ -39,8 +39,6 @@ from ..worker.test_agent import answer
 from .test_jobs import record_of
 from .test_persistence import seen_training
 
-pytestmark = [pytest.mark.trio]
-
 WORKER = {"status": "available", "gpu_memory_mb": 16384, "supported_models": ["centroid"]}
 
 

@@ -33,7 +33,6 @@ class PrintingTrainer(ScriptedTrainer):
                 file.write("ine\nThe end\n")
 
 
-@pytest.mark.trio
 async def test_a_log_is_followed_to_the_end(lab, client, labels):
     trainer = PrintingTrainer(hold=True, epochs=3)
     async with lab.worker("gpu-1", trainer):
@@ -58,7 +57,6 @@ async def test_a_log_is_followed_to_the_end(lab, client, labels):
         assert [line["line"] for line in late.objects if line["event"] == "log"][-1] == "The end"
 
 
-@pytest.mark.trio
 async def test_the_log_of_a_failure_is_kept(lab, client, labels):
     trainer = PrintingTrainer(failure=TrainerError("Out of memory.", error_code="OUT_OF_MEMORY"))
     async with lab.worker("gpu-1", trainer):
@@ -71,7 +69,6 @@ async def test_the_log_of_a_failure_is_kept(lab, client, labels):
         assert shown.stdout.endswith("The job failed: Out of memory.\n")
 
 
-@pytest.mark.trio
 async def test_nobody_without_the_key_reads_or_ends_a_job(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         await client.train(labels)

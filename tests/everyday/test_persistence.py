@@ -14,8 +14,6 @@ from sleaprtc.protocol.jobs import AppError, JobCancel, JobLogRequest, JobStop
 from ..lab import LOOPBACK, ScriptedTrainer
 from ..worker.test_agent import answer
 
-pytestmark = [pytest.mark.trio]
-
 
 @pytest.fixture
 def impatience(monkeypatch):

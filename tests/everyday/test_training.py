@@ -21,7 +21,6 @@ class TrainerThatFailsOnce(ScriptedTrainer):
         return await super().train(job, report=report, stop=stop)
 
 
-@pytest.mark.trio
 async def test_a_training_goes_on_without_its_terminal(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         detached = await client.run("train", labels, "--ice-loopback", "--detach", "--out", "models")
@@ -45,7 +44,6 @@ async def test_a_training_goes_on_without_its_terminal(lab, client, labels, trai
         assert find(record.job_id).state == "completed"
 
 
-@pytest.mark.trio
 async def test_a_busy_worker_is_waited_for(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         first = await client.train(labels)
@@ -57,7 +55,6 @@ async def test_a_busy_worker_is_waited_for(lab, client, labels, trainer):
         assert (await client.run("fetch", first)).status == 0
 
 
-@pytest.mark.trio
 async def test_who_finds_all_workers_busy_is_told_how_to_wait(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         await client.train(labels)
@@ -71,13 +68,11 @@ async def test_who_finds_all_workers_busy_is_told_how_to_wait(lab, client, label
     assert (waited.status, "--wait" in waited.stderr) == (4, False), waited
 
 
-@pytest.mark.trio
 async def test_an_empty_room_is_not_said_to_lack_what_nobody_asked_for(lab, client):
     assert (await client.run("workers")).stdout == "There is no worker in the room.\n"
     assert (await client.run("workers", "--tag", "lab-3")).stdout == "No worker in the room fits.\n"
 
 
-@pytest.mark.trio
 async def test_an_empty_room_is_waited_in_for_a_while(lab, client, labels):
     ended = await client.run("train", labels, "--wait", "0.01", "--json")
     assert ended.status == 4
@@ -86,7 +81,6 @@ async def test_an_empty_room_is_waited_in_for_a_while(lab, client, labels):
     assert "in vain" in ended.stderr
 
 
-@pytest.mark.trio
 async def test_a_worker_that_comes_is_taken_and_an_interrupt_ends_the_wait(lab, client, labels):
     impatient = await client.start("train", labels, "--wait")
     await impatient.until("There is no worker in the room. Waiting")
@@ -99,7 +93,6 @@ async def test_a_worker_that_comes_is_taken_and_an_interrupt_ends_the_wait(lab, 
     assert ended.status == 0, ended
 
 
-@pytest.mark.trio
 async def test_what_need_not_come_again_is_tried_on_another_worker(lab, client, labels):
     failing, working = ScriptedTrainer(failure=PASSING), ScriptedTrainer()
     async with lab.worker("gpu-1", failing), lab.worker("gpu-2", working):
@@ -115,7 +108,6 @@ async def test_what_need_not_come_again_is_tried_on_another_worker(lab, client, 
             assert line["job_id"] != ended.objects[-1]["job_id"]
 
 
-@pytest.mark.trio
 async def test_the_same_worker_gets_another_chance_where_there_is_no_other(lab, client, labels):
     trainer = TrainerThatFailsOnce()
     async with lab.worker("gpu-1", trainer):
@@ -125,7 +117,6 @@ async def test_the_same_worker_gets_another_chance_where_there_is_no_other(lab, 
     assert len(trainer.jobs) == 2
 
 
-@pytest.mark.trio
 async def test_what_would_come_again_is_not_tried_again(lab, client, labels):
     trainer = ScriptedTrainer(failure=NOT_FINITE)
     async with lab.worker("gpu-1", trainer):
@@ -133,7 +124,6 @@ async def test_what_would_come_again_is_not_tried_again(lab, client, labels):
     assert (ended.status, len(trainer.jobs)) == (1, 1)
 
 
-@pytest.mark.trio
 async def test_several_datasets_share_the_workers(lab, client, tmp_path):
     datasets = [make_labels(tmp_path / f"{name}.pkg.slp") for name in ("one", "two", "three")]
     trainers = [ScriptedTrainer(), ScriptedTrainer()]
@@ -150,7 +140,6 @@ async def test_several_datasets_share_the_workers(lab, client, tmp_path):
     assert sum(len(trainer.jobs) for trainer in trainers) == 3
 
 
-@pytest.mark.trio
 async def test_an_interrupt_ends_all_of_several(lab, client, tmp_path):
     datasets = [make_labels(tmp_path / f"{name}.pkg.slp") for name in ("one", "two", "three")]
     trainers = [ScriptedTrainer(hold=True), ScriptedTrainer(hold=True)]
@@ -166,7 +155,6 @@ async def test_an_interrupt_ends_all_of_several(lab, client, tmp_path):
     assert [record.state for record in load_all()] == ["cancelled", "cancelled"]
 
 
-@pytest.mark.trio
 async def test_one_of_several_that_fails_is_in_the_table_and_the_exit_status(lab, client, tmp_path):
     good = make_labels(tmp_path / "good.pkg.slp")
     bad = make_labels(tmp_path / "bad.pkg.slp", embedded=False)

@@ -32,8 +32,6 @@ from ..lab import NOT_FINITE, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer
 from .proxy import Proxy
 
-pytestmark = pytest.mark.trio
-
 
 @pytest.fixture
 def labels(tmp_path):

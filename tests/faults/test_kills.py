@@ -20,7 +20,7 @@ from .processes import (
 )
 from .processes import record_of as record_in
 
-pytestmark = [pytest.mark.trio, pytest.mark.soak]
+pytestmark = pytest.mark.soak
 
 PATIENCE_SEC = 120
 EPOCHS = 15

@@ -19,7 +19,6 @@ from sleaprtc.storage.sqlite import DATABASE_FILE_NAME, open_sqlite_storage
 from ..lab import ScriptedTrainer, make_labels, open_lab
 from .proxy import Proxy
 
-pytestmark = pytest.mark.trio
 YEAR_SEC = 365 * 86_400.0
 
 

@@ -16,7 +16,7 @@ from .soak.run import Soak
 
 MINUTES = 0.5
 
-pytestmark = [pytest.mark.trio, pytest.mark.soak]
+pytestmark = pytest.mark.soak
 
 
 @pytest.mark.parametrize("use_root", [False, True], ids=["loopback", "namespaces"])

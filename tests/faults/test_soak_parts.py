@@ -131,7 +131,6 @@ def test_everybody_has_to_go_on_after_what_concerned_everybody():
     assert Concerned(("a",)).first_after(0.0, steps, done=True) == 1.0
 
 
-@pytest.mark.trio
 async def test_steps_are_read_as_a_client_prints_them(tmp_path, autojump_clock):
     output, progress = tmp_path / "client.out", Progress()
     output.write_text("")

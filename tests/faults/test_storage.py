@@ -59,7 +59,6 @@ def journal_of(lab, name):
 # --- a locked journal -----------------------------------------------------------------------
 
 
-@pytest.mark.trio
 async def test_a_locked_journal_costs_a_new_job_only(lab, labels, impatient_journal):
     async with lab.worker("gpu-1") as agent:
         with locked(journal_of(lab, "gpu-1")), pytest.raises(JobFailedError) as caught:
@@ -70,7 +69,6 @@ async def test_a_locked_journal_costs_a_new_job_only(lab, labels, impatient_jour
         assert len((await lab.train(labels)).model_dirs) == 1
 
 
-@pytest.mark.trio
 async def test_training_goes_on_beside_a_locked_journal(lab, labels, impatient_journal):
     trainer, done = ScriptedTrainer(hold=True), []
 
@@ -87,7 +85,6 @@ async def test_training_goes_on_beside_a_locked_journal(lab, labels, impatient_j
     assert len(done[0].model_dirs) == 1
 
 
-@pytest.mark.trio
 async def test_a_locked_journal_forgets_no_model(lab, labels, impatient_journal, no_farewell, monkeypatch):
     """Training ends while the journal is locked and the client is gone; then the worker is restarted."""
     trainer = ScriptedTrainer(hold=True)
@@ -115,7 +112,6 @@ async def train_beside_a_locked_journal(lab, labels, trainer):
                 await trio.sleep(0.02)
 
 
-@pytest.mark.trio
 async def test_cancelling_beside_a_locked_journal_harms_nobody(lab, labels, impatient_journal):
     trainer = ScriptedTrainer(hold=True)
     async with lab.worker("gpu-1", trainer) as agent:
@@ -133,7 +129,6 @@ async def test_cancelling_beside_a_locked_journal_harms_nobody(lab, labels, impa
 # --- a full disk, an unusable folder --------------------------------------------------------
 
 
-@pytest.mark.trio
 async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -157,7 +152,6 @@ def fill(journal):
             journal.begin(f"another-job-{number}", "client", JobRequest("another-job", "training"), Path("/"))
 
 
-@pytest.mark.trio
 async def test_a_journal_on_a_full_disk_fails_the_job_in_words(lab, labels):
     async with lab.worker("gpu-1") as agent:
         fill(agent._roster._journal)
@@ -169,7 +163,6 @@ async def test_a_journal_on_a_full_disk_fails_the_job_in_words(lab, labels):
     )
 
 
-@pytest.mark.trio
 async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, monkeypatch):
     """The worker refuses the file, the client's side of which fails too: the job's own word counts."""
     async with lab.worker("gpu-1"):
@@ -180,7 +173,6 @@ async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, m
     assert "name a folder on another disk (--work-dir). There is no other worker" in str(caught.value)
 
 
-@pytest.mark.trio
 async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labels, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -200,7 +192,6 @@ async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labe
     assert sum(isinstance(event, Retrying) for event in events) == 1
 
 
-@pytest.mark.trio
 async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, monkeypatch):
     """Somebody makes room, and the model comes."""
     monkeypatch.setattr("sleaprtc.worker.jobs.job_types.PACKING_RETRY_SEC", 0.05)
@@ -221,7 +212,6 @@ async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, mo
     assert any("No space left on device. Trying again." in message for message in said)
 
 
-@pytest.mark.trio
 async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, tmp_path, monkeypatch):
     """Whichever comes first, the result that can't be written or the word that the job is done."""
 
@@ -247,7 +237,6 @@ def test_a_work_folder_that_is_none(tmp_path):
         make_jobs_dir(tmp_path)
 
 
-@pytest.mark.trio
 async def test_a_client_that_cannot_write_down_its_job_trains_all_the_same(
     lab, labels, tmp_path, monkeypatch
 ):
@@ -257,7 +246,6 @@ async def test_a_client_that_cannot_write_down_its_job_trains_all_the_same(
         assert len((await lab.train(labels)).model_dirs) == 1
 
 
-@pytest.mark.trio
 async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
     lab, labels, tmp_path, monkeypatch
 ):
@@ -331,7 +319,6 @@ def _set_clock(wall, jump_sec):
     return wall() + jump_sec
 
 
-@pytest.mark.trio
 async def test_a_worker_whose_clock_is_set_goes_on(lab, labels, monkeypatch):
     monkeypatch.setattr("sleaprtc.worker.jobs.roster.FORGET_INTERVAL_SEC", 0.01)
     wall = time.time

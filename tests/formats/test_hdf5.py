@@ -133,7 +133,6 @@ def test_images_of_no_size(tmp_path: Path, size: tuple[int, int, int]) -> None:
         read_summary(path)
 
 
-@pytest.mark.trio
 async def test_a_crash_of_the_library_costs_the_job_alone(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("sleaprtc.formats.child.sys.executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("#!/bin/sh\nkill -SEGV $$\n")
@@ -142,7 +141,6 @@ async def test_a_crash_of_the_library_costs_the_job_alone(tmp_path: Path, monkey
         await inspect_images(write_dataset(tmp_path / "a.slp"))
 
 
-@pytest.mark.trio
 async def test_a_child_that_says_too_much_is_not_listened_to(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("sleaprtc.formats.child.sys.executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("#!/bin/sh\nexec yes\n")

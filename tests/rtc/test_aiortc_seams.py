@@ -50,7 +50,6 @@ def test_what_the_overrides_are_built_on_is_called_where_it_was() -> None:
     assert marking == ["_receive_sack_chunk", "_t3_expired"]
 
 
-@pytest.mark.trio
 async def test_the_attributes_that_are_read_are_there() -> None:
     async def look(peer: Peer) -> None:
         sctp = sctp_of(peer)
@@ -68,7 +67,6 @@ async def test_the_attributes_that_are_read_are_there() -> None:
     await run_pair(look, look)
 
 
-@pytest.mark.trio
 async def test_packets_are_acknowledged_by_the_handful_and_the_last_ones_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,7 +102,6 @@ async def test_packets_are_acknowledged_by_the_handful_and_the_last_ones_at_once
     assert len(sacks) < 2 * packets / PACKETS_PER_SACK
 
 
-@pytest.mark.trio
 async def test_lost_packets_are_sent_again() -> None:
     content = [bytes([number]) * 16384 for number in range(64)]
 
@@ -132,7 +129,6 @@ async def test_lost_packets_are_sent_again() -> None:
     await run_pair(send, receive, timeout_sec=60)
 
 
-@pytest.mark.trio
 async def test_ice_takes_its_sockets_from_the_loop_s_public_method() -> None:
     async def look(peer: Peer) -> None:
         bridge = peer.channel._bridge

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import trio
 import trio.testing
 
 from sleaprtc.protocol.limits import MIB
 from sleaprtc.rtc._engine_channel import MESSAGES_PER_TURN, EngineChannel
-
-pytestmark = pytest.mark.trio
 
 MESSAGE = bytes(MIB // 4)
 

@@ -22,8 +22,6 @@ from sleaprtc.transfer.stream import open_transfers
 from .pairs import Signaling, open_side, run_pair
 from .test_peer import _only_in_sdp, _only_trickled, _twice_and_odd, say_hello
 
-pytestmark = pytest.mark.trio
-
 HAS_LIBWEBRTC = find_spec("webrtc") is not None
 needs_libwebrtc = pytest.mark.skipif(not HAS_LIBWEBRTC, reason="the extra `fast` isn't installed")
 PAIRS = [

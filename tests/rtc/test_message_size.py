@@ -50,7 +50,6 @@ def _announcing(line: str | None) -> Signaling:
     return Signaling(change)
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("engine", "line", "largest"),
     [

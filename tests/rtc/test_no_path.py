@@ -93,7 +93,6 @@ async def _failure(engine: str, *servers: IceServer) -> NoPathError:
     return failures[0]
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("engine", ["aiortc", "libwebrtc"])
 async def test_a_turn_server_that_refuses_is_named(engine: str) -> None:
     with turn_server(username="lab", password="right") as turn:
@@ -104,7 +103,6 @@ async def test_a_turn_server_that_refuses_is_named(engine: str) -> None:
 
 
 @needs_coturn
-@pytest.mark.trio
 @pytest.mark.parametrize("engine", ["aiortc", "libwebrtc"])
 async def test_a_turn_server_that_relays_for_one_side_alone(engine: str, tmp_path: Path) -> None:
     with coturn(tmp_path) as turn:
@@ -112,7 +110,6 @@ async def test_a_turn_server_that_relays_for_one_side_alone(engine: str, tmp_pat
     assert f"{turn.turn} relays for this side, but not for b" in error.finding
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("engine", ["aiortc", "libwebrtc"])
 async def test_no_server_at_all(engine: str) -> None:
     error = await _failure(engine)

@@ -22,8 +22,6 @@ from sleaprtc.rtc.peer import IceSettings, Peer, open_peer
 
 from .pairs import LOOPBACK, Message, Signaling, open_side, run_pair
 
-pytestmark = pytest.mark.trio
-
 
 async def say_hello(peer: Peer) -> None:
     await peer.channel.send(f"hello {peer.remote_id}")

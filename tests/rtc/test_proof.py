@@ -174,7 +174,6 @@ async def outcome(channel, proof, results, timeout_sec=5):
         results.append(error)
 
 
-@pytest.mark.trio
 async def test_both_sides_are_told_of_a_wrong_secret():
     a, b = memory_channel_pair()
     results = []
@@ -186,7 +185,6 @@ async def test_both_sides_are_told_of_a_wrong_secret():
     assert types <= {"proof_nonce", "proof_tag", "file_abort"}
 
 
-@pytest.mark.trio
 async def test_silence_ends_the_proof(autojump_clock):
     a, _ = memory_channel_pair()
     results = []

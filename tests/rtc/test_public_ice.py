@@ -13,7 +13,6 @@ from sleaprtc.protocol.messages import IceServer
 from sleaprtc.rtc.no_path import Attempt, explain
 from sleaprtc.rtc.public_ice import MAX_URLS, is_public, public_only
 
-pytestmark = pytest.mark.trio
 NAMES = {
     "public.example": ["8.8.8.8", "2001:4860:4860::8888"],
     "private.example": ["10.1.2.3"],

@@ -18,7 +18,6 @@ from .pairs import Signaling, open_side
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("engine", "is_named", "is_trusted"),
     [

@@ -111,7 +111,6 @@ def test_half_requests_shut_nobody_out(tmp_path: Path, connect_peer: ConnectPeer
         is_calm(server)
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
 async def test_unfinished_tls_handshakes_shut_nobody_out(tmp_path: Path, said: bytes) -> None:
     authority = trustme.CA()

@@ -35,7 +35,6 @@ async def read_all(stream: trio.SocketStream) -> bytes:
     return received
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("said", [b"", b"\r", b"GET /hea", POST % 5 + b"{", b"\x16\x03\x01"])
 @pytest.mark.parametrize("answered", [0, 2])
 async def test_silence_ends(start_server: StartServer, quick: None, answered: int, said: bytes) -> None:
@@ -51,7 +50,6 @@ async def test_silence_ends(start_server: StartServer, quick: None, answered: in
         await read_all(stream)
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("said", [b"GET /" + b"x" * 10_000, POST % 10_000 + b"x" * 10_000])
 async def test_a_trickle_ends(start_server: StartServer, quick: None, said: bytes) -> None:
     server = await start_server()
@@ -70,7 +68,6 @@ async def test_a_trickle_ends(start_server: StartServer, quick: None, said: byte
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.trio
 async def test_whoever_reads_nothing_is_ended(start_server: StartServer, quick: None) -> None:
     server = await start_server()
     async with await open_stream(server.http_url) as stream:
@@ -79,7 +76,6 @@ async def test_whoever_reads_nothing_is_ended(start_server: StartServer, quick: 
                 await stream.send_all(ASK * 100)
 
 
-@pytest.mark.trio
 async def test_a_client_that_closes_is_answered_and_gone(start_server: StartServer) -> None:
     server = await start_server()
     async with await open_stream(server.http_url) as stream:
@@ -87,7 +83,6 @@ async def test_a_client_that_closes_is_answered_and_gone(start_server: StartServ
         assert (await read_all(stream)).endswith(b"}\n")
 
 
-@pytest.mark.trio
 async def test_a_body_that_is_too_large_gets_its_answer_first(start_server: StartServer) -> None:
     server = await start_server()
     size_bytes = 100 * MAX_HTTP_BODY_BYTES
@@ -103,7 +98,6 @@ async def test_a_body_that_is_too_large_gets_its_answer_first(start_server: Star
         assert b"TOO_LARGE" in received
 
 
-@pytest.mark.trio
 async def test_a_pause_between_requests_is_allowed(start_server: StartServer) -> None:
     server = await start_server()
     async with await open_stream(server.http_url) as stream:
@@ -121,7 +115,6 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5)
 PING = b"\0\0\x08\6" + bytes(5) + b"12345678"
 
 
-@pytest.mark.trio
 async def test_http2_is_not_spoken(start_server: StartServer) -> None:
     server = await start_server()
     async with await open_stream(server.http_url) as stream:
@@ -130,7 +123,6 @@ async def test_http2_is_not_spoken(start_server: StartServer) -> None:
     assert received.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
 
 
-@pytest.mark.trio
 async def test_an_upgrade_to_http2_is_ignored(start_server: StartServer) -> None:
     upgrade = (
         b"Host: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"

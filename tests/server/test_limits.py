@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
-import pytest
 import trio
 import trio.testing
 from trio_websocket import ConnectionClosed
@@ -22,8 +21,6 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 LARGE = "x" * 200_000
-
-pytestmark = pytest.mark.trio
 
 
 async def test_a_connection_registers_in_time_or_is_closed(start_server: StartServer) -> None:

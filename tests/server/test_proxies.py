@@ -50,7 +50,6 @@ def test_what_is_no_address_is_refused():
         parse_proxy("proxy.example.org")
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("is_trusted", [True, False])
 async def test_sign_ins_are_limited_by_the_address_that_a_proxy_names(start_server, is_trusted):
     proxies = (parse_proxy("127.0.0.1"),) if is_trusted else ()
@@ -63,7 +62,6 @@ async def test_sign_ins_are_limited_by_the_address_that_a_proxy_names(start_serv
     assert statuses == ([200, 200, 429] if is_trusted else [200, 429, 429])
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("is_trusted", [True, False])
 async def test_connections_are_counted_by_the_address_that_a_proxy_names(start_server, is_trusted):
     proxies = (parse_proxy("127.0.0.1"),) if is_trusted else ()

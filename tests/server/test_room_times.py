@@ -25,8 +25,6 @@ from sleaprtc.storage.sqlite import open_sqlite_storage
 
 from .trio_peer import TrioPeer, to
 
-pytestmark = pytest.mark.trio
-
 HOUR_SEC = 3600
 HOUSEKEEPING_ROUNDS = 40
 

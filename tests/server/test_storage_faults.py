@@ -14,8 +14,6 @@ from sleaprtc.storage.sqlite import DATABASE_FILE_NAME, open_sqlite_storage
 
 from .trio_peer import open_lab, to
 
-pytestmark = pytest.mark.trio
-
 
 async def test_calls_fail_in_words_and_the_room_goes_on(start_server: Callable[..., Any]) -> None:
     server = await start_server()

@@ -46,7 +46,6 @@ def mutations() -> list[bytes]:
     return found
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("port", ["http_url", "ws_url"])
 async def test_a_strange_request_costs_its_connection_alone(
     start_server: Callable[..., Any],

@@ -43,7 +43,6 @@ async def tls_server(start_server, certificates):
     return await start_server(tls_cert=pem, tls_key=pem)
 
 
-@pytest.mark.trio
 async def test_peers_meet_and_talk_over_tls(tls_server, certificates):
     assert tls_server.ws_url.startswith("wss://")
     assert tls_server.http_url.startswith("https://")
@@ -72,7 +71,6 @@ async def connect(url, ca_file):
             pass
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("port", ["ws_url", "http_url"])
 async def test_a_certificate_of_an_unknown_authority_is_not_trusted(tls_server, certificates, port):
     url = getattr(tls_server, port)
@@ -82,7 +80,6 @@ async def test_a_certificate_of_an_unknown_authority_is_not_trusted(tls_server, 
         assert refused.value.exit_status == 5
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("port", ["ws_url", "http_url"])
 async def test_a_certificate_for_another_name_is_not_trusted(start_server, certificates, port):
     pem = certificates / "elsewhere.pem"
@@ -91,7 +88,6 @@ async def test_a_certificate_for_another_name_is_not_trusted(start_server, certi
         await connect(getattr(server, port), str(certificates / "ca.pem"))
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("port", ["ws_url", "http_url"])
 async def test_tls_where_there_is_none_says_so(server, port):
     url = getattr(server, port).replace("ws:", "wss:").replace("http:", "https:")
@@ -99,7 +95,6 @@ async def test_tls_where_there_is_none_says_so(server, port):
         await connect(url, None)
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("port", ["ws_url", "http_url"])
 async def test_no_tls_where_there_is_some_is_an_error(tls_server, port):
     url = getattr(tls_server, port).replace("wss:", "ws:").replace("https:", "http:")
@@ -107,7 +102,6 @@ async def test_no_tls_where_there_is_some_is_an_error(tls_server, port):
         await connect(url, None)
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("port", ["ws_url", "http_url"])
 async def test_a_half_handshake_holds_nobody_up(tls_server, certificates, port):
     url = getattr(tls_server, port)
@@ -118,7 +112,6 @@ async def test_a_half_handshake_holds_nobody_up(tls_server, certificates, port):
             await connect(url, str(certificates / "ca.pem"))
 
 
-@pytest.mark.trio
 async def test_http2_is_not_offered(tls_server, certificates):
     context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
     context.set_alpn_protocols(["h2", "http/1.1"])

@@ -28,7 +28,6 @@ async def membership(server, peer_id, room=None):
     return Membership(endpoints, room, peer_id, "worker", Metadata(("t",), {"a": 1})), account
 
 
-@pytest.mark.trio
 async def test_a_restarted_server_gets_its_peers_back(start_server):
     ports = {"ws_port": free_port(), "http_port": free_port()}
     stop = trio.Event()
@@ -62,7 +61,6 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
     assert "Back in the room." in sentences
 
 
-@pytest.mark.trio
 async def test_a_room_that_ends_is_final(start_server):
     server = await start_server(room_ttl_sec=2)
     member, account = await membership(server, "worker")

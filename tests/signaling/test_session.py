@@ -21,8 +21,6 @@ from sleaprtc.signaling.session import PING_INTERVAL_SEC, PONG_TIMEOUT_SEC, open
 
 from ..lying_server import PATIENCE_SEC, ROOM_ID, TOKEN, lying_server, peer_list
 
-pytestmark = pytest.mark.trio
-
 
 async def new_room(server):
     async with open_http(server.http_url) as http:

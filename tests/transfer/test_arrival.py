@@ -70,7 +70,6 @@ def test_silence_begins_with_the_last_byte_and_not_before_the_wait() -> None:
     assert stall_deadline(100, 150) == 150 + STALL_TIMEOUT_SEC
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("first_bytes", [0, 1000])
 async def test_a_sender_that_stops_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_bytes: int
@@ -98,7 +97,6 @@ async def test_a_sender_that_stops_is_given_up(
     assert kept_bytes >= first_bytes
 
 
-@pytest.mark.trio
 async def test_a_disk_that_is_slow_is_not_the_sender_s_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +120,6 @@ async def test_a_disk_that_is_slow_is_not_the_sender_s_fault(
         await sending.send_file(tmp_path / "x.bin", purpose="dataset")
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("behaviour", ["trickles", "offers and gives up", "offers what isn't wanted"])
 async def test_a_worker_doesn_t_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: str

@@ -25,8 +25,6 @@ from tests.support.memory_channel import MemoryChannel, memory_channel_pair
 
 from .pairs import open_both
 
-pytestmark = pytest.mark.trio
-
 DIGEST = "sha256:" + "0" * 64
 OFFER = FileOffer("t1", "x.bin", 100, DIGEST, "dataset")
 

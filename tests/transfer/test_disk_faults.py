@@ -15,8 +15,6 @@ from sleaprtc.transfer import disk
 
 from .pairs import open_memory_pair
 
-pytestmark = pytest.mark.trio
-
 
 class FullDisk:
     """Takes so many bytes, and then none."""

@@ -22,8 +22,6 @@ from sleaprtc.transfer.stream import TransferProgress, Transfers, open_transfers
 from ..rtc.pairs import Message, Signaling, open_side, run_pair
 from .child import read_lines
 
-pytestmark = pytest.mark.trio
-
 
 async def test_files_go_both_ways_and_the_last_word_isn_t_lost(tmp_path: Path) -> None:
     contents = {f"{number} 🪰.bin": os.urandom(number * 300_000) for number in range(4)}

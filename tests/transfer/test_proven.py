@@ -18,8 +18,6 @@ from sleaprtc.transfer.proven import open_proven_transfers
 
 from ..rtc.pairs import Message, Signaling, open_side, run_pair
 
-pytestmark = pytest.mark.trio
-
 SECRET = RoomSecret(bytes(range(16)))
 CONTENT = os.urandom(100_000)
 

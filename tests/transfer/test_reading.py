@@ -14,8 +14,6 @@ from sleaprtc.protocol.limits import MIB
 from sleaprtc.transfer.disk import SourceFile
 from sleaprtc.transfer.reading import open_pieces
 
-pytestmark = pytest.mark.trio
-
 SIZE_BYTES = 3 * MIB + 12_345
 
 

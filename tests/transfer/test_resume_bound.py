@@ -6,7 +6,6 @@ import os
 import random
 from pathlib import Path
 
-import pytest
 import trio
 
 from sleaprtc.errors import ChannelClosedError
@@ -15,8 +14,6 @@ from sleaprtc.transfer.stream import Transfers
 from tests.support.memory_channel import memory_channel_pair
 
 from .pairs import open_both
-
-pytestmark = pytest.mark.trio
 
 MAX_SENT_TWICE_BYTES = 8 * MIB
 

@@ -28,8 +28,6 @@ from tests.support.memory_channel import memory_channel_pair
 
 from .pairs import open_both, open_memory_pair
 
-pytestmark = pytest.mark.trio
-
 
 def make_file(path: Path, size_bytes: int) -> bytes:
     content = os.urandom(size_bytes)

@@ -18,8 +18,6 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import PeerMessage
 
-pytestmark = [pytest.mark.trio]
-
 REQUEST = JobRequest(
     "job-uuid-789",
     "training",

@@ -108,7 +108,6 @@ async def train_with(cache: FileCache | None, path: Path, job_dir: Path) -> int:
     return sent
 
 
-@pytest.mark.trio
 async def test_a_dataset_is_sent_once_unless_the_cache_is_off(tmp_path: Path) -> None:
     dataset(tmp_path / "labels.slp", os.urandom(300_000))
     cache = FileCache(tmp_path / "cache", max_bytes=10**6)
@@ -117,7 +116,6 @@ async def test_a_dataset_is_sent_once_unless_the_cache_is_off(tmp_path: Path) ->
     assert await train_with(None, tmp_path / "labels.slp", tmp_path / "job-3") == 300_000
 
 
-@pytest.mark.trio
 async def test_a_dataset_that_a_job_has_written_into_is_sent_again(tmp_path: Path) -> None:
     content = os.urandom(300_000)
     dataset(tmp_path / "labels.slp", content)
@@ -129,7 +127,6 @@ async def test_a_dataset_that_a_job_has_written_into_is_sent_again(tmp_path: Pat
     assert await train_with(cache, tmp_path / "labels.slp", tmp_path / "job-3") == 0
 
 
-@pytest.mark.trio
 async def test_a_dataset_that_comes_before_its_model_waits_for_it(tmp_path: Path) -> None:
     for name in ("a.mp4", "m.zip", "n.yaml"):
         dataset(tmp_path / name, name.encode())

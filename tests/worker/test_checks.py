@@ -26,8 +26,6 @@ from sleaprtc.worker.jobs import checks
 
 from ..lab import LOOPBACK
 
-pytestmark = [pytest.mark.trio]
-
 SECRET = RoomSecret.parse("AAECAwQFBgcICQoLDA0ODw")
 WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)
 

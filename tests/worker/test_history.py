@@ -86,7 +86,6 @@ def test_lines_that_make_no_sense_are_passed_over(tmp_path, line):
     assert History(path).models == []
 
 
-@pytest.mark.trio
 async def test_a_worker_learns_from_a_training(lab, tmp_path):
     labels = make_labels(tmp_path / "flies.pkg.slp", frames=100)
     async with lab.worker("gpu-1"):

@@ -25,7 +25,6 @@ def test_a_dataset_is_summarized(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.trio
 async def test_it_is_read_in_a_process_of_its_own(tmp_path: Path) -> None:
     path = write_slp(tmp_path / "a.pkg.slp")
     assert await inspect_dataset(path) == read_summary(path)

@@ -137,7 +137,6 @@ def test_models_that_do_not_belong_together(tmp_path, heads):
 # --- recordings -----------------------------------------------------------------------------
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("name", "content", "is_one"),
     [
@@ -164,7 +163,6 @@ async def test_only_containers_of_frames_are_videos(tmp_path, name, content, is_
             await put_recording(tmp_path / "in" / name, tmp_path)
 
 
-@pytest.mark.trio
 async def test_labels_that_point_elsewhere_are_refused(tmp_path):
     labels = make_labels(tmp_path / "a.slp", embedded=False)
     (tmp_path / "work").mkdir()
@@ -216,7 +214,6 @@ async def predict(job, events=None, stop=None):
     return await trainer.predict(job, report=report, stop=trio.Event() if stop is None else stop)
 
 
-@pytest.mark.trio
 async def test_a_runner_that_does_well(tmp_path):
     events = []
     job = job_for(tmp_path, 1)
@@ -229,7 +226,6 @@ async def test_a_runner_that_does_well(tmp_path):
     assert str(tmp_path) not in json.dumps({key: task[key] for key in ("recording", "models", "output")})
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("behaviour", "code", "sentence"),
     [
@@ -247,20 +243,17 @@ async def test_a_runner_that_fails(tmp_path, behaviour, code, sentence):
     assert caught.value.error_code == code
 
 
-@pytest.mark.trio
 async def test_a_model_that_only_the_runner_sees_through(tmp_path):
     with pytest.raises(InvalidModelError, match="isn't loaded"):
         await predict(job_for(tmp_path, 8))
 
 
-@pytest.mark.trio
 async def test_stopping_keeps_what_there_is(tmp_path):
     stop = trio.Event()
     stop.set()
     assert (await predict(job_for(tmp_path, 9), stop=stop)).frame_count == 5
 
 
-@pytest.mark.trio
 async def test_when_the_time_is_over_the_predictions_so_far_are_kept(tmp_path):
     events = []
     trainer = SleapNNTrainer(Path(sys.executable), script=FAKE, limits=TrainingLimits(max_sec=0.2))
@@ -269,7 +262,6 @@ async def test_when_the_time_is_over_the_predictions_so_far_are_kept(tmp_path):
     assert any("keeping the predictions so far" in event.message for event in events)
 
 
-@pytest.mark.trio
 async def test_an_archive_that_is_none(tmp_path):
     job = job_for(tmp_path, 1)
     with zipfile.ZipFile(job.models[0], "w") as archive:

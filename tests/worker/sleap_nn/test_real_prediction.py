@@ -22,7 +22,7 @@ from sleaprtc.worker.trainer import FramesPredicted, PredictionJob, TrainingJob
 
 PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
 
-pytestmark = [pytest.mark.train, pytest.mark.trio]
+pytestmark = pytest.mark.train
 
 CONFIG = {
     "model_config": {

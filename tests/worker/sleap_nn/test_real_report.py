@@ -41,7 +41,6 @@ def losses_in(model: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((model / "report" / "losses.csv").read_text().splitlines()))
 
 
-@pytest.mark.trio
 async def test_the_report_of_a_model_that_has_learned(
     tmp_path: Path,
     recordings: dict[int, Path],  # noqa: F811
@@ -65,7 +64,6 @@ async def test_the_report_of_a_model_that_has_learned(
     assert len(scalars_in(folder)) == 2 * len(rows)
 
 
-@pytest.mark.trio
 async def test_models_that_find_nothing_have_reports_too(
     tmp_path: Path,
     recordings: dict[int, Path],  # noqa: F811

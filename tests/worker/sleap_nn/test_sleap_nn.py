@@ -65,7 +65,6 @@ async def wait_until(condition: Callable[[], bool]) -> None:
         await trio.sleep(0.02)
 
 
-@pytest.mark.trio
 async def test_a_training_is_reported_and_judged(tmp_path: Path) -> None:
     job, events = job_for(tmp_path, WELL), []
     outcome = await train(job, events)
@@ -80,7 +79,6 @@ async def test_a_training_is_reported_and_judged(tmp_path: Path) -> None:
     assert [event.progress for event in events if isinstance(event, EpochEnded)] == [0.25, 0.5, 0.75, 1.0]
 
 
-@pytest.mark.trio
 async def test_the_process_gets_its_threads_and_none_of_the_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +91,6 @@ async def test_the_process_gets_its_threads_and_none_of_the_secrets(
     assert "secret" not in environment.values()
 
 
-@pytest.mark.trio
 async def test_stop_keeps_the_model_and_ends_the_children(tmp_path: Path) -> None:
     job, stop = job_for(tmp_path, UNTIL_STOPPED), trio.Event()
 
@@ -108,14 +105,12 @@ async def test_stop_keeps_the_model_and_ends_the_children(tmp_path: Path) -> Non
     assert not any(map(is_alive, pids(job)))
 
 
-@pytest.mark.trio
 async def test_a_stop_that_came_early_is_not_lost(tmp_path: Path) -> None:
     stop = trio.Event()
     stop.set()
     assert (await train(job_for(tmp_path, UNTIL_STOPPED), stop=stop)).total_epochs == 1
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("behaviour", [UNTIL_STOPPED, STUBBORN])
 async def test_cancelling_ends_every_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviour: int
@@ -131,7 +126,6 @@ async def test_cancelling_ends_every_process(
     assert not any(map(is_alive, pids(job)))
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("behaviour", "code", "sentence"),
     [
@@ -159,7 +153,6 @@ async def test_a_training_that_fails_is_explained(
     assert not any(map(is_alive, pids(job)))
 
 
-@pytest.mark.trio
 async def test_what_the_runner_finds_wrong_with_the_job_is_the_jobs_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidDatasetError, match="labels are odd"):
         await train(job_for(tmp_path, ODD_LABELS))
@@ -168,7 +161,6 @@ async def test_what_the_runner_finds_wrong_with_the_job_is_the_jobs_error(tmp_pa
         await train(job_for(tmp_path / "b", ODD_CONFIG))
 
 
-@pytest.mark.trio
 async def test_a_loss_that_is_no_number_is_no_progress(tmp_path: Path) -> None:
     events: list[TrainingEvent] = []
     with pytest.raises(TrainerError, match="isn't finite"):
@@ -176,7 +168,6 @@ async def test_a_loss_that_is_no_number_is_no_progress(tmp_path: Path) -> None:
     assert not [event for event in events if isinstance(event, EpochEnded)]
 
 
-@pytest.mark.trio
 async def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sleaprtc.worker.sleap_nn.process.failures.FULL_DISK_BYTES", 2**80)
     with pytest.raises(TrainerError, match="disk is full") as caught:
@@ -185,7 +176,6 @@ async def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert caught.value.recoverable
 
 
-@pytest.mark.trio
 async def test_bad_labels_and_bad_requests_never_reach_the_runner(tmp_path: Path) -> None:
     job = job_for(tmp_path, 0)
     with pytest.raises(InvalidTrainingConfigError, match="epochs"):
@@ -198,7 +188,6 @@ async def test_bad_labels_and_bad_requests_never_reach_the_runner(tmp_path: Path
     assert pids(job) == []
 
 
-@pytest.mark.trio
 async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     job = job_for(tmp_path, WELL)
     job.work_dir.rmdir()
@@ -206,7 +195,6 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         await train(job)
 
 
-@pytest.mark.trio
 async def test_an_interpreter_that_is_missing_is_named(tmp_path: Path) -> None:
     trainer = SleapNNTrainer(tmp_path / "no-python")
     capabilities = await trainer.probe()
@@ -217,7 +205,6 @@ async def test_an_interpreter_that_is_missing_is_named(tmp_path: Path) -> None:
     assert caught.value.error_code == "NO_TRAINER"
 
 
-@pytest.mark.trio
 async def test_an_interpreter_that_is_no_python_is_named() -> None:
     capabilities = await SleapNNTrainer(Path("/bin/false")).probe()
     assert "didn't say which packages it has" in (capabilities.problem or "")
@@ -246,7 +233,6 @@ def test_what_is_installed_is_said() -> None:
     assert capabilities.problem is None
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize("end", ["kill", "close"])
 async def test_the_real_runner_dies_with_its_parent(tmp_path: Path, end: str) -> None:
     """With a stand-in for sleap-nn that never finishes, under a parent that is killed outright."""

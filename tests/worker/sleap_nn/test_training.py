@@ -93,7 +93,6 @@ def assert_holds_weights_only(checkpoint: Path) -> None:
     assert "state_dict" in loaded.stdout.split()
 
 
-@pytest.mark.trio
 @pytest.mark.parametrize(
     ("model_type", "flies", "heads"),
     [
@@ -126,13 +125,11 @@ async def test_each_model_type_trains(
             assert len(list(csv.DictReader(file))) >= 2
 
 
-@pytest.mark.trio
 async def test_labels_alone_are_enough(tmp_path: Path, recordings: dict[int, Path]) -> None:
     outcome = await train(job_for(tmp_path, recordings[1], {"epochs": 1, "batch_size": 8}))
     assert [folder.name for folder in outcome.model_dirs] == ["single_instance"]
 
 
-@pytest.mark.trio
 async def test_an_old_json_profile_trains(tmp_path: Path, recordings: dict[int, Path]) -> None:
     unet = {"stem_stride": None, "max_stride": 16, "output_stride": 2, "filters": 4, "filters_rate": 1.5}
     profile = {
@@ -165,7 +162,6 @@ async def test_an_old_json_profile_trains(tmp_path: Path, recordings: dict[int, 
     assert trained["trainer_config"]["ckpt_dir"] == "models"
 
 
-@pytest.mark.trio
 async def test_a_loss_that_leaves_the_numbers_is_explained(
     tmp_path: Path, recordings: dict[int, Path]
 ) -> None:
@@ -175,7 +171,6 @@ async def test_a_loss_that_leaves_the_numbers_is_explained(
     assert caught.value.error_code == "LOSS_NOT_FINITE"
 
 
-@pytest.mark.trio
 async def test_stopping_keeps_the_best_model(tmp_path: Path, recordings: dict[int, Path]) -> None:
     job = job_for(tmp_path, recordings[1], {"epochs": 1000}, "single_instance")
     stop = trio.Event()
@@ -191,7 +186,6 @@ async def test_stopping_keeps_the_best_model(tmp_path: Path, recordings: dict[in
     assert (outcome.model_dirs[0] / "best.ckpt").is_file()
 
 
-@pytest.mark.trio
 async def test_cancelling_leaves_no_process(tmp_path: Path, recordings: dict[int, Path]) -> None:
     job = job_for(tmp_path, recordings[1], {"epochs": 1000}, "single_instance")
     with trio.CancelScope() as scope:
@@ -217,7 +211,6 @@ def working_directories() -> set[str]:
     return found
 
 
-@pytest.mark.trio
 async def test_labels_that_only_look_whole_are_refused(tmp_path: Path, recordings: dict[int, Path]) -> None:
     broken = tmp_path / "broken.pkg.slp"
     content = recordings[1].read_bytes()
@@ -226,7 +219,6 @@ async def test_labels_that_only_look_whole_are_refused(tmp_path: Path, recording
         await train(job_for(tmp_path, broken, {}))
 
 
-@pytest.mark.trio
 async def test_a_configuration_that_sleap_nn_refuses_is_the_configurations_error(
     tmp_path: Path, recordings: dict[int, Path]
 ) -> None:
@@ -236,7 +228,6 @@ async def test_a_configuration_that_sleap_nn_refuses_is_the_configurations_error
         await train(job)
 
 
-@pytest.mark.trio
 async def test_probing_tells_what_is_there() -> None:
     capabilities = await SleapNNTrainer(PYTHON).probe()
     assert capabilities.problem is None
@@ -244,7 +235,6 @@ async def test_probing_tells_what_is_there() -> None:
     assert capabilities.torch_device in ("cpu", "cuda", "mps")
 
 
-@pytest.mark.trio
 async def test_an_image_that_cannot_be_decoded_is_the_datasets_fault(
     recordings: dict[int, Path], tmp_path: Path
 ) -> None:
