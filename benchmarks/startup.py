@@ -25,7 +25,7 @@ import trio
 
 from sleaprtc.server.serve import serve
 from sleaprtc.server.settings import ServerSettings
-from tests.lab import Lab, make_labels, open_lab
+from tests.support.lab import Lab, make_labels, open_lab
 
 from .report import Report, alternate, median_of
 

@@ -17,7 +17,7 @@ import hypothesis
 import pytest
 import trio
 
-from .time_limits import limited
+from .support.time_limits import limited
 
 EXIT_TIMEOUT_SEC = 60
 TEST_SEC = 300
@@ -151,7 +151,7 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 @pytest.fixture
 async def lab(server: RunningServer, tmp_path: Path) -> Any:
     """A room on a running server, to put workers and clients into."""
-    from .lab import open_lab
+    from .support.lab import open_lab
 
     return await open_lab(server, tmp_path)
 

@@ -21,7 +21,7 @@ from sleaprtc.formats.child import ask_child
 from sleaprtc.worker.sleap_nn.process.environment import runner_environment
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 
-from .lab import make_labels
+from .support.lab import make_labels
 
 SECRETS = {
     "SLEAP_RTC_TOKEN": "ours",

@@ -19,7 +19,7 @@ from sleaprtc.formats.documents import read_document
 from sleaprtc.protocol import codec
 from sleaprtc.worker.sleap_nn.intake.configuration import parse_config
 
-from .lab import make_labels
+from .support.lab import make_labels
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=6)
 any_values = st.recursive(

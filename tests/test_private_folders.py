@@ -23,7 +23,7 @@ from sleaprtc.server.serve import make_state_dir
 from sleaprtc.signaling.http import Account, Endpoints
 from sleaprtc.worker.journal.recovery import make_jobs_dir
 
-from .lying_server import ROOM_ID, lying_server
+from .support.lying_server import ROOM_ID, lying_server
 
 OPEN_MODES = [0o755, 0o750, 0o777, 0o1777, 0o770, 0o701, 0o2770]
 ENDPOINTS = Endpoints("ws://h:8080/", "http://h:8001")

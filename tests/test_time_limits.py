@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 SLOW_TESTS = """
 import hypothesis, trio
-from tests.time_limits import limited
+from tests.support.time_limits import limited
 
 ended = []
 

@@ -20,7 +20,7 @@ from sleaprtc.protocol.messages import ErrorMessage, PeerMessage, Register
 from sleaprtc.signaling.session import MESSAGES_WAITING, open_session
 from sleaprtc.worker.agent import LINE_BURST
 
-from ..lab import Lab, make_labels, open_lab
+from ..support.lab import Lab, make_labels, open_lab
 from ..worker.test_agent import answer
 from .test_slots import WITH_SECRET
 

@@ -30,7 +30,7 @@ from sleaprtc.protocol.jobs import (
 from sleaprtc.protocol.messages import ErrorMessage, PeerMessage
 
 from ..end_to_end.test_foreign_peers import ForeignWorker
-from ..lab import Lab, ScriptedTrainer, make_labels
+from ..support.lab import Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
 

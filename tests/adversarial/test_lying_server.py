@@ -24,7 +24,7 @@ from sleaprtc.protocol.messages import RegisteredAuth
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling import http
 
-from ..lying_server import (
+from ..support.lying_server import (
     ROOM_ID,
     TOKEN,
     Flood,

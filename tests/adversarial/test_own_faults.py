@@ -39,10 +39,10 @@ from sleaprtc.worker.jobs.connection import ClientConnection
 from sleaprtc.worker.jobs.roster import Roster
 from sleaprtc.worker.journal.store import Journal
 
-from ..lab import Lab, ScriptedTrainer, make_labels
 from ..rtc.pairs import Signaling, open_side
 from ..server.trio_peer import open_lab as open_raw_lab
 from ..server.trio_peer import to
+from ..support.lab import Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
 

@@ -26,7 +26,7 @@ from sleaprtc.signaling.link import Link
 from sleaprtc.worker.jobs.pending import MAX_PENDING, PendingRequests
 from sleaprtc.worker.journal.store import Journal, JournalEntry
 
-from ..lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
+from ..support.lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer, status_becomes
 
 SECRET = RoomSecret(bytes(range(16)))

@@ -11,7 +11,7 @@ from sleaprtc.client.inputs.packing import read_with_images
 from sleaprtc.client.inputs.scratch import Scratch
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError
 
-from ..lab import make_labels, make_package
+from ..support.lab import make_labels, make_package
 
 
 def test_labels(tmp_path):

@@ -11,7 +11,7 @@ from sleaprtc.client.inputs.models import needed_models, read_models
 from sleaprtc.client.jobs.track import tracking_order
 from sleaprtc.errors import InvalidModelError
 
-from ..lab import make_model, make_video
+from ..support.lab import make_model, make_video
 
 
 def test_after_a_second_training_the_person_can_choose_at_once(tmp_path):

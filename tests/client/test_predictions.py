@@ -10,7 +10,7 @@ import pytest
 from sleaprtc.client.results.video_places import place_videos, prepare_predictions
 from sleaprtc.errors import BrokenResultError, StorageError
 
-from ..lab import make_labels
+from ..support.lab import make_labels
 
 
 def videos_of(path):

@@ -22,7 +22,7 @@ from sleaprtc.errors import (
 )
 
 from ..formats.hostile import broken_hdf5, broken_zips
-from ..lab import make_labels, make_model, make_package
+from ..support.lab import make_labels, make_model, make_package
 
 MODEL = {"centroid/best.ckpt": b"weights " * 3000, "centroid/training_config.yaml": b"a: 1"}
 BROKEN = dict(broken_zips(MODEL))

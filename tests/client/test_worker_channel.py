@@ -12,7 +12,7 @@ from sleaprtc.client.events.job import Connected
 from sleaprtc.client.jobs import worker_channel
 from sleaprtc.errors import WorkerLostError
 
-from ..lab import ScriptedTrainer, make_labels
+from ..support.lab import ScriptedTrainer, make_labels
 
 
 async def test_a_failure_that_repeats_after_a_connection_ends_in_time(lab, tmp_path, monkeypatch):

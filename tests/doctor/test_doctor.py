@@ -15,7 +15,7 @@ import trustme
 from ..conftest import running_server
 from ..end_to_end.test_commands import client, environment, running_worker
 from ..everyday.json_tables import check
-from ..nvml_stand_in import compile_driver
+from ..support.nvml_stand_in import compile_driver
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
 TIMEOUT_SEC = 120

@@ -18,7 +18,7 @@ from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.session import open_session
 from sleaprtc.transfer.rate import Rate
 
-from ..lab import LOOPBACK
+from ..support.lab import LOOPBACK
 
 SECRET = RoomSecret.parse("AAECAwQFBgcICQoLDA0ODw")
 

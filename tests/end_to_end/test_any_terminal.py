@@ -13,7 +13,7 @@ import pytest
 
 from sleaprtc.client.records.files import JobRecord, save
 
-from ..on_terminal import run_on_terminal
+from ..support.on_terminal import run_on_terminal
 from .test_commands import environment
 
 TIMEOUT_SEC = 120

@@ -10,7 +10,7 @@ from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, UsageError
 from sleaprtc.protocol.jobs import JobRequest
 
-from ..lab import LOOPBACK, NOT_FINITE, ScriptedTrainer, make_labels
+from ..support.lab import LOOPBACK, NOT_FINITE, ScriptedTrainer, make_labels
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_a_job_survives_the_server(start_server, tmp_path, labels, monkeyp
     """The data channel carries the model home though the server is gone for good."""
     monkeypatch.setattr("sleaprtc.client.jobs.inquiry.LAST_WORD_SEC", 0.5)
     monkeypatch.setattr("sleaprtc.worker.jobs.job.LAST_WORD_SEC", 0.5)
-    from ..lab import open_lab
+    from ..support.lab import open_lab
 
     stop = trio.Event()
     lab = await open_lab(await start_server(stop=stop), tmp_path)

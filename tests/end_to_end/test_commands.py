@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ..lab import make_labels
+from ..support.lab import make_labels
 
 TIMEOUT_SEC = 120
 

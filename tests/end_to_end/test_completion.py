@@ -14,7 +14,7 @@ from sleaprtc.cli import main
 from sleaprtc.client.__main__ import main as client
 from sleaprtc.client.records.files import JobRecord, save
 
-from ..system_packages import is_missing, needs
+from ..support.system_packages import is_missing, needs
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sleap-rtc"
 TIMEOUT_SEC = 120

@@ -18,7 +18,7 @@ import pytest
 from ..conftest import running_server
 from ..everyday.json_tables import check
 from ..faults.processes import free_port, make_dataset
-from ..on_terminal import run_on_terminal
+from ..support.on_terminal import run_on_terminal
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")

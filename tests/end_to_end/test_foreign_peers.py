@@ -17,7 +17,7 @@ from sleaprtc.protocol.messages import ErrorMessage, PeerMessage
 from sleaprtc.rtc.peer import IceSettings, open_peer
 from sleaprtc.transfer.stream import open_transfers
 
-from ..lab import make_labels
+from ..support.lab import make_labels
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from sleaprtc.worker.jobs.cache import FileCache
 from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 
 from ..everyday.json_tables import check
-from ..lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
+from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
 
 BOTH = ("training", "inference")
 
@@ -349,7 +349,7 @@ async def test_predictions_that_are_none(lab, video, model, tmp_path, monkeypatc
         path.write_bytes(b"no predictions")
         return path
 
-    monkeypatch.setattr("tests.lab.make_labels", write_nonsense)
+    monkeypatch.setattr("tests.support.lab.make_labels", write_nonsense)
     async with lab.worker("gpu-1", predicting()):
         with pytest.raises(BrokenResultError, match=r"can't be read as predictions.* is kept as") as caught:
             await lab.track(video, model)

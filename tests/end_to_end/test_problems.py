@@ -21,7 +21,7 @@ from sleaprtc.worker.trainer import TrainerCapabilities
 
 from ..doctor.stand_ins import make_python
 from ..faults.processes import make_dataset
-from ..nvml_stand_in import compile_driver
+from ..support.nvml_stand_in import compile_driver
 from .test_commands import client, environment
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import sleaprtc
 from sleaprtc.client.events.job import Retrying, Waiting
 from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 
-from ..lab import ScriptedTrainer, make_labels, make_model, make_video
+from ..support.lab import ScriptedTrainer, make_labels, make_model, make_video
 
 
 async def test_train_and_workers(lab, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 
 import sleaprtc.demo.flies
 
-from ..nvml_stand_in import compile_driver
+from ..support.nvml_stand_in import compile_driver
 from .test_commands import client, environment, running_worker
 
 PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)

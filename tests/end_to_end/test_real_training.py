@@ -19,7 +19,7 @@ import pytest
 import sleaprtc.demo.flies
 
 from ..client.display.emulator import opened_terminal
-from ..lab import make_labels
+from ..support.lab import make_labels
 from .test_commands import client, environment, running_worker
 
 PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)

@@ -11,7 +11,7 @@ from pathlib import Path
 from sleaprtc.client.display import JSONDisplay, PlainDisplay
 
 from ..client.test_reports import LOSSES, METRICS, scalars_in
-from ..lab import ScriptedTrainer, make_labels
+from ..support.lab import ScriptedTrainer, make_labels
 
 PNG = b"\x89PNG\r\n\x1a\n not looked into"
 

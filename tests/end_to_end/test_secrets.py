@@ -17,7 +17,7 @@ from sleaprtc.client.records.files import load_all, public_fields, records_dir
 from sleaprtc.errors import PeerNotProvenError, RoomSecretMissingError
 from sleaprtc.rtc.secret import RoomSecret
 
-from ..lab import LOOPBACK, ScriptedTrainer, make_labels
+from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
 from .test_commands import client, running_worker
 
 SECRET = RoomSecret(bytes(range(16)))

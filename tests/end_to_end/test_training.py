@@ -31,7 +31,7 @@ from sleaprtc.protocol.jobs import (
 from sleaprtc.protocol.messages import PeerMessage
 from sleaprtc.worker.journal.past_trainings import History
 
-from ..lab import ScriptedTrainer, make_checkpoint, make_labels
+from ..support.lab import ScriptedTrainer, make_checkpoint, make_labels
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import attrs
 import pytest
 import trio
 
-from ..lab import ScriptedTrainer, make_labels
+from ..support.lab import ScriptedTrainer, make_labels
 from . import prepared
 
 TIMEOUT_SEC = 120

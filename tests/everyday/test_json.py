@@ -14,7 +14,7 @@ from sleaprtc.client.events.model import ModelReport
 from sleaprtc.client.jobs.state import JobState
 from sleaprtc.client.records.files import SECRET_FIELDS, JobRecord, save
 
-from ..lab import ScriptedTrainer, make_labels
+from ..support.lab import ScriptedTrainer, make_labels
 from .json_tables import TABLES, check, read_tables
 
 PARTS = {

@@ -34,7 +34,7 @@ from sleaprtc.protocol.jobs import (
     JobResponse,
 )
 
-from ..lab import LOOPBACK, ScriptedTrainer, open_lab
+from ..support.lab import LOOPBACK, ScriptedTrainer, open_lab
 from ..worker.test_agent import answer
 from .test_jobs import record_of
 from .test_persistence import seen_training

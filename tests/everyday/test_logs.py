@@ -17,7 +17,7 @@ from sleaprtc.worker.journal.answers import (
 )
 from sleaprtc.worker.journal.store import Journal
 
-from ..lab import ScriptedTrainer
+from ..support.lab import ScriptedTrainer
 
 
 class PrintingTrainer(ScriptedTrainer):

@@ -11,7 +11,7 @@ from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerLostError
 from sleaprtc.protocol.jobs import AppError, JobCancel, JobLogRequest, JobStop
 
-from ..lab import LOOPBACK, ScriptedTrainer
+from ..support.lab import LOOPBACK, ScriptedTrainer
 from ..worker.test_agent import answer
 
 

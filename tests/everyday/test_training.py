@@ -8,7 +8,7 @@ from sleaprtc.client.jobs.several import folders_for
 from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import TrainerError
 
-from ..lab import NOT_FINITE, ScriptedTrainer, make_labels
+from ..support.lab import NOT_FINITE, ScriptedTrainer, make_labels
 
 PASSING = TrainerError("The GPU fell off the bus.", error_code="GPU_LOST", recoverable=True)
 

@@ -28,7 +28,7 @@ from sleaprtc.signaling.http import Endpoints
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.worker.jobs.messages import failure
 
-from ..lab import NOT_FINITE, ScriptedTrainer, make_labels
+from ..support.lab import NOT_FINITE, ScriptedTrainer, make_labels
 from ..worker.test_agent import answer
 from .proxy import Proxy
 

@@ -16,7 +16,7 @@ from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.storage.sqlite import DATABASE_FILE_NAME, open_sqlite_storage
 
-from ..lab import ScriptedTrainer, make_labels, open_lab
+from ..support.lab import ScriptedTrainer, make_labels, open_lab
 from .proxy import Proxy
 
 YEAR_SEC = 365 * 86_400.0

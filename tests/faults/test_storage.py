@@ -19,7 +19,7 @@ from sleaprtc.transfer.archive import pack_folders
 from sleaprtc.worker.journal.recovery import WallClock, forget_old, make_jobs_dir, remove_orphans
 from sleaprtc.worker.journal.store import COMPLETED, FAILED, TRAINING, Journal
 
-from ..lab import LOOPBACK, ScriptedTrainer, make_labels
+from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
 
 YEAR_SEC = 365 * 86_400.0
 

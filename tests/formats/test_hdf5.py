@@ -14,7 +14,7 @@ from sleaprtc.errors import BrokenResultError, InvalidDatasetError
 from sleaprtc.formats.hdf5 import open_hdf5, outside_reference
 from sleaprtc.worker.sleap_nn.intake.dataset import inspect_dataset, inspect_images, read_summary
 
-from ..lab import make_labels
+from ..support.lab import make_labels
 from ..worker.sleap_nn.slp_files import EMBEDDED, INSTANCE, POINT, write_slp
 from .hostile import broken_hdf5
 

@@ -38,7 +38,7 @@ from sleaprtc.protocol.codec import decode_answer
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.http import Account, Endpoints, Room
 
-from ..lying_server import ROOM_ID, TOKEN, frame, honest_http, honest_messages
+from ..support.lying_server import ROOM_ID, TOKEN, frame, honest_http, honest_messages
 
 WS_URL, HTTP_URL = "ws://127.0.0.1:8080/", "http://127.0.0.1:8001"
 SECRET: Final = RoomSecret(bytes(16)).text

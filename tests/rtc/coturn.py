@@ -16,7 +16,7 @@ import trustme
 from sleaprtc.protocol.messages import IceServer
 from sleaprtc.rtc import stun
 
-from ..system_packages import needs
+from ..support.system_packages import needs
 
 needs_coturn = needs("turnserver", "coturn")
 

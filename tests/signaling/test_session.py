@@ -19,7 +19,7 @@ from sleaprtc.protocol.messages import Metadata, PeerMessage, Register
 from sleaprtc.signaling.http import open_http
 from sleaprtc.signaling.session import PING_INTERVAL_SEC, PONG_TIMEOUT_SEC, open_session
 
-from ..lying_server import PATIENCE_SEC, ROOM_ID, TOKEN, lying_server, peer_list
+from ..support.lying_server import PATIENCE_SEC, ROOM_ID, TOKEN, lying_server, peer_list
 
 
 async def new_room(server):

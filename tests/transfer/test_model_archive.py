@@ -8,7 +8,7 @@ from sleaprtc.errors import InvalidArchiveError, StorageError
 from sleaprtc.transfer.disk import hash_file
 from sleaprtc.transfer.model_archive import pack_model, unpack_models
 
-from ..lab import make_model
+from ..support.lab import make_model
 
 
 def test_the_same_model_is_the_same_file(tmp_path):

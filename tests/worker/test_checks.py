@@ -24,7 +24,7 @@ from sleaprtc.transfer.proven import prove_membership
 from sleaprtc.transfer.rate import measure_rate
 from sleaprtc.worker.jobs import checks
 
-from ..lab import LOOPBACK
+from ..support.lab import LOOPBACK
 
 SECRET = RoomSecret.parse("AAECAwQFBgcICQoLDA0ODw")
 WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)

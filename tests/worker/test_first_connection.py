@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ..lying_server import Cut, LyingServer, honest_http, honest_messages, lying_server
+from ..support.lying_server import Cut, LyingServer, honest_http, honest_messages, lying_server
 
 TIMEOUT_SEC = 60
 

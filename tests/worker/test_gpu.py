@@ -10,7 +10,7 @@ import pytest
 
 from sleaprtc.worker.machine.gpu import GpuInfo, read_gpu, visible_indices
 
-from ..nvml_stand_in import compile_driver
+from ..support.nvml_stand_in import compile_driver
 
 READ = """
 import attrs, json, sys

@@ -8,7 +8,7 @@ from sleaprtc.jobs.estimate import PastModel
 from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
 from sleaprtc.worker.journal.past_trainings import EpochClock, History, past_models
 from sleaprtc.worker.trainer import EpochEnded
-from tests.lab import make_labels
+from tests.support.lab import make_labels
 
 
 def clock_of(*epochs):

@@ -16,7 +16,7 @@ def tell(event: str, **fields: object) -> None:
 
 
 def leave_predictions() -> None:
-    from tests.lab import make_labels
+    from tests.support.lab import make_labels
 
     make_labels(Path("predictions.slp"), video="a.mp4")
 

@@ -23,7 +23,7 @@ from sleaprtc.worker.sleap_nn.process.limits import TrainingLimits
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 from sleaprtc.worker.trainer import FramesPredicted, PredictionJob, StageStarted
 
-from ...lab import make_labels, make_model, make_video
+from ...support.lab import make_labels, make_model, make_video
 
 FAKE = Path(__file__).with_name("fake_prediction_runner.py")
 
