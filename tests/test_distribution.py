@@ -12,7 +12,7 @@ import pytest
 
 from sleaprtc.base.distribution import NAME, install_command, requirement_from
 
-from .test_hints import DOCUMENTS, PACKAGE, texts_of
+from .support.sources import DOCUMENTS, PACKAGE, texts_of
 
 ROOT = Path(__file__).parents[1]
 WHEEL = "https://example.org/sleap_rooms-0.1.0-py3-none-any.whl"

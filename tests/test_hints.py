@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 
 from sleaprtc.cli import PROGRAMS, main
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "sleaprtc"
-DOCUMENTS = [
-    path for pattern in ("README.md", "docs/**/*.md", "changes/*.md") for path in sorted(ROOT.glob(pattern))
-]
-VARIABLE = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""What is filled in when a sentence is printed."""
+from .support.sources import DOCUMENTS, PACKAGE, ROOT, VARIABLE, texts_of
 
 _COMMAND = re.compile(rf"sleap-rtc ((?:{'|'.join(PROGRAMS)})\b[^`\n|;]*)")
-
-
-def texts_of(path):
-    """The texts of a module, with what is filled in marked."""
-    tree = ast.parse(path.read_text())
-    inside = {
-        id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else VARIABLE for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
-            yield node.value
 
 
 def commands_in(text):

@@ -208,3 +208,27 @@ def test_only_the_command_line_knows_click() -> None:
         and not any(module == part or module.startswith(f"{part}.") for part in CLICK)
     }
     assert not beyond
+
+
+TESTS_DIR = Path(__file__).parent
+
+
+def modules_imported_by_a_test(path: Path) -> Iterator[str]:
+    """Yields each name that a test file imports, dotted, without the leading dots."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def test_no_test_imports_a_test_module() -> None:
+    """What two of them need lies in ``tests/support``, beside them, or in a fixture."""
+    names = {path.stem for path in TESTS_DIR.rglob("test_*.py")}
+    borrowed = [
+        f"{path.relative_to(TESTS_DIR)} imports {name}"
+        for path in sorted(TESTS_DIR.rglob("*.py"))
+        for name in modules_imported_by_a_test(path)
+        if names.intersection(name.split("."))
+    ]
+    assert borrowed == []

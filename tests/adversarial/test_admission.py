@@ -18,8 +18,8 @@ from sleaprtc.rooms.room import Peer, Room
 from sleaprtc.server.admission import Applicant, GuessLimits, site_of
 from sleaprtc.server.settings import ServerSettings
 
-from ..server.test_limits import UPGRADE
 from ..server.trio_peer import Lab, open_lab, open_stream
+from ..support.raw_websocket import UPGRADE
 
 StartServer = Callable[..., Any]
 

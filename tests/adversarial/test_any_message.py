@@ -28,9 +28,9 @@ from sleaprtc.protocol.messages import Metadata, PeerMessage
 from sleaprtc.signaling.http import Endpoints, Room
 from sleaprtc.signaling.link import Membership, open_link
 
-from ..end_to_end.test_foreign_peers import COMPLETE, ForeignWorker
 from ..server.trio_peer import Lab as RawLab
 from ..server.trio_peer import TrioPeer, to
+from ..support.foreign_worker import COMPLETE, ForeignWorker
 from ..support.lab import Lab, ScriptedTrainer, make_labels, open_lab
 from .any_json import KNOWN_JOB, SIGNALING_TYPES, examples_of, frames, job_payloads, values
 

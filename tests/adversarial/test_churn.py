@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from ..server.trio_peer import open_lab
-from .test_frames_and_floods import fragments, upgraded_stream
+from ..support.raw_websocket import fragments, upgraded_stream
 
 JOINS = int(os.environ.get("SLEAP_RTC_TEST_JOINS", "1000"))
 """The full 10,000 take a quarter of a minute on one core; the default, two seconds."""

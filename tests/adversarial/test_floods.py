@@ -20,9 +20,8 @@ from sleaprtc.protocol.messages import ErrorMessage, PeerMessage, Register
 from sleaprtc.signaling.session import MESSAGES_WAITING, open_session
 from sleaprtc.worker.agent import LINE_BURST
 
-from ..support.lab import Lab, make_labels, open_lab
-from ..worker.test_agent import answer
-from .test_slots import WITH_SECRET
+from ..support.job_messages import answer
+from ..support.lab import WITH_SECRET, Lab, make_labels, open_lab
 
 StartServer = Callable[..., Any]
 

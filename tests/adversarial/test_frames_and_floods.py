@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections.abc import Callable
@@ -14,36 +13,11 @@ import trio
 from sleaprtc.protocol.limits import MAX_FRAGMENTS
 
 from ..server.conftest import RawPeer
-from ..server.test_limits import UPGRADE
-from ..server.test_refusals import upgraded
 from ..server.trio_peer import open_lab, open_stream, to
+from ..support.raw_websocket import UPGRADE, fragments, frame, upgraded, upgraded_stream
 
 NewPeer = Callable[..., RawPeer]
 StartServer = Callable[..., Any]
-MASK = b"\0\0\0\0"
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool) -> bytes:
-    assert len(payload) < 126
-    return bytes(((0x80 if fin else 0) | opcode, 0x80 | len(payload))) + MASK + payload
-
-
-def fragments(message: dict[str, Any], size: int) -> bytes:
-    data = json.dumps(message).encode()
-    parts = [data[start : start + size] for start in range(0, len(data), size)]
-    return b"".join(
-        frame(0 if number else 1, part, fin=number == len(parts) - 1) for number, part in enumerate(parts)
-    )
-
-
-async def upgraded_stream(ws_url: str) -> trio.SocketStream:
-    """A connection after its handshake: nothing may be sent before that is answered (RFC 6455, 4.1)."""
-    stream = await open_stream(ws_url)
-    await stream.send_all(UPGRADE)
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        answer += await stream.receive_some()
-    return stream
 
 
 def close_code(raw: socket.socket) -> int:

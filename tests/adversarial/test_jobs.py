@@ -29,9 +29,9 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import ErrorMessage, PeerMessage
 
-from ..end_to_end.test_foreign_peers import ForeignWorker
+from ..support.foreign_worker import ForeignWorker
+from ..support.job_messages import answer, status_becomes
 from ..support.lab import Lab, ScriptedTrainer, make_labels
-from ..worker.test_agent import answer, status_becomes
 
 
 def request(job_id: str = "job-1") -> JobRequest:

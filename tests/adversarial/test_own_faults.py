@@ -42,8 +42,8 @@ from sleaprtc.worker.journal.store import Journal
 from ..rtc.pairs import Signaling, open_side
 from ..server.trio_peer import open_lab as open_raw_lab
 from ..server.trio_peer import to
+from ..support.job_messages import answer, status_becomes
 from ..support.lab import Lab, ScriptedTrainer, make_labels
-from ..worker.test_agent import answer, status_becomes
 
 
 class MistakeError(Exception):

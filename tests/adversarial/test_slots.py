@@ -21,16 +21,13 @@ from sleaprtc.protocol.jobs import (
     JobRequest,
     JobResponse,
 )
-from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.link import Link
 from sleaprtc.worker.jobs.pending import MAX_PENDING, PendingRequests
 from sleaprtc.worker.journal.store import Journal, JournalEntry
 
-from ..support.lab import LOOPBACK, Lab, ScriptedTrainer, make_labels
-from ..worker.test_agent import answer, status_becomes
+from ..support.job_messages import answer, status_becomes
+from ..support.lab import SECRET, WITH_SECRET, Lab, ScriptedTrainer, make_labels
 
-SECRET = RoomSecret(bytes(range(16)))
-WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)
 ASK_INTERVAL_SEC = 0.01
 
 

@@ -14,8 +14,8 @@ from sleaprtc.worker.sleap_nn.process.limits import TrainingLimits, disk_of
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 from sleaprtc.worker.trainer import StageStarted, TrainingEvent, TrainingOutcome
 
+from ..support.fake_jobs import FAKE_RUNNER, UNTIL_STOPPED, is_alive, job_for, pids
 from ..support.lab import Lab, ScriptedTrainer, make_labels
-from ..worker.sleap_nn.test_sleap_nn import FAKE_RUNNER, UNTIL_STOPPED, is_alive, job_for, pids
 
 HUNGRY, FILLS_THE_DISK, DEAF = 16, 17, 18
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import struct
 import sys
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,45 +16,9 @@ from sleaprtc.client.events.losses import EpochLosses, ModelLosses
 from sleaprtc.client.events.model import ModelReport
 from sleaprtc.client.results.report import complete_report, complete_reports
 
-METRICS = {
-    "version": 1,
-    "splits": {
-        "train": {"distance_px": {"mean": 0.5}},
-        "val": {
-            "distance_px": {"mean": 1.5, "p50": 1.25, "p95": 4.0},
-            "oks": {"map": 0.75},
-            "pck": {"mean": 0.5},
-            "visibility": {"precision": 1.0, "recall": 0.9},
-        },
-    },
-    "problems": ["There is no picture of predictions (there are none)."],
-}
-LOSSES = "epoch,train_loss,val_loss\n1,0.5,0.6\n2,0.25,0.375\n3,0.125,0.5\n"
+from ..support.report_files import LOSSES, METRICS, scalars_in
+
 SEEN = ModelLosses("centroid", 5, [EpochLosses(1, 0.5, None), EpochLosses(2, 0.25, None)])
-
-
-def scalars_in(folder: Path) -> list[tuple[str, int, float]]:
-    """Reads an event file: records with masked CRC-32C, each a protobuf message.
-
-    https://www.tensorflow.org/tutorials/load_data/tfrecord tells of the framing.
-    """
-    from tensorboardX.proto.event_pb2 import Event
-
-    (path,) = folder.glob("events.out.tfevents.*")
-    data, scalars = path.read_bytes(), []
-    while data:
-        (size,) = struct.unpack("<Q", data[:8])
-        assert struct.unpack("<I", data[8:12]) == (masked_crc(data[:8]),)
-        record, crc, data = data[12 : 12 + size], data[12 + size : 16 + size], data[16 + size :]
-        assert struct.unpack("<I", crc) == (masked_crc(record),)
-        event = Event.FromString(record)
-        scalars += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-    return scalars
-
-
-def masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def sent_model(tmp_path: Path, **files: str | bytes) -> Path:

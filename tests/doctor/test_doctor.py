@@ -13,9 +13,9 @@ import pytest
 import trustme
 
 from ..conftest import running_server
-from ..end_to_end.test_commands import client, environment, running_worker
 from ..everyday.json_tables import check
 from ..support.nvml_stand_in import compile_driver
+from ..support.programs import client, environment, running_worker
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
 TIMEOUT_SEC = 120

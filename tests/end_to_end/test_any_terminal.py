@@ -14,7 +14,7 @@ import pytest
 from sleaprtc.client.records.files import JobRecord, save
 
 from ..support.on_terminal import run_on_terminal
-from .test_commands import environment
+from ..support.programs import environment
 
 TIMEOUT_SEC = 120
 ALL_HELP = """

@@ -7,32 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from ..support.lab import make_labels
-
-TIMEOUT_SEC = 120
-
-
-def environment(server, room=None, **more):
-    own = "SLEAP_RTC_STATE_DIR"  # where the room is remembered: a test's own, as the fixture has it
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_") or key == own}
-    addresses = {"SLEAP_RTC_SIGNALING_WS": server.ws_url, "SLEAP_RTC_SIGNALING_HTTP": server.http_url}
-    credentials = {"SLEAP_RTC_ROOM_ID": room["room_id"], "SLEAP_RTC_TOKEN": room["token"]} if room else {}
-    return {**kept, **addresses, **credentials, "SLEAP_RTC_ICE_LOOPBACK": "1", **more}
-
-
-def client(server, *arguments, room=None, **more):
-    return subprocess.run(
-        [sys.executable, "-m", "sleaprtc.client", *map(str, arguments)],
-        env=environment(server, room, **more),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SEC,
-        check=False,
-    )
+from ..support.programs import TIMEOUT_SEC, client, environment, running_worker
 
 
 @pytest.fixture(scope="module")
@@ -40,31 +19,6 @@ def room(server_process):
     made = client(server_process, "room", "create", "--json")
     assert made.returncode == 0, made.stderr
     return json.loads(made.stdout)
-
-
-@contextmanager
-def running_worker(server, work_dir, *options, room=None):
-    """A worker process; its first lines are read until it waits for jobs."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "sleaprtc.worker", "--work-dir", str(work_dir), *options],
-        env=environment(server, room),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            said = []
-            while not said or "waits for jobs" not in said[-1]:
-                line = process.stdout.readline()
-                assert line, "".join(said)
-                said.append(line)
-            yield process, "".join(said)
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def test_a_room_is_printed_ready_to_paste(server_process):

@@ -22,7 +22,7 @@ from sleaprtc.base import logs
 from ..conftest import running_server
 from ..faults.processes import make_dataset
 from ..server.conftest import Api
-from .test_commands import client, environment
+from ..support.programs import client, environment
 
 TIMEOUT_SEC = 120
 ROOT = Path(__file__).parents[2]

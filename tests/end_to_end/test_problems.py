@@ -22,7 +22,7 @@ from sleaprtc.worker.trainer import TrainerCapabilities
 from ..doctor.stand_ins import make_python
 from ..faults.processes import make_dataset
 from ..support.nvml_stand_in import compile_driver
-from .test_commands import client, environment
+from ..support.programs import client, environment
 
 ROOT = Path(__file__).parents[2]
 ON_THE_CPU = "trains on its CPU, and its NVIDIA RTX 4090 sits idle"

@@ -6,19 +6,16 @@ The GPU is a stand-in for the driver's library; torch is whatever is installed b
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import sleaprtc.demo.flies
 
 from ..support.nvml_stand_in import compile_driver
-from .test_commands import client, environment, running_worker
-
-PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+from ..support.programs import client, environment, running_worker
+from ..support.real_training import PYTHON
 
 pytestmark = [pytest.mark.train]
 

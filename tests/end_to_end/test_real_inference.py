@@ -5,7 +5,6 @@ has no sleap-nn. The measured error, rate and durations are printed; ``-s`` show
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,9 +16,8 @@ import sleaprtc.demo.evaluation
 import sleaprtc.demo.flies
 from sleaprtc.transfer.model_archive import pack_model
 
-from .test_commands import client, environment, running_worker
-
-PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+from ..support.programs import client, environment, running_worker
+from ..support.real_training import PYTHON
 
 MAX_ERROR_PX = 4.0
 """Of a fly of 27 pixels; 1.5 to 2 is what comes out."""

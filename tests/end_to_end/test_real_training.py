@@ -5,7 +5,6 @@ where that has no sleap-nn.
 """
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -20,9 +19,8 @@ import sleaprtc.demo.flies
 
 from ..client.display.emulator import opened_terminal
 from ..support.lab import make_labels
-from .test_commands import client, environment, running_worker
-
-PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+from ..support.programs import client, environment, running_worker
+from ..support.real_training import PYTHON
 
 pytestmark = [pytest.mark.train]
 

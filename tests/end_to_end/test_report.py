@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sleaprtc.client.display import JSONDisplay, PlainDisplay
 
-from ..client.test_reports import LOSSES, METRICS, scalars_in
 from ..support.lab import ScriptedTrainer, make_labels
+from ..support.report_files import LOSSES, METRICS, scalars_in
 
 PNG = b"\x89PNG\r\n\x1a\n not looked into"
 

@@ -18,7 +18,7 @@ from sleaprtc.errors import PeerNotProvenError, RoomSecretMissingError
 from sleaprtc.rtc.secret import RoomSecret
 
 from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
-from .test_commands import client, running_worker
+from ..support.programs import client, running_worker
 
 SECRET = RoomSecret(bytes(range(16)))
 WITH = attrs.evolve(LOOPBACK, secret=SECRET)

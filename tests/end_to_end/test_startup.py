@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from .test_commands import client, environment
+from ..support.programs import client, environment
 
 HEAVY_MODULES = {
     "aiortc",

@@ -8,9 +8,11 @@ import trio
 from sleaprtc.client.jobs import ask
 from sleaprtc.client.jobs.ask import Asker
 from sleaprtc.client.jobs.state import look
-from sleaprtc.client.records.files import JobRecord, amend, find, load_all, save
+from sleaprtc.client.records.files import amend, find, load_all, save
 from sleaprtc.errors import WorkerAwayError
 from sleaprtc.protocol.jobs import AppError, JobAttached
+
+from ..support.client_jobs import record_of
 
 
 async def test_another_terminal_looks_and_stops(lab, client, labels, trainer):
@@ -241,19 +243,3 @@ async def test_an_end_that_is_known_is_not_overwritten(lab):
     forgotten = record_of(lab, "gone")
     assert amend(forgotten, state="failed") == forgotten
     assert len(load_all()) == 1
-
-
-def record_of(lab, job_id, **changes):
-    fields = {
-        "attach_key": "key",
-        "worker": "gpu-1",
-        "ws_url": lab.endpoints.ws_url,
-        "http_url": lab.endpoints.http_url,
-        "room_id": lab.room.room_id,
-        "token": lab.room.token,
-        "dataset": "/flies.pkg.slp",
-        "configs": (),
-        "out_dir": "models",
-        "started_at": time.time(),
-    }
-    return JobRecord(job_id=job_id, **{**fields, **changes})

@@ -34,10 +34,9 @@ from sleaprtc.protocol.jobs import (
     JobResponse,
 )
 
+from ..support.client_jobs import record_of, seen_training
+from ..support.job_messages import answer
 from ..support.lab import LOOPBACK, ScriptedTrainer, open_lab
-from ..worker.test_agent import answer
-from .test_jobs import record_of
-from .test_persistence import seen_training
 
 WORKER = {"status": "available", "gpu_memory_mb": 16384, "supported_models": ["centroid"]}
 

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from sleaprtc.client.events.job import Retrying, StatusChanged
+from sleaprtc.client.events.job import Retrying
 from sleaprtc.client.jobs.ask import open_asker
 from sleaprtc.client.jobs.attach import attach_to_job
 from sleaprtc.client.jobs.retry import Persistence
@@ -11,8 +11,9 @@ from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerLostError
 from sleaprtc.protocol.jobs import AppError, JobCancel, JobLogRequest, JobStop
 
+from ..support.client_jobs import seen_training
+from ..support.job_messages import answer
 from ..support.lab import LOOPBACK, ScriptedTrainer
-from ..worker.test_agent import answer
 
 
 @pytest.fixture
@@ -20,12 +21,6 @@ def impatience(monkeypatch):
     """A silent worker is looked for at once."""
     monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.2)
     monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.05)
-
-
-async def seen_training(events):
-    """Waits until the client knows that its job has begun."""
-    while not any(isinstance(event, StatusChanged) and event.current_epoch for event in events):
-        await trio.sleep(0.02)
 
 
 async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impatience):

@@ -28,8 +28,8 @@ from sleaprtc.signaling.http import Endpoints
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.worker.jobs.messages import failure
 
+from ..support.job_messages import answer
 from ..support.lab import NOT_FINITE, ScriptedTrainer, make_labels
-from ..worker.test_agent import answer
 from .proxy import Proxy
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import attrs
 import trio
 
 from sleaprtc.protocol.messages import Answer, Candidate, Offer
@@ -80,3 +81,32 @@ async def run_pair(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(side, "a", a, engines[0])
             nursery.start_soon(side, "b", b, engines[1])
+
+
+async def say_hello(peer: Peer) -> None:
+    await peer.channel.send(f"hello {peer.remote_id}")
+    assert await peer.channel.receive() in ("hello a", "hello b")
+
+
+def only_trickled(message: Message) -> list[Message]:
+    if isinstance(message, Candidate):
+        return [message]
+    lines = [line for line in message.sdp.splitlines() if not line.startswith("a=candidate:")]
+    return [attrs.evolve(message, sdp="\r\n".join(lines) + "\r\n")]  # "a=end-of-candidates" stays in
+
+
+def only_in_sdp(message: Message) -> list[Message]:
+    return [] if isinstance(message, Candidate) else [message]
+
+
+def twice_and_odd(message: Message) -> list[Message]:
+    if not isinstance(message, Candidate):
+        return [message, message]
+    odd = ["candidate:garbage", "a=" + message.candidate if message.candidate else "a=candidate:"]
+    hidden = "candidate:1 1 udp 2122260223 5a1c7f0e-8d43-4f5e-a5f5-6e4d1b1b8d4f.local 50000 typ host"
+    return [
+        *(attrs.evolve(message, candidate=text) for text in (*odd, hidden)),
+        attrs.evolve(message, sdp_mid=None),
+        attrs.evolve(message, sdp_mid="data", sdp_mline_index=7),
+        attrs.evolve(message, sender="stranger"),
+    ]

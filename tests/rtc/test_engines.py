@@ -19,8 +19,8 @@ from sleaprtc.rtc.engines import sdp
 from sleaprtc.rtc.peer import IceSettings, Peer
 from sleaprtc.transfer.stream import open_transfers
 
+from ..rtc.pairs import only_in_sdp, only_trickled, say_hello, twice_and_odd
 from .pairs import Signaling, open_side, run_pair
-from .test_peer import _only_in_sdp, _only_trickled, _twice_and_odd, say_hello
 
 HAS_LIBWEBRTC = find_spec("webrtc") is not None
 needs_libwebrtc = pytest.mark.skipif(not HAS_LIBWEBRTC, reason="the extra `fast` isn't installed")
@@ -78,7 +78,7 @@ async def test_files_arrive_in_both_directions_at_once(pair: tuple[str, str], tm
     await run_pair(exchange, exchange, engines=pair)
 
 
-@pytest.mark.parametrize("change", [_only_trickled, _only_in_sdp, _twice_and_odd])
+@pytest.mark.parametrize("change", [only_trickled, only_in_sdp, twice_and_odd])
 @pytest.mark.parametrize("pair", PAIRS[1:])
 async def test_whichever_way_candidates_come_the_peers_connect(pair: tuple[str, str], change: object) -> None:
     await run_pair(say_hello, say_hello, Signaling(change), engines=pair)

@@ -20,12 +20,8 @@ from sleaprtc.protocol.messages import Answer, Candidate, IceServer, Offer
 from sleaprtc.rtc.engines import sdp
 from sleaprtc.rtc.peer import IceSettings, Peer, open_peer
 
+from ..rtc.pairs import only_in_sdp, only_trickled, say_hello, twice_and_odd
 from .pairs import LOOPBACK, Message, Signaling, open_side, run_pair
-
-
-async def say_hello(peer: Peer) -> None:
-    await peer.channel.send(f"hello {peer.remote_id}")
-    assert await peer.channel.receive() in ("hello a", "hello b")
 
 
 async def test_messages_of_both_kinds_arrive_in_order() -> None:
@@ -77,31 +73,7 @@ async def test_candidates_travel_in_the_description_and_as_messages() -> None:
         assert {message.sdp_mid for message in trickled} == {"0"}
 
 
-def _only_trickled(message: Message) -> list[Message]:
-    if isinstance(message, Candidate):
-        return [message]
-    lines = [line for line in message.sdp.splitlines() if not line.startswith("a=candidate:")]
-    return [attrs.evolve(message, sdp="\r\n".join(lines) + "\r\n")]  # "a=end-of-candidates" stays in
-
-
-def _only_in_sdp(message: Message) -> list[Message]:
-    return [] if isinstance(message, Candidate) else [message]
-
-
-def _twice_and_odd(message: Message) -> list[Message]:
-    if not isinstance(message, Candidate):
-        return [message, message]
-    odd = ["candidate:garbage", "a=" + message.candidate if message.candidate else "a=candidate:"]
-    hidden = "candidate:1 1 udp 2122260223 5a1c7f0e-8d43-4f5e-a5f5-6e4d1b1b8d4f.local 50000 typ host"
-    return [
-        *(attrs.evolve(message, candidate=text) for text in (*odd, hidden)),
-        attrs.evolve(message, sdp_mid=None),
-        attrs.evolve(message, sdp_mid="data", sdp_mline_index=7),
-        attrs.evolve(message, sender="stranger"),
-    ]
-
-
-@pytest.mark.parametrize("change", [_only_trickled, _only_in_sdp, _twice_and_odd])
+@pytest.mark.parametrize("change", [only_trickled, only_in_sdp, twice_and_odd])
 async def test_whichever_way_candidates_come_the_peers_connect(change: object) -> None:
     await run_pair(say_hello, say_hello, Signaling(change))
 
@@ -118,7 +90,7 @@ async def test_candidates_that_overtake_the_description_count() -> None:
         missing[message.sender] -= 1
         if missing[message.sender]:
             return [message]
-        return [message, *_only_trickled(held[message.sender])]
+        return [message, *only_trickled(held[message.sender])]
 
     await run_pair(say_hello, say_hello, Signaling(description_last))
 
@@ -142,7 +114,7 @@ async def test_no_server_is_asked_and_no_name_resolved_that_wasn_t_named(
     monkeypatch.setattr(aioice.ice, "server_reflexive_candidate", refuse)
     monkeypatch.setattr(aioice.ice, "relayed_candidate", refuse)
     monkeypatch.setattr(aioice.ice, "get_or_create_mdns_protocol", refuse)
-    await run_pair(say_hello, say_hello, Signaling(_twice_and_odd))
+    await run_pair(say_hello, say_hello, Signaling(twice_and_odd))
 
 
 async def test_named_servers_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +316,7 @@ async def test_no_path_is_an_error_that_names_the_remedy() -> None:
     def nowhere(message: Message) -> list[Message]:
         if isinstance(message, Candidate):
             return []
-        return _only_trickled(message)
+        return only_trickled(message)
 
     signaling = Signaling(nowhere)
     with trio.fail_after(60):

@@ -21,8 +21,8 @@ from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.websocket import open_websocket
 
 from ..conftest import RunningServer, running_server
+from ..support.raw_websocket import UPGRADE
 from .conftest import Api, RawPeer
-from .test_limits import UPGRADE
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits a process as Linux does")

@@ -13,13 +13,10 @@ from trio_websocket import ConnectionClosed
 
 from sleaprtc.protocol.limits import MIB
 
+from ..support.raw_websocket import UPGRADE
 from .trio_peer import open_lab, open_stream, to
 
 StartServer = Callable[..., Any]
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 LARGE = "x" * 200_000
 
 

@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey
 
 from sleaprtc.identity.issuer import AUDIENCE, ISSUER, TokenIssuer
 
+from ..support.raw_websocket import upgraded
 from .conftest import Api, RawPeer
 
 NewPeer = Callable[..., RawPeer]
@@ -356,19 +357,6 @@ def test_the_largest_frame_passes(new_peer: NewPeer) -> None:
 
 
 # --- below the messages ---------------------------------------------------------------------
-
-
-def upgraded(server_process: Any, path: str = "/") -> socket.socket:
-    """A connection after its WebSocket handshake, to write frames by hand."""
-    address = urlsplit(server_process.ws_url)
-    raw = socket.create_connection((address.hostname, address.port), timeout=120)
-    raw.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    response = raw.recv(4096)
-    assert response.startswith(b"HTTP/1.1 101" if path == "/" else b"HTTP/1.1 404"), response
-    return raw
 
 
 MASK = b"\0\0\0\0"

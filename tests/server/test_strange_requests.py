@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from .test_limits import UPGRADE
+from ..support.raw_websocket import UPGRADE
 from .trio_peer import PATIENCE_SEC, open_lab, open_stream
 
 H2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])

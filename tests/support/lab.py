@@ -20,6 +20,7 @@ from sleaprtc.client.jobs.track import track_on_a_worker
 from sleaprtc.client.jobs.train import train_on_a_worker
 from sleaprtc.errors import TrainerError
 from sleaprtc.protocol.messages import Metadata
+from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.worker.agent import Agent
@@ -43,6 +44,8 @@ GPU = GpuInfo(
     model="Test GPU", memory_mb=16384, cuda_version="12.4", utilization=0.1, available_memory_mb=14000
 )
 LOOPBACK = ConnectionOptions(ice_loopback=True)
+SECRET = RoomSecret(bytes(range(16)))
+WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)
 MODELS = ("base", "centroid", "topdown", "bottomup")
 
 
@@ -267,3 +270,9 @@ async def open_lab(server, tmp_path) -> Lab:
         account = await http.sign_in()
         room = await http.create_room(account)
     return Lab(Endpoints(server.ws_url, server.http_url), account, room, tmp_path)
+
+
+SECRET = RoomSecret(bytes(range(16)))
+
+
+WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)

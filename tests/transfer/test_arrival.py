@@ -22,7 +22,7 @@ from sleaprtc.worker.jobs.inputs import receive_inputs
 from tests.support.memory_channel import memory_channel_pair
 
 from ..rtc.pairs import run_pair
-from ..worker.test_cache import Silent
+from ..transfer.pairs import Silent
 from .pairs import open_memory_pair
 
 

@@ -1,9 +1,7 @@
 """A worker in its room, as a client that speaks the protocol sees it."""
 
 import pytest
-import trio
 
-from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.jobs import (
     AppError,
     DatasetInfo,
@@ -18,6 +16,8 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import PeerMessage
 
+from ..support.job_messages import answer, status_becomes
+
 REQUEST = JobRequest(
     "job-uuid-789",
     "training",
@@ -25,23 +25,6 @@ REQUEST = JobRequest(
     {"model_type": "base", "epochs": 100, "batch_size": 8},
     Requirements(8192, 45),
 )
-
-
-async def answer(link, *, of=None):
-    while True:
-        message = await link.receive()
-        if isinstance(message, PeerMessage):
-            decoded = decode_job_message(message.payload)
-            if of is None or isinstance(decoded, of):
-                return decoded
-
-
-async def status_becomes(link, wanted):
-    while True:
-        (worker,) = await link.discover({"role": "worker"})
-        if worker.metadata.properties["status"] == wanted:
-            return
-        await trio.sleep(0.02)
 
 
 async def test_metadata_are_the_protocols(lab):

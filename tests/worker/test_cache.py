@@ -16,7 +16,7 @@ from sleaprtc.transfer.resuming import ResumingTransfers
 from sleaprtc.worker.jobs.cache import FileCache
 from sleaprtc.worker.jobs.inputs import receive_inputs
 
-from ..transfer.pairs import open_memory_pair
+from ..transfer.pairs import Silent, open_memory_pair
 
 
 def dataset(path: Path, content: bytes) -> str:
@@ -83,11 +83,6 @@ def test_a_disk_that_fails_costs_only_time(tmp_path: Path) -> None:
     cache.add(digest, tmp_path / "a")
     cache.clean()
     assert not cache.fetch(digest, 1, tmp_path / "b")
-
-
-class Silent:
-    def report(self, *args: object, **kwargs: object) -> None:
-        pass
 
 
 async def train_with(cache: FileCache | None, path: Path, job_dir: Path) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+from ...support.real_training import PYTHON
+
 SCRIPT = Path(__file__).with_name("scripted_job.py")
 LIMIT_SEC = 120
 

@@ -7,7 +7,6 @@ where that has no sleap-nn.
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,9 @@ from sleaprtc.transfer.model_archive import pack_model
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 from sleaprtc.worker.trainer import FramesPredicted, PredictionJob, TrainingJob
 
-PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
+from ...support.real_training import PYTHON
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("trainer_python")]
 
 CONFIG = {
     "model_config": {
@@ -73,15 +72,8 @@ def run_with_sleap(code, *arguments):
     return done.stdout
 
 
-@pytest.fixture(scope="module", autouse=True)
-def trainer_python():
-    code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
-    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=120, check=False).returncode:
-        pytest.skip(f"{PYTHON} has no sleap-nn")
-
-
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory):
+def recording(tmp_path_factory, trainer_python):
     folder = tmp_path_factory.mktemp("flies")
     options = ["--flies", "1", "--frames", "16", "--held-out", "4"]
     command = [PYTHON, sleaprtc.demo.flies.__file__, folder, *options]

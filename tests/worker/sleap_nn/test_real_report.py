@@ -12,10 +12,10 @@ import pytest
 
 from sleaprtc.client.results.report import complete_reports
 
-from ...client.test_reports import scalars_in
-from .test_training import job_for, recordings, train, trainer_python  # noqa: F401  # fixtures
+from ...support.real_training import job_for, train
+from ...support.report_files import scalars_in
 
-pytestmark = [pytest.mark.train]
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("trainer_python")]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -43,7 +43,7 @@ def losses_in(model: Path) -> list[dict[str, str]]:
 
 async def test_the_report_of_a_model_that_has_learned(
     tmp_path: Path,
-    recordings: dict[int, Path],  # noqa: F811
+    recordings: dict[int, Path],
 ) -> None:
     steps = {"min_train_steps_per_epoch": 40, "train_steps_per_epoch": 40}
     requested = {"model_type": "base", "epochs": 8}
@@ -66,7 +66,7 @@ async def test_the_report_of_a_model_that_has_learned(
 
 async def test_models_that_find_nothing_have_reports_too(
     tmp_path: Path,
-    recordings: dict[int, Path],  # noqa: F811
+    recordings: dict[int, Path],
 ) -> None:
     heads = ["centroid", "centered_instance"]
     outcome = await train(job_for(tmp_path, recordings[2], {"model_type": "topdown", "epochs": 2}, *heads))

@@ -17,19 +17,27 @@ from sleaprtc.worker.sleap_nn.process import runner_process
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer, judge_installation
 from sleaprtc.worker.trainer import EpochEnded, StageStarted, TrainingEvent, TrainingJob, TrainingOutcome
 
-from .slp_files import write_slp
-
-FAKE_RUNNER = Path(__file__).with_name("fake_runner.py")
-
-WELL, UNTIL_STOPPED, STUBBORN, SILENT, NO_CHECKPOINT, NO_LOSS, KILLED, CRASHED, RAISED = range(1, 10)
-OUT_OF_MEMORY, ODD_LABELS, ODD_CONFIG, NONSENSE, DIVERGED, CHILD_LEFT = range(10, 16)
-
-
-def job_for(tmp_path: Path, behaviour: int) -> TrainingJob:
-    work_dir = tmp_path / "job"
-    work_dir.mkdir()
-    labels = write_slp(tmp_path / "flies.pkg.slp")
-    return TrainingJob(labels, (), {"model_type": "base", "epochs": behaviour}, work_dir, thread_count=3)
+from ...support.fake_jobs import (
+    CHILD_LEFT,
+    CRASHED,
+    DIVERGED,
+    FAKE_RUNNER,
+    KILLED,
+    NO_CHECKPOINT,
+    NO_LOSS,
+    NONSENSE,
+    ODD_CONFIG,
+    ODD_LABELS,
+    OUT_OF_MEMORY,
+    RAISED,
+    SILENT,
+    STUBBORN,
+    UNTIL_STOPPED,
+    WELL,
+    is_alive,
+    job_for,
+    pids,
+)
 
 
 async def train(
@@ -42,18 +50,6 @@ async def train(
             report=([] if events is None else events).append,
             stop=trio.Event() if stop is None else stop,
         )
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "(zombie)" not in Path(f"/proc/{pid}/status").read_text() if Path("/proc/self").exists() else True
-
-
-def pids(job: TrainingJob) -> list[int]:
-    return [int(file.read_text()) for file in job.work_dir.glob("*.pid")]
 
 
 async def wait_for_file(path: Path) -> None:

@@ -6,11 +6,8 @@ where that has no sleap-nn.
 
 import csv
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -18,72 +15,13 @@ import pytest
 import trio
 import yaml
 
-import sleaprtc.demo.flies
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
-from sleaprtc.worker.trainer import EpochEnded, TrainingEvent, TrainingJob, TrainingOutcome
+from sleaprtc.worker.trainer import EpochEnded, TrainingEvent, TrainingJob
 
-PYTHON = Path(os.environ.get("SLEAP_RTC_TRAINER_PYTHON") or sys.executable)
-SMALL = {
-    "data_config": {"preprocessing": {"scale": 0.5}},
-    "trainer_config": {"min_train_steps_per_epoch": 5, "train_steps_per_epoch": 5},
-}
+from ...support.real_training import PYTHON, job_for, train
 
-pytestmark = [pytest.mark.train]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def trainer_python() -> None:
-    code = "import importlib.metadata as m; m.version('sleap-nn'); m.version('sleap-io')"
-    if subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=120).returncode:
-        pytest.skip(f"{PYTHON} has no sleap-nn")
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Packages of 16 frames with one and with two flies."""
-    made = {}
-    for fly_count in (1, 2):
-        folder = tmp_path_factory.mktemp(f"flies{fly_count}")
-        options = ["--flies", str(fly_count), "--frames", "16", "--held-out", "2"]
-        done = subprocess.run(
-            [PYTHON, sleaprtc.demo.flies.__file__, folder, *options],
-            capture_output=True,
-            check=True,
-            timeout=120,
-        )
-        made[fly_count] = Path(json.loads(done.stdout)["training"])
-    return made
-
-
-def job_for(
-    tmp_path: Path, labels: Path, requested: dict[str, Any], *heads: str, **changed: Any
-) -> TrainingJob:
-    work_dir = tmp_path / "job"
-    work_dir.mkdir()
-    configs = []
-    for head in heads:
-        config = {**SMALL, "model_config": model_config(head), **changed}
-        configs.append(tmp_path / f"{head}.yaml")
-        configs[-1].write_text(yaml.safe_dump(config))
-    return TrainingJob(labels, tuple(configs), {"epochs": 2, **requested}, work_dir)
-
-
-def model_config(head: str) -> dict[str, Any]:
-    parts: dict[str, Any] = {"confmaps": {"sigma": 2.5, "output_stride": 2}}
-    if head == "bottomup":
-        parts["pafs"] = {"sigma": 15.0, "output_stride": 4}
-    return {"backbone_config": {"unet": {"filters": 4, "filters_rate": 1.5}}, "head_configs": {head: parts}}
-
-
-async def train(
-    job: TrainingJob, events: list[TrainingEvent] | None = None, stop: trio.Event | None = None
-) -> TrainingOutcome:
-    return await SleapNNTrainer(PYTHON).train(
-        job,
-        report=([] if events is None else events).append,
-        stop=trio.Event() if stop is None else stop,
-    )
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("trainer_python")]
 
 
 def assert_holds_weights_only(checkpoint: Path) -> None:

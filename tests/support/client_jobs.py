@@ -1,0 +1,32 @@
+"""A client's jobs: their records, and what it has seen of them."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+from sleaprtc.client.events.job import StatusChanged
+from sleaprtc.client.records.files import JobRecord
+
+
+def record_of(lab, job_id, **changes):
+    fields = {
+        "attach_key": "key",
+        "worker": "gpu-1",
+        "ws_url": lab.endpoints.ws_url,
+        "http_url": lab.endpoints.http_url,
+        "room_id": lab.room.room_id,
+        "token": lab.room.token,
+        "dataset": "/flies.pkg.slp",
+        "configs": (),
+        "out_dir": "models",
+        "started_at": time.time(),
+    }
+    return JobRecord(job_id=job_id, **{**fields, **changes})
+
+
+async def seen_training(events):
+    """Waits until the client knows that its job has begun."""
+    while not any(isinstance(event, StatusChanged) and event.current_epoch for event in events):
+        await trio.sleep(0.02)
