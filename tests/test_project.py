@@ -151,6 +151,14 @@ def test_fragments_have_names_that_towncrier_knows() -> None:
     assert all(re.fullmatch(rf"(\d+|\+[\w-]+)\.({'|'.join(kinds)})\.md", name) for name in names), names
 
 
+def test_fragments_are_one_or_two_sentences() -> None:
+    """They are read one after another, by people who want to know what has changed for them."""
+    for path in (ROOT / "changes").glob("*.*.md"):
+        text = re.sub(r"`[^`]*`", "x", path.read_text().strip())
+        assert text.endswith("."), path.name
+        assert len(re.findall(r"[.!?](?=\s+[A-Z]|\s+x|$)", text)) <= 2, path.name
+
+
 def test_links_in_the_documents_lead_somewhere() -> None:
     documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
     for document in documents:
