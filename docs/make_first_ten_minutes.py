@@ -1,8 +1,8 @@
 """Plays a new user's first ten minutes and writes them to ``first-ten-minutes.md``.
 
 ``python docs/make_first_ten_minutes.py --trainer-python PYTHON`` runs every command for real, on 127.0.0.1: a
-server, a worker, and a laptop with a home folder of its own. What the commands print is written down as it
-came, but for the temporary folder, which becomes ``~``.
+server, a worker, and a laptop with its own home folder. Their output is written down unchanged, except that the
+temporary folder becomes ``~``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COLUMNS: Final = 100
 
 
 class Transcript:
-    """Markdown with what was typed and what came of it."""
+    """Markdown with what was typed and what was printed."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -84,7 +84,7 @@ class Machine:
         }
 
     def run(self, command: str, *, expect: int = 0) -> str:
-        """Runs a command to its end, and writes it down."""
+        """Runs a command to its end, and records it."""
         print(f"{self.prompt}$ {command}", flush=True)
         ended = subprocess.run(
             shlex.split(command),
@@ -103,7 +103,7 @@ class Machine:
 
     @contextmanager
     def running(self, command: str, is_ready: Callable[[str], bool]) -> Iterator[str]:
-        """Runs a program beside what follows, and writes down what it says until it is ready."""
+        """Runs a program while the block runs, and records what it prints until it is ready."""
         print(f"{self.prompt}$ {command}", flush=True)
         log = self.home / f".{command.split()[1]}.log"
         with log.open("w") as file:
@@ -129,7 +129,7 @@ class Machine:
 
 
 def record_flies(trainer_python: str, folder: Path) -> dict[str, str]:
-    """Makes labels of two flies, and others that are kept apart."""
+    """Makes labels of two flies, and others that are held out."""
     made = subprocess.run(
         [
             trainer_python,
@@ -151,7 +151,7 @@ def record_flies(trainer_python: str, folder: Path) -> dict[str, str]:
 
 
 def play(folder: Path, trainer_python: str, stack: ExitStack, transcript: Transcript) -> None:
-    """Everything, in order."""
+    """Runs everything, in order."""
     common = {"SLEAP_RTC_ICE_LOOPBACK": "1"}
     gpu_box = Machine("gpu-box", folder / "gpu-box", transcript, common)
     laptop = Machine("laptop", folder / "laptop", transcript, common)
@@ -168,7 +168,7 @@ def play(folder: Path, trainer_python: str, stack: ExitStack, transcript: Transc
         gpu_box.running("sleap-rtc server --ws-port 0 --http-port 0", lambda said: "ready " in said)
     )
     addresses = dict(word.split("=", 1) for word in server.split("ready ")[1].split()[:2])
-    transcript.say("In another terminal of it; sleap-nn lives in an environment of its own here:")
+    transcript.say("In another terminal on it. Here, sleap-nn has its own environment:")
     worker = stack.enter_context(
         gpu_box.running(
             f"sleap-rtc worker --name gpu-box --trainer-python {shlex.quote(trainer_python)} "
@@ -183,12 +183,10 @@ def play(folder: Path, trainer_python: str, stack: ExitStack, transcript: Transc
     laptop.run(f"sleap-rtc join '{found[0]}'")
     laptop.run("sleap-rtc doctor")
     laptop.run("sleap-rtc client workers")
-    transcript.say(
-        "Training. On a terminal this is a picture that moves; these are the lines that a pipe gets."
-    )
+    transcript.say("Training. A terminal shows live curves; these are the lines that a pipe gets.")
     laptop.run("sleap-rtc client train labels.pkg.slp --model-type topdown --epochs 8")
     laptop.run("sleap-rtc client jobs")
-    transcript.say("The job goes on without a terminal, too:")
+    transcript.say("A job also runs without a terminal:")
     detached = laptop.run("sleap-rtc client train labels.pkg.slp --model-type centroid --epochs 30 --detach")
     job = re.search(r"(?:status|attach) ([0-9a-f]{8})", detached)
     assert job is not None
@@ -209,7 +207,7 @@ def play(folder: Path, trainer_python: str, stack: ExitStack, transcript: Transc
     laptop.run("sleap-rtc client train labels.pkg.slp --min-gpu-memory-mb 8000", expect=4)
     laptop.run("sleap-rtc client attach 0000", expect=2)
     (laptop.home / "sleap-rtc.toml").write_text("[client]\nepoch = 50\n")
-    transcript.say("A settings file with a mistake, `sleap-rtc.toml` with `epoch = 50` on its second line:")
+    transcript.say("A settings file with a mistake: `sleap-rtc.toml` has `epoch = 50` on its second line.")
     laptop.run("sleap-rtc client jobs", expect=2)
 
 
@@ -222,13 +220,16 @@ def main() -> None:
     transcript.say("# The first ten minutes")
     transcript.say(
         "Made by `docs/make_first_ten_minutes.py` from a real run on one machine without a GPU. What is "
-        "typed stands behind the `$`; the rest is what was printed."
+        "typed follows the `$`; the rest is what was printed."
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ten-minutes-") as folder, ExitStack() as stack:
         play(Path(folder), given.trainer_python, stack, transcript)
         minutes = (time.monotonic() - started) / 60
-    transcript.say(f"All of this took {minutes:.1f} minutes on two CPU cores; the rest is for reading.")
+    transcript.say(
+        f"All of this took {minutes:.1f} minutes on two CPU cores; "
+        "the rest of the ten minutes is for reading."
+    )
     TARGET.write_text(transcript.text())
     print(f"{TARGET} is written.")
 

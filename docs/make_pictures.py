@@ -1,8 +1,8 @@
 """Makes the pictures in ``pictures/`` from a real training.
 
 ``python docs/make_pictures.py --trainer-python PYTHON`` trains a top-down model on a small recording, with a
-server, a worker and a client on 127.0.0.1, and keeps what the terminal shows half-way and at the end, and the
-report's own pictures.
+server, a worker and a client on 127.0.0.1. It keeps what the terminal shows during the training and at its
+end, and the report's own pictures.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PICTURES: Final = Path(__file__).with_name("pictures")
 COLUMNS, ROWS = 100, 24
 COMMAND: Final = "$ sleap-rtc client train flies.pkg.slp --epochs {epochs}"
 SHOWN_PROGRESS: Final = 0.85
-"""When the picture of a running training is taken: both models have curves by then."""
+"""When the picture of the running training is taken: both models have curves by then."""
 
 MAX_PICTURES_BYTES: Final = 300_000
 EXIT_SEC: Final = 15
@@ -102,7 +102,7 @@ class Photographer:
 
 
 async def train(endpoints: Endpoints, dataset: Path, folder: Path, python: str, epochs: int) -> Completed:
-    """Trains with one worker, and takes pictures while it does."""
+    """Trains with one worker, and takes pictures meanwhile."""
     async with open_http(endpoints.http_url) as http:
         room = await http.create_room(await http.sign_in())
     options = PeerOptions(endpoints, room, ConnectionOptions(ice_loopback=True))
@@ -130,7 +130,7 @@ async def train(endpoints: Endpoints, dataset: Path, folder: Path, python: str, 
 
 
 def make_dataset(python: str, folder: Path) -> Path:
-    """Has a recording of two flies rendered."""
+    """Renders a recording of two flies."""
     command = [python, str(FLIES_SCRIPT), str(folder), "--flies", "2", "--frames", "64"]
     made = subprocess.run(command, check=True, capture_output=True, text=True)
     dataset = folder / "flies.pkg.slp"
