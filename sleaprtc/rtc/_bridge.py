@@ -1,7 +1,7 @@
-"""The asyncio side of a peer connection: a loop of its own, run inside Trio.
+"""Runs the asyncio side of a peer connection: an event loop of its own, inside Trio.
 
-What crosses the bridge is bytes, text, frozen types and exceptions of this package. No future, no
-foreign exception and no :class:`asyncio.CancelledError` does.
+Only bytes, text, frozen types and this package's exceptions cross the bridge. Futures, other libraries'
+exceptions and :class:`asyncio.CancelledError` stay on the asyncio side.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .background import open_background_nursery
 T = TypeVar("T")
 
 DATAGRAMS_PER_WAKE_UP: Final = 64
-"""A wake-up of a Trio task costs about as much as reading this many datagrams."""
+"""Read per wake-up at most. Waking a Trio task costs about as much as reading this many."""
 
 MAX_DATAGRAM_BYTES: Final = 4096
-"""WebRTC stacks stay below an Ethernet frame (RFC 8831, section 5: 1200 bytes where nothing is known)."""
+"""WebRTC stacks stay below an Ethernet frame (RFC 8831, section 5: 1200 bytes if the MTU is unknown)."""
 
 SOCKET_BUFFER_BYTES: Final = 4 * 2**20
-"""Asked of the kernel, which grants what its own limit allows. A burst that doesn't fit is lost and
+"""Requested from the kernel, which grants what its own limit allows. A burst that doesn't fit is lost and
 sent again, which costs far more than memory."""
 
 SEND_BACKLOG_DATAGRAMS: Final = 1024
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 class DatagramTransport(asyncio.DatagramTransport):
     """A UDP socket on the loop that reads until it would block, rather than once per wake-up.
 
-    It doesn't hand out its socket: aioice would lower the receive buffer again.
+    It doesn't expose its socket, because aioice would lower the receive buffer again.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DatagramTransport(asyncio.DatagramTransport):
                 datagram, address = self._sock.recvfrom(MAX_DATAGRAM_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:  # an ICMP message about something that was sent
+            except OSError as error:  # an ICMP error about an earlier datagram
                 self._protocol.error_received(error)
                 return
             try:
@@ -91,7 +91,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         return True
 
     def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
-        """Sends one datagram, now or as soon as the kernel takes it."""
+        """Sends one datagram, now or as soon as the kernel has room for it."""
         if self._closing or not data:
             return
         if not self._backlog and self._send_now(bytes(data), addr):
@@ -112,7 +112,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         return self._closing
 
     def close(self) -> None:
-        """Closes the socket; the protocol hears of it from the loop."""
+        """Closes the socket; the loop then calls the protocol's ``connection_lost``."""
         if self._closing:
             return
         self._closing = True
@@ -123,7 +123,7 @@ class DatagramTransport(asyncio.DatagramTransport):
         self._loop.call_soon(self._protocol.connection_lost, None)
 
     def abort(self) -> None:
-        """The same as :meth:`close`: nothing is held back that closing would wait for."""
+        """The same as :meth:`close`, which doesn't wait for queued datagrams either."""
         self.close()
 
 
@@ -145,7 +145,7 @@ class Bridge:
         self._loop = loop
         self._nursery = nursery
         self._readers: dict[int, trio.CancelScope] = {}
-        self._context = contextvars.copy_context()  # has trio-asyncio's current loop in it
+        self._context = contextvars.copy_context()  # holds trio-asyncio's current loop
         self._transports: set[DatagramTransport] = set()
         self._streams: set[asyncio.Transport] = set()
         self._create_stock_connection = loop.create_connection
@@ -154,8 +154,8 @@ class Bridge:
         loop.create_datagram_endpoint = self._create_datagram_endpoint
         loop.add_reader = self._add_reader
         loop.remove_reader = self._remove_reader
-        # Stacks with threads of their own call from outside of any context; without one, nothing that
-        # is called so finds the running loop.
+        # Stacks with threads of their own call this outside any context, in which a callback wouldn't find
+        # the running loop.
         loop.call_soon_threadsafe = partial(loop.call_soon_threadsafe, context=self._context)
         loop.set_exception_handler(_log_loop_error)
 
@@ -181,7 +181,7 @@ class Bridge:
         return result
 
     def call_soon(self, callback: Callable[..., None], *args: Any) -> None:
-        """Calls a function from within the loop, in the order of these calls."""
+        """Calls a function from within the loop. Calls keep their order."""
         self._loop.call_soon(callback, *args, context=self._context)
 
     async def close_sockets(self) -> None:
@@ -190,18 +190,18 @@ class Bridge:
             transport.close()
         for stream in self._streams:
             stream.abort()
-        await self.run(asyncio.sleep, 0)  # in which streams close their sockets
+        await self.run(asyncio.sleep, 0)  # lets the streams close their sockets
 
     async def _create_connection(self, *args: Any, **options: Any) -> tuple[asyncio.Transport, Any]:
-        """The loop's public method of the same name, for the streams to TURN servers."""
+        """Replaces the loop's public method of the same name, to keep track of streams to TURN servers."""
         stream, protocol = await self._create_stock_connection(*args, **options)
         self._streams.add(stream)
         return stream, protocol
 
     def _add_reader(self, file: Any, callback: Callable[..., object], *args: Any) -> None:
-        """The loop's public method of the same name, which comes back to waiting at once.
+        """Replaces the loop's public method of the same name: calls back, then waits again at once.
 
-        trio-asyncio's own queues a callback behind each wake-up and waits for it, at twice the cost.
+        trio-asyncio's version queues a callback after each wake-up and waits for it, at twice the cost.
         """
         self._remove_reader(file)
         scope = self._readers[_number(file)] = trio.CancelScope()
@@ -209,14 +209,14 @@ class Bridge:
         self._nursery.start_soon(self._read_whenever, file, handle, scope)
 
     def _remove_reader(self, file: Any) -> bool:
-        """The loop's public method of the same name."""
+        """Replaces the loop's public method of the same name."""
         scope = self._readers.pop(_number(file), None)
         if scope is not None:
             scope.cancel()
         return scope is not None
 
     async def _read_whenever(self, file: Any, handle: asyncio.Handle, scope: trio.CancelScope) -> None:
-        # What the callback raises goes to the loop's handler. Any other failure costs this one socket.
+        # The loop's handler gets what the callback raises. Any other failure costs only this socket.
         with scope, contained("A socket can't be read."):
             while not scope.cancel_called:  # the callback may have closed the file
                 await trio.lowlevel.wait_readable(file)
@@ -229,7 +229,7 @@ class Bridge:
         remote_addr: tuple[str, int] | None = None,
         **options: Any,
     ) -> tuple[asyncio.DatagramTransport, asyncio.DatagramProtocol]:
-        """The loop's public method of the same name, for the two calls that ICE makes."""
+        """Replaces the loop's public method of the same name for the two kinds of call that ICE makes."""
         if options or (local_addr is None) == (remote_addr is None):
             stock: tuple[
                 asyncio.DatagramTransport, asyncio.DatagramProtocol
@@ -255,9 +255,9 @@ class Bridge:
 
 
 def _log_loop_error(loop: Any, context: dict[str, Any]) -> None:
-    """Logs what a stack didn't catch, which costs one callback. Its events tell of the connection's loss.
+    """Logs an exception that a stack didn't catch. It ended one callback, not the connection.
 
-    Not as an error: where a connection ends, stacks drop their own work in the middle of it.
+    The level is debug, because stacks abandon their own work halfway when a connection ends.
     """
     _log.debug("In the WebRTC engine: %s", context.get("message"), exc_info=context.get("exception"))
 
@@ -265,8 +265,8 @@ def _log_loop_error(loop: Any, context: dict[str, Any]) -> None:
 async def _run_loop(
     done: trio.Event, *, task_status: trio.TaskStatus[Bridge] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    # Shielded: while the body is cancelled, its cleanup still needs the loop. ``done`` ends it. A failure of
-    # the loop itself costs the connection whose loop it is.
+    # Shielded: after a cancellation the body's cleanup still needs the loop, until it sets ``done``. A
+    # failure of the loop itself costs only the connection that uses it.
     with trio.CancelScope(shield=True):
         async with trio_asyncio.open_loop() as loop, open_background_nursery() as nursery:
             bridge = Bridge(loop, nursery)
@@ -277,10 +277,10 @@ async def _run_loop(
 
 @asynccontextmanager
 async def open_bridge() -> AsyncIterator[Bridge]:
-    """Runs an asyncio loop beside the body; leaving cancels what still runs on it.
+    """Runs an asyncio loop beside the body; leaving the block cancels whatever still runs on it.
 
     The loop lives in a task of its own: trio-asyncio would otherwise wrap the body's exceptions and
-    leave its loop in the body's context. Each bridge has its own loop, so that none outlives its owner.
+    leave its loop in the body's context. Each bridge has its own loop, so no loop outlives its owner.
     """
     done = trio.Event()
     async with open_background_nursery() as nursery:

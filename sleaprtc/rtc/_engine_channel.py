@@ -16,11 +16,11 @@ from .channel import DataChannel
 from .engines.base import Engine, EngineEvents
 
 MAX_INBOUND_BYTES: Final = 64 * MIB
-"""Messages received and not read. A sender that keeps to acknowledgements stays far below; SCTP in
-aiortc has no way to push back, so that one who doesn't is cut off before memory ends."""
+"""Messages received and not yet read. A sender that waits for acknowledgements stays far below this. SCTP in
+aiortc has no back-pressure, so any other sender is disconnected before it fills the memory."""
 
 MESSAGES_PER_TURN: Final = 16
-"""Received in a row before others get their turn, which takes about as long as receiving two."""
+"""Received in a row before other tasks get their turn, which costs about as much as receiving two."""
 
 CLOSE_TIMEOUT_SEC: Final = 2.0
 """For queued messages and the closing handshake of a channel (RFC 8831, section 6.7)."""
@@ -29,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 
 class EngineChannel(DataChannel, EngineEvents):
-    """A data channel whose engine lives across the bridge. Both directions only enqueue.
+    """A data channel whose engine runs across the bridge. Both directions only enqueue.
 
     Attributes:
-        settled: Set once the channel is open, or is known never to be.
+        settled: Set once the channel is open, or is known never to open.
         closed_event: Set once it's closed.
-        reason: Why it's closed, a sentence.
+        reason: Why it's closed, as a sentence.
     """
 
     def __init__(self, bridge: Bridge) -> None:
@@ -56,7 +56,7 @@ class EngineChannel(DataChannel, EngineEvents):
         ](math.inf)
 
     def attach(self, engine: Engine) -> None:
-        """Names the engine that carries this channel."""
+        """Sets the engine that carries this channel."""
         self._engine = engine
 
     # --- events of the engine ---------------------------------------------------------------
@@ -73,7 +73,7 @@ class EngineChannel(DataChannel, EngineEvents):
         self._inbound_bytes += len(message)
         self._inbox.send_nowait(message)
         if self._inbound_bytes > MAX_INBOUND_BYTES:
-            self.closed("The other side sent more than it was given leave to.")
+            self.closed("The other side sent more than it was allowed to.")
             self._bridge.call_soon(self._close_engine)
 
     def buffer_low(self) -> None:
@@ -111,7 +111,7 @@ class EngineChannel(DataChannel, EngineEvents):
     async def send(self, message: str | bytes) -> None:
         """See :class:`DataChannel`.
 
-        Others get their turn where this waits: one for each message would cost more than sending it does.
+        Other tasks get their turn only if this waits: a checkpoint costs more than sending a message.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._is_closed() and self._is_full():
@@ -133,7 +133,7 @@ class EngineChannel(DataChannel, EngineEvents):
                 message = self._outbox.popleft()
                 self._outbox_bytes -= len(message)
                 self._engine.send(message)
-            # The engine tells only of a fall below its mark; what went while this waited here told nobody.
+            # The engine reports only a fall of its own buffer, which may not even have been above the mark.
             if not self._is_full():
                 self._writable.set()
         except Exception:
@@ -143,7 +143,7 @@ class EngineChannel(DataChannel, EngineEvents):
             self.closed("The connection to the other side was lost.")
 
     async def receive(self) -> str | bytes:
-        """See :class:`DataChannel`. Others get their turn where this waits, and every few messages."""
+        """See :class:`DataChannel`. Other tasks get their turn if this waits, and every few messages."""
         self._received_messages += 1
         if self._received_messages % MESSAGES_PER_TURN:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -165,7 +165,7 @@ class EngineChannel(DataChannel, EngineEvents):
             return None
 
     async def aclose(self) -> None:
-        """See :class:`DataChannel`. Queued messages have a moment to leave."""
+        """See :class:`DataChannel`. Queued messages get up to ``CLOSE_TIMEOUT_SEC`` to leave."""
         if self._is_closed():
             await trio.lowlevel.checkpoint()
             return

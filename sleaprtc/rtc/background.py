@@ -10,11 +10,11 @@ import trio
 
 @asynccontextmanager
 async def open_background_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose tasks end with the body, and whose body's exception leaves as it is.
+    """Opens a nursery whose tasks are cancelled when the body ends. The body's exception isn't wrapped.
 
-    A plain nursery wraps whatever leaves its body into an exception group, which callers of
-    ``open_peer()`` and its like could then not catch by its class. The tasks themselves must not
-    raise: an exception of theirs is a bug, leaves as a group, and costs what the block serves.
+    A plain nursery wraps it in an exception group, so callers of ``open_peer()`` and the like couldn't
+    catch it by its class. The tasks themselves must not raise. If one does, that is a bug: its exception
+    leaves as a group and ends the block.
     """
     raised: BaseException | None = None
     async with trio.open_nursery() as nursery:
@@ -28,4 +28,4 @@ async def open_background_nursery() -> AsyncIterator[trio.Nursery]:
         try:
             raise raised
         finally:
-            raised = None  # the traceback refers to this frame, which would keep it alive
+            raised = None  # breaks a reference cycle: the traceback refers to this frame

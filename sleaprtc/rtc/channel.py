@@ -1,4 +1,4 @@
-"""What the transfer layer needs of a data channel, whichever engine carries it."""
+"""The data channel as the transfer layer uses it, independent of the engine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ..protocol.limits import CHUNK_BYTES
 class DataChannel(ABC):
     """A reliable, ordered channel of messages (RFC 8831) between two peers.
 
-    One task may send while another receives; two tasks may not send, nor two receive, at once.
+    One task may send while another receives, but no two tasks may send, or receive, at once.
     """
 
     @property
     def message_bytes(self) -> int:
-        """The size of binary message that suits this channel; any up to it is taken."""
+        """The best size for binary messages, which is also the largest that the channel accepts."""
         return CHUNK_BYTES
 
     @abstractmethod
     async def send(self, message: str | bytes) -> None:
         """Queues one message, waiting first while the engine's send buffer is above its high-water mark.
 
-        Where it doesn't wait, it needn't be a checkpoint.
+        If it doesn't wait, it may not be a checkpoint.
 
         Raises:
             ChannelClosedError: The channel is closed, or closes while this waits.
@@ -30,10 +30,10 @@ class DataChannel(ABC):
 
     @abstractmethod
     async def receive(self) -> str | bytes:
-        """Returns the next message in order. Where one is there, it needn't be a checkpoint.
+        """Returns the next message in order. If one is there already, this may not be a checkpoint.
 
         Raises:
-            ChannelClosedError: The channel is closed and everything that came before is read.
+            ChannelClosedError: The channel is closed, and every message that came before has been read.
         """
 
     @abstractmethod

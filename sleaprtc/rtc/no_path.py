@@ -1,4 +1,4 @@
-"""Why two peers found no network path, from what was configured and what was found. Pure."""
+"""Explains why two peers found no network path, from their settings and candidates. No I/O."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MAX_URL_CHARS: Final = 120
 """A signaling server may hand out servers of any number and length."""
 
 _NO_SERVER: Final = (
-    "Where a firewall or NAT lies between the two machines, a STUN or TURN server is needed (--ice-server, "
-    "here or at the signaling server); where both peers are on one machine without a network, --ice-loopback."
+    "If a firewall or NAT lies between the two machines, a STUN or TURN server is needed (--ice-server, here "
+    "or at the signaling server). If both peers are on one machine without a network, use --ice-loopback."
 )
 
 
 class NoPathError(ConnectionFailedError):
-    """Both peers described themselves, and found no network path to each other.
+    """Both peers exchanged descriptions, but found no network path to each other.
 
     Args:
-        finding: What was seen, as sentences.
-        remedy: What to do about it, likewise.
+        finding: What happened and why, as sentences.
+        remedy: What to do about it, as sentences.
     """
 
     def __init__(self, finding: str, remedy: str = "") -> None:
@@ -37,15 +37,15 @@ class NoPathError(ConnectionFailedError):
 
 @attrs.frozen
 class Attempt:
-    """A connection that didn't come about, as one side saw it.
+    """A failed attempt to connect, as one side saw it.
 
     Attributes:
-        remote_id: The other side.
+        remote_id: The other side's peer id.
         servers: STUN and TURN servers that this side asked.
         loopback: Whether this side connects over 127.0.0.1 alone.
         local: The candidates that this side found.
-        remote: Those that the other side named.
-        refused_urls: Servers that the signaling server handed out and this side doesn't ask.
+        remote: The candidates that the other side sent.
+        refused_urls: Servers that the signaling server handed out and that this side doesn't ask.
     """
 
     remote_id: str
@@ -57,19 +57,19 @@ class Attempt:
 
 
 def explain(attempt: Attempt) -> tuple[str, str]:
-    """Returns what is known of the reason, as a sentence (empty where nothing is), and what to do."""
+    """Returns the likely reason, as a sentence that is empty if there is none, and what to do about it."""
     name = printable(attempt.remote_id)
     on_loopback = [sdp.is_loopback(candidate) for candidate in attempt.remote]
     if on_loopback and (not any(on_loopback) if attempt.loopback else all(on_loopback)):
         who, other = ("This side", f"{name} doesn't") if attempt.loopback else (name, "this side doesn't")
         return (
             f"{who} connects over 127.0.0.1 alone, and {other}.",
-            "Give both --ice-loopback where they are on one machine, and neither where they aren't.",
+            "Give both --ice-loopback if they are on one machine, and neither if they aren't.",
         )
     if not attempt.local:
         return (
             "This machine has no network address to connect from.",
-            "Connect it to a network; where both peers are on it, give both --ice-loopback.",
+            "Connect it to a network; if both peers are on this machine, give both --ice-loopback.",
         )
     if not attempt.remote:
         return f"{name} named no network address of its own.", "Run `sleap-rtc doctor` on its machine."

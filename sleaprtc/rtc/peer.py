@@ -27,10 +27,10 @@ SignalingMessage: TypeAlias = Offer | Answer | Candidate
 
 CONNECT_TIMEOUT_SEC: Final = 30.0
 CLOSE_TIMEOUT_SEC: Final = 3.0
-"""For the goodbyes of SCTP and DTLS. They are one datagram each; what takes longer is broken."""
+"""For the closing messages of SCTP and DTLS, one datagram each. Whatever takes longer is broken."""
 
 MAX_REMOTE_CANDIDATES: Final = 100
-"""More are ignored: as many pairs as ICE would check (RFC 8445, section 6.1.2.5)."""
+"""More are ignored: ICE checks no more pairs than this (RFC 8445, section 6.1.2.5)."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +41,10 @@ class Peer:
     Attributes:
         remote_id: The other peer's name in the room.
         channel: The data channel, reliable and ordered.
-        path: The network path in use, or None where the engine doesn't tell.
-        local_fingerprints: All that this side's description has; see
+        path: The network path in use, or None if the engine doesn't report it.
+        local_fingerprints: All certificate fingerprints in this side's description; see
             :func:`sleaprtc.rtc.engines.sdp.fingerprints`.
-        remote_fingerprints: All that the other side's has, as it came.
+        remote_fingerprints: All certificate fingerprints in the other side's description, as received.
         engine: Name of the WebRTC stack.
     """
 
@@ -58,12 +58,12 @@ class Peer:
         self.engine = negotiation.engine.name
 
     async def wait_closed(self) -> None:
-        """Returns when the connection has ended, from whichever side."""
+        """Waits until either side has ended the connection."""
         await self._channel.closed_event.wait()
 
 
 class _Negotiation:
-    """Offer, answer and candidates of one connection, until it's open or known not to be."""
+    """Offer, answer and candidates of one connection, until it's open or has failed."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class _Negotiation:
         """Waits until the data channel is open.
 
         Raises:
-            ConnectionFailedError: It isn't after ``timeout_sec``, or can't be.
+            ConnectionFailedError: It isn't open after ``timeout_sec``, or can't be opened.
             SleapRTCError: As raised by ``send``.
         """
         with trio.move_on_after(timeout_sec) as scope:
@@ -106,7 +106,7 @@ class _Negotiation:
             await self.channel.settled.wait()
         if self._error is not None:
             raise self._error
-        if self.channel.is_open:  # and perhaps closed by now, with messages to be read
+        if self.channel.is_open:  # even if it's closed by now: messages may be waiting to be read
             return
         raise self._why_not(timeout_sec if scope.cancelled_caught else None)
 
@@ -133,7 +133,7 @@ class _Negotiation:
         self.channel.settled.set()
 
     async def run(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Runs a part of the negotiation; a failure costs this connection, as one that can't be made."""
+        """Runs a part of the negotiation; an unexpected failure makes :meth:`connect` raise."""
         with contained("The negotiation of a connection failed.") as containment:
             await work(*args)
         if containment.failure is not None:
@@ -152,7 +152,7 @@ class _Negotiation:
         try:
             async for candidate, mid, index in self.channel.gathered_candidates:
                 if not candidate:
-                    continue  # the end of candidates: others may not know it, and the description has all
+                    continue  # the end of candidates, which other implementations may not understand
                 self._found.append(candidate)
                 await self._send(
                     Candidate(
@@ -169,7 +169,7 @@ class _Negotiation:
     # --- inwards ----------------------------------------------------------------------------
 
     async def read_signaling(self, incoming: trio.MemoryReceiveChannel[SignalingMessage]) -> None:
-        """Takes in what the other side says; runs until cancelled or until there is no more."""
+        """Handles the other side's messages; runs until cancelled or until ``incoming`` ends."""
         try:
             async for message in incoming:
                 if message.sender == self.remote_id:
@@ -213,7 +213,7 @@ class _Negotiation:
             await self._bridge.run(
                 self.engine.add_candidate, message.candidate, message.sdp_mid, message.sdp_mline_index
             )
-        except SleapRTCError as error:  # others may do: a connection needs one that works
+        except SleapRTCError as error:  # other candidates may work, and one is enough
             _log.debug("A candidate from %s is ignored: %s", self.remote_id, error)
 
 
@@ -229,25 +229,25 @@ async def open_peer(
     engine: str = "auto",
     connect_timeout_sec: float = CONNECT_TIMEOUT_SEC,
 ) -> AsyncIterator[Peer]:
-    """Connects to another peer of the room, and hands out the connection once it's open.
+    """Connects to another peer of the room, and yields the connection once it's open.
 
-    Leaving the block ends the connection, which the other side notices at once. The other side's loss
-    closes the channel: at once where it says goodbye, and about 30 seconds after it fell silent
+    Leaving the block ends the connection, which the other side notices at once. If the other side ends it,
+    the channel closes at once. If the other side falls silent, the channel closes after about 30 seconds
     (ICE consent, RFC 7675, section 5.1).
 
     Args:
-        local_id: This peer's name in the room.
-        remote_id: The other peer's. Messages from others in ``incoming`` are ignored.
+        local_id: This peer's id in the room.
+        remote_id: The other peer's id. Messages from others in ``incoming`` are ignored.
         initiator: Whether this side makes the offer and creates the channel.
-        send: Sends a message through signaling; its exceptions, of this package's tree, leave this block.
-        incoming: Messages from signaling. It may end after the connection is made.
-        ice: Where to look for a network path.
+        send: Sends a message through signaling. A SleapRTCError that it raises leaves this block.
+        incoming: Messages from signaling. It may end once the connection is open.
+        ice: How to look for a network path.
         engine: ``auto``, ``aiortc`` or ``libwebrtc``.
-        connect_timeout_sec: After so many seconds without an open channel the attempt is given up.
+        connect_timeout_sec: How long the channel may take to open.
 
     Raises:
-        ConnectionFailedError: No channel came about; a NoPathError also says what to do.
-        UsageError: No such engine.
+        ConnectionFailedError: The channel didn't open. If it is a NoPathError, it also has a remedy.
+        UsageError: There is no such engine, or it isn't installed.
     """
     make_engine = engine_class(engine)
     async with open_bridge() as bridge, open_background_nursery() as nursery:
@@ -279,7 +279,7 @@ async def open_peer(
 
 
 async def _close(bridge: Bridge, engine: Engine, channel: EngineChannel) -> None:
-    # Shielded: a connection whose closing is cancelled stays open for the other side.
+    # Shielded: if closing were cancelled, the connection would stay open for the other side.
     with trio.CancelScope(shield=True):
         await channel.aclose()  # first, so that what is queued arrives
         with trio.move_on_after(CLOSE_TIMEOUT_SEC) as scope:

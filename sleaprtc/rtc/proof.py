@@ -1,12 +1,12 @@
 """The proof that both ends of a data channel know the room's secret, as a state machine; no I/O.
 
-The signaling server introduces the two ends, and could give each of them its own DTLS fingerprint for the
-other's. Before any other byte each end therefore shows an HMAC-SHA256 under the secret over both roles'
-nonces and over the fingerprints as that end knows them (protocol reference, section 4, "Proof"). Somebody in
-the middle has a certificate of their own on each side, so that neither end's tag is what the other expects.
+The signaling server relays the descriptions, and could replace each end's DTLS fingerprint with its own.
+Therefore each end first sends a tag: an HMAC-SHA256, keyed with the secret, of both nonces and of the
+fingerprints as that end knows them (protocol reference, section 4, "Proof"). An attacker in the middle has
+certificates of their own on both sides, so neither end's tag is the one that the other expects.
 
-Why no PAKE such as SPAKE2: those protect secrets that can be guessed offline. This one is random and has
-128 bits, so that a tag tells nothing to whoever sees it.
+A PAKE such as SPAKE2 isn't needed: it protects secrets that can be guessed offline. This secret has 128
+random bits, so a tag reveals nothing about it.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from ..protocol.limits import MAX_CONTROL_FRAME_BYTES
 from ..protocol.transfer import FileAbort, ProofFrame, ProofNonce, ProofTag
 
 CONTEXT: Final = "sleap-rtc proof 1"
-"""Keeps these tags apart from whatever else the secret may ever be used for."""
+"""Separates these tags from any other use of the secret."""
 
 NONCE_BYTES: Final = 16
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 _TAG: Final = re.compile(r"[0-9a-f]{64}")
 
 _ANOTHER_INVITE: Final = (
-    "it has another invite, or somebody between the two reads along. Nothing was sent. Run `sleap-rtc join "
-    "INVITE` on both sides, with the whole invite from whoever made the room."
+    "it has another invite, or somebody between the two intercepts the connection. Nothing was sent. Run "
+    "`sleap-rtc join INVITE` on both sides, with the whole invite from whoever made the room."
 )
 
 
 class Role(enum.StrEnum):
-    """Which end of the channel a tag is of; a tag that is sent back to its maker is of the wrong one."""
+    """The end of the channel that made a tag. It is part of the tag, so echoing a tag back proves nothing."""
 
     CLIENT = "client"
     WORKER = "worker"
 
     @property
     def other(self) -> Role:
-        """The other end's."""
+        """The other end's role."""
         return Role.WORKER if self is Role.CLIENT else Role.CLIENT
 
 
@@ -58,7 +58,7 @@ class _State(enum.Enum):
 def proof_tag(
     key: bytes, role: Role, nonces: dict[Role, str], fingerprints: dict[Role, tuple[str, ...]]
 ) -> str:
-    """Makes the tag by which ``role`` proves itself: HMAC-SHA256 (RFC 2104), in lower-case hexadecimal."""
+    """Returns the tag that proves ``role``: HMAC-SHA256 (RFC 2104), in lower-case hexadecimal."""
     lines = (
         CONTEXT,
         role,
@@ -71,7 +71,7 @@ def proof_tag(
 
 
 def asks_for_proof(text: str) -> bool:
-    """Whether a text message is of a proof."""
+    """Whether a text message is a proof frame."""
     try:
         decode_proof_frame(text)
     except ProtocolError:
@@ -85,9 +85,9 @@ class Proof:
     Args:
         key: The room's secret.
         role: Which end this is.
-        nonce: 32 hexadecimal digits, random and never used before.
-        local_fingerprints: Of this end's certificate, as this end signalled them.
-        remote_fingerprints: Of the other end's, as they arrived here.
+        nonce: 32 lower-case hexadecimal digits, random and never used before.
+        local_fingerprints: This end's certificate fingerprints, as this end sent them.
+        remote_fingerprints: The other end's certificate fingerprints, as they arrived here.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Proof:
 
     @property
     def opening(self) -> ProofNonce:
-        """What this end says first, without waiting for the other."""
+        """The frame that this end sends first, without waiting for the other end."""
         return ProofNonce(self._nonces[self._role])
 
     @property
@@ -116,17 +116,17 @@ class Proof:
         return self._state is _State.PROVEN
 
     def message_received(self, message: str | bytes) -> ProofTag | None:
-        """Takes in what the other end says, until :attr:`is_proven`.
+        """Handles a message from the other end, until :attr:`is_proven`.
 
         Returns:
-            What to say in return.
+            The frame to send in return, if any.
 
         Raises:
             RoomSecretMissingError: The other end has no secret for this room.
-            PeerNotProvenError: It has another secret, isn't who it is taken for, or says something else.
-                After either error there is no other way than to end the connection.
+            PeerNotProvenError: The other end has another secret, isn't the peer it claims to be, or broke the
+                protocol. After either error the connection must be ended.
         """
-        state, self._state = self._state, _State.FAILED  # whatever raises from here on has failed for good
+        state, self._state = self._state, _State.FAILED  # any exception from here on is final
         frame = _read(message)
         if isinstance(frame, ProofNonce) and state is _State.NONCE_AWAITED:
             answer = self._answer(frame)
@@ -140,9 +140,9 @@ class Proof:
 
     def _answer(self, frame: ProofNonce) -> ProofTag:
         if not all(self._fingerprints.values()):
-            raise PeerNotProvenError("The connection has no certificate that a proof could be bound to.")
+            raise PeerNotProvenError("The connection has no certificate to bind the proof to.")
         if not _NONCE.fullmatch(frame.nonce) or frame.nonce in self._nonces.values():
-            raise PeerNotProvenError("The other side sent back this side's own words, or no nonce at all.")
+            raise PeerNotProvenError("The other side sent back this side's own nonce, or an invalid one.")
         self._nonces[self._role.other] = frame.nonce
         return ProofTag(self._tag(self._role))
 
@@ -169,14 +169,14 @@ def _read(message: str | bytes) -> ProofFrame:
 
 
 def _ending(message: str) -> RoomSecretMissingError | PeerNotProvenError:
-    """Says why another kind of frame came: that of an end that knows no proof, or that gives up."""
+    """Returns the error for a frame of another kind: the other end knows no proof, or has given up."""
     try:
         frame = decode_transfer_frame(message)
     except ProtocolError:
         return _missing()
     if isinstance(frame, FileAbort) and frame.code == PeerNotProvenError.code:
         return PeerNotProvenError(
-            "The other side doesn't take this side's proof that it knows the room's secret: "
+            "The other side doesn't accept this side's proof that it knows the room's secret: "
             f"{_ANOTHER_INVITE}"
         )
     return _missing()

@@ -1,7 +1,7 @@
-"""Which of the STUN and TURN servers that a signaling server hands out are at public addresses.
+"""Picks the STUN and TURN servers at public addresses from those that a signaling server hands out.
 
-An ICE agent sends packets to whatever address it is handed. A peer that doesn't trust the signaling server
-with its own network asks only those that aren't in it.
+An ICE agent sends packets to any address it is given. A peer that doesn't want the signaling server to reach
+into its own network asks only servers at public addresses.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ..base.nurseries import run_contained
 from ..protocol.messages import IceServer
 
 LOOKUP_SEC: Final = 3.0
-"""For all names together; one that isn't found by then is no public address."""
+"""For all names together. A name that isn't resolved by then doesn't count as public."""
 
 MAX_URLS: Final = 16
-"""Looked at; a server that hands out more gets no more asked."""
+"""Checked at most; any further ones aren't asked."""
 
 _TLS_SCHEMES: Final = ("stuns", "turns")
 _SCHEMES: Final = ("stun", "turn", *_TLS_SCHEMES)
@@ -30,13 +30,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 async def public_only(servers: tuple[IceServer, ...]) -> tuple[tuple[IceServer, ...], tuple[str, ...]]:
-    """Splits off what is, or may be, at a private, loopback, link-local or otherwise not public address.
+    """Leaves out servers that are, or may be, at private, loopback, link-local or other non-public addresses.
 
-    A name counts as public where all its addresses are. It is replaced by one of them, so that it can't mean
-    another one by the time that the engine looks it up; but for TLS, whose certificate is for the name.
+    A host name counts as public if all its addresses are. It is replaced by one of them, so that it can't
+    resolve to something else when the engine looks it up. TLS URLs keep the name, which the certificate has.
 
     Returns:
-        The servers that are public, and the URLs that were left out.
+        The public servers, and the URLs that were left out.
     """
     urls = [url for server in servers for url in server.urls][:MAX_URLS]
     public: dict[str, str] = {}
@@ -49,7 +49,7 @@ async def public_only(servers: tuple[IceServer, ...]) -> tuple[tuple[IceServer, 
     with trio.move_on_after(LOOKUP_SEC):
         async with trio.open_nursery() as nursery:
             for url in dict.fromkeys(urls):
-                # A failure costs this URL, which then isn't known to be public.
+                # A failure costs only this URL, which then doesn't count as public.
                 nursery.start_soon(run_contained, "An ICE server's address can't be found.", look_up, url)
     kept = (
         attrs.evolve(server, urls=tuple(public[url] for url in server.urls if url in public))
@@ -60,7 +60,7 @@ async def public_only(servers: tuple[IceServer, ...]) -> tuple[tuple[IceServer, 
 
 
 async def _public_form(url: str) -> str | None:
-    """The URL as it may be asked, None where it may not."""
+    """Returns the URL to ask, with a resolved address unless it uses TLS; None if it isn't public."""
     scheme, _, rest = url.partition(":")
     place, mark, query = rest.partition("?")
     try:
@@ -85,7 +85,7 @@ async def _public_form(url: str) -> str | None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the public Internet's, also where it stands for an IPv4 address."""
+    """Whether an address is public. An IPv6 address that embeds an IPv4 address is judged by that."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is None and address in _NAT64:

@@ -1,4 +1,4 @@
-"""A room's secret: what its members share and the signaling server never sees."""
+"""A room's secret, which its members share and the signaling server never sees."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import attrs
 from ..errors import UsageError
 
 SECRET_BYTES: Final = 16
-"""128 bits, drawn at random: there is nothing to guess, so that an HMAC does where a password would need a
-PAKE (docs/reference/protocol.md, "Proof")."""
+"""128 random bits can't be guessed, so an HMAC is enough; a password would need a PAKE
+(docs/reference/protocol.md, "Proof")."""
 
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 @attrs.frozen(repr=False)
 class RoomSecret:
-    """The secret's bytes, which no ``repr`` shows; its written form is that of :attr:`text`."""
+    """The secret's bytes, which ``repr`` doesn't show. :attr:`text` is the written form."""
 
     key: bytes
 
@@ -29,21 +29,21 @@ class RoomSecret:
 
     @classmethod
     def generate(cls) -> RoomSecret:
-        """Draws a new one."""
+        """Generates a random secret."""
         return cls(secrets.token_bytes(SECRET_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> RoomSecret:
-        """Reads the written form.
+        """Parses the written form.
 
         Raises:
-            UsageError: It isn't one. The sentence doesn't repeat it.
+            UsageError: The text isn't a secret. The message doesn't repeat the text.
         """
         if _FORM.fullmatch(text):
             secret = cls(base64.urlsafe_b64decode(f"{text}=="))
             if secret.text == text:  # the last character has four bits that must be zero
                 return secret
-        raise UsageError("A room's secret has 22 letters, digits, - and _; this one is cut or misspelt.")
+        raise UsageError("A room's secret has 22 letters, digits, - and _; this one is cut off or misspelt.")
 
     @property
     def text(self) -> str:

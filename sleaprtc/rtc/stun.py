@@ -1,6 +1,6 @@
-"""STUN binding requests (RFC 8489): the question to a STUN or TURN server by which it shows that it's there.
+"""STUN binding requests (RFC 8489), to check whether a STUN or TURN server answers. No I/O.
 
-No I/O. Engines have a STUN client of their own, which says nothing of a server that doesn't answer.
+Engines have STUN clients of their own, which don't report servers that don't answer.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _IPV6: Final = 2
 
 
 class TurnRefusedError(ConnectionFailedError):
-    """A TURN server doesn't relay for whoever asked.
+    """A TURN server refused to relay.
 
     Args:
-        message: What it says.
-        stun_code: Its error code (RFC 8489, section 14.8).
+        message: The reason that the server gives.
+        stun_code: The server's error code (RFC 8489, section 14.8).
     """
 
     def __init__(self, message: str, stun_code: int = 0) -> None:
@@ -39,12 +39,12 @@ class TurnRefusedError(ConnectionFailedError):
 
 
 def binding_request(transaction_id: bytes) -> bytes:
-    """Writes a request; ``transaction_id`` is 12 random bytes that the answer repeats."""
+    """Returns a binding request; ``transaction_id`` is 12 random bytes that the response repeats."""
     return _HEADER.pack(BINDING_REQUEST, 0, MAGIC_COOKIE, transaction_id)
 
 
 def answers(datagram: bytes, transaction_id: bytes) -> bool:
-    """Whether a datagram answers the request, be it with an error: either shows a server."""
+    """Whether a datagram is a response to the request. An error response counts: it shows a server, too."""
     if len(datagram) < _HEADER.size:
         return False
     kind, length, cookie, answered_id = _HEADER.unpack_from(datagram)
@@ -57,7 +57,7 @@ def answers(datagram: bytes, transaction_id: bytes) -> bool:
 
 
 def mapped_address(datagram: bytes) -> str | None:
-    """Reads under which address the server sees the asker, as ``host:port``; None where it doesn't say."""
+    """Returns the client's address as the server sees it, as ``host:port``; None if the response has none."""
     transaction_id = datagram[8 : _HEADER.size]
     place = _HEADER.size
     while place + _ATTRIBUTE.size <= len(datagram):

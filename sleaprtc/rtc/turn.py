@@ -1,6 +1,6 @@
-"""Whether a TURN server relays (RFC 8656): an allocation that is made and given back.
+"""Checks whether a TURN server relays (RFC 8656), by making and releasing an allocation.
 
-Engines have a TURN client of their own, which says nothing of a server that refuses.
+Engines have TURN clients of their own, which don't report servers that refuse.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from .engines import aiortc_turn
 async def allocate(
     host: str, port: int, *, username: str, credential: str, transport: str = "udp", tls: bool = False
 ) -> str:
-    """Has a server relay for a moment; returns where it would relay from, as ``host:port``.
+    """Makes an allocation, releases it, and returns the relayed address as ``host:port``.
 
-    It waits for as long as STUN does for an answer, half a minute: callers set an earlier end.
+    It waits up to half a minute for a response, as STUN does. Callers that want less set a timeout.
 
     Args:
-        host: The server's.
-        port: The server's.
-        username: For long-term credentials (RFC 8489, section 9.2).
+        host: The server's host name or address.
+        port: The server's port.
+        username: The user name, for long-term credentials (RFC 8489, section 9.2).
         credential: The password.
         transport: ``udp`` or ``tcp``, towards the server.
         tls: Whether TCP is encrypted.

@@ -31,7 +31,7 @@ TURN = IceServer(("turn:turn.example.org:3478",), "user", "password")
         ((), False, [], [HOST], "no network address to connect from", "--ice-loopback"),
         ((), False, [HOST], [], "gpu named no network address", "on its machine"),
         ((), True, [LOOPBACK], [HOST], "This side connects over 127.0.0.1 alone", "Give both"),
-        ((), False, [HOST], [LOOPBACK], "gpu connects over 127.0.0.1 alone", "neither where"),
+        ((), False, [HOST], [LOOPBACK], "gpu connects over 127.0.0.1 alone", "neither if"),
         ((STUN,), False, [HOST], [HOST], "STUN alone (stun:stun.example.org:3478)", "A TURN server does"),
         ((TURN,), False, [HOST], [HOST], "No relay came from turn:turn.example.org:3478", "says which"),
         ((STUN, TURN), False, [HOST], [HOST, RELAY], "No relay came from turn:", "sleap-rtc doctor"),

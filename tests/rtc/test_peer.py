@@ -286,7 +286,7 @@ async def test_a_message_handler_can_t_be_made_to_raise() -> None:
         channel.received(b"more")  # type: ignore[attr-defined]
         for _ in range(65):
             assert await channel.receive() == bytes(MIB)
-        with pytest.raises(ChannelClosedError, match="more than it was given leave to"):
+        with pytest.raises(ChannelClosedError, match="more than it was allowed to"):
             await channel.receive()
 
     async def other(peer: Peer) -> None:

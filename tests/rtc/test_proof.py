@@ -73,7 +73,7 @@ VECTOR = "4dc22973fe3687e935cdbcf274af66111e513d090cd733dbd77e34cef092e2fd"
     ids=["other secret", "swapped own", "swapped other", "one fingerprint more"],
 )
 def test_whoever_knows_something_else_proves_nothing(changes):
-    with pytest.raises(PeerNotProvenError, match=r"reads along\..* `sleap-rtc join INVITE` on both sides"):
+    with pytest.raises(PeerNotProvenError, match=r"intercepts .* `sleap-rtc join INVITE` on both sides"):
         talk(end(Role.CLIENT), end(Role.WORKER, **changes))
 
 
@@ -83,14 +83,14 @@ def test_a_replayed_handshake_proves_nothing():
     recorded = worker.opening, worker.message_received(say(end(Role.CLIENT).opening))
     client = end(Role.CLIENT, nonce="e" * 32)
     client.message_received(say(recorded[0]))
-    with pytest.raises(PeerNotProvenError, match=r"reads along\..* `sleap-rtc join INVITE` on both sides"):
+    with pytest.raises(PeerNotProvenError, match=r"intercepts .* `sleap-rtc join INVITE` on both sides"):
         client.message_received(say(recorded[1]))
     assert not client.is_proven
 
 
 def test_a_reflected_handshake_proves_nothing():
     client = end(Role.CLIENT)
-    with pytest.raises(PeerNotProvenError, match="own words"):
+    with pytest.raises(PeerNotProvenError, match="own nonce"):
         client.message_received(say(client.opening))
     client = end(Role.CLIENT)
     tag = client.message_received(say(ProofNonce("f" * 32)))

@@ -1,6 +1,6 @@
 """WebRTC stacks behind one narrow interface.
 
-With ``sleaprtc.rtc._bridge`` the only modules that import asyncio or a WebRTC stack.
+Apart from ``sleaprtc.rtc._bridge``, these are the only modules that import asyncio or a WebRTC stack.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ ENGINE_NAMES = ("auto", "aiortc", "libwebrtc")
 
 
 def engine_class(name: str) -> type[Engine]:
-    """Finds an engine by name; ``auto`` takes the fastest that is installed.
+    """Returns an engine's class by its name; ``auto`` means the fastest that is installed.
 
-    The stacks take long to import, so that each is imported only when it's chosen.
+    The stacks take long to import, so each is imported only when it's chosen.
 
     Raises:
-        UsageError: No such engine, or not installed.
+        UsageError: There is no such engine, or it isn't installed.
     """
     if name not in ENGINE_NAMES:
         raise UsageError(f"There is no WebRTC engine {name!r}; there are {', '.join(ENGINE_NAMES)}.")

@@ -26,14 +26,14 @@ LOOPBACK_ADDRESS = "127.0.0.1"
 
 
 class AiortcEngine(Engine):
-    """A peer connection of aiortc. It gathers all candidates before it describes itself."""
+    """An aiortc peer connection. It gathers all candidates before it creates a description."""
 
     name = "aiortc"
 
     def __init__(self, events: EngineEvents, ice: IceSettings) -> None:
         self._events = events
         self._loopback = ice.loopback
-        # An empty list is not None, for which aiortc would ask a public STUN server.
+        # An empty list, not None: for None aiortc would ask a public STUN server.
         servers = [
             RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
             for server in ice.servers
@@ -67,16 +67,16 @@ class AiortcEngine(Engine):
         await self._take(sdp, "answer")
 
     async def add_candidate(self, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
-        """See :class:`Engine`. There is one media section, so that its name in the message is no news."""
+        """See :class:`Engine`. Ignores the section's name: a description has only one media section."""
         if not candidate:
             await self._connection.addIceCandidate(None)
             return
         try:
             parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
         except (AssertionError, ValueError, IndexError) as error:
-            raise InvalidMessageError("What came as an ICE candidate isn't one.") from error
+            raise InvalidMessageError("The other side sent an invalid ICE candidate.") from error
         if parsed.ip.endswith(".local"):
-            return  # a name that hides an address (mDNS); the owner's own checks will reach us
+            return  # an mDNS name, which hides the address; the other side's checks will reach us
         sctp = self._connection.sctp
         parsed.sdpMid = sctp.mid if sctp is not None else sdp_mid
         await self._connection.addIceCandidate(parsed)
@@ -84,7 +84,7 @@ class AiortcEngine(Engine):
     def _quicken(self) -> None:
         """Gives the transport its quicker methods, before it sends anything.
 
-        The connection makes its transport itself, and takes no class for it.
+        The connection creates its own transport and has no parameter for another class.
         """
         sctp = self._connection.sctp
         if type(sctp) is RTCSctpTransport:
@@ -111,10 +111,10 @@ class AiortcEngine(Engine):
         return sdp
 
     def _gather_on_loopback(self) -> None:
-        """Has aioice gather on 127.0.0.1, which it leaves out, and nowhere else.
+        """Makes aioice gather on 127.0.0.1, which it otherwise leaves out, and on no other address.
 
-        ``get_component_candidates`` is a public method that takes the addresses; only the way to its
-        object is private.
+        ``get_component_candidates`` is a public method with the addresses as a parameter. Only the path to
+        the object that has it is private.
         """
         ice: Any = self._ice_connection()
         gather = ice.get_component_candidates
@@ -144,7 +144,8 @@ class AiortcEngine(Engine):
             self._events.opened()
 
     def _channel_closed(self) -> None:
-        # A goodbye comes over a transport that is still up; a lost path takes the transport first.
+        # An orderly close arrives over a transport that is still up. If the path is lost, the transport goes
+        # first.
         sctp = self._connection.sctp
         if sctp is not None and sctp.transport.state == "connected":
             self._events.closed("The other side closed the connection.")
@@ -175,7 +176,7 @@ class AiortcEngine(Engine):
             self._channel.close()
 
     async def selected_path(self) -> Path | None:
-        """See :class:`Engine`. aiortc has no public way to the pair that ICE nominated."""
+        """See :class:`Engine`. aiortc has no public attribute for the pair that ICE nominated."""
         pair = getattr(self._ice_connection(), "_nominated", {}).get(1)
         if pair is None:
             return None

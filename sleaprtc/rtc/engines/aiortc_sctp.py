@@ -1,8 +1,8 @@
-"""SCTP as aiortc does it, with two of its habits changed that cost most of a transfer's time.
+"""aiortc's SCTP transport without two habits that take most of a transfer's time.
 
-aiortc acknowledges each packet by one of its own, and looks through all that is in flight whenever it
-sends. The methods overridden here aren't part of its promises, so that ``tests/rtc/test_aiortc_seams.py``
-holds what is relied on; without this module aiortc works as before, at a third of the speed.
+aiortc acknowledges each packet separately, and searches everything in flight whenever it sends. The methods
+overridden here aren't public, so ``tests/rtc/test_aiortc_seams.py`` checks what is relied on. Without this
+module aiortc works too, at a third of the speed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Final
 from aiortc import RTCSctpTransport
 
 PACKETS_PER_SACK: Final = 4
-"""As many as a sender answers a SACK by (Max.Burst, RFC 9260, section 16), aiortc's among them, so that
-what is in flight doesn't shrink. Fewer where no more packets wait to be read, and for each packet while
-any is missing (section 6.7)."""
+"""As many as senders, aiortc among them, send in response to a SACK (Max.Burst, RFC 9260, section 16), so
+that the flight size doesn't shrink. A SACK is sent for fewer packets if no more are waiting to be read, and
+for each packet while any is missing (section 6.7)."""
 
 
 class QuickSctpTransport(RTCSctpTransport):
-    """Acknowledges packets by the handful (RFC 9260, section 6.2) and resends without searching."""
+    """Acknowledges several packets at once (RFC 9260, section 6.2), and searches only after a loss."""
 
     _unacknowledged_packets = 0
     _sack_is_scheduled = False
@@ -29,7 +29,7 @@ class QuickSctpTransport(RTCSctpTransport):
     # --- receiving --------------------------------------------------------------------------
 
     async def _send_sack(self) -> None:
-        """Called after each packet with data in it."""
+        """Called after each packet that contains data."""
         self._unacknowledged_packets += 1
         is_disturbed = self._sack_misordered or self._sack_duplicates
         if is_disturbed or self._unacknowledged_packets >= PACKETS_PER_SACK:
@@ -39,7 +39,7 @@ class QuickSctpTransport(RTCSctpTransport):
         self._sack_needed = False
         if not self._sack_is_scheduled:
             self._sack_is_scheduled = True
-            # The task that reads packets yields to the loop once it has read all there are.
+            # The task that reads packets yields to the loop once it has read all of them.
             asyncio.get_running_loop().call_soon(self._all_is_read)
 
     def _all_is_read(self) -> None:
@@ -52,7 +52,7 @@ class QuickSctpTransport(RTCSctpTransport):
         try:
             await super()._send_sack()
         except ConnectionError:
-            return  # closed meanwhile
+            return  # closed in the meantime
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class QuickSctpTransport(RTCSctpTransport):
         super()._t3_expired()
 
     async def _transmit(self) -> None:
-        """Sends what may be sent. Only after a loss is there anything to find in what is in flight."""
+        """Sends what may be sent. Searches the chunks in flight only after a loss."""
         if self._may_resend:
             await super()._transmit()
             self._may_resend = any(chunk._retransmit for chunk in self._sent_queue)

@@ -1,4 +1,4 @@
-"""Asking a TURN server to relay, by the client that aiortc has for it."""
+"""Asks a TURN server to relay, with aioice's TURN client."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from ...errors import ConnectionFailedError
 from ..stun import TurnRefusedError
 
 LIFETIME_SEC: Final = 60
-"""Of an allocation whose end doesn't reach the server."""
-
+"""How long the server keeps the allocation if the request to release it gets lost."""
 
 RELEASE_SEC: Final = 1.0
-"""For the server to hear that the allocation isn't needed any more."""
+"""How long to wait until the allocation is released."""
 
 
 class _Allocation(asyncio.DatagramProtocol):
-    """Takes what is relayed, which is nothing, and notes when the server has let the allocation go."""
+    """Receives relayed data, of which there is none, and notes when the allocation is released."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
@@ -33,7 +32,7 @@ class _Allocation(asyncio.DatagramProtocol):
 
 
 async def allocate(host: str, port: int, username: str, credential: str, transport: str, tls: bool) -> str:
-    """The asyncio side of :func:`sleaprtc.rtc.turn.allocate`, which says what the arguments are.
+    """The asyncio side of :func:`sleaprtc.rtc.turn.allocate`, which documents the arguments.
 
     Raises:
         TurnRefusedError: The server refuses.

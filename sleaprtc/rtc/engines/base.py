@@ -1,8 +1,7 @@
-"""What a WebRTC stack must do to be an engine, and what it tells in return.
+"""The interface between a WebRTC stack and the rest of the package: methods of an engine, and its events.
 
-Everything here happens on the asyncio side of the bridge: coroutines are run by the bridge, plain
-methods are called from within its loop, and so are the events. What crosses is text, bytes and this
-package's own types.
+All of it runs on the asyncio side of the bridge. The bridge runs coroutines; plain methods and events are
+called from within its loop. Only text, bytes and this package's own types cross.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ class IceSettings:
     """How to look for a network path.
 
     Attributes:
-        servers: STUN and TURN servers; none are asked unless they are named here.
+        servers: The STUN and TURN servers to ask; no others are asked.
         loopback: Gather candidates on 127.0.0.1 only, for two peers on one machine. Without it
             127.0.0.1 is left out, as RFC 8445, section 5.1.1.1, asks.
-        refused_urls: Servers that are known and aren't asked, see :mod:`sleaprtc.rtc.public_ice`.
+        refused_urls: Known servers that aren't asked, see :mod:`sleaprtc.rtc.public_ice`.
     """
 
     servers: tuple[IceServer, ...] = ()
@@ -37,7 +36,7 @@ class Path:
     """The pair of addresses that ICE selected.
 
     Attributes:
-        kind: ``"direct"``, or ``"relayed"`` where either end goes through a TURN server.
+        kind: ``"direct"``, or ``"relayed"`` if either end goes through a TURN server.
         local: ``host:port`` of this side.
         remote: ``host:port`` of the other side.
     """
@@ -48,35 +47,35 @@ class Path:
 
 
 class EngineEvents(Protocol):
-    """What an engine tells. None of these raises or waits, so that no stack is harmed by them."""
+    """What an engine reports. None of these methods raises or waits, since stacks may not cope with that."""
 
     def opened(self) -> None:
         """The data channel is open in both directions."""
 
     def received(self, message: str | bytes) -> None:
-        """A message came, in order."""
+        """The next message arrived."""
 
     def buffer_low(self) -> None:
-        """``buffered_bytes`` fell to the low-water mark from above it; said of no other change."""
+        """``buffered_bytes`` fell to the low-water mark from above it. Other changes aren't reported."""
 
     def closed(self, reason: str) -> None:
-        """The channel or its connection ended, or failed to come about; ``reason`` is a sentence."""
+        """The channel or its connection ended, or couldn't be established; ``reason`` is a sentence."""
 
     def gathered(self, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
         """A local candidate was found (RFC 8839, section 5.1, without ``a=``); empty after the last."""
 
 
 class Engine(ABC):
-    """One peer connection with one data channel, labelled as the protocol asks.
+    """One peer connection with one data channel, labelled as the protocol requires.
 
-    Constructed on the asyncio side. Remote descriptions are handed in without candidates, which come
-    one by one through :meth:`add_candidate`, whichever way they travelled.
+    Constructed on the asyncio side. Remote descriptions are passed in without candidates: each candidate
+    is passed to :meth:`add_candidate`, whether it came in a description or in a message of its own.
 
     Attributes:
-        name: What ``open_peer(engine=…)`` calls it.
-        high_water_bytes: Above this many ``buffered_bytes`` sending waits. Low where more adds delay for
-            control frames and no throughput.
-        message_bytes: The size of message that it carries best.
+        name: Its name for ``open_peer(engine=…)``.
+        high_water_bytes: Sending waits while ``buffered_bytes`` is at least this. It is low if a larger
+            buffer would delay control frames without adding throughput.
+        message_bytes: The best size for a message.
     """
 
     name: ClassVar[str]
@@ -92,28 +91,28 @@ class Engine(ABC):
 
     @abstractmethod
     async def take_offer(self, sdp: str) -> None:
-        """Takes in the other side's offer."""
+        """Applies the other side's offer."""
 
     @abstractmethod
     async def create_answer(self) -> str:
-        """Returns the SDP that answers the offer taken in."""
+        """Returns the SDP that answers the other side's offer."""
 
     @abstractmethod
     async def take_answer(self, sdp: str) -> None:
-        """Takes in the other side's answer."""
+        """Applies the other side's answer."""
 
     @abstractmethod
     async def add_candidate(self, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
-        """Adds a remote candidate; an empty one says that it was the last.
+        """Adds a remote candidate; an empty one means that there are no more.
 
         Raises:
-            InvalidMessageError: It isn't a candidate.
+            InvalidMessageError: It isn't a valid candidate.
         """
 
     @property
     @abstractmethod
     def buffered_bytes(self) -> int:
-        """Bytes given to :meth:`send` that aren't on the wire."""
+        """Bytes passed to :meth:`send` that aren't on the wire yet."""
 
     @abstractmethod
     def send(self, message: str | bytes) -> None:
@@ -121,12 +120,12 @@ class Engine(ABC):
 
     @abstractmethod
     def close_channel(self) -> None:
-        """Closes the data channel after what is queued; ``closed`` tells when it's done."""
+        """Closes the data channel once everything queued is sent; then ``closed`` is called."""
 
     @abstractmethod
     async def selected_path(self) -> Path | None:
-        """The path in use, or None where the stack doesn't tell."""
+        """Returns the path in use, or None if the stack doesn't report it."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Ends the connection, telling the other side; frees sockets and tasks."""
+        """Ends the connection, notifies the other side, and frees sockets and tasks."""

@@ -1,4 +1,4 @@
-"""libwebrtc, the engine of Chrome, through wrtc (https://wrtc.marshal.dev): the extra ``fast``."""
+"""libwebrtc, Chrome's WebRTC stack, through wrtc (https://wrtc.marshal.dev): the extra ``fast``."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from . import sdp as sdp_text
 from .base import Engine, EngineEvents, IceSettings, Path
 
 GATHER_TIMEOUT_SEC: Final = 2.0
-"""How long a description waits for candidates, for peers that read them there only; the rest trickles."""
+"""How long a description waits for candidates, for peers that don't trickle. Later ones are trickled."""
 
 SELECT_TIMEOUT_SEC: Final = 1.0
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024
-"""All that libwebrtc takes; a peer that announces less gets no more than that. A message costs Python about
-as much as sending 16 KiB costs libwebrtc."""
+"""The most that libwebrtc accepts; peers that announce less get smaller messages. Handling one message costs
+Python about as much as sending 16 KiB costs libwebrtc."""
 
 SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
-"""About 20 ms on a fast network, in which Python reads what comes next. Less would leave libwebrtc idle
-wherever a thread has to wait for its turn on the processor. On a slow one a control frame waits behind it: at
-less than 0.5 MiB a second, a transfer that is given up may end before the other side is told why."""
+"""About 20 ms on a fast network, in which Python reads what comes next. With less, libwebrtc would be idle
+whenever a thread has to wait for the processor. On a slow network control frames wait behind it: below
+0.5 MiB a second, an aborted transfer may end before the other side learns why."""
 
-# Has to come before the first connection of a process. Which candidates are told is each connection's affair.
+# Must precede the first connection of a process. Each connection decides which candidates it reports.
 with suppress(webrtc.InvalidStateError):
     webrtc.allow_loopback()
 
 
 class LibwebrtcEngine(Engine):
-    """A peer connection of libwebrtc, whose network lives in threads of its own."""
+    """A libwebrtc peer connection. Its network code runs in threads of its own."""
 
     name = "libwebrtc"
     high_water_bytes = SEND_BUFFER_BYTES
@@ -75,7 +75,7 @@ class LibwebrtcEngine(Engine):
         await self._take(sdp, "answer")
 
     async def add_candidate(self, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
-        """See :class:`Engine`. There is one media section, so that its name in the message is no news."""
+        """See :class:`Engine`. Ignores the section's name: a description has only one media section."""
         line = candidate.removeprefix("a=")
         if line and not line.startswith("candidate:"):
             line = f"candidate:{line}"
@@ -84,7 +84,7 @@ class LibwebrtcEngine(Engine):
                 webrtc.RTCIceCandidateInit(candidate=line, sdp_m_line_index=0)
             )
         except (TypeError, ValueError, webrtc.OperationError) as error:
-            raise InvalidMessageError("What came as an ICE candidate isn't one.") from error
+            raise InvalidMessageError("The other side sent an invalid ICE candidate.") from error
 
     async def _take(self, sdp: str, kind: Literal["offer", "answer"]) -> None:
         try:
@@ -132,7 +132,7 @@ class LibwebrtcEngine(Engine):
             self._events.opened()
 
     def _state_changed(self, _: Any) -> None:
-        # "disconnected" may pass; "failed" comes about 30 seconds after the other side fell silent.
+        # "disconnected" may be temporary; "failed" comes about 30 seconds after the other side fell silent.
         if self._connection.connection_state in ("failed", "closed"):
             self._events.closed("The connection to the other side was lost.")
 
@@ -162,7 +162,7 @@ class LibwebrtcEngine(Engine):
         transport = sctp.transport.ice_transport
         selected = asyncio.Event()
         transport.on("selectedcandidatepairchange", lambda _: selected.set())
-        if transport.get_selected_candidate_pair() is None:  # told a moment after the channel is open
+        if transport.get_selected_candidate_pair() is None:  # may be known only after the channel is open
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(selected.wait(), SELECT_TIMEOUT_SEC)
         pair = transport.get_selected_candidate_pair()

@@ -1,4 +1,4 @@
-"""The few attributes of a session description (RFC 8866) that pass through our hands. Pure text."""
+"""Reads and edits the few attributes of a session description (RFC 8866) that this package handles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""Of a peer that doesn't say (RFC 8841, section 6.1)."""
+"""For a peer that doesn't announce its limit (RFC 8841, section 6.1)."""
 
 _CANDIDATE = "a=candidate:"
 _END_OF_CANDIDATES = "a=end-of-candidates"
@@ -21,9 +21,9 @@ def candidates(sdp: str) -> tuple[str, ...]:
 
 
 def without_candidates(sdp: str) -> str:
-    """Takes candidates out of a description, and the claim that there won't be more.
+    """Returns a description without its candidates and without ``a=end-of-candidates``.
 
-    A peer that trickles may leave either in; candidates that come as messages would then be ignored.
+    A peer that trickles may include either. Engines would then ignore candidates that come as messages.
     """
     kept = [line for line in sdp.splitlines() if not line.startswith((_CANDIDATE, _END_OF_CANDIDATES))]
     return "\r\n".join(kept) + "\r\n"
@@ -37,7 +37,7 @@ def media_id(sdp: str) -> str | None:
 def fingerprints(sdp: str) -> tuple[str, ...]:
     """Returns every certificate fingerprint in a description as ``sha-256 AB:CD:…``, sorted, without repeats.
 
-    All of them, wherever they stand: a description with one more than its sender wrote is another one.
+    Session-level and media-level fingerprints both count, so that an added one is noticed anywhere.
     """
     found = set()
     for line in sdp.splitlines():
@@ -49,22 +49,22 @@ def fingerprints(sdp: str) -> tuple[str, ...]:
 
 
 def is_loopback(candidate: str) -> bool:
-    """Whether a candidate is on this machine only: 127.0.0.0/8 or ::1."""
+    """Whether a candidate has a loopback address: 127.0.0.0/8 or ::1."""
     fields = candidate.split()
     return len(fields) > _ADDRESS_FIELD and fields[_ADDRESS_FIELD].startswith(("127.", "::1"))
 
 
 def candidate_type(candidate: str) -> str | None:
-    """Returns ``host``, ``srflx``, ``prflx`` or ``relay`` (RFC 8839, section 5.1), None where it's none."""
+    """Returns ``host``, ``srflx``, ``prflx`` or ``relay`` (RFC 8839, section 5.1); None if it has no type."""
     fields = candidate.split()
     following = dict(zip(fields[_ADDRESS_FIELD + 2 :: 2], fields[_ADDRESS_FIELD + 3 :: 2], strict=False))
     return following.get("typ")
 
 
 def max_message_bytes(sdp: str) -> float:
-    """Returns the largest message that the description's sender takes (RFC 8841, section 6.1).
+    """Returns the size of the largest message that the description's sender accepts (RFC 8841, section 6.1).
 
-    64 KiB where it doesn't say, or nothing that is a number; infinity where it says 0, "of any size".
+    It is 64 KiB if the attribute is missing or isn't a number, and infinity for 0, "of any size".
     """
     for line in sdp.splitlines():
         if line.startswith(_MAX_MESSAGE_SIZE):
