@@ -1,6 +1,6 @@
-"""Model folders as one file, and back.
+"""Packs model folders into one zip file, and unpacks received ones.
 
-A received archive is data from a stranger: every member is checked before the first one is written.
+A received archive isn't trusted: every member is checked before the first one is written.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MAX_MEMBER_DEPTH: Final = 4
 
 
 def pack_folders(folders: Iterable[Path], archive: Path) -> None:
-    """Writes folders and what is in them into a zip file, each under its own name.
+    """Writes folders with their files into a zip file, each folder under its own name.
 
     Raises:
-        StorageError: A file can't be read, or the archive not written; no part of it stays then.
+        StorageError: A file can't be read, or the archive can't be written. No partial archive is left.
     """
     try:
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
@@ -53,7 +53,7 @@ def _checked_parts(name: str, error: type[SleapRTCError]) -> tuple[str, ...]:
 def _checked_members(
     archive: zipfile.ZipFile, name: str, max_unpacked_bytes: int, error: type[SleapRTCError]
 ) -> list[tuple[zipfile.ZipInfo, tuple[str, ...]]]:
-    """Lists the files of an archive with their path parts, once all of them are known to be harmless."""
+    """Returns the files of an archive with their path parts, after checking all of them."""
     if (fault := fault_of_members(archive, ZipLimits(MAX_MEMBERS, max_unpacked_bytes))) is not None:
         raise error(f"{name} {fault}")
     members = (member for member in archive.infolist() if not member.is_dir())
@@ -67,16 +67,16 @@ def unpack(
     max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
     error: type[SleapRTCError] = InvalidArchiveError,
 ) -> list[Path]:
-    """Unpacks into a folder that appears only when all is in it, and returns the top-level entries.
+    """Unpacks into a folder that appears only once it is complete, and returns the top-level entries.
 
     Args:
         archive: The zip file.
-        directory: The folder; what is there before is replaced.
-        max_unpacked_bytes: What all members may take.
-        error: What a broken archive is to the caller.
+        directory: The folder, which is replaced if it exists.
+        max_unpacked_bytes: The limit for all members together.
+        error: The class to raise for a broken archive.
 
     Raises:
-        SleapRTCError: Of the class ``error``: not a zip file, or one with members that may not be unpacked.
+        SleapRTCError: Of the class ``error``: it isn't a zip file, or has members that may not be unpacked.
         StorageError: The disk is full or the folder can't be written.
     """
     with open_zip(archive, error) as packed, replaced_folder(directory) as folder:

@@ -1,4 +1,4 @@
-"""How long a receiver waits for bytes of a file that it has accepted."""
+"""How long, and at what rate, a receiver waits for the bytes of a file that it has accepted."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .names import printable
 from .sending import STALL_TIMEOUT_SEC
 
 MIN_BYTES_PER_SEC: Final = 1024
-"""On average. A poor home line, of 100 kbit/s, brings twelve times as much."""
+"""On average. Even a poor home line of 100 kbit/s is twelve times as fast."""
 
 PACE_WINDOW_SEC: Final = 600.0
-"""What that average is taken over, so that a line may be down now and then, and a connection made anew."""
+"""The average is over this much waiting, which leaves room for outages and new connections."""
 
 
 class Pace:
-    """Adds up how long was waited for bytes, and how many came: window after window of waiting.
+    """Checks a sender's average rate, over one window of waiting after another.
 
-    Time in which nobody waits, as while this side writes to its disk, doesn't count.
+    Only time spent waiting for bytes counts, not, for example, the time this side takes to write them.
     """
 
     def __init__(self) -> None:
@@ -27,14 +27,14 @@ class Pace:
 
     @property
     def left_sec(self) -> float:
-        """How long may be waited until the window is over."""
+        """How much more waiting ends the window."""
         return PACE_WINDOW_SEC - self._waited_sec
 
     def add(self, waited_sec: float, arrived_bytes: int) -> None:
-        """Counts a wait, and the bytes that have come since the last one.
+        """Adds a wait, and the bytes that have arrived since the last one.
 
         Raises:
-            SenderStalledError: A window is over, and too few bytes came in it.
+            SenderStalledError: The window is over, and too few bytes arrived in it.
         """
         self._waited_sec += waited_sec
         self._arrived_bytes += arrived_bytes
@@ -45,17 +45,17 @@ class Pace:
         if bytes_per_sec < MIN_BYTES_PER_SEC:
             raise SenderStalledError(
                 f"The other side has sent {bytes_per_sec:.0f} bytes a second for {PACE_WINDOW_SEC / 60:.0f} "
-                f"minutes; the least is {MIN_BYTES_PER_SEC}."
+                f"minutes; the minimum is {MIN_BYTES_PER_SEC}."
             )
 
 
 def stall_deadline(waiting_since_sec: float, last_arrival_sec: float) -> float:
-    """Returns when a wait for bytes has been in vain; all times are those of one clock."""
+    """Returns the time at which a wait for bytes times out. All times are on the same clock."""
     return max(waiting_since_sec, last_arrival_sec) + STALL_TIMEOUT_SEC
 
 
 def stalled(name: str) -> SenderStalledError:
-    """Makes the error for a file of which nothing came until then."""
+    """Returns the error for a file of which nothing arrived by :func:`stall_deadline`."""
     return SenderStalledError(
         f"The other side has sent nothing of {printable(name)} for {STALL_TIMEOUT_SEC:g} seconds."
     )

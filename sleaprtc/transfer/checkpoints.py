@@ -1,8 +1,8 @@
-"""Checkpoints from the other side, looked at before anybody loads them.
+"""Inspects checkpoints from the other side before anybody loads them.
 
-A PyTorch checkpoint holds a pickle, and a pickle can run any code when it is loaded with
-``torch.load(weights_only=False)``, as training frameworks do. Without torch, which few clients have, what a
-pickle would import can still be read from its opcodes (:mod:`pickletools`), without running it.
+A PyTorch checkpoint contains a pickle, and a pickle can run any code when it is loaded with
+``torch.load(weights_only=False)``, as training frameworks do. What a pickle would import can be read from its
+opcodes (:mod:`pickletools`) without running it, and without torch, which few clients have.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..protocol.limits import MIB
 
 CHECKPOINT_SUFFIXES: Final = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 MAX_PICKLE_BYTES: Final = 4 * MIB
-"""Of a checkpoint's structure, without its weights; sleap-nn's have some 50 KiB; so much takes seconds."""
+"""For a checkpoint's structure without its weights. sleap-nn's have about 50 KiB; this much takes seconds."""
 
 _TENSOR_PARTS: Final = frozenset(
     {
@@ -66,7 +66,7 @@ _BUILTINS: Final = frozenset(
 UNREADABLE: Final = "something unreadable"
 
 _ARCHIVE_BEGINNING: Final = b"PK\x03\x04"
-"""By which PyTorch tells an archive from a bare pickle."""
+"""PyTorch tells an archive from a bare pickle by these bytes."""
 
 _ARCHIVE_END: Final = b"PK\x05\x06"
 _ARCHIVE_END_BYTES: Final = 22
@@ -74,29 +74,29 @@ _ARCHIVE_END_BYTES: Final = 22
 
 _TORCH_NUMBERS: Final = ("bfloat16", "bool", "complex", "float", "half", "int", "uint")
 _HIDDEN_IMPORTS: Final = frozenset({"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"})
-"""Opcodes whose import can't be read off them alone; torch.save writes none of them."""
+"""Opcodes that don't contain the name of what they import; torch.save writes none of them."""
 
 
 def unsafe_imports(path: Path) -> list[str]:
-    """Names what a checkpoint would import beyond the parts of tensors; nothing for what is no pickle.
+    """Returns what a checkpoint would import besides the parts of tensors; nothing if it holds no pickle.
 
-    What can't be read to its end is named too, as :data:`UNREADABLE`: PyTorch reads archives and pickles by
-    code of its own, and may well get further.
+    :data:`UNREADABLE` stands for content that can't be read to its end: PyTorch has its own readers for
+    archives and pickles, which may get further.
     """
     if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
         return []
     try:
         found = {name for pickle in _pickles(path) for name in _imports(pickle)}
-    except Exception:  # zipfile raises more kinds than it documents
+    except Exception:  # zipfile raises more exceptions than it documents
         found = {UNREADABLE}
     return sorted(name for name in found if not _is_harmless(name))
 
 
 def _pickles(path: Path) -> Iterator[bytes]:
-    """Reads the pickles of a file.
+    """Yields the pickles in a file.
 
     Raises:
-        Exception: Of any kind, where it can't be told what PyTorch would find.
+        Exception: Of any class, if it's unclear what PyTorch would find.
     """
     with path.open("rb") as file:
         beginning = file.read(MAX_PICKLE_BYTES + 1)
@@ -121,10 +121,10 @@ def _pickles(path: Path) -> Iterator[bytes]:
 
 
 def _imports(pickle: bytes) -> Iterator[str]:
-    """Reads a pickle's opcodes to its end.
+    """Yields what a pickle's opcodes import.
 
-    An opcode that there isn't ends PyTorch's reading too, and what begins with one is no pickle. Whatever
-    else stops this reading need not stop that.
+    An unknown opcode ends PyTorch's reading, too, and a file that begins with one isn't a pickle. Anything
+    else that stops this function might not stop PyTorch, and yields :data:`UNREADABLE`.
     """
     end = 0
     try:
@@ -140,7 +140,7 @@ def _imports(pickle: bytes) -> Iterator[str]:
     except Exception:
         yield UNREADABLE
     else:
-        if end != len(pickle):  # PyTorch's older format is several pickles, of which the last is the model
+        if end != len(pickle):  # PyTorch's older format is several pickles; the last one is the model
             yield UNREADABLE
 
 
@@ -149,7 +149,7 @@ def _is_harmless(name: str) -> bool:
         return True
     module, _, attribute = name.partition(" ")
     if not attribute.isidentifier():
-        return False  # from protocol 4 on, dots lead on to attributes of attributes, and so to anything
+        return False  # since protocol 4, dots reach attributes of attributes, and so anything
     if module in ("builtins", "__builtin__"):
         return attribute in _BUILTINS
     if module in ("torch", "torch.storage"):

@@ -1,8 +1,8 @@
-"""Files on this side's disk: one that is read to be sent, one that is written as it comes.
+"""Files on this side's disk: those being sent, and those being received.
 
-Synchronous; the stream runs it in threads. The operating system's errors become
-:class:`~sleaprtc.errors.StorageError`, with the file's name but not its folder, since the other side
-gets to read them.
+The functions are synchronous; the stream runs them in threads. Operating system errors become
+:class:`~sleaprtc.errors.StorageError`. They name the file but not its folder, since they are sent to the
+other side.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from ..protocol.limits import MIB
 from .names import RESERVED_PREFIX
 
 HASH_STEP_BYTES: Final = 32 * MIB
-"""Hashed in one go: about 20 ms, between which a cancellation is noticed."""
+"""Hashed in one go, which takes about 20 ms. Cancellations are noticed between steps."""
 
 SYNC_BYTES: Final = 32 * MIB
-"""Written between two waits for the disk, after which the system needn't remember it.
+"""Written between two calls of fsync, after which the data is dropped from the page cache.
 
-What it holds back would all be waited for at the end, when nothing else is left to do meanwhile; and it would
-hold it back in memory that others' files are in, or that a virtual machine has to get from its host first,
-which costs ten times as much as writing does.
+Without these calls the final fsync would wait for all of it, with nothing else to do in the meantime. The
+cached data would also displace other files' data, or take memory that a virtual machine first has to get from
+its host, which costs ten times as much as writing.
 """
 
 DISK_RESERVE_BYTES: Final = 16 * MIB
-"""Left free, so that a file that just fits doesn't stop everything else on the machine."""
+"""Left free, so that a file that only just fits doesn't leave the machine with a full disk."""
 
 
 class DiskFullError(StorageError):
-    """What is to be written doesn't fit on the disk."""
+    """The file doesn't fit on the disk."""
 
 
 class Hasher(Protocol):
-    """The part of hashlib's objects that is used here; BLAKE3's have it too."""
+    """The part of hashlib's interface that is used here, which BLAKE3 has, too."""
 
     def update(self, data: bytes | memoryview, /) -> object:
         """Adds data."""
 
     def hexdigest(self) -> str:
-        """Returns the digest of what was added."""
+        """Returns the digest of all data added so far."""
 
 
 def new_hasher(algorithm: str) -> Hasher:
@@ -71,13 +71,13 @@ def _storage_errors(name: str, verb: str) -> Iterator[None]:
 
 
 def hash_step(file: BinaryIO, hasher: Hasher, name: str) -> int:
-    """Hashes the next part of a file; returns how many bytes it had, 0 at the end.
+    """Hashes the next part of a file and returns its size in bytes, 0 at the end.
 
     Raises:
         StorageError: The file can't be read.
     """
     hashed_bytes = 0
-    block = memoryview(bytearray(MIB))  # one for all: fresh memory costs as much as BLAKE3 does
+    block = memoryview(bytearray(MIB))  # reused: allocating a new one costs as much as hashing it with BLAKE3
     with _storage_errors(name, "read"):
         while hashed_bytes < HASH_STEP_BYTES and (byte_count := file.readinto(block)):  # type: ignore[attr-defined]
             hasher.update(block[:byte_count])
@@ -86,7 +86,7 @@ def hash_step(file: BinaryIO, hasher: Hasher, name: str) -> int:
 
 
 def hash_file(path: Path, algorithm: str) -> str:
-    """The digest of a whole file, in hexadecimal.
+    """Returns the digest of a whole file, in hexadecimal.
 
     Raises:
         StorageError: The file can't be read.
@@ -102,7 +102,7 @@ def hash_file(path: Path, algorithm: str) -> str:
 
 
 class SourceFile:
-    """A file being sent, which must stay as it is meanwhile.
+    """A file being sent, which must not change in the meantime.
 
     Attributes:
         name: Its file name, for messages.
@@ -126,10 +126,11 @@ class SourceFile:
         self._modified_ns = status.st_mtime_ns
 
     def check_unchanged(self) -> None:
-        """Compares size and time of change with those at the beginning.
+        """Compares the size and the modification time with those at the beginning.
 
         Raises:
             TransferAbortedError: They differ.
+            StorageError: They can't be read.
         """
         with _storage_errors(self.name, "read"):
             status = os.fstat(self.file.fileno())
@@ -161,19 +162,19 @@ class SourceFile:
 
 
 class PartialFile:
-    """A file on its way in: hidden, named for its content, and renamed when it's whole.
+    """A file being received: hidden, named after its digest, and renamed once it's complete.
 
     Attributes:
-        path: Where it will be.
-        written_bytes: How much of it is here.
-        file: Open for reading and writing, positioned at the end of what is hashed.
+        path: Its final path.
+        written_bytes: How much of it is on disk.
+        file: Open for reading and writing, positioned after the bytes that have been hashed.
     """
 
     def __init__(self, directory: Path, name: str, size_bytes: int, digest: tuple[str, str]) -> None:
-        """Opens what an earlier attempt has left, or begins anew.
+        """Opens what an earlier attempt left, or a new file.
 
         Raises:
-            StorageError: The folder can't be written, or the same content is being received into it.
+            StorageError: The folder can't be written, or is receiving the same content already.
         """
         self.path = directory / name
         self._algorithm, self._hex_digest = digest
@@ -204,7 +205,7 @@ class PartialFile:
                 self.file.truncate(0)
 
     def rehash_step(self) -> int:
-        """Takes in the next part of what an earlier attempt left; returns its size, 0 at the end.
+        """Hashes the next part of what an earlier attempt left; returns its size in bytes, 0 at the end.
 
         Raises:
             StorageError: It can't be read.
@@ -214,10 +215,11 @@ class PartialFile:
         return step_bytes
 
     def check_space(self) -> None:
-        """Looks whether the rest fits on the disk.
+        """Checks whether the rest fits on the disk, with :data:`DISK_RESERVE_BYTES` to spare.
 
         Raises:
             DiskFullError: It doesn't.
+            StorageError: The free space can't be determined.
         """
         with _storage_errors(self.path.name, "written"):
             free_bytes = shutil.disk_usage(self.path.parent).free
@@ -230,14 +232,14 @@ class PartialFile:
             )
 
     def write(self, chunks: Sequence[bytes]) -> int:
-        """Appends; returns how many bytes.
+        """Appends chunks; returns how many bytes were written.
 
         Raises:
             StorageError: The disk is full or fails.
         """
         written_bytes = 0
         with _storage_errors(self.path.name, "written"):
-            for chunk in chunks:  # without joining them: that would be a copy of everything
+            for chunk in chunks:  # not joined, which would copy everything
                 self._write_chunk(chunk)
                 written_bytes += len(chunk)
             self._unsynced_bytes += written_bytes
@@ -248,7 +250,7 @@ class PartialFile:
 
     def _write_chunk(self, chunk: bytes) -> None:
         taken_bytes = self.file.write(chunk) or 0
-        while taken_bytes < len(chunk):  # a raw write may take less than it's given
+        while taken_bytes < len(chunk):  # a raw write may write less than it's given
             taken_bytes += self.file.write(memoryview(chunk)[taken_bytes:]) or 0
         self._hasher.update(chunk)
 
@@ -270,7 +272,7 @@ class PartialFile:
         return self._hasher.hexdigest() == self._hex_digest
 
     def start_over(self) -> None:
-        """Forgets what an earlier attempt has left.
+        """Discards what an earlier attempt left, and starts with an empty file.
 
         Raises:
             StorageError: The file can't be written.
@@ -282,7 +284,7 @@ class PartialFile:
         self.written_bytes = 0
 
     def commit(self) -> None:
-        """Puts the file in its place, for good: content first, then its name.
+        """Moves the file to its final path durably: syncs its content, renames it, syncs the folder.
 
         Raises:
             StorageError: The disk fails.
@@ -298,9 +300,9 @@ class PartialFile:
                 os.close(folder)
 
     def keep(self, chunks: Sequence[bytes] = ()) -> None:
-        """Leaves what is here, and ``chunks`` after it, for another attempt; nothing stays nothing.
+        """Appends ``chunks`` and keeps the file for another attempt, unless it is empty.
 
-        Does nothing after :meth:`commit`, :meth:`discard` and itself.
+        Does nothing after :meth:`commit`, :meth:`discard` or an earlier :meth:`keep`.
         """
         if self.file.closed:
             return
@@ -312,15 +314,19 @@ class PartialFile:
             self.file.close()
 
     def discard(self) -> None:
-        """Removes it. Does nothing after :meth:`commit`, :meth:`keep` and itself."""
-        if not self.file.closed:  # else another attempt may have it by now
+        """Removes the file. Does nothing after :meth:`commit`, :meth:`keep` or an earlier :meth:`discard`."""
+        if not self.file.closed:  # otherwise another attempt may be using it by now
             with contextlib.suppress(OSError):
                 self._partial_path.unlink()
             self.file.close()
 
 
 def open_existing(path: Path, size_bytes: int) -> BinaryIO | None:
-    """Opens the file of that name if it may be the one that is offered: a plain file of its size."""
+    """Opens the file at ``path`` if it may be the one on offer, that is, a regular file of the same size.
+
+    Returns:
+        The open file, or None if there is no such file or it can't be opened.
+    """
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size != size_bytes:
             return None

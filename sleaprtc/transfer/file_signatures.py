@@ -1,6 +1,6 @@
-"""What files begin as, told by their bytes and not by their names: videos and checkpoints.
+"""Recognizes videos and checkpoints by their content, not by their names.
 
-The worker judges by it what it gets from strangers; the client, what isn't worth sending.
+The worker checks the files that it receives with this, and the client those that it would send.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from ..errors import InvalidModelError
 from ..formats.zip_files import ZipLimits, fault_of_members, is_zip, open_zip
 
 VIDEO_SUFFIXES: Final = frozenset({".mp4", ".avi", ".mov", ".mj2", ".mkv"})
-"""What sleap-io takes for videos (``MediaVideo.EXTS``)."""
+"""The file suffixes that sleap-io opens as videos (``MediaVideo.EXTS``)."""
 
 _MATROSKA: Final = b"\x1a\x45\xdf\xa3"
 _BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"})
-"""Which ISO base media files, such as MP4 and QuickTime, begin with, after four bytes of its size."""
+"""Types of the first box in ISO base media files, such as MP4 and QuickTime, after its size (4 bytes)."""
 
 _ZIP_START: Final = b"PK\x03\x04"
 
 CHECKPOINT_LIMITS: Final = ZipLimits(max_members=20_000, max_unpacked_bytes=64 * 2**30)
-"""A member for each tensor, with its optimizer's two: sleap-nn's largest network has about 1,500."""
+"""Each tensor is a member, and so are two tensors of optimizer state; sleap-nn's largest network has about
+1,500 members."""
 
 
 def begins_as_video(path: Path) -> bool:
-    """Whether a file begins as the containers do that hold their own frames.
+    """Whether a file begins like a container that holds its own frames.
 
-    FFmpeg, which decodes videos, also reads playlists, in which a file names others.
+    FFmpeg, which decodes videos, also reads playlists, which refer to other files.
 
     Raises:
         OSError: It can't be read.
@@ -40,10 +41,10 @@ def begins_as_video(path: Path) -> bool:
 
 
 def is_checkpoint_file(path: Path) -> bool:
-    """Whether a file is a zip file as PyTorch writes them.
+    """Whether a file is a zip file of the kind that PyTorch writes.
 
-    PyTorch's formats before version 1.6 aren't zip files, and are read by code that no longer gets the same
-    care: sleap-nn never wrote them.
+    PyTorch's formats before version 1.6 aren't zip files, and the code that reads them is less well
+    maintained. sleap-nn never wrote them.
 
     Raises:
         OSError: It can't be read.
@@ -51,12 +52,12 @@ def is_checkpoint_file(path: Path) -> bool:
     """
     with path.open("rb") as file:
         begins_as_zip = file.read(len(_ZIP_START)) == _ZIP_START
-    # by its start PyTorch takes a file for a zip, and by its end Python: one that is both is one for both
+    # PyTorch recognizes a zip file by its start, Python by its end. Both must agree.
     return begins_as_zip and is_zip(path) and _is_plainly_packed(path)
 
 
 def _is_plainly_packed(path: Path) -> bool:
-    """Whether nothing in a zip file would grow when it's read: PyTorch compresses nothing."""
+    """Whether a zip file is uncompressed, as PyTorch's are, and within :data:`CHECKPOINT_LIMITS`."""
     try:
         with open_zip(path, InvalidModelError) as checkpoint:
             members = checkpoint.infolist()

@@ -1,7 +1,7 @@
-"""The transfer protocol as two state machines, one a direction (protocol reference, section 4).
+"""The transfer protocol as two state machines, one for each direction (protocol reference, section 4).
 
-No I/O: the machines are told what came and what was done, and return the frames to send and what is to
-be done. They hold the rules: who may say what when, whose bytes arrive, how much may be in flight.
+No I/O: callers report what arrived and what they did, and get frames to send and events to handle. The state
+machines enforce the rules: which frames are valid when, whose bytes arrive, and how much may be in flight.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..protocol.limits import (
 from ..protocol.transfer import FileAbort, FileAccept, FileAck, FileDone, FileOffer, FileRefuse, TransferFrame
 
 MAX_PENDING_OFFERS: Final = 64
-"""Offers that wait for this side's word. Our own sender has one at a time."""
+"""Offers that wait for this side's answer. Our own sender makes one at a time."""
 
 ENDED_TRANSFERS_KEPT: Final = 256
-"""Transfers whose late frames are known for what they are: the two sides' words may cross."""
+"""Ended transfers whose late frames are recognized and ignored: frames of the two sides may cross."""
 
 _DIGEST = re.compile(r"(sha-?256|blake3):([0-9a-f]{64})", re.IGNORECASE)
 
@@ -36,7 +36,7 @@ def parse_digest(digest: str) -> tuple[str, str]:
     """Splits a wire digest into its algorithm, ``sha256`` or ``blake3``, and 64 lower-case hex digits.
 
     Raises:
-        InvalidMessageError: It's neither of the two.
+        InvalidMessageError: It has another form.
     """
     match = _DIGEST.fullmatch(digest)
     if match is None:
@@ -49,26 +49,26 @@ def parse_digest(digest: str) -> tuple[str, str]:
 
 @attrs.frozen
 class Accepted:
-    """The other side wants our file from ``offset_bytes`` on."""
+    """The other side accepted our file, from ``offset_bytes`` on."""
 
     offset_bytes: int
 
 
 @attrs.frozen
 class Acknowledged:
-    """The other side has written so many bytes of our file."""
+    """The other side has written the first ``received_bytes`` bytes of our file."""
 
     received_bytes: int
 
 
 @attrs.frozen
 class Done:
-    """The other side has our file."""
+    """The other side has received and verified our file."""
 
 
 @attrs.frozen
 class Refused:
-    """The other side doesn't want our file."""
+    """The other side refused our file."""
 
     code: str
     message: str
@@ -84,14 +84,14 @@ class SendingAborted:
 
 @attrs.frozen
 class Offered:
-    """The other side has a file for us."""
+    """The other side offered us a file."""
 
     offer: FileOffer
 
 
 @attrs.frozen
 class ReceivingAborted:
-    """The other side gave up on its file, offered or under way."""
+    """The other side gave up on a file that it had offered or was sending."""
 
     transfer_id: str
     code: str
@@ -100,7 +100,7 @@ class ReceivingAborted:
 
 @attrs.frozen
 class Farewell:
-    """The other side aborts nothing that we know of: it's about to end the channel, and says why."""
+    """An abort for no known transfer: the other side is about to close the channel, and gives its reason."""
 
     code: str
     message: str
@@ -112,7 +112,7 @@ TransferEvent: TypeAlias = SenderEvent | ReceiverEvent | Farewell
 
 
 class _EndedTransfers:
-    """The ids of transfers that ended lately."""
+    """The ids of transfers that ended recently."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
@@ -130,7 +130,7 @@ class _EndedTransfers:
 
 
 class SenderState(enum.Enum):
-    """What the other side's next word may be about."""
+    """What the sender waits for: nothing, an answer to its offer, or the end of the transfer."""
 
     IDLE = "idle"
     OFFERED = "offered"
@@ -138,13 +138,13 @@ class SenderState(enum.Enum):
 
 
 class Sender:
-    """Files that go out, one at a time.
+    """The sending direction: one file at a time.
 
     Attributes:
-        offer: The file offered or under way, else None.
+        offer: The file being offered or sent, or None.
         state: See :class:`SenderState`.
-        sent_bytes: Where in the file the next byte comes from.
-        received_bytes: What the other side has written of it.
+        sent_bytes: The offset in the file of the next byte to send.
+        received_bytes: How much of it the other side has acknowledged as written.
     """
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class Sender:
         self._ended = _EndedTransfers()
 
     def start(self, offer: FileOffer) -> FileOffer:
-        """Offers a file. Only when nothing else is offered or under way."""
+        """Offers a file. Call it only while no other is being offered or sent."""
         if self.offer is not None:
             raise RuntimeError("one file is under way already")
         self.offer = offer
@@ -165,20 +165,20 @@ class Sender:
 
     @property
     def sendable_bytes(self) -> int:
-        """How many bytes may be sent now: what's left of the file, within the window."""
+        """How many bytes may be sent now: the rest of the file, limited by the window."""
         if self.offer is None or self.state is not SenderState.SENDING:
             return 0
         window_bytes = MAX_UNACKNOWLEDGED_BYTES - (self.sent_bytes - self.received_bytes)
         return min(self.offer.size_bytes - self.sent_bytes, window_bytes)
 
     def bytes_sent(self, byte_count: int) -> None:
-        """Notes that bytes went out, no more than :attr:`sendable_bytes`."""
+        """Records that bytes were sent, no more than :attr:`sendable_bytes`."""
         if byte_count > self.sendable_bytes:
             raise RuntimeError("more bytes than may be sent")
         self.sent_bytes += byte_count
 
     def abort(self, code: str, message: str) -> FileAbort | None:
-        """Gives up on the file; returns what to tell the other side, None if there is no file."""
+        """Gives up on the file; returns the frame to send, or None if there is no file."""
         if self.offer is None:
             return None
         transfer_id = self.offer.transfer_id
@@ -194,10 +194,10 @@ class Sender:
     def frame_received(
         self, frame: FileAccept | FileRefuse | FileAck | FileDone | FileAbort
     ) -> SenderEvent | None:
-        """Takes in the receiver's word; None where it's about a file that has ended.
+        """Handles a frame from the receiver; returns None if its transfer has ended.
 
         Raises:
-            InvalidMessageError: It doesn't fit what this side has said.
+            InvalidMessageError: The frame isn't valid in this state.
         """
         if self.offer is None or frame.transfer_id != self.offer.transfer_id:
             if frame.transfer_id in self._ended:
@@ -241,12 +241,12 @@ class Sender:
 
 
 class Receiver:
-    """Files that come in: any number offered, one under way.
+    """The receiving direction: any number of offers, one accepted file at a time.
 
     Attributes:
-        current: The accepted file, else None.
-        received_bytes: How far its bytes have come.
-        written_bytes: How far they are written.
+        current: The accepted file, or None.
+        received_bytes: How much of it is here, counted from the start of the file.
+        written_bytes: How much of it is on disk, counted the same way.
     """
 
     def __init__(self) -> None:
@@ -259,7 +259,7 @@ class Receiver:
         self._leftover_bytes = 0
 
     def knows(self, transfer_id: str) -> bool:
-        """Whether a file of that id is offered, under way, or ended lately."""
+        """Whether a transfer with that id is offered, in progress, or ended recently."""
         return (
             transfer_id in self._pending
             or transfer_id in self._ended
@@ -267,11 +267,11 @@ class Receiver:
         )
 
     def frame_received(self, frame: FileOffer | FileAbort) -> ReceiverEvent | None:
-        """Takes in the sender's word; None where it's about a file that has ended.
+        """Handles a frame from the sender; returns None if its transfer has ended.
 
         Raises:
-            InvalidMessageError: It doesn't fit what was said before.
-            TooLargeError: Too many offers wait.
+            InvalidMessageError: The frame isn't valid in this state.
+            TooLargeError: Too many offers are waiting.
         """
         if isinstance(frame, FileOffer):
             return self._offered(frame)
@@ -290,21 +290,21 @@ class Receiver:
         if self.knows(offer.transfer_id):
             raise InvalidMessageError("file_offer has the id of another file.")
         if offer.size_bytes < 0:
-            raise InvalidMessageError("A file can't have less than no bytes.")
+            raise InvalidMessageError("A file can't have a negative size.")
         parse_digest(offer.digest)
         if len(self._pending) >= MAX_PENDING_OFFERS:
             raise TooLargeError(f"More than {MAX_PENDING_OFFERS} files are offered at once.")
         if self.current is None:
-            self._leftover_bytes = 0  # the sender has seen the abort, if there was one
+            self._leftover_bytes = 0  # if there was an abort, the sender has received it by now
         self._pending[offer.transfer_id] = offer
         return Offered(offer)
 
     def is_pending(self, transfer_id: str) -> bool:
-        """Whether the file is offered and neither accepted, refused nor aborted."""
+        """Whether the file is on offer, and not yet accepted, refused or aborted."""
         return transfer_id in self._pending
 
     def accept(self, transfer_id: str, offset_bytes: int) -> FileAccept:
-        """Asks for a pending file's bytes; only while no other is under way."""
+        """Accepts a pending file from ``offset_bytes`` on. Call it only while no other is being received."""
         if self.current is not None:
             raise RuntimeError("one file is under way already")
         self.current = self._pending.pop(transfer_id)
@@ -312,16 +312,16 @@ class Receiver:
         return FileAccept(transfer_id, offset_bytes)
 
     def refuse(self, transfer_id: str, code: str, message: str) -> FileRefuse:
-        """Declines a pending file."""
+        """Refuses a pending file."""
         del self._pending[transfer_id]
         self._ended.add(transfer_id)
         return FileRefuse(transfer_id, code, message)
 
     def bytes_received(self, byte_count: int) -> str | None:
-        """Says which transfer bytes belong to; None for those that crossed our own abort.
+        """Returns the id of the transfer that bytes belong to; None if they crossed our own abort.
 
         Raises:
-            InvalidMessageError: They belong to no file, or to none of the size that was announced.
+            InvalidMessageError: They belong to no file, or exceed the announced size.
         """
         if self.current is None:
             if byte_count > self._leftover_bytes:
@@ -334,7 +334,7 @@ class Receiver:
         return self.current.transfer_id
 
     def bytes_written(self, byte_count: int) -> FileAck | None:
-        """Notes that bytes are on disk; returns an acknowledgement if one is due."""
+        """Records that bytes are on disk; returns an acknowledgement if one is due."""
         if self.current is None:
             return None
         self.written_bytes += byte_count
@@ -344,7 +344,7 @@ class Receiver:
         return FileAck(self.current.transfer_id, self.written_bytes)
 
     def finish(self) -> FileDone:
-        """The current file is whole and in its place."""
+        """Ends the current transfer: the file is complete, verified and in its place."""
         if self.current is None:
             raise RuntimeError("no file is under way")
         transfer_id = self.current.transfer_id
@@ -353,7 +353,7 @@ class Receiver:
         return FileDone(transfer_id)
 
     def abort(self, code: str, message: str) -> FileAbort | None:
-        """Gives up on the current file; its bytes may still come for a while, and are dropped."""
+        """Gives up on the current file. Bytes of it that still arrive are dropped."""
         if self.current is None:
             return None
         transfer_id = self.current.transfer_id
@@ -367,17 +367,17 @@ class Receiver:
 
 
 class Framing:
-    """Both directions of one channel, and the dispatch between them."""
+    """Both directions of one channel; dispatches frames to them."""
 
     def __init__(self) -> None:
         self.sender = Sender()
         self.receiver = Receiver()
 
     def text_received(self, text: str) -> TransferEvent | None:
-        """Takes in a text message; None where it's about a file that has ended.
+        """Handles a text message; returns None if its transfer has ended.
 
         Raises:
-            ProtocolError: It isn't a control frame, or not one that may come now.
+            ProtocolError: It isn't a control frame, or isn't valid in this state.
         """
         if len(text) > MAX_CONTROL_FRAME_BYTES or len(text.encode()) > MAX_CONTROL_FRAME_BYTES:
             raise TooLargeError(f"A control frame has more than {MAX_CONTROL_FRAME_BYTES} bytes.")

@@ -1,7 +1,7 @@
-"""One model folder as one file that is the same wherever it's made, so that its digest says what is in it.
+"""Packs a model folder into a reproducible zip file: the same model always gives the same digest.
 
-Only what prediction needs goes in. Nothing is compressed: weights hardly shrink, and two versions of zlib
-don't write the same bytes.
+It contains only what prediction needs. Nothing is compressed, because weights hardly shrink, and because
+versions of zlib don't all write the same bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ CONFIG_NAME: Final = "training_config.yaml"
 MODEL_FILES: Final = (CHECKPOINT_NAME, CONFIG_NAME)
 
 MAX_MODEL_BYTES: Final = 8 * 1024 * MIB
-"""Unpacked; sleap-nn's largest backbone has 200 million weights, 2.4 GB with its optimizer's state."""
+"""Unpacked size. sleap-nn's largest backbone has 200 million weights, 2.4 GB with its optimizer's state."""
 
 EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
-"""The first moment that a zip file can name."""
+"""The earliest time that a zip file can store."""
 
 UNIX: Final = 3
 PLAIN_FILE: Final = 0o100644 << 16
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Whether prediction finds what it needs in a folder."""
+    """Whether a folder has the files that prediction needs."""
     return all((folder / name).is_file() for name in MODEL_FILES)
 
 
@@ -39,7 +39,7 @@ def pack_model(folder: Path, archive: Path) -> None:
     """Packs a model folder.
 
     Raises:
-        StorageError: A file can't be read, or the archive not written; no part of it stays then.
+        StorageError: A file can't be read, or the archive can't be written. No partial archive is left.
     """
     try:
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
@@ -57,10 +57,10 @@ def pack_model(folder: Path, archive: Path) -> None:
 def unpack_models(
     archive: Path, directory: Path, error: type[SleapRTCError] = InvalidArchiveError
 ) -> list[Path]:
-    """Unpacks a received model, or several in folders of their own, and returns their folders.
+    """Unpacks one received model, or several in folders of their own, and returns their folders.
 
     Raises:
-        SleapRTCError: Of the class ``error``: it has members that may not be unpacked, or lacks a model's.
+        SleapRTCError: Of the class ``error``: it has members that may not be unpacked, or holds no model.
         StorageError: The disk is full or the folder can't be written.
     """
     entries = unpack(archive, directory, max_unpacked_bytes=MAX_MODEL_BYTES, error=error)

@@ -1,4 +1,4 @@
-"""Text from the other side: what a file may be called, and what may be shown."""
+"""Checks file names from the other side, and makes its texts fit to be shown."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from ..errors import InvalidFileNameError
 
 MAX_NAME_BYTES: Final = 255
-"""``NAME_MAX`` of the usual file systems, in UTF-8."""
+"""``NAME_MAX`` of the usual file systems, in bytes of UTF-8."""
 
 RESERVED_PREFIX: Final = ".sleap-rtc-"
-"""Files under way are called so; a received name must not pass for one."""
+"""Names of files being received begin with this, so no received name may."""
 
 SETTINGS_NAME: Final = "sleap-rtc.toml"
-"""What arrives belongs to the user, and so would settings in it: they can name a server or a program."""
+"""Refused, because a received file belongs to the user, whose settings can name a server or a program."""
 
 MAX_SHOWN_CHARS: Final = 500
 
@@ -39,7 +39,7 @@ def _fault(name: str) -> str | None:
     if name.startswith(RESERVED_PREFIX):
         return "is reserved for files under way"
     if _as_lenient_disks_have_it(name) == SETTINGS_NAME:
-        return "is that of this program's settings"
+        return "is reserved for this program's settings"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"is longer than {MAX_NAME_BYTES} bytes"
     return None
@@ -53,8 +53,8 @@ def checked_name(name: str) -> str:
     """Returns ``name`` in Unicode's composed form (NFC) if it's a single, plain path component.
 
     Raises:
-        InvalidFileNameError: It has separators, control characters or a device name in it, ends with
-            a dot or space (as ``..`` does), or is empty, reserved, too long or that of our settings.
+        InvalidFileNameError: It contains separators or control characters, is a device name, ends with a
+            dot or space (as ``..`` does), or is empty, reserved or too long.
     """
     composed = unicodedata.normalize("NFC", name)
     fault = _fault(composed)
@@ -64,5 +64,5 @@ def checked_name(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Makes the other side's text fit to be shown: no control characters, and not too long."""
+    """Returns the other side's text without control characters, cut off at :data:`MAX_SHOWN_CHARS`."""
     return "".join(char if char.isprintable() else " " for char in text[:MAX_SHOWN_CHARS])

@@ -1,4 +1,4 @@
-"""How far a file is."""
+"""The progress of a file transfer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import attrs
 
 @attrs.frozen
 class TransferProgress:
-    """What the receiver has of a file, on either side: never what is merely sent.
+    """How much of a file the receiver has. On both sides, bytes count only once they are written.
 
     Attributes:
         name: The file's name.
         size_bytes: The whole file's size.
         received_bytes: What the receiver has written.
-        offset_bytes: What it had from before this transfer, part of ``received_bytes``.
+        offset_bytes: The part of ``received_bytes`` that it had before this transfer.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Files over a connection whose other end has proved that it belongs to the room."""
+"""Opens file transfers once both ends have proved that they belong to the room."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .sending import DEFAULT_DIGEST_ALGORITHM
 from .stream import Transfers, open_transfers
 
 PROOF_TIMEOUT_SEC: Final = 10.0
-"""The proof is two messages each way over a channel that is open already."""
+"""For two messages each way, over a channel that is open already."""
 
 FAREWELL_SEC: Final = 2.0
-"""For one message and the closing."""
+"""For one message and for closing the channel."""
 
 SERVER_IS_TRUSTED: Final = (
     "This room has no secret: whoever runs the signaling server could read and change what is sent. "
@@ -40,14 +40,14 @@ SERVER_IS_TRUSTED: Final = (
 
 
 async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROOF_TIMEOUT_SEC) -> None:
-    """Carries the proof out over a new channel; nothing else is read from it or written to it.
+    """Performs the proof over a new channel; nothing else is read from the channel or sent through it.
 
-    Where it fails, the other side is told and the channel is closed.
+    If the proof fails, the other side gets the reason and the channel is closed.
 
     Raises:
         RoomSecretMissingError: The other side has no secret for this room.
-        PeerNotProvenError: It has another, or isn't who it is taken for.
-        ConnectionFailedError: It ends the connection, or says nothing for ``timeout_sec``.
+        PeerNotProvenError: The other side has another secret, or isn't the peer that it claims to be.
+        ConnectionFailedError: The connection ended, or the proof took longer than ``timeout_sec``.
     """
     try:
         with trio.fail_after(timeout_sec):
@@ -62,7 +62,7 @@ async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROO
     except ChannelClosedError as error:
         raise ConnectionFailedError(
             "The connection ended before the other side proved that it knows this room's secret: "
-            f"{as_clause(error)}. Where that comes again, it must be started with the room's whole invite "
+            f"{as_clause(error)}. If that happens again, start the other side with the room's whole invite "
             "(--invite or SLEAP_RTC_INVITE)."
         ) from error
     except trio.TooSlowError as error:
@@ -73,20 +73,20 @@ async def prove(channel: DataChannel, proof: Proof, *, timeout_sec: float = PROO
 
 
 async def end_unproven(channel: DataChannel, error: RoomSecretMissingError | PeerNotProvenError) -> None:
-    """Tells the other end why there is no proof, and closes the channel."""
-    # Shielded: the other side may give the job up at once, which is to hide from nobody why.
+    """Sends the other end the reason why the proof failed, and closes the channel."""
+    # Shielded: a caller that gives up at once must not keep the other end from learning why.
     with trio.move_on_after(FAREWELL_SEC, shield=True), suppress(ChannelClosedError):
         await channel.send(encode_transfer_frame(FileAbort("", error.code, str(error))))
         await channel.aclose()
 
 
 async def prove_membership(peer: Peer, *, role: Role, secret: RoomSecret | None) -> None:
-    """Has both ends of a new connection prove that they belong to the room, where it has a secret.
+    """Performs the proof over a new connection if the room has a secret.
 
     Raises:
         RoomSecretMissingError: The other end has no secret.
-        PeerNotProvenError: It has another, or isn't who it is taken for.
-        ConnectionFailedError: It answers nothing.
+        PeerNotProvenError: The other end has another secret, or isn't the peer that it claims to be.
+        ConnectionFailedError: The connection ended, or the proof took too long.
     """
     if secret is not None:
         proof = Proof(
@@ -107,13 +107,13 @@ async def open_proven_transfers(
     secret: RoomSecret | None,
     digest_algorithm: str = DEFAULT_DIGEST_ALGORITHM,
 ) -> AsyncIterator[Transfers]:
-    """Has both ends prove themselves where there is a secret, then opens the file transfers.
+    """Performs the proof if the room has a secret, then opens the file transfers.
 
     Raises:
-        RoomSecretMissingError: Only one of the two ends has a secret. Where it is this one that has none,
-            that is known once the other begins, and leaves the block at its end.
-        PeerNotProvenError: The other end has another secret, or isn't who it is taken for.
-        ConnectionFailedError: The other end answers nothing.
+        RoomSecretMissingError: Only one of the two ends has a secret. If it is the other end, this is raised
+            when the block ends, since only the other end's proof shows it.
+        PeerNotProvenError: The other end has another secret, or isn't the peer that it claims to be.
+        ConnectionFailedError: The connection ended, or the proof took too long.
     """
     await prove_membership(peer, role=role, secret=secret)
     async with open_transfers(peer.channel, digest_algorithm=digest_algorithm) as transfers:

@@ -1,7 +1,7 @@
-"""How fast a data channel is: some bytes there and back, kept by nobody.
+"""Measures the rate of a data channel in both directions, with bytes that are dropped on arrival.
 
-An addition of this implementation (protocol reference, section 4, "Rate"). It takes the place of the file
-transfers on a connection that was made to be measured, after the proof where there is a secret.
+An addition of this implementation (protocol reference, section 4, "Rate"). On a connection made for the
+purpose, it takes the place of file transfers, after the proof if the room has a secret.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from ..rtc.channel import DataChannel
 from ..rtc.proof import asks_for_proof
 
 UPLOAD_SEC: Final = 3.0
-"""What a slow path hasn't taken by then isn't sent; what was sent tells the rate as well."""
+"""The upload stops after this time, however much has been sent by then."""
 
 DOWNLOAD_SEC: Final = 3.0
+"""The download stops after this time, however much has arrived by then."""
 
 
 @attrs.frozen
 class Rate:
-    """What was measured.
+    """The result of a measurement.
 
     Attributes:
-        upload_mib_per_sec: From the end that asked to the other.
-        download_mib_per_sec: The other way.
-        upload_bytes: What the upload was measured with.
-        download_bytes: The same for the download.
+        upload_mib_per_sec: The rate from the measuring end to the other.
+        download_mib_per_sec: The rate in the other direction.
+        upload_bytes: How many bytes the upload was measured with.
+        download_bytes: How many bytes the download was measured with.
     """
 
     upload_mib_per_sec: float
@@ -53,14 +54,14 @@ async def measure_rate(
     """Measures a channel whose other end runs :func:`answer_probe`.
 
     Args:
-        channel: Proven, and used for nothing else.
-        size_bytes: How much to send and to ask for, less where the path is slow.
-        clock: Seconds.
+        channel: A channel that is used for nothing else, after the proof.
+        size_bytes: How much to send and to request. On a slow path less is sent.
+        clock: Returns the time in seconds.
 
     Raises:
-        ConnectionFailedError: The other end says something else, or nothing.
+        ConnectionFailedError: The other end sent something else, or a wrong count.
         RoomSecretMissingError: The other end has a secret for the room and this one hasn't.
-        ChannelClosedError: The other end closes the channel.
+        ChannelClosedError: The other end closed the channel.
     """
     try:
         return await _measure(channel, size_bytes, clock)
@@ -77,13 +78,13 @@ async def _measure(channel: DataChannel, size_bytes: int, clock: Callable[[], fl
     received = _read(await channel.receive())
     uploaded = clock()
     if not isinstance(received, RateProbeReceived) or received.received_bytes != sent_bytes:
-        raise ConnectionFailedError("The other end of the data channel doesn't count as this one does.")
+        raise ConnectionFailedError("The other end of the data channel didn't confirm the bytes sent to it.")
     got_bytes = 0
     with trio.move_on_after(DOWNLOAD_SEC):
         while got_bytes < size_bytes:
             message = await channel.receive()
             if isinstance(message, str):
-                raise ConnectionFailedError("The other end of the data channel broke the measurement off.")
+                raise ConnectionFailedError("The other end of the data channel broke off the measurement.")
             got_bytes += len(message)
     downloaded = clock()
     return Rate(
@@ -95,7 +96,12 @@ async def _measure(channel: DataChannel, size_bytes: int, clock: Callable[[], fl
 
 
 async def _look_for_a_proof(channel: DataChannel) -> None:
-    """Reads what came before the channel was closed: an end that has a secret asks for the proof first."""
+    """Looks for a proof in what arrived before the channel was closed.
+
+    Raises:
+        RoomSecretMissingError: The other end asked for the proof, so it has a secret.
+        ConnectionFailedError: The other end sent something else.
+    """
     with suppress(ChannelClosedError):
         while True:
             message = await channel.receive()
@@ -104,12 +110,13 @@ async def _look_for_a_proof(channel: DataChannel) -> None:
 
 
 async def answer_probe(channel: DataChannel, *, most_bytes: int = RATE_PROBE_BYTES) -> None:
-    """Serves the other end of :func:`measure_rate`: counts what comes, keeps nothing, sends as much back.
+    """Serves the other end of :func:`measure_rate`: counts the bytes it gets, then sends those requested.
 
     Returns when the channel closes.
 
     Raises:
-        ProtocolError: The other end says something else, or sends more than ``most_bytes``.
+        ProtocolError: The other end broke the protocol, or sent more than ``most_bytes``.
+        ConnectionFailedError: The other end sent no rate frame.
         RoomSecretMissingError: The other end has a secret for the room and this one hasn't.
     """
     try:
@@ -120,18 +127,18 @@ async def answer_probe(channel: DataChannel, *, most_bytes: int = RATE_PROBE_BYT
         while isinstance(message := await channel.receive(), bytes):
             received_bytes += len(message)
             if received_bytes > most_bytes:
-                raise ProtocolError("A measurement sent more than it may.")
+                raise ProtocolError(f"A measurement sent more than {most_bytes} bytes.")
         if not isinstance(_read(message), RateProbeEnd):
-            raise ProtocolError("A measurement ends in a word of its own.")
+            raise ProtocolError("A measurement didn't end with rate_probe_end.")
         await channel.send(encode_transfer_frame(RateProbeReceived(received_bytes)))
         await _send_zeros(channel, probe.download_bytes)
-        await channel.receive()  # until the asker has seen all of it and closes
+        await channel.receive()  # until the measuring end has received everything and closes
     except ChannelClosedError:
         return
 
 
 async def _send_zeros(channel: DataChannel, size_bytes: int, *, time_sec: float = float("inf")) -> int:
-    """Sends up to ``size_bytes``, and nothing more once the time is over; returns how much."""
+    """Sends up to ``size_bytes``, and stops after ``time_sec``; returns how many bytes were sent."""
     block = bytes(channel.message_bytes)
     deadline = trio.current_time() + time_sec
     sent_bytes = 0
@@ -144,7 +151,7 @@ async def _send_zeros(channel: DataChannel, size_bytes: int, *, time_sec: float 
 
 def _read(message: str | bytes) -> RateProbe | RateProbeEnd | RateProbeReceived:
     if isinstance(message, bytes):
-        raise ConnectionFailedError("The other end of the data channel sends bytes that nobody asked for.")
+        raise ConnectionFailedError("The other end of the data channel sent bytes without being asked.")
     if asks_for_proof(message):
         raise RoomSecretMissingError(
             "The other side has a secret for this room, and this side hasn't: it must be started with the "
@@ -153,7 +160,7 @@ def _read(message: str | bytes) -> RateProbe | RateProbeEnd | RateProbeReceived:
     try:
         return decode_rate_frame(message)
     except ProtocolError as error:
-        raise ConnectionFailedError("The other end of the data channel knows no measurement.") from error
+        raise ConnectionFailedError("The other end of the data channel doesn't support measuring.") from error
 
 
 def _mib_per_sec(size_bytes: int, duration_sec: float) -> float:

@@ -1,4 +1,4 @@
-"""A file's bytes before their turn: the next ones are read while the last ones are sent."""
+"""Reads a file ahead: the next bytes are read from disk while the last ones are being sent."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ..rtc.background import open_background_nursery
 from .disk import SourceFile
 
 READ_BYTES: Final = 1 * MIB
-"""Read from disk in one go, in a thread: a hop there costs about as much as reading 256 KiB."""
+"""Read from disk at once, in a thread. Switching to a thread costs about as much as reading 256 KiB."""
 
 BLOCKS_AHEAD: Final = 1
-"""Read and not asked for yet, besides the one that is being read. A thread that has to wait for the processor
-longer than the engine's buffer lasts would leave the network idle."""
+"""Blocks read ahead, besides the one that is being read. Without it, the network would be idle whenever the
+reading thread has to wait for the processor longer than the engine's buffer lasts."""
 
 _Block: TypeAlias = "list[bytes] | SleapRTCError"
 
 
 class Pieces:
-    """What is read of a file, in order. Use :func:`open_pieces`."""
+    """The pieces of a file, in order. Use :func:`open_pieces`."""
 
     def __init__(self, blocks: trio.MemoryReceiveChannel[_Block]) -> None:
         self._blocks = blocks
         self._pieces: deque[bytes] = deque()
 
     async def next(self) -> bytes:
-        """Returns the next piece, or nothing at the file's end.
+        """Returns the next piece, or ``b""`` at the file's end.
 
         Raises:
             StorageError: The file can't be read.
@@ -64,13 +64,13 @@ async def _read_ahead(
 
 @asynccontextmanager
 async def open_pieces(source: SourceFile, *, offset_bytes: int, message_bytes: int) -> AsyncIterator[Pieces]:
-    """Reads a file for as long as the block runs, a little ahead of what is asked for.
+    """Reads a file while the block runs, a little ahead of what the block has requested.
 
-    An unexpected failure to read costs this file: it leaves the block.
+    An unexpected exception while reading leaves the block.
 
     Args:
         source: The file.
-        offset_bytes: Where in it to begin.
+        offset_bytes: The offset at which to begin.
         message_bytes: The size of a piece; the last one may be smaller.
     """
     send_blocks, blocks = trio.open_memory_channel[_Block](BLOCKS_AHEAD)

@@ -1,4 +1,4 @@
-"""The receiving direction of a channel: channel to disk, acknowledged as it's written."""
+"""The receiving direction of a channel: writes files to disk, and acknowledges what is written."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from .names import checked_name, printable
 from .progress import TransferProgress
 
 WRITE_BYTES: Final = ACK_INTERVAL_BYTES
-"""Written in one go, in a thread, at least; less at a file's end. An acknowledgement's worth: a hop to a
-thread costs about as much as writing 256 KiB."""
+"""Written at once, in a thread; less only at a file's end. It is as much as one acknowledgement covers.
+Switching to a thread costs about as much as writing 256 KiB."""
 
 MAX_QUEUED_BYTES: Final = 2 * MAX_UNACKNOWLEDGED_BYTES
-"""Bytes that wait for the disk. Above this the channel isn't read."""
+"""Bytes that wait to be written. At this many the channel isn't read."""
 
 Progress = Callable[[TransferProgress], None]
 
 
 class IncomingFile:
-    """A file that the other side has for us, to be accepted or refused.
+    """A file that the other side offers, to be accepted or refused.
 
     Attributes:
-        offer: What was announced. Its name is the other side's, unchecked.
+        offer: The offer as received. Its name is unchecked.
     """
 
     def __init__(self, offer: FileOffer, receiving: Receiving) -> None:
@@ -49,7 +49,7 @@ class IncomingFile:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it's still on offer and neither accepted nor refused."""
+        """Whether it's still on offer, and neither accepted nor refused."""
         return self._receiving.is_pending(self.offer)
 
     async def accept(
@@ -60,24 +60,24 @@ class IncomingFile:
         progress: Progress | None = None,
         pace: Pace | None = None,
     ) -> Path:
-        """Receives the file; returns its path once it's whole, verified and on disk.
+        """Receives the file; returns its path once it's complete, verified and on disk.
 
-        What an earlier attempt has left in ``directory`` is taken up; a file that is there already isn't
-        sent again; another one of that name is replaced. Calls at the same time queue. Cancelling this
-        tells the other side, and keeps what came for another attempt.
+        A partial file that an earlier attempt left in ``directory`` is resumed. If the file is there already,
+        it isn't sent again; another file of that name is replaced. Concurrent calls queue. Cancelling this
+        notifies the other side, and keeps what has arrived for another attempt.
 
         Args:
-            directory: Where the file goes; made if it isn't there.
+            directory: Where the file goes; created if it doesn't exist.
             name: What to call it; the other side's name by default.
             progress: Called with what is written.
-            pace: How fast bytes have to come, over several files or attempts; any speed will do by default.
+            pace: The minimum rate, over several files or attempts; by default any rate is accepted.
 
         Raises:
             InvalidFileNameError: Its name isn't one plain path component.
             TransferRefusedError: It's larger than the limit.
             TransferAbortedError: The other side gave up.
-            SenderStalledError: It sends nothing of what was accepted, or too little for ``pace``.
-            DigestMismatchError: What came isn't what was announced.
+            SenderStalledError: The other side sent nothing for too long, or too slowly for ``pace``.
+            DigestMismatchError: The content doesn't match the announced digest.
             StorageError: The disk is full, or the folder can't be written.
             ChannelClosedError: The channel is closed.
             ProtocolError: One side broke the protocol; the channel is closed.
@@ -85,11 +85,11 @@ class IncomingFile:
         return await self._receiving.accept(self.offer, directory, name, progress or _ignore, pace)
 
     async def refuse(self, code: str, message: str) -> None:
-        """Declines the file.
+        """Refuses the file.
 
         Args:
-            code: Why, for programs: upper case.
-            message: Why, in a sentence for a person.
+            code: The reason as a code for programs, in upper case.
+            message: The reason as a sentence for people.
         """
         self._receiving.refuse(self.offer, code, message)
         await trio.lowlevel.checkpoint()
@@ -119,10 +119,10 @@ class Receiving:
         self.changed = trio.Event()
         self._taken = trio.Event()
 
-    # --- told by the channel ----------------------------------------------------------------
+    # --- called by the channel --------------------------------------------------------------
 
     async def bytes_received(self, transfer_id: str, data: bytes) -> None:
-        """Queues bytes of the file under way, waiting first while the disk is far behind."""
+        """Queues bytes of the current file, waiting first while the disk is far behind."""
         if data:
             self._uncounted_bytes += len(data)
             self._last_arrival_sec = trio.current_time()
@@ -149,7 +149,7 @@ class Receiving:
         self._aborts[event.transfer_id] = event
         self.changed.set()
 
-    # --- told by the user -------------------------------------------------------------------
+    # --- called by the user -----------------------------------------------------------------
 
     def is_pending(self, offer: FileOffer) -> bool:
         """See :class:`IncomingFile`."""
@@ -179,7 +179,7 @@ class Receiving:
         self._check()
         if not self.is_pending(offer):
             self._raise_if_aborted(offer)
-            raise TransferAbortedError(f"{printable(offer.name)} is not on offer any more.")
+            raise TransferAbortedError(f"{printable(offer.name)} is no longer on offer.")
 
     def _raise_if_aborted(self, offer: FileOffer) -> None:
         abort = self._aborts.pop(offer.transfer_id, None)
@@ -196,7 +196,7 @@ class Receiving:
         if self._max_size_bytes is not None and offer.size_bytes > self._max_size_bytes:
             raise TransferRefusedError(
                 f"{final_name} has {offer.size_bytes / MIB:.1f} MiB, "
-                f"and at most {self._max_size_bytes / MIB:.1f} MiB are taken."
+                f"and at most {self._max_size_bytes / MIB:.1f} MiB are accepted."
             )
         if await _is_there(directory / final_name, offer):
             self._check_pending(offer)
@@ -237,7 +237,7 @@ class Receiving:
             self._abort("CANCELLED", "The receiver cancelled the transfer.")
             await _in_shielded_thread(partial.keep, self._take())
             raise
-        if self._is_current(offer.transfer_id):  # else it was given up too late to matter
+        if self._is_current(offer.transfer_id):  # otherwise the other side gave up too late to matter
             self._post(self._receiver.finish())
 
     async def _write_all(
@@ -251,7 +251,7 @@ class Receiving:
             await self._write_some(partial)
             progress(TransferProgress(name, offer.size_bytes, partial.written_bytes, offset_bytes))
         if not partial.is_right:
-            raise DigestMismatchError(f"What came as {name} isn't what was announced.")
+            raise DigestMismatchError(f"The content of {name} doesn't match the digest that was announced.")
 
     def _abort(self, code: str, message: str) -> None:
         frame = self._receiver.abort(code, message)
@@ -259,7 +259,7 @@ class Receiving:
             self._post(frame)
 
     async def _wait_for_bytes(self, offer: FileOffer, pace: Pace | None) -> None:
-        """Waits for as much as is written in one go; its time, and no other, is what the sender takes."""
+        """Waits for as much as is written at once. Only this time counts as the sender's."""
         since_sec = counted_sec = trio.current_time()
         while self._queued_bytes < WRITE_BYTES and not self._is_all_here():
             self._check()
@@ -273,7 +273,7 @@ class Receiving:
             counted_sec = self._count(pace, counted_sec)
 
     def _count(self, pace: Pace | None, since_sec: float) -> float:
-        """Adds a wait to the pace; returns the time up to which all is counted."""
+        """Adds the wait since ``since_sec`` to the pace; returns the time up to which waits are counted."""
         now_sec = trio.current_time()
         if pace is not None:
             arrived_bytes, self._uncounted_bytes = self._uncounted_bytes, 0
@@ -282,14 +282,14 @@ class Receiving:
 
     async def _write_some(self, partial: PartialFile) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        with trio.CancelScope(shield=True):  # what is taken off the queue is written, or there is a hole
+        with trio.CancelScope(shield=True):  # bytes taken off the queue and not written would leave a hole
             written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))
         acknowledgement = self._receiver.bytes_written(written_bytes)
         if acknowledgement is not None:
             self._post(acknowledgement)
 
     def _take(self, max_bytes: float = math.inf) -> list[bytes]:
-        """Takes whole messages off the queue, no more than fit and at least one."""
+        """Takes messages off the queue: at least one, and otherwise no more than ``max_bytes``."""
         taken: list[bytes] = []
         while self._chunks and (not taken or len(self._chunks[0]) <= max_bytes):
             taken.append(self._chunks.popleft())
@@ -306,9 +306,9 @@ class _SenderGaveUpError(TransferAbortedError):
 
 
 def _is_worth_keeping(error: SleapRTCError) -> bool:
-    """Whether what came may be gone on with after this.
+    """Whether another attempt may resume from what has arrived.
 
-    What is wrong or has changed may not, and a disk that is full needs the space.
+    It may not if the content is wrong or has changed. After a storage error the disk may need the space.
     """
     if isinstance(error, _SenderGaveUpError):
         return error.sender_code == "CANCELLED"

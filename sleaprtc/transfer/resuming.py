@@ -1,4 +1,4 @@
-"""File transfers of one job, over as many connections as the job goes through."""
+"""The file transfers of one job, over however many connections it needs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from ..errors import ChannelClosedError, RoomSecretMissingError
 from .stream import IncomingFile, TransferProgress, Transfers
 
 SETTLE_SEC: Final = 0.05
-"""How long a closed channel is given to be noticed before the next try."""
+"""How long to wait after a failure before the next attempt, so that a closed channel is noticed."""
 
 
 class ResumingTransfers:
-    """Waits for a connection where there is none, and tries again over the next where one is lost.
+    """Waits for a connection if there is none, and tries again over the next one if it is lost.
 
-    What has arrived stays on the receiver's disk, so that a transfer goes on where that ends. How long to
-    wait is the caller's business: put a deadline around the calls. Why a connection was refused is told where
-    it is made.
+    What has arrived stays on the receiver's disk, so a transfer resumes where it stopped. There is no time
+    limit: callers set their own. The reason why a connection was refused is raised where it is made.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,7 @@ class ResumingTransfers:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection just now."""
+        """Whether there is a connection now."""
         return self._current is not None
 
     async def use_until_closed(self, transfers: Transfers) -> None:
@@ -62,10 +61,10 @@ class ResumingTransfers:
         job_id: str,
         progress: Callable[[TransferProgress], None] | None = None,
     ) -> None:
-        """Sends a file; returns when the receiver has it whole.
+        """Sends a file; returns when the receiver has all of it.
 
         Raises:
-            TransferError: The receiver doesn't want the file, or one side gave up.
+            TransferError: The receiver refused the file, or one side gave up.
             StorageError: The file can't be read.
         """
         while True:

@@ -1,4 +1,4 @@
-"""The sending direction of a channel: disk to channel, within the receiver's acknowledgements."""
+"""The sending direction of a channel: reads files from disk, and sends as the receiver acknowledges."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .progress import TransferProgress
 from .reading import Pieces, open_pieces
 
 STALL_TIMEOUT_SEC: Final = 120.0
-"""How long a receiver may leave bytes unacknowledged, or a whole file unconfirmed, before it's given up."""
+"""How long a receiver may acknowledge or confirm nothing before the transfer is given up."""
 
 DEFAULT_DIGEST_ALGORITHM: Final = "sha256"
-"""Known to everybody."""
+"""Every implementation has it."""
 
 FAST_DIGEST_ALGORITHM: Final = "blake3"
 """Takes about a quarter of SHA-256's time. Not every implementation has it."""
@@ -39,7 +39,7 @@ class Sending:
     """Sends files one after another.
 
     Attributes:
-        digest_algorithm: ``sha256`` or ``blake3``, for the files to come.
+        digest_algorithm: ``sha256`` or ``blake3``, for files sent from now on.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Sending:
         self.changed = trio.Event()
 
     def event_received(self, event: SenderEvent) -> None:
-        """Wakes the file under way."""
+        """Handles an event of the current file, and wakes the task that sends it."""
         if isinstance(event, Done | Refused | SendingAborted):
             self._outcome = event
         self.changed.set()
@@ -131,7 +131,7 @@ class Sending:
     async def _send_pieces(
         self, pieces: Pieces, offer: FileOffer, progress: Callable[[TransferProgress], None]
     ) -> None:
-        """Sends what the window lets through, until the other side says how the transfer ended."""
+        """Sends as the window allows, until the other side reports how the transfer ended."""
         offset_bytes, reported_bytes, piece = self._sender.received_bytes, -1, b""
         while True:
             received_bytes = self._sender.received_bytes
@@ -140,7 +140,7 @@ class Sending:
                 progress(TransferProgress(offer.name, offer.size_bytes, received_bytes, offset_bytes))
             if self._outcome is not None:
                 return
-            self._check()  # after the outcome: the other side may close right after its last word
+            self._check()  # after the outcome: the other side may close right after its last frame
             piece = piece or await pieces.next()
             if 0 < len(piece) <= self._sender.sendable_bytes:
                 self._sender.bytes_sent(len(piece))
@@ -150,13 +150,13 @@ class Sending:
                 await self._wait_for_change(offer.name)
 
     async def _wait_for_change(self, name: str) -> None:
-        # Whether to take a file may be a person's decision; taking its bytes isn't.
+        # Accepting a file may be a person's decision, so it has no time limit; receiving its bytes has one.
         is_offered = self._sender.state is SenderState.OFFERED
         with trio.move_on_after(math.inf if is_offered else STALL_TIMEOUT_SEC) as scope:
             await self.changed.wait()
         if scope.cancelled_caught:
             raise TransferAbortedError(
-                f"The other side has taken nothing of {name} for {STALL_TIMEOUT_SEC:g} seconds."
+                f"The other side has acknowledged nothing of {name} for {STALL_TIMEOUT_SEC:g} seconds."
             )
         self.changed = trio.Event()
 

@@ -1,4 +1,4 @@
-"""Files over a data channel, in both directions at once: :func:`open_transfers`."""
+"""File transfers over a data channel, in both directions at once: :func:`open_transfers`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from .sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM, Sending
 __all__ = ["IncomingFile", "TransferProgress", "Transfers", "open_transfers"]
 
 FLUSH_TIMEOUT_SEC: Final = 2.0
-"""For the last control frames when the block is left, or the channel is ended over an error."""
+"""For the last control frames, when the block is left or an error ends the channel."""
 
 
 class Transfers:
-    """The files that go over one channel. Use :func:`open_transfers`."""
+    """The file transfers over one channel. Use :func:`open_transfers`."""
 
     def __init__(self, channel: DataChannel, *, max_size_bytes: int | None, digest_algorithm: str) -> None:
         self._channel = channel
@@ -45,7 +45,7 @@ class Transfers:
         self._framing = Framing()
         self._control_inbox, self._control = trio.open_memory_channel[TransferFrame](math.inf)
         self._control_written = trio.Event()
-        self._writing = trio.CancelScope(shield=True)  # a cancelled block still tells the other side why
+        self._writing = trio.CancelScope(shield=True)  # a cancelled block still notifies the other side
         self._offers_inbox, self._offers = trio.open_memory_channel[IncomingFile](math.inf)
         self._failure: SleapRTCError | None = None
         self._farewell: Farewell | None = None
@@ -73,21 +73,21 @@ class Transfers:
         job_id: str | None = None,
         progress: Callable[[TransferProgress], None] | None = None,
     ) -> None:
-        """Sends a file; returns when the other side has it whole. Calls at the same time queue.
+        """Sends a file; returns when the other side has all of it. Concurrent calls queue.
 
-        Cancelling this tells the other side, which keeps what it has for another attempt.
+        Cancelling this notifies the other side, which keeps what it has for another attempt.
 
         Args:
-            path: The file. It must stay as it is until this returns.
+            path: The file. It must not change until this returns.
             purpose: ``dataset``, ``config``, ``model`` or ``predictions``.
-            name: What the other side is told to call it; its own name by default.
+            name: The name to send; the file's own name by default.
             job_id: The job that it belongs to.
             progress: Called with what the other side has written.
 
         Raises:
-            TransferRefusedError: The other side doesn't want it.
-            TransferAbortedError: Either side gave up, among others because the file was changed.
-            DigestMismatchError: The other side received something else.
+            TransferRefusedError: The other side refused it.
+            TransferAbortedError: Either side gave up, for example because the file changed.
+            DigestMismatchError: The other side received different content.
             InvalidFileNameError: The file can't be sent under that name.
             StorageError: The file can't be read.
             ChannelClosedError: The channel is closed.
@@ -96,7 +96,7 @@ class Transfers:
         await self._sending.send_file(path, purpose=purpose, name=name, job_id=job_id, progress=progress)
 
     async def next_offer(self) -> IncomingFile:
-        """Waits for the next file that the other side has for us.
+        """Waits for the next file that the other side offers.
 
         Raises:
             ChannelClosedError: The channel is closed.
@@ -112,30 +112,30 @@ class Transfers:
                 return incoming
 
     async def wait_closed(self) -> None:
-        """Returns when no more files can go over this channel."""
+        """Waits until no more files can be transferred over this channel."""
         await self._closed.wait()
 
     def check_open(self) -> None:
-        """Raises what ended the channel, if it has ended.
+        """Raises the error that ended the channel, if it has ended.
 
         Raises:
             ChannelClosedError: The channel is closed.
             ProtocolError: One side broke the protocol.
         """
         if self._failure is not None:
-            # A new one each time: several tasks may raise it.
+            # A new exception each time, since several tasks may raise it.
             raise type(self._failure)(str(self._failure)) from self._failure
 
     # --- outwards ---------------------------------------------------------------------------
 
     def _post(self, frame: TransferFrame) -> None:
-        """Queues a control frame, so that cleaning up after a cancellation needs no await."""
+        """Queues a control frame. It is synchronous, so cleanup after a cancellation can call it."""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
             self._control_inbox.send_nowait(frame)
 
     async def _send(self, message: str | bytes) -> None:
-        # A channel has one sender at a time. A lock that nobody has isn't waited for: that would be a turn of
-        # the scheduler's for each message.
+        # A channel allows one sender at a time. A free lock is acquired without a checkpoint, which would
+        # cost a turn of the scheduler for each message.
         try:
             self._channel_lock.acquire_nowait()
         except trio.WouldBlock:
@@ -146,7 +146,7 @@ class Transfers:
             self._channel_lock.release()
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs a task of this channel's; a failure costs the channel."""
+        """Runs one of the channel's tasks; an unexpected failure closes the channel."""
         with contained("A channel's transfers failed.") as containment:
             await work()
         if containment.failure is not None:
@@ -165,20 +165,20 @@ class Transfers:
             self._control_written.set()
 
     async def flush(self) -> None:
-        """Sends the last control frames, if it doesn't take long."""
+        """Sends the last control frames, within :data:`FLUSH_TIMEOUT_SEC`."""
         self._control_inbox.close()
         with trio.move_on_after(FLUSH_TIMEOUT_SEC, shield=True):
             await self._control_written.wait()
         self._writing.cancel()
 
     def end(self) -> None:
-        """Lets go of whoever still waits for a file; other tasks than the block's own may."""
+        """Makes calls that still wait for a file, in whichever task, raise ChannelClosedError."""
         self._fail(ChannelClosedError("The connection was closed by this side."))
 
     # --- inwards ----------------------------------------------------------------------------
 
     async def read_channel(self) -> None:
-        """Takes in what comes; runs until the channel is closed or the other side breaks the protocol."""
+        """Handles messages until the channel is closed or the other side breaks the protocol."""
         try:
             while True:
                 message = await self._channel.receive()
@@ -206,7 +206,7 @@ class Transfers:
         if event is None:
             return
         if isinstance(event, Offered):
-            if parse_digest(event.offer.digest)[0] == FAST_DIGEST_ALGORITHM:  # who makes them can check them
+            if parse_digest(event.offer.digest)[0] == FAST_DIGEST_ALGORITHM:  # so the other side has it, too
                 self._sending.digest_algorithm = FAST_DIGEST_ALGORITHM
             self._offers_inbox.send_nowait(IncomingFile(event.offer, self._receiving))
         elif isinstance(event, ReceivingAborted):
@@ -230,13 +230,13 @@ class Transfers:
         self._offers_inbox.close()
 
     async def _end(self, error: ProtocolError | RoomSecretMissingError) -> None:
-        """Ends the channel over an error of the other side's, and tells it why."""
+        """Ends the channel because of the other side's error, and sends it the reason."""
         self._fail(error)
         code, message = error.code, str(error)
         for abort in (
             self._framing.sender.abort(code, message),
             self._framing.receiver.abort(code, message),
-            FileAbort("", code, message),  # of no transfer: for an end that has none under way
+            FileAbort("", code, message),  # for no transfer, in case the other side has none in progress
         ):
             if abort is not None:
                 self._post(abort)
@@ -253,15 +253,15 @@ async def open_transfers(
 ) -> AsyncIterator[Transfers]:
     """Sends and receives files over a channel for as long as the block runs.
 
-    The channel is this block's own from now on, and stays open after it, unless the other side broke the
-    protocol. The block's body gets errors from the calls that it makes; none comes from the background.
-    Calls that other tasks have under way when the block is left raise ChannelClosedError.
+    Nothing else may use the channel during the block. It stays open afterwards, unless the other side broke
+    the protocol. Errors are raised only by the calls that the block makes, never from the background. Calls
+    that other tasks still have in progress when the block is left raise ChannelClosedError.
 
     Args:
         channel: An open channel.
-        max_size_bytes: Larger files than this are refused.
-        digest_algorithm: ``blake3`` where the other side is known to have it. Once it has sent such a digest
-            itself, it is.
+        max_size_bytes: Larger files are refused.
+        digest_algorithm: ``blake3`` if the other side is known to have it. Once the other side has sent such
+            a digest, ``blake3`` is used in any case.
     """
     transfers = Transfers(channel, max_size_bytes=max_size_bytes, digest_algorithm=digest_algorithm)
     async with open_background_nursery() as nursery:
