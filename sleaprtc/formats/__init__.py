@@ -1,1 +1,1 @@
-"""Readers of files that others wrote: whatever a library raises over a broken one is translated here."""
+"""Readers of untrusted files. They translate whatever a library raises for a broken file."""

@@ -55,7 +55,7 @@ async def ask_child(
     """
     unreadable = f"{name} can't be read as {as_what}."
     with trio.move_on_after(PATIENCE_SEC):
-        # -P: a file in the working directory could have the name of a module, and would be run.
+        # -P: otherwise a file in the working directory with the name of a module would be run.
         output = await _run([sys.executable, "-P", "-m", module, *arguments])
         try:
             found: dict[str, Any] = parse_json(output)
@@ -70,10 +70,10 @@ async def ask_child(
 
 
 async def _run(command: Sequence[str]) -> bytes:
-    """Runs a command and returns what it printed, as far as it's taken."""
+    """Runs a command and returns its output, which is empty if it exceeds :data:`MAX_ANSWER_BYTES`."""
     output = bytearray()
     with single_error():
-        async with trio.open_nursery() as nursery:  # a failure costs the reading of this file
+        async with trio.open_nursery() as nursery:  # a failure ends the reading of this file only
             process: trio.Process = await nursery.start(_start, command)
             assert process.stdout is not None
             async for block in process.stdout:

@@ -1,7 +1,8 @@
-"""YAML and JSON from others, parsed into plain values within bounds.
+"""Parses untrusted YAML and JSON into plain values, within limits.
 
-YAML is reduced to what JSON has: no dates, sets, binary or Python objects, no merge keys (which can multiply
-without end), no repeated keys. Importing yaml takes 30 ms, so that only reading a configuration should.
+Of YAML, only what JSON has, too, is accepted: no dates, sets, binary data or Python objects, no merge keys
+(which can multiply without limit), and no repeated keys. Importing yaml takes 30 ms, so this is put off until
+a configuration is read.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     import yaml
 
 MAX_CONFIG_BYTES: Final = 256 * 1024
-"""SLEAP's own exports are 5 KiB."""
+"""SLEAP's own exports have about 5 KiB."""
 
 MAX_CONFIG_DEPTH: Final = 16
 MAX_CONFIG_VALUES: Final = 20_000
-"""Counted after YAML aliases are followed, so that none can multiply."""
+"""Counted with YAML aliases expanded, so that aliases can't multiply the content."""
 
 MAX_WHOLE_NUMBER: Final = 2**63
-"""Beyond this a whole number is a mistake, and may be none that the next program can read."""
+"""A larger whole number is a mistake, and the next program may not be able to read it."""
 
 MAX_NUMBER_CHARS: Final = 400
 
 _PATH_CHARS: Final = 100
-"""How much of the place of a value is told."""
+"""How much of a value's location is shown in messages."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN_TAGS: Final = tuple(_TAG + kind for kind in ("null", "bool", "int", "float", "seq", "map", "str"))
@@ -39,15 +40,15 @@ _MERGE: Final = _TAG + "merge"
 
 
 def read_document(text: bytes, name: str, error: type[SleapRTCError]) -> dict[Any, Any]:
-    """Parses a configuration, by its name YAML or JSON, into plain values.
+    """Parses a configuration into plain values: JSON if its name ends with ``.json``, otherwise YAML.
 
     Args:
         text: The file's content.
-        name: Its name, for the sentence.
-        error: What a broken one is to the caller.
+        name: Its name.
+        error: The class to raise for a broken file.
 
     Raises:
-        SleapRTCError: Of the class ``error``: it isn't one, or holds more than any configuration.
+        SleapRTCError: Of the class ``error``: it isn't a configuration, or is larger than any configuration.
     """
     with reading(CONFIGURATION, name, error):
         if len(text) > MAX_CONFIG_BYTES:
@@ -60,16 +61,16 @@ def read_document(text: bytes, name: str, error: type[SleapRTCError]) -> dict[An
 
 
 def check_values(document: Any) -> None:
-    """Looks at every value and key of a document.
+    """Checks every value and key of a document.
 
     Raises:
-        ValueError: It's too deep or too long, or has a number or a string that can't be passed on.
+        ValueError: It's too deep or too long, or has a value that can't be passed on.
     """
     for count, (place, value, depth) in enumerate(_walk(document), start=1):
         if count > MAX_CONFIG_VALUES or depth > MAX_CONFIG_DEPTH:
             raise FileLimitError("it is too deep or too long")
         if isinstance(value, str):
-            value.encode()  # fails for half of a surrogate pair
+            value.encode()  # fails for a lone surrogate
         elif isinstance(value, int) and not -MAX_WHOLE_NUMBER <= value < MAX_WHOLE_NUMBER:
             raise FileLimitError(f"the number at {place or 'its top'} is too large")
         elif value is not None and not isinstance(value, int | float | list | Mapping):
@@ -77,14 +78,14 @@ def check_values(document: Any) -> None:
 
 
 def texts_in(document: Any) -> Iterator[tuple[str, str]]:
-    """Yields the strings in a document that was checked, keys among them, each after its place."""
+    """Yields the location and text of every string, including keys, in a document that has been checked."""
     for place, value, _ in _walk(document):
         if isinstance(value, str):
             yield place, value
 
 
 def _walk(document: Any) -> Iterator[tuple[str, Any, int]]:
-    """Yields every value and key with its place and depth; without an end where a value contains itself."""
+    """Yields every value and key with its location and depth. It never ends if a value contains itself."""
     pending: list[tuple[str, Any, int]] = [("", document, 1)]
     while pending:
         place, value, depth = pending.pop()
@@ -112,7 +113,7 @@ def _load_yaml(text: bytes) -> Any:
         return yaml.load(text, _loader_class())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "it is no YAML"
+        problem = getattr(error, "problem", None) or "it isn't YAML"
         raise ValueError(problem if mark is None else f"line {mark.line + 1}: {problem}") from error
 
 
@@ -122,7 +123,7 @@ def _loader_class() -> type[yaml.SafeLoader]:
     from yaml.constructor import ConstructorError
 
     class PlainLoader(yaml.SafeLoader):
-        """YAML's safe loader without what configurations don't have."""
+        """YAML's safe loader, restricted to what configurations contain."""
 
         yaml_implicit_resolvers = {  # noqa: RUF012
             first: [(tag, pattern) for tag, pattern in resolvers if tag in (*_PLAIN_TAGS, _MERGE)]
@@ -136,9 +137,9 @@ def _loader_class() -> type[yaml.SafeLoader]:
         nesting = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            """Ends the reading once it's clear that nobody will take what is read.
+            """Stops as soon as a document exceeds the limits.
 
-            It is slow, and where the stack is almost used up, whatever else runs there fails too.
+            Parsing the rest would be slow, and could use up the stack, so that other code fails, too.
             """
             self.node_count += 1
             self.nesting += 1
@@ -149,17 +150,17 @@ def _loader_class() -> type[yaml.SafeLoader]:
             return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            """Refuses what would have one key stand for two values."""
+            """Refuses merge keys and repeated keys."""
             for key, _ in node.value:
                 if key.tag == _MERGE:
                     raise ConstructorError(None, None, "merge keys (<<) aren't read", key.start_mark)
             mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
             if len(mapping) != len(node.value):
-                raise ConstructorError(None, None, "a key is there twice", node.start_mark)
+                raise ConstructorError(None, None, "a key is repeated", node.start_mark)
             return mapping
 
         def construct_scalar(self, node: Any) -> Any:
-            """Refuses numbers so long that converting them would take its time."""
+            """Refuses numbers so long that converting them would be slow."""
             value = super().construct_scalar(node)
             if node.tag in (f"{_TAG}int", f"{_TAG}float") and len(value) > MAX_NUMBER_CHARS:
                 raise ConstructorError(None, None, "a number is too long", node.start_mark)

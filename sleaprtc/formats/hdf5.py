@@ -1,9 +1,9 @@
-"""HDF5 files from others, which ``.slp`` files are, read within bounds of time and memory.
+"""Reads untrusted HDF5 files, such as ``.slp`` files, within limits of time and memory.
 
-What a file claims of itself may be far more than it holds: tables of which nothing was written, or that
-shrank to a thousandth; blocks of which one alone fills the memory; groups that contain themselves. Each is
-judged by what it claims before anything of it is read. The C library can crash over a broken file: whatever
-comes from a stranger is to be read in a process of its own (:mod:`sleaprtc.formats.child`).
+A file can claim far more than it contains: tables that were never written or that compress to a thousandth,
+chunks so large that one fills the memory, and groups that contain themselves. What an object claims is
+checked before any of its data is read. The C library can crash on a broken file, so untrusted files must be
+read in a process of their own (:mod:`sleaprtc.formats.child`).
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from ..errors import SleapRTCError
 from .reading import HDF5, FileLimitError, reading, shown
 
 MAX_OBJECTS: Final = 200_000
-"""An embedded video is four objects. So many take two seconds."""
+"""An embedded video has four objects. Checking this many takes two seconds."""
 
 MAX_TABLE_BYTES: Final = 512 * 2**20
-"""Of one table as it's read: 29 million points."""
+"""For one table in memory: 29 million points."""
 
 MAX_BLOCK_BYTES: Final = 64 * 2**20
-"""Of a chunk, which is unpacked as a whole whatever is read of it; writers choose 1 MiB or less."""
+"""For a chunk, which is decompressed whole even if only a part is read. Writers choose 1 MiB or less."""
 
 MAX_TEXT_BYTES: Final = 32 * 2**20
 MAX_TEXTS: Final = 100_000
-"""Bounds to descriptions. A video's has about 500 bytes, and of ten thousand images about a MiB."""
+"""Limits for descriptions. A video's has about 500 bytes; one of ten thousand images has about a MiB."""
 
 MAX_RATIO: Final = 200
-"""Of a table to what it takes in its file. Points shrink to a twentieth at most."""
+"""A table's size in memory over its size in the file. Points compress to a twentieth at best."""
 
 RATIO_FREE_BYTES: Final = 16 * 2**20
-"""Tables below this size can't do harm, however well they shrink."""
+"""Smaller tables can't do any harm, however well they compress."""
 
 
 @contextmanager
@@ -49,12 +49,12 @@ def open_hdf5(
 
     Args:
         path: The file.
-        error: What a broken file is to the caller.
-        as_what: What it's read as, for the sentence.
-        self_contained: Whether it may not have links to, or data in, other files.
+        error: The class to raise for a broken file.
+        as_what: What it's read as, for messages.
+        self_contained: Whether to refuse links to, and data in, other files.
 
     Raises:
-        SleapRTCError: Of the class ``error``: it isn't readable, or isn't self-contained.
+        SleapRTCError: Of the class ``error``: it can't be read, or isn't self-contained.
         StorageError: The disk failed.
     """
     with reading(HDF5, path.name, error, as_what=as_what), h5py.File(path, "r") as file:
@@ -64,9 +64,10 @@ def open_hdf5(
 
 
 def outside_reference(file: h5py.File) -> str | None:
-    """Says, as the end of a sentence, what of a file lies in other files: links and data can be told to.
+    """Returns, as the end of a sentence, which part of a file is in another file; None if all is inside.
 
-    Every object is looked at once, by however many names it is linked.
+    HDF5 links, and the data of datasets, may refer to other files. Each object is checked once, however many
+    links there are to it.
     """
     pending = [h5py.h5g.open(file.id, b"/")]
     seen: set[int] = set()
@@ -86,7 +87,7 @@ def outside_reference(file: h5py.File) -> str | None:
         link_count += len(links)
         for name, (kind, address) in links:
             if kind == h5py.h5l.TYPE_SOFT:
-                continue  # a link inside the file: its target is visited where it lies
+                continue  # a link within the file: its target is checked in its own group
             if kind != h5py.h5l.TYPE_HARD:
                 return f"links to another file ({shown(name)}), which isn't allowed."
             if address in seen:
@@ -109,18 +110,18 @@ def read_table(file: h5py.File, name: str) -> np.ndarray:
     """Reads a whole table of numbers.
 
     Raises:
-        FileLimitError: It claims more than is read. Whatever else is raised is for :func:`open_hdf5`.
+        FileLimitError: It exceeds the limits. :func:`open_hdf5` translates other exceptions.
     """
     table = _dataset(file, name)
     if table.dtype.hasobject or table.ndim != 1:
-        raise ValueError(f"the table {name} has other columns")
+        raise ValueError(f"the table {name} has unexpected columns")
     _check_size(table, name, MAX_TABLE_BYTES)
     rows: np.ndarray = table[:]
     return rows
 
 
 def row_count(file: h5py.File, name: str) -> int:
-    """How many rows a table claims to have; none of it is read."""
+    """Returns how many rows a table claims to have, without reading any."""
     return len(_dataset(file, name))
 
 
@@ -128,16 +129,16 @@ def read_texts(file: h5py.File, name: str) -> list[Any]:
     """Reads a list of texts, each as bytes or as a string.
 
     Raises:
-        FileLimitError: They're more than is read. Whatever else is raised is for :func:`open_hdf5`.
+        FileLimitError: They exceed the limits. :func:`open_hdf5` translates other exceptions.
     """
     texts = _dataset(file, name)
     if texts.ndim != 1 or texts.shape[0] > MAX_TEXTS:
-        raise FileLimitError(f"{name} is no list, or too long")
+        raise FileLimitError(f"{name} isn't a list, or is too long")
     _check_size(texts, name, MAX_TEXT_BYTES)
     if not texts.dtype.hasobject:
         return list(texts[:])
     found, left_bytes = [], MAX_TEXT_BYTES
-    for number in range(texts.shape[0]):  # one at a time: many can be the same long one
+    for number in range(texts.shape[0]):  # one at a time, since many entries can refer to the same long text
         found.append(texts[number])
         left_bytes -= len(found[-1])
         if left_bytes < 0:
@@ -154,7 +155,7 @@ def read_json_attribute(file: h5py.File, name: str, attribute: str) -> Any:
     """Reads and parses a JSON text that is an object's attribute, such as ``json`` of ``metadata``.
 
     Raises:
-        FileLimitError: It's too large. Whatever else is raised is for :func:`open_hdf5`.
+        FileLimitError: It's too large. :func:`open_hdf5` translates other exceptions.
     """
     attributes = file[name].attrs
     described = attributes.get_id(attribute)
@@ -171,7 +172,7 @@ def read_json_attribute(file: h5py.File, name: str, attribute: str) -> Any:
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     item = file[name]
     if not isinstance(item, h5py.Dataset) or item.shape is None:
-        raise ValueError(f"{name} is no table")
+        raise ValueError(f"{name} isn't a table")
     return item
 
 

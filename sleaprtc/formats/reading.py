@@ -1,8 +1,7 @@
-"""The border between libraries that read files and the rest of the package.
+"""Translates the exceptions of libraries that read files.
 
-A broken or hostile file makes a library raise many kinds of exceptions, more than any of them documents.
-Every reader of files from others works inside :func:`reading`, which turns all of them into the one error of
-this package that the caller names.
+A broken or hostile file can make a library raise more exceptions than it documents. Every reader of untrusted
+files works inside :func:`reading`, which turns all of them into the one error class that the caller names.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ _MACHINE_ERRNOS: Final = frozenset(
         errno.ENFILE,
     }
 )
-"""Causes that lie in this machine and not in a file. Libraries raise OSError for broken content, too."""
+"""Errors of this machine, not of a file. Libraries raise OSError for broken content, too."""
 
 _log = get_logger(__name__)
 
 
 class FileLimitError(ValueError):
-    """A file holds more than is read of it."""
+    """A file exceeds a limit of what is read."""
 
 
 @attrs.frozen
 class FileFormat:
-    """A format that others' files come in.
+    """The format of an untrusted file.
 
     Attributes:
-        name: What sentences call it.
-        known_errors: What its library is known to raise over broken content. Anything else is translated too,
-            and is logged with its traceback.
-        plain_reasons: Parts of its library's messages that say nothing to a person, and what to say instead;
-            the first that fits counts.
+        name: Its name, for messages.
+        known_errors: What its library is known to raise for broken content. Other exceptions are translated,
+            too, and are logged with their traceback.
+        plain_reasons: Parts of its library's messages that mean nothing to users, each with a replacement for
+            the whole message. The first part that matches counts.
     """
 
     name: str
@@ -61,7 +60,7 @@ class FileFormat:
     plain_reasons: tuple[tuple[str, str], ...] = ()
 
 
-NO_LABELS: Final = "it is no SLEAP labels file"
+NO_LABELS: Final = "it isn't a SLEAP labels file"
 CUT_OFF: Final = "it was cut off: copy or export it again"
 DAMAGED: Final = "it is damaged: copy or export it again"
 
@@ -76,12 +75,12 @@ ZIP: Final = FileFormat(
         lzma.LZMAError,
         struct.error,
         EOFError,
-        OSError,  # bz2, and a seek to where no byte can be
-        RuntimeError,  # an encrypted member; NotImplementedError is one
+        OSError,  # from bz2, and from a seek to an impossible offset
+        RuntimeError,  # for an encrypted member; includes NotImplementedError
     ),
     (
         ("File is not a zip file", "it is another kind of file"),
-        ("Invalid argument", DAMAGED),  # a seek
+        ("Invalid argument", DAMAGED),  # from a seek
     ),
 )
 CONFIGURATION: Final = FileFormat("a training configuration", (*_ANY_PARSER, AttributeError))
@@ -90,10 +89,10 @@ HDF5: Final = FileFormat(
     (*_ANY_PARSER, OSError, RuntimeError, AttributeError),
     (
         ("file signature not found", NO_LABELS),
-        ("doesn't exist", NO_LABELS),  # another program's file, such as an analysis of SLEAP's
+        ("doesn't exist", NO_LABELS),  # another kind of file, such as one of SLEAP's analysis exports
         ("can't locate attribute", NO_LABELS),
         ("truncated file", CUT_OFF),
-        ("Unable to ", DAMAGED),  # what the library says of all else: with calls and addresses
+        ("Unable to ", DAMAGED),  # the library's other messages, which contain calls and addresses
     ),
 )
 
@@ -102,16 +101,17 @@ HDF5: Final = FileFormat(
 def reading(
     file_format: FileFormat, name: str, error: type[SleapRTCError], *, as_what: str | None = None
 ) -> Iterator[None]:
-    """Translates whatever the block raises over a file's content.
+    """Translates whatever the block raises because of a file's content.
 
     Args:
-        file_format: What the file should be.
-        name: The file's, for the sentence.
-        error: What a broken file is to the caller.
-        as_what: What the caller reads it as, for the sentence; by default the format's name.
+        file_format: The format that the file should have.
+        name: The file's name, for messages.
+        error: The class to raise for a broken file.
+        as_what: What the caller reads it as, for messages; by default the format's name.
 
     Raises:
-        SleapRTCError: Of the class ``error``: the content can't be read. This package's own errors pass.
+        SleapRTCError: Of the class ``error``: the content can't be read. This package's own errors pass
+            unchanged.
         StorageError: The disk failed or is full.
     """
     try:
@@ -131,7 +131,7 @@ def reading(
 
 @contextmanager
 def writing(name: str) -> Iterator[None]:
-    """Translates a failure to write, which is no fault of the file that is read.
+    """Translates a failure to write, which isn't a fault of the file being read.
 
     Raises:
         StorageError: The disk is full, or the folder can't be written.
@@ -144,14 +144,14 @@ def writing(name: str) -> Iterator[None]:
 
 def _plain_reason(file_format: FileFormat, cause: Exception) -> str:
     if isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL):
-        return os.strerror(cause.errno)  # HDF5 puts a call and its arguments around it
+        return os.strerror(cause.errno)  # without the call and arguments that HDF5 adds
     said = str(cause)
     plain = (reason for part, reason in file_format.plain_reasons if part in said)
     return next(plain, None) or reason_of(cause)
 
 
 def reason_of(cause: Exception) -> str:
-    """Makes a library's message short, printable and fit for the middle of a sentence."""
+    """Returns a library's message made short and printable, for use in the middle of a sentence."""
     if isinstance(cause, RecursionError):
         return "it is nested too deeply"
     if isinstance(cause, MemoryError):
@@ -161,5 +161,5 @@ def reason_of(cause: Exception) -> str:
 
 
 def shown(name: object) -> str:
-    """A name out of a file, fit for a sentence: quoted, ASCII and short."""
+    """Returns a name from a file, made safe for messages: quoted, in ASCII, and at most 90 characters."""
     return ascii(name if isinstance(name, bytes) else str(name)[:80])[:90]

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Creates folders that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Final
 from .reading import writing
 
 STAGING_PREFIX: Final = ".sleap-rtc-unpacking-"
-"""Begins with what no received file may be called (:data:`sleaprtc.transfer.names.RESERVED_PREFIX`)."""
+"""Begins with :data:`sleaprtc.transfer.names.RESERVED_PREFIX`, so no received file can have such a name."""
 
 
 @contextmanager
 def staged_folder(parent: Path) -> Iterator[Path]:
-    """Makes a folder in ``parent`` for the block, and removes it, with what is still in it, at its end.
+    """Creates a folder in ``parent`` for the block, and removes it with its content when the block ends.
 
     Raises:
-        StorageError: The folder can't be made.
+        StorageError: The folder can't be created.
     """
     with writing(str(parent)):
         parent.mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def staged_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(directory: Path) -> Iterator[Path]:
-    """Lets the block fill a folder that becomes ``directory`` only if the block ends without an error.
+    """Lets the block fill a folder, which replaces ``directory`` if the block ends without an error.
 
-    What is at ``directory`` until then stays until then; such as what a killed process left there.
+    Until then whatever is at ``directory``, such as a killed process's leftovers, stays there.
 
     Raises:
-        StorageError: The folder can't be made, or can't take its place.
+        StorageError: The folder can't be created, or can't replace ``directory``.
     """
     with staged_folder(directory.parent) as folder:
         content = folder / directory.name

@@ -1,8 +1,8 @@
-"""Zip files from others: judged as a whole before the first member is read, and read within bounds.
+"""Reads untrusted zip files: all members are checked before the first one is read, and reads are limited.
 
-Members are refused that nobody here writes, and that need more memory or time than they are worth: links,
-encrypted ones, other methods than deflate, members that share their bytes (as zip bombs do:
-https://www.bamsoftware.com/hacks/zipbomb/), and such as are packed too tightly to be true.
+Members that honest senders don't write, or that cost too much memory or time, are refused: links, encrypted
+members, compression methods other than deflate, members that share bytes (as in zip bombs:
+https://www.bamsoftware.com/hacks/zipbomb/), and members with an implausible compression ratio.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .reading import CUT_OFF, ZIP, FileLimitError, reading, shown, writing
 
 COPY_BYTES: Final = 2**20
 MAX_READ_BYTES: Final = 4 * 2**20
-"""Of one read. ``zipfile`` reads a file's whole directory in one; 20,000 members take about 2 MiB."""
+"""For one read. ``zipfile`` reads the whole directory at once; 20,000 members take about 2 MiB."""
 
 MAX_RATIO: Final = 200
-"""Unpacked over packed size. Encoded images hardly shrink, logs and tables by 20; zip bombs by 1,000."""
+"""Unpacked over packed size: about 1 for encoded images, 20 for logs and tables, 1,000 for zip bombs."""
 
 LOCAL_HEADER_BYTES: Final = 30
-"""The least that stands before a member's bytes (PKWARE's APPNOTE.TXT, section 4.3.7)."""
+"""The smallest header before a member's bytes (PKWARE's APPNOTE.TXT, section 4.3.7)."""
 
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _BEGINNING: Final = b"PK\x03\x04"
@@ -38,12 +38,12 @@ _ENCRYPTED: Final = 0x1
 
 @attrs.frozen
 class ZipLimits:
-    """What an archive may have in it.
+    """The limits for an archive.
 
     Attributes:
-        max_members: Files.
-        max_unpacked_bytes: All of them together.
-        ratio_free_bytes: A member that claims no more than this many bytes may shrink as it likes.
+        max_members: How many files it may have.
+        max_unpacked_bytes: The unpacked size of all files together.
+        ratio_free_bytes: Members that claim no more than this unpacked size may have any compression ratio.
     """
 
     max_members: int
@@ -52,7 +52,7 @@ class ZipLimits:
 
 
 class _BoundedFile(io.FileIO):
-    """A file of which nobody gets more than so much at a time: what a directory claims may be gigabytes."""
+    """A file with a limit for each read, since a hostile archive may claim a directory of gigabytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         whole = size is None or size < 0
@@ -69,7 +69,7 @@ def open_zip(
     """Opens a zip file; whatever its content makes the block raise becomes ``error``.
 
     Raises:
-        SleapRTCError: Of the class ``error``: it isn't readable as a zip file.
+        SleapRTCError: Of the class ``error``: it can't be read as a zip file.
         StorageError: The disk failed.
     """
     with (
@@ -85,15 +85,15 @@ def _opened(file: BinaryIO) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except zipfile.BadZipFile as error:
         file.seek(0)
-        if file.read(len(_BEGINNING)) == _BEGINNING:  # the directory stands at the end
+        if file.read(len(_BEGINNING)) == _BEGINNING:  # so the end, with the directory, is missing
             raise zipfile.BadZipFile(CUT_OFF) from error
         raise
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file ends as zip files do, be it a broken one.
+    """Whether a file ends like a zip file, even if it's a broken one.
 
-    ``zipfile.is_zipfile`` raises ``BadZipFile`` over some whose 64-bit records lie.
+    ``zipfile.is_zipfile`` raises ``BadZipFile`` for some files with wrong 64-bit records.
     """
     try:
         return zipfile.is_zipfile(path)
@@ -102,10 +102,10 @@ def is_zip(path: Path) -> bool:
 
 
 def fault_of_members(archive: zipfile.ZipFile, limits: ZipLimits) -> str | None:
-    """Says what is wrong with an archive's files, as the end of a sentence; None where nothing is."""
+    """Returns, as the end of a sentence, what is wrong with an archive's files; None if nothing is."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) > limits.max_members:
-        return f"has {len(members)} files, and may have {limits.max_members}."
+        return f"has {len(members)} files, and may have at most {limits.max_members}."
     for member in members:
         if (fault := _fault_of_member(member, limits)) is not None:
             return fault
@@ -123,14 +123,14 @@ def _fault_of_member(member: zipfile.ZipInfo, limits: ZipLimits) -> str | None:
     if member.flag_bits & _ENCRYPTED:
         return f"has an encrypted member: {name}."
     if member.compress_type not in _METHODS:
-        return f"has a member that is packed by another method than deflate: {name}."
+        return f"has a member that is compressed by a method other than deflate: {name}."
     if member.file_size > max(limits.ratio_free_bytes, MAX_RATIO * member.compress_size):
         return f"has a member that is packed too densely to be true: {name}."
     return None
 
 
 def _fault_of_names(members: Sequence[zipfile.ZipInfo]) -> str | None:
-    """Looks for names that some disks don't tell apart, and for files that would have to be folders too."""
+    """Finds names that some file systems don't tell apart, and files that would also have to be folders."""
     seen: set[tuple[str, ...]] = set()
     for member in members:
         parts = PurePosixPath(unicodedata.normalize("NFC", member.filename).casefold()).parts
@@ -144,7 +144,7 @@ def _fault_of_names(members: Sequence[zipfile.ZipInfo]) -> str | None:
 
 
 def _fault_of_places(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> str | None:
-    """Looks for members that share bytes with others or with the directory."""
+    """Finds members that share bytes with other members or with the directory."""
     ordered = sorted(members, key=lambda member: member.header_offset)
     ends = (*(member.header_offset for member in ordered[1:]), archive.start_dir)
     for member, end in zip(ordered, ends, strict=False):
@@ -157,7 +157,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_bytes: in
     """Reads a small member.
 
     Raises:
-        FileLimitError: It's larger. Whatever else is raised is for :func:`open_zip` to translate.
+        FileLimitError: It's larger than ``max_bytes``. :func:`open_zip` translates other exceptions.
     """
     with archive.open(member) as source:
         content = source.read(max_bytes + 1)
@@ -167,17 +167,17 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_bytes: in
 
 
 def extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """Writes a member to a file that isn't there yet; its checksum is right when this returns.
+    """Writes a member to a new file. When this returns, its checksum has been verified.
 
     Raises:
-        StorageError: It can't be written. Whatever else is raised is for :func:`open_zip` to translate.
+        StorageError: It can't be written, or the file exists. :func:`open_zip` translates other exceptions.
     """
     with archive.open(member) as source, _new_file(target) as sink:
         while block := source.read(COPY_BYTES):
             with writing(str(target)):
                 sink.write(block)
         if sink.tell() != member.file_size:
-            raise zipfile.BadZipFile(f"{shown(member.filename)} has another size than it says")
+            raise zipfile.BadZipFile(f"{shown(member.filename)} doesn't have the size that it claims")
 
 
 def _new_file(target: Path) -> BinaryIO:

@@ -60,8 +60,8 @@ def _analysis(path):
 @pytest.mark.parametrize(
     ("name", "spoil", "reason"),
     [
-        ("a.slp", lambda path: path.write_bytes(b"no HDF5"), "it is no SLEAP labels file"),
-        ("a.slp", _analysis, "it is no SLEAP labels file"),
+        ("a.slp", lambda path: path.write_bytes(b"no HDF5"), "it isn't a SLEAP labels file"),
+        ("a.slp", _analysis, "it isn't a SLEAP labels file"),
         ("a.slp", lambda path: os.truncate(path, 5000), "it was cut off: copy or export it again"),
         ("a.slp", lambda path: os.truncate(path, 20), "it is damaged: copy or export it again"),
         ("a.zip", lambda path: path.write_bytes(b"no zip"), "it is another kind of file"),
