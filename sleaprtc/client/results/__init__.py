@@ -1,1 +1,1 @@
-"""What comes home: models, predictions and reports, put in their place."""
+"""A job's results: checks models, predictions and reports, and puts them in their place."""

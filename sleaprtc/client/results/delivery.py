@@ -1,4 +1,4 @@
-"""What came back from a worker, laid down where it belongs."""
+"""Moves a job's result from the folder in which it arrives to its destination."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ TRY_ELSEWHERE: Final = "Try again, with another worker if there is one (--worker
 
 @attrs.frozen
 class JobOutcome:
-    """What came back: the files, the worker's last word, if it came, and the losses that it told of."""
+    """A job's result as received.
+
+    Attributes:
+        files: The files that arrived.
+        complete: The worker's ``job_complete``, if it arrived.
+        losses: The losses that the worker's statuses reported.
+    """
 
     files: tuple[Path, ...]
     complete: JobComplete | None
@@ -39,36 +45,36 @@ class JobOutcome:
 
 
 class Destination(ABC):
-    """Where the result of a job goes."""
+    """The place for a job's result."""
 
     @property
     @abstractmethod
     def folder(self) -> Path:
-        """Where the result appears, and, in a folder of its own, what is on its way."""
+        """The folder for the result. A hidden folder inside holds files that are still arriving."""
 
     @property
     def file_name(self) -> str | None:
-        """What a single file is to be called, where the result is one."""
+        """The name of the result if it's a single file, otherwise None."""
         return None
 
     @property
     def replaces(self) -> bool:
-        """Whether it takes the place of a file that exists already."""
+        """Whether the result replaces an existing file."""
         return False
 
     @abstractmethod
     async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
-        """Puts what came back in its place and says what came of the job.
+        """Puts the result in its place and returns the event that reports it.
 
         Raises:
-            BrokenResultError: What came back isn't what it should be; it's kept where it arrived.
+            BrokenResultError: The result can't be used; it's kept where it arrived.
             StorageError: It can't be written.
         """
 
 
 @attrs.frozen
 class ModelFolders(Destination):
-    """Model folders in ``out_dir``; those that are there already stay."""
+    """Model folders in ``out_dir``; existing folders are kept."""
 
     out_dir: Path
 
@@ -78,31 +84,31 @@ class ModelFolders(Destination):
         return self.out_dir
 
     async def lay_down(self, job_id: str, worker_id: str, outcome: JobOutcome, emit: Emit) -> Completed:
-        """Lays the models down.
+        """Puts the models in their place.
 
-        A checkpoint that would run code when it is loaded gets another name, and a notice says so.
+        A checkpoint that would run code when it is loaded gets another name, and a notice reports it.
 
         Raises:
-            BrokenResultError: Nothing came back, or nothing that may be unpacked.
+            BrokenResultError: No model arrived, or the archive may not be unpacked.
             StorageError: The models can't be written.
         """
         return await _finish(job_id, worker_id, outcome, self.out_dir, emit)
 
 
 def incoming_dir_of(out_dir: Path, job_id: str) -> Path:
-    """The folder in which a job's files arrive."""
+    """Returns the folder in which a job's files arrive."""
     return out_dir / f"{INCOMING_PREFIX}{job_id}"
 
 
 def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
-    """Makes the folder in which a job's files arrive; the same one for every process that follows it.
+    """Creates the folder in which a job's files arrive, the same for every process that follows the job.
 
     Raises:
         UsageError: ``out_dir`` can't be written.
     """
     incoming_dir = incoming_dir_of(out_dir, job_id)
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)  # the user's own, as the user's umask has it
+        out_dir.mkdir(parents=True, exist_ok=True)  # the user's own folder, so the user's umask applies
         incoming_dir.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     except OSError as error:
         raise UsageError(f"The result can't be written to {out_dir}: {as_clause(error)}.") from error
@@ -110,22 +116,22 @@ def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
 
 
 def warn_of_little_space(out_dir: Path, emit: Emit) -> None:
-    """Says before the job what would otherwise be said after it."""
+    """Emits a notice if the disk has less than :data:`LITTLE_SPACE_MB` free, before the job starts."""
     free_mb = shutil.disk_usage(out_dir).free / MIB
     if free_mb < LITTLE_SPACE_MB:
         emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the result may not fit."))
 
 
 def arrived_files(incoming_dir: Path) -> tuple[Path, ...]:
-    """The files that have come in whole and aren't laid down yet."""
+    """Returns the files that have arrived completely and aren't in their place yet."""
     found = (path for path in incoming_dir.glob("*") if not path.name.startswith(".") and path.is_file())
     return tuple(sorted(found))
 
 
 def discard_incoming(incoming_dir: Path) -> None:
-    """Removes the folder unless a model lies in it whole, which can't be fetched a second time.
+    """Removes the folder, unless it holds a complete file, which may not be available a second time.
 
-    Folders that were left so, or by processes that were killed, go after a week.
+    Folders kept for that reason, or left behind by killed processes, are removed after a week.
     """
     if not arrived_files(incoming_dir):
         shutil.rmtree(incoming_dir, ignore_errors=True)
@@ -159,13 +165,16 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
         device=result.device if result else None,
         report=await trio.to_thread.run_sync(complete_reports, model_dirs, heads, outcome.losses),
     )
-    for file in outcome.files:  # last: a process that is killed before finds them again
+    for file in outcome.files:  # last, so that after a kill the next process finds them
         file.unlink(missing_ok=True)
     return completed
 
 
 def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
-    """Renames checkpoints that hold more than weights; returns a sentence for each."""
+    """Renames checkpoints that hold more than weights, and returns a sentence about each.
+
+    In ``laid_down``, it replaces the paths of renamed entries.
+    """
     sentences = []
     for number, entry in enumerate(laid_down):
         for path in [entry] if entry.is_file() else sorted(entry.rglob("*")):
@@ -184,7 +193,7 @@ def _set_aside_unsafe(laid_down: list[Path]) -> list[str]:
 
 
 def free_path(wanted: Path, suffix: str = "") -> Path:
-    """An earlier job's result stays: the next one gets a number, before its ``suffix``."""
+    """Returns ``wanted`` if nothing is there, or else that name with a number added before ``suffix``."""
     number, path = 0, wanted
     while path.exists():
         number += 1
@@ -197,10 +206,10 @@ def _kept(files: tuple[Path, ...]) -> str:
 
 
 def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path], list[str]]:
-    """Returns where what came now is, and what the worker called it.
+    """Moves received models to ``out_dir``; returns their paths, and the names that the worker gave them.
 
-    Everything is unpacked before anything gets its place. Hidden files have none: in a home folder, some of
-    them run.
+    Everything is unpacked before anything is moved. Hidden files are left out, because some of them would be
+    executed in a home folder.
     """
     entries = [entry for number, file in enumerate(files) for entry in _unpacked(file, number)]
     entries = [entry for entry in entries if not entry.name.startswith(".")]
@@ -218,7 +227,7 @@ def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path]
 
 
 def _unpacked(file: Path, number: int) -> list[Path]:
-    if file.suffix.lower() != ".zip":  # a PyTorch checkpoint is a zip file too, and stays one
+    if file.suffix.lower() != ".zip":  # a PyTorch checkpoint is a zip file, too, but must stay packed
         return [file]
     return unpack(file, file.with_name(f".unpacked-{number}"), error=BrokenResultError)
 

@@ -1,4 +1,4 @@
-"""How much a worker may send as the result of one job."""
+"""Limits how much a worker may send as the result of one job."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ GIB: Final = 1024 * MIB
 
 
 class ResultAllowance:
-    """Counts what a worker offers as its result.
+    """Counts the files that a worker offers as its result.
 
-    What is offered again after a lost connection is the same file, and counts once. What the worker itself
-    gives up counts each time, and so does what nobody wants: neither may go on for ever.
+    A file that is offered again after a lost connection counts once. A transfer that the worker gives up or
+    that this side refuses counts each time, so that neither can go on forever.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class ResultAllowance:
         self._ended_count = 0
 
     def excess(self, offer: FileOffer) -> str | None:
-        """Says what is too much about a file, before a byte of it is taken; None where it may come."""
+        """Returns which limit an offered file would exceed, or None if it may be accepted."""
         sizes_bytes = {**self._sizes_bytes, _key(offer): offer.size_bytes}
         if max(len(sizes_bytes), self._ended_count + 1) > MAX_RESULT_FILES:
             return f"more than {MAX_RESULT_FILES} files"
@@ -31,11 +31,11 @@ class ResultAllowance:
         return None
 
     def begin(self, offer: FileOffer) -> None:
-        """Counts a file that is accepted."""
+        """Counts an accepted file."""
         self._sizes_bytes[_key(offer)] = offer.size_bytes
 
     def end(self) -> None:
-        """Counts a file that has come, that the worker has given up, or that was refused."""
+        """Counts a transfer that has ended: completed, given up by the worker, or refused."""
         self._ended_count += 1
 
 

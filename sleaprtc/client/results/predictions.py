@@ -1,4 +1,4 @@
-"""Predictions that came back: looked at, made to point to the videos they are about, and laid down."""
+"""Checks received predictions, makes them refer to the user's videos, and puts them in their place."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class PredictionsFile(Destination):
     """One file of predictions.
 
     Attributes:
-        path: What it's to be called; where that exists already, the new one gets a number.
-        recording: What was predicted on, as the person named it.
-        replace: Whether it takes the place of a file that exists already.
+        path: Its path. If that exists, the new file gets a number.
+        recording: The recording that was predicted on, as the user named it.
+        replace: Whether to replace an existing file instead.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class PredictionsFile(Destination):
         """Puts the predictions in their place.
 
         Raises:
-            BrokenResultError: What came back isn't readable as predictions; it's kept where it arrived.
+            BrokenResultError: The result can't be read as predictions; it's kept where it arrived.
             StorageError: They can't be written.
         """
         received = next((file for file in outcome.files if file.suffix == PREDICTIONS_SUFFIX), None)
@@ -91,7 +91,7 @@ class PredictionsFile(Destination):
 
 
 async def _prepare(received: Path, recording: Path) -> str | None:
-    """Has :func:`sleaprtc.client.results.video_places.prepare_predictions` done by a process of its own."""
+    """Runs :func:`sleaprtc.client.results.video_places.prepare_predictions` in a process of its own."""
     arguments = [str(received), str(recording)]
     answer = await ask_child(
         f"{__package__}.video_places", arguments, received.name, BrokenResultError, as_what="predictions"

@@ -1,7 +1,7 @@
-"""A model's report: what its worker measured, read from its files, and completed with what was seen here.
+"""Reads the report that a worker sent with a model, and adds what is missing from it.
 
-Files of a report come from a worker, and so from a stranger: numbers are parsed strictly, and pictures are
-passed on to the person without being opened.
+The worker isn't trusted: numbers are parsed strictly, and pictures are passed on to the user without being
+opened.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ MAX_METRICS_BYTES: Final = 256 * 1024
 MAX_LOSSES_BYTES: Final = 16 * 2**20
 MAX_PROBLEMS: Final = 10
 MAX_PROBLEM_CHARS: Final = 300
-"""Bounds to what is read of a worker's report, far above what is in an honest one."""
+"""Limits for what is read of a worker's report, far above what an honest one contains."""
 
 
 def report_dir(model: Path) -> Path:
-    """Where a model's report is: in its folder, or beside a model that is a single file."""
+    """Returns the folder of a model's report: inside the model's folder, or beside a model in one file."""
     return model / "report" if model.is_dir() else model.with_name(f"{model.name}.report")
 
 
 def complete_report(model: Path, head: str, seen: ModelLosses | None) -> ModelReport:
-    """Reads a model's report, and adds the files that are still missing from it.
+    """Reads a model's report, and adds the files that are missing from it.
 
     Args:
         model: The model's folder, or its only file.
-        head: What its worker calls it.
-        seen: Its losses as statuses told them, used where the worker sent no table of them.
+        head: The worker's name for it.
+        seen: Its losses as reported by statuses, used if the worker sent no table of losses.
     """
     folder = report_dir(model)
     problems: list[str] = []
@@ -78,12 +78,12 @@ def complete_report(model: Path, head: str, seen: ModelLosses | None) -> ModelRe
 def complete_reports(
     models: Sequence[Path], names: Sequence[str], seen: Sequence[ModelLosses]
 ) -> tuple[ModelReport, ...]:
-    """Reads the reports of what a job brought home, as :func:`complete_report` does.
+    """Completes the report of each model of a job, as :func:`complete_report` does.
 
     Args:
-        models: Where the models are; where they came as single files, the first of these stands for all.
-        names: What the worker called them.
-        seen: The losses that it told of.
+        models: The models' paths. Folders get a report; if there are none, the first file gets one.
+        names: The worker's names for them.
+        seen: The losses that the worker's statuses reported.
     """
     named = list(zip(models, names, strict=True))
     found = [(model, name) for model, name in named if model.is_dir()] or named[:1]
@@ -92,7 +92,7 @@ def complete_reports(
 
 
 def _match_losses(names: Sequence[str], seen: Sequence[ModelLosses]) -> list[ModelLosses | None]:
-    """Finds each model's losses: by name, or in order where the worker has other names for them."""
+    """Finds each model's losses: by name, or in order if the worker uses other names for them."""
     by_name = {losses.model: losses for losses in seen}
     if not set(names) & set(by_name) and len(names) == len(seen):
         return list(seen)
@@ -108,7 +108,7 @@ def _sentences(told: list[Any]) -> tuple[str, ...]:
 
 
 def _add_files(folder: Path, losses: ModelLosses, problems: list[str]) -> None:
-    """Writes what the worker didn't send: its losses as a table, as curves, and as events."""
+    """Writes the files that the worker didn't send: the losses as a table, as curves and as events."""
     try:
         folder.mkdir(exist_ok=True)
         if not (folder / LOSSES_FILE).exists():
@@ -120,7 +120,7 @@ def _add_files(folder: Path, losses: ModelLosses, problems: list[str]) -> None:
     except OSError as error:
         problems.append(f"The report can't be written to {folder}: {as_clause(error)}.")
     except Exception as error:
-        # matplotlib and TensorBoard's protobuf can be installed and not work, in more ways than one
+        # matplotlib and TensorBoard's protobuf may be installed and still fail, in several ways
         _log.debug("A part of the report failed.", exc_info=True)
         problems.append(f"A part of the report can't be made ({type(error).__name__}: {as_clause(error)}).")
 
@@ -158,7 +158,7 @@ def _read_losses(path: Path, head: str, problems: list[str]) -> ModelLosses | No
 def _parse_losses(text: str) -> list[EpochLosses]:
     rows = csv.reader(text.splitlines(), strict=True)
     if tuple(next(rows, ())) != LOSSES_COLUMNS:
-        raise ValueError("it has other columns")
+        raise ValueError("it has unexpected columns")
     epochs = [_epoch(*row) for row in itertools.islice(rows, MAX_EPOCHS)]
     if any(later.epoch <= earlier.epoch for earlier, later in itertools.pairwise(epochs)):
         raise ValueError("its epochs are out of order")
@@ -168,7 +168,7 @@ def _parse_losses(text: str) -> list[EpochLosses]:
 def _epoch(epoch: str, train_loss: str, val_loss: str) -> EpochLosses:
     number = int(epoch)
     if not 0 < number <= MAX_EPOCH:
-        raise ValueError(f"{number} is no epoch")
+        raise ValueError(f"{number} isn't a valid epoch")
     return EpochLosses(number, _loss(train_loss), _loss(val_loss))
 
 
@@ -177,12 +177,16 @@ def _loss(cell: str) -> float | None:
         return None
     value = float(cell)
     if not math.isfinite(value):
-        raise ValueError(f"{value} is no loss")
+        raise ValueError(f"{value} isn't a valid loss")
     return value
 
 
 def _chosen_split(document: dict[str, Any]) -> tuple[str | None, dict[str, float | None]]:
-    """Takes what was measured on held-out frames, or on the others where there is nothing else."""
+    """Returns the metrics for the validation frames, or for the training frames if there are no others.
+
+    Returns:
+        The split's name, None if there are no metrics, and the metrics under ``ModelReport``'s field names.
+    """
     splits = document.get("splits")
     for name in ("val", "train"):
         split = splits.get(name) if isinstance(splits, dict) else None

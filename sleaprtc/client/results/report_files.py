@@ -1,4 +1,4 @@
-"""Files of a report that are made here: from a worker's table of losses, or from its statuses."""
+"""Writes the files of a report that the client makes, from a worker's table of losses or its statuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOSSES_FILE: Final = "losses.csv"
 LOSSES_PICTURE: Final = "losses.png"
 PREDICTIONS_PICTURE: Final = "predictions.png"
 EVENTS_FILES: Final = "events.out.tfevents.*"
-"""As TensorBoard looks for them."""
+"""The file names that TensorBoard looks for."""
 
 LOSSES_COLUMNS: Final = ("epoch", "train_loss", "val_loss")
 
@@ -23,10 +23,10 @@ VAL_TAG: Final = "loss/val"
 
 
 def write_losses(path: Path, losses: ModelLosses) -> None:
-    """Writes a line an epoch; a loss that isn't known is an empty cell.
+    """Writes a CSV table with one row for each epoch; an unknown loss is an empty cell.
 
     Raises:
-        OSError: It can't be written.
+        OSError: The table can't be written.
     """
     with path.open("w", newline="", encoding="ascii") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -37,7 +37,7 @@ def write_losses(path: Path, losses: ModelLosses) -> None:
 
 
 def write_tensorboard(folder: Path, losses: ModelLosses) -> None:
-    """Writes the losses as scalars that ``tensorboard --logdir`` finds, a run for each model.
+    """Writes the losses as scalars for ``tensorboard --logdir``, where each model is a run.
 
     Raises:
         OSError: They can't be written.
@@ -52,7 +52,7 @@ def write_tensorboard(folder: Path, losses: ModelLosses) -> None:
 
 
 def draw_losses(path: Path, losses: ModelLosses) -> bool:
-    """Draws the curves where matplotlib is installed, and says whether it is.
+    """Draws the loss curves if matplotlib is installed; returns whether it is.
 
     Raises:
         OSError: The picture can't be written.
