@@ -1,1 +1,1 @@
-"""The whole workflow on one machine: a recording, a server, two workers, a client, an evaluation."""
+"""Runs the whole workflow on one machine: a recording, a server, two workers, a client, an evaluation."""

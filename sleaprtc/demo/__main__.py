@@ -29,7 +29,7 @@ NAME_WIDTH: Final = max(map(len, COLORS))
 
 
 def make_narrator(*, colored: bool) -> Callable[[str, str], None]:
-    """Returns what prints a part's lines behind its name."""
+    """Returns a function that prints a part's line after the part's name."""
 
     def narrate(name: str, line: str) -> None:
         prefix = f"{name:{NAME_WIDTH}} |"
@@ -40,7 +40,7 @@ def make_narrator(*, colored: bool) -> Callable[[str, str], None]:
 
 
 async def interrupted_by_signal(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Turns a signal to end into an orderly end: everything that was started is ended first."""
+    """Raises KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP, so that all parts are ended in order."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         task_status.started()
         async for _ in signals:
@@ -48,7 +48,7 @@ async def interrupted_by_signal(task_status: trio.TaskStatus[None] = trio.TASK_S
 
 
 def report(result: DemoResult, folder: Path) -> None:
-    """Prints what came of it, and where it is."""
+    """Prints the model's error and the paths of all results."""
     click.echo(
         f"\nThe {result.model_type} model's error is {result.error_px:.2f} pixels on "
         f"{result.held_out_frames} frames that it hasn't seen; it found "
@@ -68,7 +68,7 @@ def report(result: DemoResult, folder: Path) -> None:
 async def demo(options: DemoOptions) -> int:
     """Runs the demo and returns its exit status."""
     colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    async with trio.open_nursery() as nursery:  # a signal, or a failure to wait for it, ends the demo
+    async with trio.open_nursery() as nursery:  # a signal ends the demo, and so does a failure
         await nursery.start(interrupted_by_signal)
         result = await run_demo(options, make_narrator(colored=colored))
         nursery.cancel_scope.cancel()
@@ -92,8 +92,8 @@ async def demo(options: DemoOptions) -> int:
 def main(model_type: str, epochs: int | None, out_dir: Path, limit_sec: float, trainer_python: str) -> None:
     """Run everything on this machine with a small synthetic recording.
 
-    A server, two workers and a client are started as separate programs on 127.0.0.1. A model is trained for
-    real, with sleap-nn, and then measured on frames that it hasn't seen.
+    The demo starts a server, two workers and a client as separate programs on 127.0.0.1. It trains a model
+    with sleap-nn, and then measures it on frames that it hasn't seen.
     """
     options = DemoOptions(
         out_dir=out_dir,

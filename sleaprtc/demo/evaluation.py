@@ -1,7 +1,7 @@
-"""Measures trained models on labelled frames that they haven't seen, and draws what they found.
+"""Evaluates trained models on labelled frames that they haven't seen, and draws their predictions.
 
-Run as a file, by the Python in which sleap-nn lives, it needs nothing else of this package. It prints one
-JSON object, the fields of :class:`Evaluation`.
+It runs as a script, by the Python in which sleap-nn is installed, and imports nothing else of this package.
+It prints one JSON object, the fields of :class:`Evaluation`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Evaluation:
 
     Attributes:
         error_px: Mean distance between a true node and its prediction, over the nodes that were found.
-        true_nodes: Labelled nodes in all frames.
-        found_nodes: Those of them with a prediction.
-        extra_instances: Predicted animals that aren't there.
-        frames: Labelled frames.
-        predictions: The ``.slp`` with the predictions.
-        picture: A PNG of some of the frames, with labels and predictions.
+        true_nodes: The number of labelled nodes in all frames.
+        found_nodes: The number of those that have a prediction.
+        extra_instances: The number of predicted instances beyond the labelled ones.
+        frames: The number of labelled frames.
+        predictions: The path of the ``.slp`` file with the predictions.
+        picture: The path of a PNG of some of the frames, with labels and predictions.
     """
 
     error_px: float
@@ -49,13 +49,13 @@ class Evaluation:
 
 
 def define_missing_torchvision_operators() -> Any:
-    """Lets torchvision import beside a torch that it wasn't built for.
+    """Makes torchvision importable with a torch that it wasn't built for.
 
-    Its import fails where its compiled operators are missing (``operator torchvision::nms does not exist``).
-    Prediction doesn't call them, so their names are enough.
+    The import fails if torchvision's compiled operators are missing (``operator torchvision::nms does not
+    exist``). Prediction doesn't call them, so defining their names is enough.
 
     Returns:
-        What has to stay referenced while they're needed, or None where torchvision is whole.
+        An object that must stay referenced while the names are needed, or None if torchvision works.
     """
     import torch
 
@@ -93,7 +93,7 @@ def points_by_frame(labels: Any) -> dict[int, Points]:
 
 
 def matched(truth: Points, predicted: Points) -> list[tuple[int, int]]:
-    """Pairs true with predicted instances so that the sum of their mean node distances is least."""
+    """Pairs true with predicted instances so that the sum of their mean node distances is minimal."""
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
@@ -105,7 +105,7 @@ def matched(truth: Points, predicted: Points) -> list[tuple[int, int]]:
 
 
 def node_distances(truth: dict[int, Points], predicted: dict[int, Points]) -> list[float]:
-    """Returns the distance, in pixels, of every true node that was found."""
+    """Returns the distance, in pixels, of every true node that was found from its prediction."""
     import numpy as np
 
     found: list[float] = []
@@ -152,12 +152,12 @@ def draw(path: Path, labels: Any, truth: dict[int, Points], predicted: dict[int,
 
 
 def evaluate(labels_path: Path, models: list[Path], output_dir: Path) -> Evaluation:
-    """Predicts on labelled frames, measures and draws.
+    """Predicts on labelled frames, measures the error and draws a picture.
 
     Args:
         labels_path: A package with the true labels and their images.
         models: The model folders: one, or for a top-down model the centroid's and the centered instance's.
-        output_dir: Where predictions and picture go.
+        output_dir: The folder for the predictions and the picture.
     """
     import numpy as np
     import sleap_io as sio
@@ -186,7 +186,7 @@ def evaluate(labels_path: Path, models: list[Path], output_dir: Path) -> Evaluat
 
 
 def main() -> None:
-    """Reads the options, evaluates, prints the result; sleap-nn's own output goes to standard error."""
+    """Parses the options, evaluates, and prints the result; sleap-nn's own output goes to standard error."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("labels", type=Path)
     parser.add_argument("output_dir", type=Path)

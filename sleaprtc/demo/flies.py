@@ -1,7 +1,7 @@
 """Makes a small labelled recording of walking flies.
 
-Run as a file, by the Python in which sleap-io lives, it needs nothing else of this package. It prints one
-JSON object: ``{"training": PATH, "held_out": PATH}``.
+It runs as a script, by the Python in which sleap-io is installed, and imports nothing else of this package.
+It prints one JSON object: ``{"training": PATH, "held_out": PATH}``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ NODE_OFFSETS_PX: Final = {"head": 9.0, "thorax": 0.0, "abdomen": -18.0}
 
 MARGIN_PX: Final = 28.0
 MIN_DISTANCE_PX: Final = 46.0
-"""Between two flies' thoraces: they pass each other without overlapping."""
+"""Between two flies' thoraces, so that they pass each other without overlapping."""
 
 
 @dataclass
 class Fly:
-    """A position, a heading in radians, and how far its wings are spread, in radians."""
+    """A fly: its thorax's position in pixels, its heading and the spread of its wings in radians."""
 
     x: float
     y: float
@@ -49,7 +49,7 @@ class Fly:
 
 
 def walk(fly: Fly, others: list[Fly], random: np.random.Generator) -> None:
-    """Moves a fly one frame on: a few pixels ahead, turned back where the way is barred."""
+    """Moves a fly by one frame: a few pixels ahead, or a turn if the way is blocked."""
     fly.heading += random.normal(0.0, 0.25)
     fly.wing_spread = float(min(0.6, max(0.1, fly.wing_spread + random.normal(0.0, 0.08))))
     x, y = fly.along_axis(random.uniform(1.0, 5.0))
@@ -76,7 +76,7 @@ def darken_ellipse(
 
 
 def draw(fly: Fly, image: Pixels) -> None:
-    """Draws body, head and wings over what is there."""
+    """Draws body, head and wings onto an image."""
     for side in (-1.0, 1.0):
         wing_angle = fly.heading + pi + side * fly.wing_spread
         middle = fly.x + 13.0 * cos(wing_angle), fly.y + 13.0 * sin(wing_angle)
@@ -88,7 +88,7 @@ def draw(fly: Fly, image: Pixels) -> None:
 
 
 def render(flies: list[Fly], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Renders one frame: an unevenly lit arena, the flies, a camera's noise."""
+    """Renders one frame: an unevenly lit arena, the flies, and camera noise."""
     import numpy as np
 
     rows, columns = np.mgrid[0:FRAME_SIZE_PX, 0:FRAME_SIZE_PX] / FRAME_SIZE_PX
@@ -112,7 +112,7 @@ def record(
     """Renders a recording into PNG files.
 
     Returns:
-        The frames' files, and for each frame the node positions of each fly.
+        The frames' files, and for each frame the node positions of each fly in pixels.
     """
     import imageio.v3 as iio
     import numpy as np
@@ -132,7 +132,7 @@ def record(
 
 
 def save_package(path: Path, files: list[Path], positions: list[list[list[tuple[float, float]]]]) -> None:
-    """Writes labels with their images embedded."""
+    """Writes a package: labels with their images embedded."""
     import numpy as np
     import sleap_io as sio
 
@@ -153,7 +153,7 @@ def save_package(path: Path, files: list[Path], positions: list[list[list[tuple[
 def make_recording(
     folder: Path, *, fly_count: int = 1, frame_count: int = 64, held_out_count: int = 16, seed: int = 7
 ) -> tuple[Path, Path]:
-    """Records flies, and puts the last frames apart.
+    """Records flies, and holds out the last frames.
 
     Returns:
         The package to train on and the package of held-out frames, both in ``folder``.
@@ -168,7 +168,7 @@ def make_recording(
 
 
 def main() -> None:
-    """Reads the options and prints where the two packages are."""
+    """Parses the options, makes the recording, and prints the paths of the two packages."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--flies", type=int, default=1)

@@ -1,4 +1,4 @@
-"""The demo's own folder: made anew by every run, and never somebody else's."""
+"""Prepares the demo's output folder, and never clears a folder that no demo made."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PRODUCTS: Final = (
     "predictions.png",
     "summary.json",
 )
-"""Everything that a demo lays into its folder, and all that a later one removes from it."""
+"""Everything that a demo writes to its folder, and all that a later demo removes from it."""
 
 
 def prepare_folder(folder: Path) -> None:
-    """Makes an empty folder, or clears one that an earlier demo made.
+    """Creates the folder, or clears one that an earlier demo made.
 
-    Files that no demo made stay where they are.
+    Files in it that no demo made are kept.
 
     Raises:
-        UsageError: The folder is there and isn't a demo's.
-        StorageError: It can't be made or cleared.
+        UsageError: The folder exists, isn't empty, and wasn't made by a demo.
+        StorageError: It can't be created or cleared.
     """
     try:
         if (

@@ -1,7 +1,7 @@
-"""Ends process groups whose owner is gone, even if the owner was killed without a chance to do it.
+"""Ends the process groups of an owner that is gone, even if the owner was killed.
 
-Run as a file with a pipe as standard input. Each line is ``+PGID`` or ``-PGID``, a group that was started
-or has ended; the end of the pipe means that the owner is gone.
+It runs as a script with a pipe as standard input. Each line is ``+PGID`` for a group that was started, or
+``-PGID`` for one that has ended. The end of the pipe means that the owner is gone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 import time
 
 GRACE_SEC = 10.0
-"""What a program gets to end its own children in, after SIGTERM."""
+"""How long a program has after SIGTERM to end its own children."""
 
 
 def end_groups(groups: set[int]) -> None:
-    """Asks the groups to end, and kills what remains of them after :data:`GRACE_SEC`."""
+    """Sends SIGTERM to the groups, and SIGKILL to those that remain after :data:`GRACE_SEC`."""
     deadline = time.monotonic() + GRACE_SEC
     signaled = {group for group in groups if send(group, signal.SIGTERM)}
     while signaled and time.monotonic() < deadline:
@@ -28,7 +28,7 @@ def end_groups(groups: set[int]) -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Signals a group; returns whether there still was one."""
+    """Sends a signal to a group; returns whether the group still existed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
         return True
@@ -36,7 +36,7 @@ def send(group: int, number: int) -> bool:
 
 
 def main() -> None:
-    """Follows the owner's list to its end, then ends what is left on it."""
+    """Reads the owner's list until its end, then ends the groups that are left on it."""
     groups: set[int] = set()
     for line in sys.stdin:
         group = int(line[1:])

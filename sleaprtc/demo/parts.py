@@ -1,4 +1,4 @@
-"""The programs that a demo starts, each in a process group of its own, and their end."""
+"""Starts the demo's programs, each in a process group of its own, and ends them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..base.sentences import as_sentence
 from ..errors import JobFailedError
 
 Narrate: TypeAlias = Callable[[str, str], None]
-"""Told the name of a part and one line of what it says."""
+"""Called with the name of a part and one line of its output."""
 
 TERMINATION_GRACE_SEC: Final = 10.0
-"""A worker gets this long to end its trainer after SIGTERM."""
+"""How long all programs together have to end after SIGTERM; a worker first ends its trainer."""
 
 LAST_GRACE_SEC: Final = 2.0
-"""For those whose turn didn't come because another one used that up."""
+"""For programs that got no SIGTERM by then, because another one used up that time."""
 
 GUARD: Final = Path(__file__).with_name("guard.py")
 LAST_LINES: Final = 15
@@ -50,10 +50,10 @@ class Part:
         self._streams_open = 2
 
     async def line(self, fits: Callable[[str], bool]) -> str:
-        """Waits for a line on standard output.
+        """Waits for a line on standard output that fits, and returns it.
 
         Raises:
-            JobFailedError: The program ended without having said it.
+            JobFailedError: The program ended without printing one.
         """
         read = 0
         async with self._news:
@@ -81,7 +81,7 @@ class Part:
         return self.output
 
     def failure(self) -> JobFailedError:
-        """Makes the error that says how the program ended."""
+        """Returns the error that describes how the program ended."""
         status = self.process.returncode
         ending = "is ending" if status is None else f"ended with exit status {status}"
         last = " ".join((self.errors or self.output)[-LAST_LINES:]).removeprefix("Error: ")
@@ -130,16 +130,16 @@ class Parts:
         narrated: bool = True,
         must_stay: bool = False,
     ) -> Part:
-        """Starts a program whose end comes with the block's at the latest.
+        """Starts a program, which is ended at the end of the block at the latest.
 
         Args:
-            name: What the narration calls it.
-            command: Program and arguments.
+            name: Its name in the narration.
+            command: The program and its arguments.
             env: Added to this process's environment.
-            narrated: Whether what it says is passed on while it runs.
-            must_stay: Whether its end, before the block's, is a failure of the whole.
+            narrated: Whether to narrate its output while it runs.
+            must_stay: Whether the demo fails if it ends before the block.
         """
-        with trio.CancelScope(shield=True):  # a process that was started is always known to be
+        with trio.CancelScope(shield=True):  # a started process must always be recorded
             process = await trio.lowlevel.open_process(
                 [str(argument) for argument in command],
                 stdin=subprocess.DEVNULL,
@@ -180,7 +180,7 @@ class Parts:
             await self._end([part])
 
     async def aclose(self) -> None:
-        """Ends whatever still runs, one after the other, last started first."""
+        """Ends all programs that still run, one after another, the last started first."""
         await self._end(self._running[::-1])
 
     async def _watch(self, part: Part) -> None:
@@ -222,19 +222,19 @@ def _signal_group(part: Part, number: signal.Signals) -> None:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Returns this process's environment without a user's secrets, sleap-rtc settings and their files."""
+    """Returns this process's environment without the user's secrets and sleap-rtc settings."""
     return without_secrets() | {"SLEAP_RTC_CONFIG_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
 
 
 @contextlib.asynccontextmanager
 async def open_parts(narrate: Narrate) -> AsyncIterator[Parts]:
-    """Opens a scope in which programs can be started, and out of which none gets.
+    """Opens a scope in which programs can be started, and which none of them outlives.
 
-    However the block ends, every program's group is first asked to end and then killed; where this process
-    is itself killed, a guard process does the same.
+    However the block ends, every program's process group gets SIGTERM, and then SIGKILL. If this process is
+    killed, a guard process does the same.
 
     Raises:
-        JobFailedError: In a group: a part that must stay has ended.
+        JobFailedError: In an exception group: a part that must stay has ended.
     """
     guard = await trio.lowlevel.open_process(
         [sys.executable, str(GUARD)],

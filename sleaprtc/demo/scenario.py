@@ -1,4 +1,4 @@
-"""What happens in a demo, in order."""
+"""The steps of a demo, in order."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ DEFAULT_EPOCHS: Final = {"base": 20, "centroid": 10, "topdown": 12, "bottomup": 
 
 MAX_ERROR_PX: Final = 3.0
 MIN_FOUND: Final = 0.9
-"""Share of the true nodes that a good model finds."""
+"""The fraction of the true nodes that a good model finds."""
 
 
 @attrs.frozen
 class DemoOptions:
-    """What a demo is to do.
+    """The options of a demo.
 
     Attributes:
-        out_dir: Where everything goes.
-        model_type: Of ``base centroid topdown bottomup``.
-        epochs: For each model; None takes :data:`DEFAULT_EPOCHS`.
-        trainer_python: The interpreter in which sleap-nn lives.
-        limit_sec: The most that the whole may take.
+        out_dir: The folder for everything that the demo writes.
+        model_type: ``base``, ``centroid``, ``topdown`` or ``bottomup``.
+        epochs: Epochs for each model; None means :data:`DEFAULT_EPOCHS`.
+        trainer_python: The interpreter in which sleap-nn is installed.
+        limit_sec: The time limit for the whole demo.
     """
 
     out_dir: Path
@@ -53,7 +53,7 @@ class DemoOptions:
 
 @attrs.frozen
 class DemoResult:
-    """What came of it; also the content of ``summary.json``."""
+    """The result of a demo, and the content of ``summary.json``."""
 
     model_type: str
     error_px: float
@@ -68,7 +68,7 @@ class DemoResult:
 
     @property
     def is_good(self) -> bool:
-        """Whether the model does what it was trained for."""
+        """Whether the model's error is small enough, and it finds enough nodes."""
         return self.error_px < MAX_ERROR_PX and self.found_nodes >= MIN_FOUND * self.true_nodes
 
 
@@ -76,7 +76,7 @@ async def require_trainer(python: str) -> None:
     """Checks that sleap-nn and sleap-io are installed, without importing them.
 
     Raises:
-        UsageError: They aren't, or ``python`` is no interpreter.
+        UsageError: They aren't, or ``python`` can't be run.
     """
     check = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('sleap_nn', 'sleap_io'))))"
     try:
@@ -98,11 +98,12 @@ async def require_trainer(python: str) -> None:
 
 
 async def run_demo(options: DemoOptions, narrate: Narrate) -> DemoResult:
-    """Plays the whole workflow.
+    """Runs the whole workflow.
 
     Raises:
         UsageError: sleap-nn is missing, or the folder isn't a demo's.
-        JobFailedError: A part failed, or the time was over.
+        StorageError: The folder can't be prepared.
+        JobFailedError: A part failed, or the time limit was exceeded.
     """
     await require_trainer(options.trainer_python)
     folder = options.out_dir.absolute()
@@ -112,7 +113,9 @@ async def run_demo(options: DemoOptions, narrate: Narrate) -> DemoResult:
             result = await _play(options, folder, parts, narrate)
             (folder / "summary.json").write_text(json.dumps(attrs.asdict(result), indent=2) + "\n")
             return result
-    raise JobFailedError(f"The demo wasn't done after {options.limit_sec:.0f} seconds.", error_code="TIMEOUT")
+    raise JobFailedError(
+        f"The demo didn't finish within {options.limit_sec:.0f} seconds.", error_code="TIMEOUT"
+    )
 
 
 async def _play(options: DemoOptions, folder: Path, parts: Parts, narrate: Narrate) -> DemoResult:
@@ -141,7 +144,7 @@ async def _record(options: DemoOptions, folder: Path, parts: Parts) -> dict[str,
 
 
 async def _start_server(folder: Path, parts: Parts) -> dict[str, str]:
-    """Starts a server, makes a room, and returns the environment by which peers find both."""
+    """Starts a server, creates a room, and returns the environment variables for peers to find both."""
     server = await parts.start(
         "server",
         [*_program("server"), "--ws-port", "0", "--http-port", "0", "--state-dir", folder / "server"],
@@ -152,7 +155,7 @@ async def _start_server(folder: Path, parts: Parts) -> dict[str, str]:
         "SLEAP_RTC_SIGNALING_WS": addresses["ws"],
         "SLEAP_RTC_SIGNALING_HTTP": addresses["http"],
         "SLEAP_RTC_ICE_LOOPBACK": "1",
-        # The demo's jobs and rooms aren't among the user's own, whatever is in the user's folder.
+        # Keeps the demo's jobs and rooms apart from the user's own.
         STATE_DIR_VARIABLE: str(folder / "state"),
     }
     create = [*_program("client"), "room", "create", "--json"]
@@ -182,7 +185,7 @@ async def _start_worker(
 
 
 async def _wait_for_workers(env: dict[str, str], parts: Parts) -> None:
-    """Asks the server who is there until both workers are; importing sleap-nn takes them some seconds."""
+    """Polls the server until both workers are there; they need some seconds to import sleap-nn."""
     command = [*_program("client"), "workers", "--json"]
     while True:
         listing = "\n".join(await parts.run("client", command, env=env, narrated=False))
@@ -226,10 +229,10 @@ async def _evaluate(
 
 
 def model_dirs(folder: Path) -> list[Path]:
-    """Returns the model folders in ``folder``, in training order where their names sort so.
+    """Returns the model folders in ``folder``: centroid models first, then in the order of their names.
 
     Raises:
-        JobFailedError: There are none.
+        JobFailedError: There are no model folders.
     """
     checkpoints = (path.relative_to(folder) for path in folder.rglob("best.ckpt"))
     found = sorted(
@@ -241,7 +244,7 @@ def model_dirs(folder: Path) -> list[Path]:
 
 
 def _program(name: str) -> list[str | Path]:
-    # -P: no module is taken from the working directory.
+    # -P: no module is imported from the working directory.
     return [sys.executable, "-P", "-m", f"{__package__.rpartition('.')[0]}.{name}"]
 
 
@@ -251,8 +254,8 @@ def _last_object(lines: list[str]) -> dict[str, Any]:
         value = json.loads(lines[-1])
     except (IndexError, ValueError) as error:
         raise JobFailedError(
-            "A part of the demo didn't say what it had made.", error_code="NO_OUTPUT"
+            "A part of the demo didn't report its result.", error_code="NO_OUTPUT"
         ) from error
     if not isinstance(value, dict):
-        raise JobFailedError("A part of the demo didn't say what it had made.", error_code="NO_OUTPUT")
+        raise JobFailedError("A part of the demo didn't report its result.", error_code="NO_OUTPUT")
     return value
