@@ -1,4 +1,5 @@
-"""Benchmarks: ``python -m benchmarks.signaling``, ``.startup``, each with ``--json`` and ``--quick``.
+"""Benchmarks: ``python -m benchmarks.NAME``, for ``signaling``, ``startup``, ``transfer`` and ``soak``.
 
-Everything runs on 127.0.0.1, is bounded in count and time, and ends every process that it starts.
+Each has ``--json``, and all but ``soak`` have ``--quick``. Everything runs on 127.0.0.1, is limited in count
+and time, and ends every process that it starts.
 """

@@ -1,6 +1,6 @@
-"""A load generator that costs as little as Python lets it: raw sockets, and frames made beforehand.
+"""A load generator that is as cheap as Python allows: raw sockets, and frames prepared in advance.
 
-It shares two cores with the server that it measures, so it parses nothing: it knows how long every answer is.
+It shares two cores with the server that it measures, so it doesn't parse answers: it knows their sizes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 AT_ONCE = 64
-"""Connections that are being opened at the same time."""
+"""How many connections are opened at the same time."""
 
 
 def _header(length: int, *, masked: bool) -> bytes:
@@ -35,7 +35,7 @@ def _header(length: int, *, masked: bool) -> bytes:
 
 
 def client_frame(text: str) -> bytes:
-    """A whole text message as a client sends it (RFC 6455, section 5.2)."""
+    """Returns a text message as a masked client frame (RFC 6455, section 5.2)."""
     payload = text.encode()
     key = int.from_bytes((MASK * (len(payload) // 4 + 1))[: len(payload)], "big")
     masked = (int.from_bytes(payload, "big") ^ key).to_bytes(len(payload), "big")
@@ -43,14 +43,14 @@ def client_frame(text: str) -> bytes:
 
 
 def server_frame_size(text: str) -> int:
-    """How many bytes the same message has when a server sends it."""
+    """Returns the size in bytes of the same message as a server frame."""
     length = len(text.encode())
     return len(_header(length, masked=False)) + length
 
 
 @attrs.define
 class Peer:
-    """One connection: a blocking socket whose buffered start of the next frame is kept."""
+    """One connection: a blocking socket, and what has been read of the next frame."""
 
     sock: socket.socket
     rest: bytearray = attrs.field(factory=bytearray)
@@ -84,7 +84,7 @@ class Peer:
 
 
 def open_peers(port: int, first_messages: Sequence[bytes]) -> list[Peer]:
-    """Opens connections, sends each its first message and waits for its answer."""
+    """Opens connections, sends the first message on each, and waits for the answers."""
     peers = []
     for start in range(0, len(first_messages), AT_ONCE):
         batch = [_connect(port) for _ in first_messages[start : start + AT_ONCE]]
@@ -102,7 +102,7 @@ def open_peers(port: int, first_messages: Sequence[bytes]) -> list[Peer]:
 
 
 def close_peers(peers: Iterable[Peer]) -> None:
-    """Drops all connections."""
+    """Closes all connections, without a close frame."""
     for peer in peers:
         peer.sock.close()
 
@@ -130,17 +130,17 @@ def _finish_upgrade(peer: Peer) -> None:
 def exchange(
     peers: Sequence[Peer], frames: Sequence[bytes], answer_size: int, *, window: int, messages: int
 ) -> float:
-    """Lets every peer answer each message by one of its own, until so many have arrived.
+    """Lets every peer answer each message with one of its own, until ``messages`` have arrived.
 
     Args:
-        peers: Registered connections; each sends to its partner, whoever that is.
-        frames: What each of them sends.
-        answer_size: Bytes of every frame that arrives.
-        window: Messages of each peer on their way at the same time.
-        messages: Messages that must have arrived in the end.
+        peers: Registered connections.
+        frames: The frame that each peer sends.
+        answer_size: The size in bytes of every frame that arrives.
+        window: How many messages of each peer are in flight at the same time.
+        messages: How many messages must arrive.
 
     Returns:
-        Seconds.
+        The time that it took, in seconds.
     """
     epoll = select.epoll()
     socks = {peer.sock.fileno(): peer.sock for peer in peers}
@@ -173,13 +173,13 @@ def exchange(
 
 @attrs.define
 class Flights:
-    """Messages on their way between pairs of peers, at most one for each pair.
+    """Messages in flight between pairs of peers, at most one for each pair.
 
     Attributes:
-        pairs: Sender, its frame, and who receives it.
-        answer_size: Bytes of every frame that arrives.
-        ignored: Peers whose arriving bytes are read and dropped.
-        measured: Seconds that each message was on its way.
+        pairs: For each pair the sender, its frame, and the receiver.
+        answer_size: The size in bytes of every frame that arrives.
+        ignored: Peers whose incoming bytes are read and dropped.
+        measured: The latency of each message, in seconds.
     """
 
     pairs: Sequence[tuple[Peer, bytes, Peer]]
@@ -201,7 +201,7 @@ class Flights:
             self._epoll.register(fd, select.EPOLLIN)
 
     def send(self, number: int) -> None:
-        """Has a pair's sender send, unless its message of before hasn't arrived yet."""
+        """Sends a pair's message, unless its previous one hasn't arrived yet."""
         if not self._sent_at[number]:
             sender, frame, _ = self.pairs[number]
             self._sent_at[number] = time.perf_counter()
@@ -216,7 +216,7 @@ class Flights:
                 self._take_in(self._number_by_fd[fd])
 
     def land(self) -> None:
-        """Waits until nothing is on its way."""
+        """Waits until no message is in flight."""
         give_up_at = time.perf_counter() + PATIENCE_SEC
         while any(self._sent_at):
             if time.perf_counter() > give_up_at:
@@ -240,17 +240,17 @@ def latencies(
     meanwhile: Callable[[], None],
     meanwhile_per_sec: float,
 ) -> list[float]:
-    """Sends messages at a steady pace and measures how long each is on its way.
+    """Sends messages at a steady rate and measures their latency.
 
     Args:
-        flights: Between whom.
+        flights: The pairs of peers.
         per_sec: Messages a second, over all pairs.
-        seconds: How long.
-        meanwhile: Something else to do, ``meanwhile_per_sec`` times a second.
-        meanwhile_per_sec: See ``meanwhile``; 0 for never.
+        seconds: How long to send.
+        meanwhile: Called ``meanwhile_per_sec`` times a second.
+        meanwhile_per_sec: See ``meanwhile``; 0 means never.
 
     Returns:
-        Seconds of each message.
+        The latency of each message, in seconds.
     """
     count = len(flights.pairs)
     started_at = time.perf_counter()
@@ -273,5 +273,5 @@ def latencies(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` of them are at or below."""
+    """Returns the value below which ``share`` of the values lie; ``share`` is from 0 to 1."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

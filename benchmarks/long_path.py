@@ -1,4 +1,4 @@
-"""A long network path between two loopback ports: every datagram takes its time, and some never arrive."""
+"""Simulates a long network path between two loopback ports: datagrams are delayed, and some are lost."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ _USABLE = re.compile(r"(candidate:\S+ \d+ udp \d+) 127\.0\.0\.1 (\d+) typ host",
 
 
 def only_127_0_0_1(_: str, text: str) -> str | None:
-    """Takes candidates that aren't UDP on 127.0.0.1 out of a signaling message; drops it where it's one."""
+    """Removes candidates that aren't UDP on 127.0.0.1 from a signaling message.
+
+    Returns:
+        The message, or None if it consists of such a candidate.
+    """
     if any(not _USABLE.search(message) for message in _MESSAGE.findall(text)):
         return None
     return _LINE.sub(lambda line: line[0] if _USABLE.search(line[0]) else "", text)
 
 
 class LongPath:
-    """Stands between both sides of any number of connections. Use :func:`open_long_path`.
+    """Relays datagrams between the sides of any number of connections. Use :func:`open_long_path`.
 
-    Each candidate of one side is told to the other as a port of ours; what comes there goes on to the
-    candidate, from the port that stands for whoever sent it.
+    In signaling, each candidate is replaced by a port of the path. Datagrams that arrive there are forwarded
+    to the candidate, from the port that replaces their sender.
     """
 
     def __init__(self, rtt_sec: float, loss: float, seed: int) -> None:
@@ -50,14 +54,14 @@ class LongPath:
         self.passed = self.lost = 0
 
     def rewrite(self, role: str, text: str) -> str | None:
-        """Puts our ports in the candidates' place; takes out what isn't UDP on 127.0.0.1."""
+        """Replaces candidates by ports of the path; removes those that aren't UDP on 127.0.0.1."""
         usable = only_127_0_0_1(role, text)
         return usable and _USABLE.sub(
             lambda match: f"{match[1]} 127.0.0.1 {self._stand_in(int(match[2]))} typ host", usable
         )
 
     def _stand_in(self, port: int) -> int:
-        """The port that stands for a candidate's."""
+        """Returns the port of the path that replaces a candidate's port."""
         if port not in self._stand_ins:
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -69,7 +73,7 @@ class LongPath:
         return int(self._stand_ins[port].getsockname()[1])
 
     def start(self) -> None:
-        """Begins to carry datagrams."""
+        """Starts to forward datagrams."""
         self._thread.start()
 
     def end(self) -> None:
@@ -114,12 +118,12 @@ class LongPath:
             try:
                 sock.sendto(datagram, ("127.0.0.1", port))
             except OSError:
-                continue  # nobody is there any more
+                continue  # the receiver's socket is closed
 
 
 @contextmanager
 def open_long_path(*, rtt_sec: float, loss: float, seed: int = 1) -> Iterator[LongPath]:
-    """Runs a path in a thread for as long as the block."""
+    """Runs a path in a thread while the block runs."""
     path = LongPath(rtt_sec, loss, seed)
     path.start()
     try:

@@ -1,4 +1,4 @@
-"""A server in a process of its own, and what it costs."""
+"""Runs a server in a process of its own, and measures its processor time and memory."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ PATIENCE_SEC = 20
 
 @attrs.frozen
 class Running:
-    """A server that serves.
+    """A running server.
 
     Attributes:
-        pid: Its process.
-        ports: What it printed: the WebSocket port, and ours the HTTP port too.
+        pid: Its process id.
+        ports: The ports that it printed: the WebSocket port, and for our server the HTTP port.
     """
 
     pid: int
     ports: tuple[int, ...]
 
     def cpu_sec(self) -> float:
-        """Processor time of all its threads so far, to the nanosecond (Linux, proc(5))."""
+        """Returns the processor time of all its threads so far, in nanosecond resolution (Linux, proc(5))."""
         tasks = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def resident_kib(self) -> float:
-        """Resident memory."""
+        """Returns its resident memory in KiB."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
 @contextmanager
 def running(*arguments: str) -> Iterator[Running]:
-    """Runs ``python -m ARGUMENTS`` from its line of ports to the end of the block."""
+    """Runs ``python -m ARGUMENTS`` during the block, which starts once it has printed its ports."""
     process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -51,6 +51,6 @@ def running(*arguments: str) -> Iterator[Running]:
 
 
 def raise_file_limit(count: int) -> None:
-    """Lets this process and those that it starts have so many sockets."""
+    """Raises the limit of open files, for this process and those that it starts, up to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))

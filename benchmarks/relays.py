@@ -1,8 +1,8 @@
-"""The servers that are measured: ours, and the barest relays on two WebSocket libraries.
+"""The servers to measure: ours, and minimal relays on two WebSocket libraries.
 
-``python -m benchmarks.relays NAME [STATE_DIR]`` prints its port (ours the HTTP port too) and serves until
-it's ended. A bare relay checks nothing: the first message of a connection is its name, every other one goes
-to ``to_peer_id``.
+``python -m benchmarks.relays NAME [STATE_DIR]`` prints its port (for our server, the HTTP port, too) and
+serves until it's killed. A bare relay checks nothing: the first message of a connection is its name, and
+every other one is forwarded to ``to_peer_id``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANY = 20_000
 
 
 async def ours(state_dir: Path) -> None:
-    """The server as it is, but for limits of one address and one room that a single load generator meets."""
+    """Runs our server, without the limits per address and per room that one load generator would exceed."""
     settings = ServerSettings(
         state_dir=state_dir,
         ws_port=0,
@@ -43,7 +43,7 @@ async def ours(state_dir: Path) -> None:
 
 
 async def on_trio_websocket() -> None:
-    """A relay on trio-websocket."""
+    """Runs a relay on trio-websocket."""
     peers: dict[str, trio_websocket.WebSocketConnection] = {}
 
     async def relay(request: trio_websocket.WebSocketRequest) -> None:
@@ -63,7 +63,7 @@ async def on_trio_websocket() -> None:
 
 
 async def on_websockets() -> None:
-    """A relay on asyncio's websockets, which has parts in C."""
+    """Runs a relay on the asyncio library websockets, which is partly written in C."""
     peers: dict[str, websockets.asyncio.server.ServerConnection] = {}
 
     async def relay(connection: websockets.asyncio.server.ServerConnection) -> None:
@@ -83,7 +83,7 @@ async def on_websockets() -> None:
 
 
 def main() -> None:
-    """Serves what the command line names."""
+    """Runs the server that the command line names."""
     name, *rest = sys.argv[1:]
     if name == "ours":
         trio.run(ours, Path(rest[0]))

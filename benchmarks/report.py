@@ -19,14 +19,14 @@ AT_MOST = "≤"
 
 @attrs.frozen
 class Row:
-    """One figure, and what it's claimed to be where anything is.
+    """One figure, with a claim if there is one.
 
     Attributes:
         name: What was measured.
         value: The figure.
         unit: Its unit; "x" for a ratio.
-        bound: ``AT_LEAST`` or ``AT_MOST``, with ``target``.
-        target: What the figure is held to.
+        bound: ``AT_LEAST`` or ``AT_MOST``, or None without a claim.
+        target: The claimed limit, or None without a claim.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the claim holds; None where none is made."""
+        """Whether the claim holds; None without a claim."""
         if self.bound is None or self.target is None:
             return None
         return self.value >= self.target if self.bound == AT_LEAST else self.value <= self.target
@@ -59,17 +59,17 @@ class Report:
         at_least: float | None = None,
         at_most: float | None = None,
     ) -> None:
-        """Adds a figure, with the claim that is made of it."""
+        """Adds a figure, with a claim if ``at_least`` or ``at_most`` is given."""
         bound = AT_LEAST if at_least is not None else AT_MOST if at_most is not None else None
         self.rows.append(Row(name, value, unit, bound, at_least if at_least is not None else at_most))
 
     def as_json(self) -> str:
-        """Writes the report for programs."""
+        """Returns the report as JSON."""
         rows = [{**attrs.asdict(row), "holds": row.holds} for row in self.rows]
         return json.dumps({"benchmark": self.title, "machine": machine(), "rows": rows}, indent=2)
 
     def as_table(self) -> str:
-        """Writes the report as a Markdown table."""
+        """Returns the report as a Markdown table."""
         lines = [
             f"## {self.title}",
             "",
@@ -90,7 +90,7 @@ class Report:
 
 
 def alternate(runs: int, contestants: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
-    """Runs everyone by turns, so that what else the machine does falls on all of them alike."""
+    """Runs the contestants in turns, so that the machine's other load affects all of them alike."""
     results: dict[str, list[T]] = {name: [] for name in contestants}
     for _ in range(runs):
         for name, run in contestants.items():
@@ -99,12 +99,12 @@ def alternate(runs: int, contestants: Mapping[str, Callable[[], T]]) -> dict[str
 
 
 def median_of(results: Iterable[Any], figure: str) -> float:
-    """The median of one attribute of many results."""
+    """Returns the median of one attribute over many results."""
     return statistics.median(getattr(result, figure) for result in results)
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """Describes the machine on which the benchmark runs."""
     return f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores"
 
 

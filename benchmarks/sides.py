@@ -1,4 +1,4 @@
-"""Two processes that transfer something, with signaling carried between them and their memory watched."""
+"""Runs a transfer between two processes, relays their signaling, and measures their time and memory."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ SAMPLE_SEC = 0.05
 PATIENCE_SEC = 10
 
 Rewrite = Callable[[str, str], str | None]
-"""What becomes of a signaling message: takes the role of its sender and its text; None drops it."""
+"""Rewrites a signaling message: gets its sender's role and its text, and returns the new text or None to drop
+it."""
 
 
 @attrs.frozen
 class Side:
-    """What one process reported, and what it took.
+    """The figures of one process.
 
     Attributes:
-        sec: How long the transfer took; of the sender.
-        cpu_sec: Processor time for it.
-        growth_mib: Resident memory at its highest, over that when the connection was open.
+        sec: How long the transfer took, in seconds; only the sender reports it.
+        cpu_sec: The processor time for it, in seconds.
+        growth_mib: The peak of resident memory minus its value when the connection opened, in MiB.
         reports: All of its ``done`` values.
     """
 
@@ -42,19 +43,19 @@ class Side:
 
 @attrs.frozen
 class Outcome:
-    """One transfer."""
+    """The figures of one transfer."""
 
     sender: Side
     receiver: Side
 
     @property
     def sec(self) -> float:
-        """How long it took."""
+        """How long it took, in seconds."""
         return self.sender.sec
 
     @property
     def cpu_sec(self) -> float:
-        """Of both sides."""
+        """The processor time of both sides, in seconds."""
         return self.sender.cpu_sec + self.receiver.cpu_sec
 
 
@@ -92,13 +93,13 @@ class Pair:
         self._lines.put((role, None))
 
     def kill(self, *roles: str) -> None:
-        """Ends sides without a goodbye."""
+        """Kills sides, so that they can't close their connection."""
         for role in roles:
             self._processes[role].kill()
             self._processes[role].wait(PATIENCE_SEC)
 
     def quit(self) -> None:
-        """Has both sides leave as they would when told to, and waits for them."""
+        """Asks both sides to end, waits for them, and kills a side that doesn't."""
         for process in self._processes.values():
             if process.poll() is None and process.stdin is not None:
                 try:
@@ -114,7 +115,7 @@ class Pair:
                 process.wait()
 
     def close(self) -> None:
-        """Ends what still runs, and closes the pipes."""
+        """Kills what still runs, and closes the pipes."""
         self.kill(*self._processes)
         for process in self._processes.values():
             for pipe in (process.stdin, process.stdout):
@@ -125,10 +126,10 @@ class Pair:
                         continue
 
     def run(self, timeout_sec: float, *, times: int = 1, until: Callable[[], bool] | None = None) -> None:
-        """Carries signaling until both sides have reported ``times`` times, or until ``until``.
+        """Relays signaling until both sides have reported ``times`` times, or ``until()`` is true.
 
         Raises:
-            TransferFailedError: A side ended early, or it takes longer than ``timeout_sec``.
+            TransferFailedError: A side ended early, or it took longer than ``timeout_sec``.
         """
         deadline = time.monotonic() + timeout_sec
         while any(len(reports) < times for reports in self._reports.values()):
@@ -136,13 +137,13 @@ class Pair:
             if until is not None and until():
                 return
             if time.monotonic() > deadline:
-                raise TransferFailedError(f"nothing came of it in {timeout_sec:g} s: {self._reports}")
+                raise TransferFailedError(f"it didn't finish within {timeout_sec:g} s: {self._reports}")
             try:
                 role, line = self._lines.get(timeout=SAMPLE_SEC)
             except queue.Empty:
                 continue
             if line is None:
-                raise TransferFailedError(f"the side that was to {role} ended early")
+                raise TransferFailedError(f"the side that should {role} ended early")
             self._take(role, *json.loads(line))
 
     def _take(self, role: str, kind: str, value: Any) -> None:
@@ -170,7 +171,7 @@ class Pair:
             self._peak_kib[role] = max(self._peak_kib.get(role, 0.0), self._resident_kib(role))
 
     def outcome(self) -> Outcome:
-        """What both sides reported."""
+        """Returns the figures of both sides."""
         sides = {}
         for role, reports in self._reports.items():
             sides[role] = Side(
@@ -210,7 +211,7 @@ def run_pair(
     """Runs one transfer to its end.
 
     Raises:
-        TransferFailedError: It doesn't come to one.
+        TransferFailedError: A side ended early, or it took longer than ``timeout_sec``.
     """
     with open_pair(module, send=send, receive=receive, rewrite=rewrite) as pair:
         pair.run(timeout_sec, times=times)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.signaling``: what the signaling server carries, beside bare relays."""
+"""``python -m benchmarks.signaling``: measures the signaling server, and compares it with bare relays."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ METADATA = {
 
 @attrs.frozen
 class Size:
-    """How much is done; ``--quick`` does less.
+    """The size of a benchmark; ``--quick`` has a smaller one.
 
     Attributes:
         runs: Alternating runs of each measurement.
-        messages: Messages of one run of routing.
-        seconds: Length of one run of latencies.
-        peers: The most peers.
+        messages: Messages in one run of routing.
+        seconds: The duration of one run of latencies.
+        peers: The largest number of peers.
     """
 
     runs: int = 3
@@ -75,12 +75,12 @@ QUICK = Size(runs=1, messages=5000, seconds=1, peers=400)
 
 @attrs.frozen
 class Measured:
-    """One run.
+    """The figures of one run.
 
     Attributes:
         per_sec: Operations a second.
-        cpu_us: The server's processor time for one operation, µs.
-        kib: Resident memory for one peer, where that was measured.
+        cpu_us: The server's processor time for one operation, in µs.
+        kib: Resident memory for one peer in KiB, if that was measured.
     """
 
     per_sec: float
@@ -89,7 +89,7 @@ class Measured:
 
 
 def message(sender: str, target: str) -> str:
-    """A peer message like those of a negotiation, ``MESSAGE_CHARS`` long."""
+    """Returns a peer message of ``MESSAGE_CHARS`` characters, like those of a job."""
     payload = {
         "app_message_type": "job_status",
         "job_id": "job-uuid-789",
@@ -113,13 +113,13 @@ def message(sender: str, target: str) -> str:
 
 @attrs.frozen
 class OurServer:
-    """A server of ours that runs, and an account on it."""
+    """Our server, running, with an issuer of tokens for accounts on it."""
 
     process: Running
     issuer: TokenIssuer
 
     def registrations(self, count: int, rooms: int = 1) -> list[bytes]:
-        """Makes rooms, and the frames with which so many accounts would join them."""
+        """Creates rooms, and returns the frames with which ``count`` accounts join them."""
         per_room = -(-count // rooms)
         made = [self._create_room() for _ in range(rooms)]
         return [
@@ -140,7 +140,7 @@ class OurServer:
         ]
 
     def open_peers(self, count: int, rooms: int = 1) -> list[Peer]:
-        """Registers so many peers."""
+        """Registers ``count`` peers."""
         return open_peers(self.process.ports[0], self.registrations(count, rooms))
 
     def _id_token(self) -> str:
@@ -159,7 +159,7 @@ class OurServer:
 
 @contextmanager
 def our_server() -> Iterator[OurServer]:
-    """Runs our server over an empty state folder."""
+    """Runs our server with an empty state folder."""
     with (
         tempfile.TemporaryDirectory() as state_dir,
         running("benchmarks.relays", "ours", state_dir) as process,
@@ -171,17 +171,17 @@ def our_server() -> Iterator[OurServer]:
 
 
 def partner(number: int) -> int:
-    """Peers 0 and 1 write to each other, 2 and 3, and so on."""
+    """Returns the peer to which a peer sends: 0 and 1 send to each other, 2 and 3, and so on."""
     return number ^ 1
 
 
 def routing_frames(count: int) -> list[bytes]:
-    """What each of so many peers writes to its partner."""
+    """Returns the frames that ``count`` peers send to their partners."""
     return [client_frame(message(f"peer-{n:05}", f"peer-{partner(n):05}")) for n in range(count)]
 
 
 def measure_routing(process: Running, peers: Sequence[Peer], messages: int, window: int) -> Measured:
-    """Lets all peers write to their partners."""
+    """Measures routing while all peers send to their partners."""
     answer_size = server_frame_size(message("peer-00000", "peer-00001"))
     frames = routing_frames(len(peers))
     exchange(peers, frames, answer_size, window=1, messages=2 * len(peers))  # warms up
@@ -191,7 +191,7 @@ def measure_routing(process: Running, peers: Sequence[Peer], messages: int, wind
 
 
 def route_ours(size: Size, window: int, count: int = ROUTING_PEERS) -> Measured:
-    """Routing with every check."""
+    """Measures routing by our server, with all its checks."""
     with our_server() as server:
         peers = server.open_peers(count)
         try:
@@ -201,7 +201,7 @@ def route_ours(size: Size, window: int, count: int = ROUTING_PEERS) -> Measured:
 
 
 def route_bare(relay: str, size: Size, window: int) -> Measured:
-    """Routing with none."""
+    """Measures routing by a bare relay, without any checks."""
     with running("benchmarks.relays", relay) as process:
         names = [client_frame(f"peer-{number:05}") for number in range(ROUTING_PEERS)]
         peers = open_peers(process.ports[0], names)
@@ -212,7 +212,7 @@ def route_bare(relay: str, size: Size, window: int) -> Measured:
 
 
 def report_routing(report: Report, size: Size, window: int) -> None:
-    """Ours against the bare relays."""
+    """Compares our server's routing with the bare relays'."""
     results = alternate(
         size.runs,
         {
@@ -236,7 +236,7 @@ def report_routing(report: Report, size: Size, window: int) -> None:
 
 
 def join_ours(count: int) -> Measured:
-    """Registers so many peers, each with an id token of its own, in rooms of a thousand."""
+    """Registers ``count`` peers, each with an id token of its own, in rooms of a thousand."""
     with our_server() as server:
         close_peers(server.open_peers(8))
         frames = server.registrations(count, rooms=max(1, count // 1000))
@@ -255,7 +255,7 @@ def join_ours(count: int) -> Measured:
 
 
 def connect_bare(relay: str, count: int) -> Measured:
-    """What merely connected peers of a bare relay take."""
+    """Measures connections to a bare relay, which has no registration."""
     with running("benchmarks.relays", relay) as process:
         names = [client_frame(f"peer-{number:05}") for number in range(count)]
         close_peers(open_peers(process.ports[0], names[:8]))
@@ -270,7 +270,7 @@ def connect_bare(relay: str, count: int) -> Measured:
 
 
 def report_joining(report: Report, size: Size) -> None:
-    """Rate and memory of joining, beside the bare relays that only connect."""
+    """Reports the rate and memory of joining, and of connecting to the bare relays."""
     results = alternate(
         size.runs,
         {
@@ -291,11 +291,11 @@ def report_joining(report: Report, size: Size) -> None:
         )
 
 
-# --- one room, and those who don't behave ---------------------------------------------------
+# --- one room with disturbances -------------------------------------------------------------
 
 
 def discovery_frame(asker: str) -> bytes:
-    """Asks for workers by role, tags and properties, all of which fit."""
+    """Returns a frame that asks for workers by role, tags and properties that all peers match."""
     filters = {
         "role": "worker",
         "tags": ["sleap-rtc", "training-worker"],
@@ -305,7 +305,7 @@ def discovery_frame(asker: str) -> bytes:
 
 
 def measure_discovery(server: OurServer, peers: Sequence[Peer], times: int) -> Measured:
-    """Asks a room of all these peers for all of them."""
+    """Measures discovery of all the given peers, which share one room."""
     asker, frame = peers[0], discovery_frame("peer-00000")
     cpu_sec, started_at = server.process.cpu_sec(), time.perf_counter()
     for _ in range(times):
@@ -319,7 +319,7 @@ def measure_discovery(server: OurServer, peers: Sequence[Peer], times: int) -> M
 
 @attrs.frozen
 class Latency:
-    """Milliseconds that messages of the others were on their way, without and with a disturbance."""
+    """Latencies of the other peers' messages, in milliseconds, without and with a disturbance."""
 
     p50_before_ms: float
     p99_before_ms: float
@@ -329,13 +329,13 @@ class Latency:
 
     @property
     def p99_ratio(self) -> float:
-        """The tail with the disturbance over the one without, measured by turns."""
+        """The 99th percentile with the disturbance over the one without, measured in turns."""
         return self.p99_ms / self.p99_before_ms
 
 
 SLICES = 4
-"""A run is cut into so many turns without and with the disturbance, so that what else the machine does falls
-on both."""
+"""A run alternates this often between no disturbance and disturbance, so that other load on the machine
+affects both."""
 
 
 def _latency(undisturbed: Callable[[], list[float]], disturbed_by: Callable[[], list[float]]) -> Latency:
@@ -362,7 +362,7 @@ def _pairs(peers: Sequence[Peer], start: int, count: int) -> list[tuple[Peer, by
 
 
 def disturb_by_discovery(size: Size) -> Latency:
-    """Routing in a room of a thousand, one of whom asks for all others ten times a second."""
+    """Measures latency in a room of a thousand, one of whom asks for all others ten times a second."""
     count = min(1000, size.peers)
     with our_server() as server:
         peers = server.open_peers(count)
@@ -384,7 +384,7 @@ def disturb_by_discovery(size: Size) -> Latency:
 
 
 def flood_frame(target: str) -> bytes:
-    """64 KiB for one peer."""
+    """Returns a message of 64 KiB for one peer."""
     whole = {
         "type": "peer_message",
         "from_peer_id": "peer-00000",
@@ -395,9 +395,9 @@ def flood_frame(target: str) -> bytes:
 
 
 def disturb_by_stalling(size: Size) -> Latency:
-    """Routing while somebody is sent 64 KiB a hundred times a second, and reads it or doesn't.
+    """Measures latency while one peer is sent 64 KiB a hundred times a second, and reads it or doesn't.
 
-    The sockets hold that for a fraction of a second; then the outbox fills, and in the end overflows.
+    The sockets can buffer that for a fraction of a second. Then the outbox fills, and finally overflows.
     """
     with our_server() as server:
         peers = server.open_peers(ROUTING_PEERS + 4)
@@ -421,7 +421,7 @@ def disturb_by_stalling(size: Size) -> Latency:
 
 
 def report_disturbances(report: Report, size: Size) -> None:
-    """What the others notice."""
+    """Reports how much disturbances affect the other peers."""
     for what, disturb, times_before, at_most_ms in (
         ("discovery of 1,000 ten times a second", disturb_by_discovery, None, 10),
         ("a reader that stopped", disturb_by_stalling, 1.5, None),
@@ -442,7 +442,7 @@ def report_disturbances(report: Report, size: Size) -> None:
 
 @contextmanager
 def rooms_of(counts: Sequence[int]) -> Iterator[dict[int, tuple[OurServer, list[Peer]]]]:
-    """Servers side by side, each with one room of so many peers."""
+    """Runs a server for each count, with one room of that many peers."""
     with ExitStack() as stack:
         rooms = {}
         for count in counts:
@@ -454,7 +454,7 @@ def rooms_of(counts: Sequence[int]) -> Iterator[dict[int, tuple[OurServer, list[
 
 
 def _total_ms(results: Mapping[str, list[Measured]], operations: Callable[[int], int]) -> dict[int, float]:
-    """The server's processor time for all peers together, by their number."""
+    """Returns the server's processor time for all peers together, by the number of peers."""
     return {
         int(count): median_of(measured, "cpu_us") * operations(int(count)) / 1000
         for count, measured in results.items()
@@ -462,7 +462,7 @@ def _total_ms(results: Mapping[str, list[Measured]], operations: Callable[[int],
 
 
 def report_growth(report: Report, size: Size) -> None:
-    """Twice the peers: by the server's CPU for all of them together."""
+    """Reports how the server's processor time grows when the number of peers doubles."""
     counts = (size.peers // 4, size.peers // 2, size.peers)
     grown = {
         "joining": _total_ms(

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.soak``: many jobs while everything around them fails; losses must be 0."""
+"""``python -m benchmarks.soak``: runs many jobs while faults are injected; no job may be lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _to_stderr(sentence: str) -> None:
 
 
 async def _run_until_signal(soak: Soak) -> None:
-    """Runs a soak; SIGINT and SIGTERM end it early, with everything cleared away."""
+    """Runs a soak; SIGINT and SIGTERM end it early, with the usual cleanup."""
     async with trio.open_nursery() as nursery:
 
         async def wait_for_signal() -> None:
@@ -48,10 +48,10 @@ async def _run_until_signal(soak: Soak) -> None:
 @click.option("--clients", type=click.IntRange(1, 16), default=2, show_default=True)
 @click.option("--only", multiple=True, type=_KIND, help="Only this kind of fault; repeatable.")
 @click.option("--without", multiple=True, type=_KIND, help="Not this kind of fault; repeatable.")
-@click.option("--no-faults", is_flag=True, help="Break nothing: what grows by itself?")
-@click.option("--no-root", is_flag=True, help="Leave out what needs root, even where this is root.")
+@click.option("--no-faults", is_flag=True, help="Inject no faults, to see what grows by itself.")
+@click.option("--no-root", is_flag=True, help="Leave out faults that need root, even if run as root.")
 @click.option("--keep", is_flag=True, help="Keep the logs in any case.")
-@click.option("--verbose", is_flag=True, help="Say on standard error what happens.")
+@click.option("--verbose", is_flag=True, help="Report on standard error what happens.")
 @click.option("--json", "as_json", is_flag=True)
 def main(
     seed: int,
@@ -68,8 +68,8 @@ def main(
 ) -> None:
     """Run jobs under faults.
 
-    Ends with status 1, and keeps the logs, where anything was lost, null, wrong or late; with 130 where it
-    was interrupted.
+    Exits with status 1, and keeps the logs, if anything was lost, null, wrong or late. Exits with status 130
+    if it was interrupted.
     """
     folder = Path(tempfile.mkdtemp(prefix="sleap-rtc-soak-"))
     soak = Soak(

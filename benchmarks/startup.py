@@ -1,4 +1,4 @@
-"""``python -m benchmarks.startup``: how long commands take to begin what they do."""
+"""``python -m benchmarks.startup``: measures how long commands take to start their work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DATASET_BYTES = 4 * 2**20
 
 
 def environment(lab: Lab) -> dict[str, str]:
-    """How a command of this lab's room is run."""
+    """Returns the environment for commands that use this lab's room."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
     return {
         **own,
@@ -51,7 +51,7 @@ def environment(lab: Lab) -> dict[str, str]:
 
 @asynccontextmanager
 async def running_lab(folder: Path) -> AsyncIterator[Lab]:
-    """A server in this process, and a room on it."""
+    """Runs a server in this process, with a room on it."""
     settings = ServerSettings(state_dir=folder / "server", ws_port=0, http_port=0)
     async with trio.open_nursery() as nursery:
         addresses = await nursery.start(partial(serve, settings, stop=trio.Event()))
@@ -59,19 +59,19 @@ async def running_lab(folder: Path) -> AsyncIterator[Lab]:
         nursery.cancel_scope.cancel()
 
 
-# --- commands that only look ----------------------------------------------------------------
+# --- commands that start no job -------------------------------------------------------------
 
 
 @attrs.frozen
 class Spent:
-    """What one command took: on the clock, and of the processor, which other processes don't lengthen."""
+    """The wall-clock time and the processor time of a command; other processes don't affect the latter."""
 
     wall_sec: float
     cpu_sec: float
 
 
 def time_command(command: Sequence[str], env: Mapping[str, str]) -> Spent:
-    """Runs a command from its start to its end."""
+    """Runs a command to its end and returns its times."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started_at = time.perf_counter()
     subprocess.run(command, env=env, check=True, capture_output=True, timeout=PATIENCE_SEC)
@@ -81,7 +81,7 @@ def time_command(command: Sequence[str], env: Mapping[str, str]) -> Spent:
 
 
 def heavy_modules(arguments: Sequence[str], env: Mapping[str, str]) -> set[str]:
-    """Which heavy modules a command has imported when it ends."""
+    """Returns the heavy modules that a command has imported by its end."""
     script = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
@@ -99,7 +99,7 @@ def heavy_modules(arguments: Sequence[str], env: Mapping[str, str]) -> set[str]:
 
 
 async def report_commands(report: Report, lab: Lab, runs: int) -> None:
-    """The commands that are to be there at once, over a bare Python."""
+    """Reports how much longer than a bare Python the commands take that should respond at once."""
     env = environment(lab)
     commands = {
         "--help": ["--help"],
@@ -127,7 +127,7 @@ async def report_commands(report: Report, lab: Lab, runs: int) -> None:
 
 
 async def time_first_bytes(lab: Lab, dataset: Path, engine: str) -> float:
-    """Seconds from the start of ``client train`` until the worker has written bytes of the dataset."""
+    """Returns the seconds from the start of ``client train`` until the worker has written the first bytes."""
     command = [SLEAP_RTC, "client", "train", str(dataset), "--json", "--engine", engine]
     started_at = time.perf_counter()
     process = await trio.lowlevel.open_process(
@@ -153,13 +153,13 @@ def _says_that_bytes_arrived(event: Mapping[str, Any]) -> bool:
 
 
 async def report_training(report: Report, lab: Lab, runs: int) -> None:
-    """From the command to the first bytes of the dataset that have crossed."""
+    """Reports the time from the command to the first bytes of the dataset on the worker's disk."""
     engines = ["aiortc", *(["libwebrtc"] if importlib.util.find_spec("wrtc") else [])]
     times: dict[str, list[float]] = {engine: [] for engine in engines}
     for run in range(runs):
         for engine in engines:
             name = f"{engine}-{run}"
-            # A dataset of its own, so that no worker has it from the run before.
+            # A new dataset each time, which no worker has from an earlier run.
             dataset = make_labels(lab.tmp_path / f"{name}.pkg.slp", padding_bytes=DATASET_BYTES + run)
             async with lab.worker(name):
                 times[engine].append(await time_first_bytes(lab, dataset, engine))
@@ -184,7 +184,7 @@ async def measure(report: Report, runs: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--quick", is_flag=True, help="One run of everything: shows that it works, and no more.")
 def main(as_json: bool, quick: bool) -> None:
-    """Measure how long commands take to begin what they do."""
+    """Measure how long commands take to start their work."""
     report = Report("Start-up")
     trio.run(measure, report, 1 if quick else 3)
     report.show(as_json=as_json)

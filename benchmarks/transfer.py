@@ -1,7 +1,7 @@
-"""``python -m benchmarks.transfer [--json] [--quick] [--only NAME]``: what file transfers cost and hold.
+"""``python -m benchmarks.transfer [--json] [--quick] [--only NAME]``: measures file transfers.
 
-Everything runs on 127.0.0.1, each side in a process of its own. Ours goes from disk to disk, with digest
-and acknowledgements; what is bare sends zeros from memory.
+Everything runs on 127.0.0.1, each side in a process of its own. This package transfers from disk to disk,
+with digests and acknowledgements; bare stacks send zeros from memory.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Bench:
     # --- files and transfers ----------------------------------------------------------------
 
     def file(self, size_mib: int) -> Path:
-        """A file of random bytes."""
+        """Returns a file of random bytes."""
         path = self._folder / f"{size_mib}.bin"
         if not path.exists():
             with path.open("wb") as file:
@@ -74,7 +74,7 @@ class Bench:
         return path
 
     def directory(self) -> Path:
-        """A new folder for a receiver."""
+        """Returns a new folder for a receiver."""
         self._received += 1
         return self._folder / f"received-{self._received}"
 
@@ -88,7 +88,7 @@ class Bench:
         receive: dict[str, Any] | None = None,
         rewrite: Rewrite | None = None,
     ) -> Outcome:
-        """One file over this package, which is gone again afterwards."""
+        """Transfers a file with this package, and removes the received file afterwards."""
         directory = self.directory()
         common = {"engine": engine, "times": times}
         outcome = run_pair(
@@ -104,21 +104,21 @@ class Bench:
         return outcome
 
     def bare(self, stack: str, size_mib: int, *, rewrite: Rewrite | None = None, **options: int) -> Outcome:
-        """Zeros over a stack without this package."""
+        """Transfers zeros over a stack without this package."""
         same = {"stack": stack, "size_bytes": size_mib * MIB, "message_bytes": MESSAGE_BYTES, **options}
         module = "transfer_tls" if stack == "tls" else "transfer_bare"
         return run_pair(module, send=same, receive=same, timeout_sec=TIMEOUT_SEC, rewrite=rewrite)
 
-    # --- what is shown ----------------------------------------------------------------------
+    # --- measurements -----------------------------------------------------------------------
 
     def speed(self) -> None:
-        """Ours beside the bare stacks, TLS and magic-wormhole, by turns."""
+        """Compares the rate with the bare stacks, TLS and magic-wormhole, in turns."""
         slow_mib, fast_mib = self.sizes.slow_mib, self.sizes.fast_mib
         size_mib = {"aiortc": slow_mib, "libwebrtc": fast_mib}
         contestants: dict[str, Callable[[], Outcome]] = {}
         for engine in self.engines:
             path = self.file(size_mib[engine])
-            # libwebrtc would take IPv6, which costs both of its contestants 3 to 5 % more.
+            # Otherwise libwebrtc would use IPv6, which costs both of its contestants 3 to 5 % more.
             contestants[engine] = partial(self.ours, engine, path, rewrite=only_127_0_0_1)
             contestants[f"bare {engine}"] = partial(
                 self.bare, BARE_ENGINES[engine], size_mib[engine], rewrite=only_127_0_0_1
@@ -154,7 +154,7 @@ class Bench:
         self.report.add(f"{self.sizes.fast_mib} MiB with libwebrtc", sec, "s", at_most=4.0)
 
     def memory(self) -> None:
-        """How much either side's memory grows, with a large file and with a slow disk."""
+        """Measures how much either side's memory grows, with a large file and with a slow disk."""
         engine = self.engines[-1]
         size_mib = self.sizes.memory_mib
         outcome = self.ours(engine, self._sparse(size_mib))
@@ -184,7 +184,7 @@ class Bench:
         return path
 
     def resume(self) -> None:
-        """Either side killed, or both, at any point; then to the end."""
+        """Kills either side, or both, at random points, then lets the transfer finish."""
         for engine in self.engines:
             self._resume(engine, random.Random(1))
 
@@ -218,7 +218,7 @@ class Bench:
         self.report.add(f"{name}: sent twice in all", total_bytes / MIB, "MiB", at_most=8 * self.sizes.cuts)
 
     def again(self) -> None:
-        """A dataset that the receiver has in its cache."""
+        """Measures how soon the receiver confirms a dataset that it has in its cache."""
         engine = self.engines[-1]
         size_mib = self.sizes.fast_mib
         outcomes = [
@@ -230,14 +230,14 @@ class Bench:
         self.report.add(f"{size_mib} MiB that the worker has: the answer", answer, "s", at_most=1.0)
 
     def progress(self) -> None:
-        """What the sender shows beside what the receiver's disk has."""
+        """Compares the progress that the sender shows with the receiver's disk."""
         for engine in self.engines:
             outcome = self.ours(engine, self.file(self.sizes.cut_mib), watch=True)
             ahead = outcome.sender.reports[-1]["ahead_bytes"] / MIB
             self.report.add(f"progress ahead of the receiver's disk, {engine}", ahead, "MiB", at_most=0)
 
     def long(self) -> None:
-        """A path of 50 ms and 0.1 % loss: one channel, several, several connections."""
+        """Measures a path of 50 ms and 0.1 % loss, with one or more channels and connections."""
         size_mib = self.sizes.long_mib
         name = f"rate at {1000 * LONG_RTT_SEC:.0f} ms and {100 * LONG_LOSS:g} % loss"
         for engine in self.engines:
@@ -267,7 +267,7 @@ PARTS = ("speed", "memory", "resume", "again", "progress", "long")
 
 
 def main() -> None:
-    """Runs what is asked for, and prints it."""
+    """Runs the parts that the command line names, and prints the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="less of everything, once")

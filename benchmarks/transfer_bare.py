@@ -1,4 +1,4 @@
-"""The same wire without this package: zeros from memory, over bare WebRTC on asyncio.
+"""A transfer without this package, for comparison: zeros from memory, over bare WebRTC on asyncio.
 
 ``python -m benchmarks.transfer_bare send|receive OPTIONS``; signaling as in :mod:`benchmarks.transfer_ours`.
 """
@@ -16,12 +16,12 @@ LOW_WATER_BYTES = 256 * 1024
 
 
 def say(kind: str, value: Any) -> None:
-    """Tells the parent something."""
+    """Sends a message to the parent."""
     print(json.dumps([kind, value]), flush=True)
 
 
 def load(stack: str) -> Any:
-    """The module with aiortc's API; either stack is given 127.0.0.1, which both would leave out."""
+    """Returns a stack's module with aiortc's API, set up to use 127.0.0.1, which it would otherwise skip."""
     if stack == "wrtc":
         import webrtc
         import webrtc.aiortc
@@ -36,18 +36,18 @@ def load(stack: str) -> Any:
 
 
 class Inbox:
-    """Descriptions from the other side, by the connection that they are for."""
+    """Descriptions from the other side, by connection."""
 
     def __init__(self) -> None:
         self._descriptions: dict[int, asyncio.Future[dict[str, str]]] = {}
         self.quit = asyncio.Event()
 
     def of(self, connection: int) -> asyncio.Future[dict[str, str]]:
-        """The description for a connection."""
+        """Returns a future for a connection's description."""
         return self._descriptions.setdefault(connection, asyncio.get_running_loop().create_future())
 
     async def read(self) -> None:
-        """Takes in what the parent says, until it says to quit."""
+        """Handles the parent's messages until it sends ``quit``."""
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
@@ -81,7 +81,7 @@ class Channels:
         )
 
     def description(self, given: dict[str, str]) -> Any:
-        """Makes the stack's object of a description."""
+        """Converts a description to the stack's class."""
         return self.rtc.RTCSessionDescription(**given)
 
 
@@ -114,7 +114,7 @@ async def send(side: Channels, inbox: Inbox) -> None:
 async def send_zeros(
     channel: Any, opened: asyncio.Event, go: asyncio.Event, size_bytes: int, message_bytes: int
 ) -> None:
-    """Sends, and waits for the other side's word that everything is there."""
+    """Sends zeros, and waits until the other side confirms that it has all of them."""
     low, done = asyncio.Event(), asyncio.Event()
     channel.on("message", lambda _: done.set())
     channel.on("bufferedamountlow", low.set)
@@ -131,7 +131,7 @@ async def send_zeros(
 
 
 async def receive(side: Channels, inbox: Inbox) -> None:
-    """Answers every connection, and waits for every byte."""
+    """Answers every connection, and waits until all bytes have arrived."""
     options = side.options
     share = options["size_bytes"] // (options.get("channels", 1) * len(side.connections))
     expected = share // options["message_bytes"] * options["message_bytes"]

@@ -1,11 +1,11 @@
 """One side of a transfer over this package: ``python -m benchmarks.transfer_ours send|receive OPTIONS``.
 
-Signaling goes over standard input and output, a JSON array ``[kind, value]`` a line.
+Signaling goes over standard input and output. Each line of output is a JSON array ``[kind, value]``.
 """
 
 from __future__ import annotations
 
-import asyncio  # noqa: F401 - so that importing it is no part of what is measured
+import asyncio  # noqa: F401 - so that the measurement doesn't include importing it
 import json
 import math
 import os
@@ -30,12 +30,12 @@ CACHE_BYTES = 2**40
 
 
 def say(kind: str, value: Any) -> None:
-    """Tells the parent something."""
+    """Sends a message to the parent."""
     print(json.dumps([kind, value]), flush=True)
 
 
 class CountingChannel(DataChannel):
-    """Notes how many bytes of files were handed to the engine, where a killed process can't lose it."""
+    """Counts the file bytes passed to the engine, in a file, so that the count survives a kill."""
 
     def __init__(self, channel: DataChannel, counter: Path) -> None:
         self._channel = channel
@@ -64,7 +64,7 @@ class CountingChannel(DataChannel):
 
 
 def slow_down_disk(bytes_per_sec: float) -> None:
-    """Has every write of a received file take as long as on a disk of that speed."""
+    """Makes writes of received files take as long as on a disk of that speed."""
 
     class SlowFile(PartialFile):
         def write(self, chunks: Any) -> int:
@@ -76,7 +76,7 @@ def slow_down_disk(bytes_per_sec: float) -> None:
 
 
 async def read_lines(inbox: trio.MemorySendChannel[Any], quit_scope: trio.CancelScope) -> None:
-    """Takes in what the parent says, until it says to quit."""
+    """Handles the parent's messages until it sends ``quit``."""
     pending = b""
     async for part in trio.lowlevel.FdStream(os.dup(0)):
         *lines, pending = (pending + part).split(b"\n")
@@ -95,12 +95,12 @@ async def send_signal(message: Offer | Answer | Candidate) -> None:
 
 
 async def send(transfers: Transfers, options: dict[str, Any]) -> None:
-    """Sends the file, as often as asked."""
+    """Sends the file ``times`` times."""
     path, watched = Path(options["path"]), options.get("watched")
     ahead_bytes = 0
 
     def compare(progress: TransferProgress) -> None:
-        """How far what is shown is ahead of the receiver's disk, at most."""
+        """Records by how much the progress shown is ahead of the receiver's disk, at most."""
         nonlocal ahead_bytes
         if watched and progress.received_bytes < progress.size_bytes:
             sizes = [part.stat().st_size for part in Path(watched).glob(".*.part")]
@@ -114,7 +114,7 @@ async def send(transfers: Transfers, options: dict[str, Any]) -> None:
 
 
 async def receive(transfers: Transfers, options: dict[str, Any]) -> None:
-    """Takes the files in."""
+    """Receives the files."""
     directory = Path(options["directory"])
     cache = FileCache(directory / "cache", CACHE_BYTES) if options.get("cache") else None
     for number in range(options.get("times", 1)):
@@ -131,7 +131,7 @@ async def receive(transfers: Transfers, options: dict[str, Any]) -> None:
 
 
 async def transfer(role: str, peer: Peer, options: dict[str, Any]) -> None:
-    """Does one side's part over an open connection."""
+    """Runs one side of the transfer over an open connection."""
     channel = peer.channel
     if "counter" in options:
         channel = CountingChannel(channel, Path(options["counter"]))

@@ -1,4 +1,4 @@
-"""The same wire as TLS over TCP: zeros from memory over a Trio stream, the least that encryption costs.
+"""A transfer over TLS and TCP, for comparison: zeros from memory, over a Trio stream.
 
 ``python -m benchmarks.transfer_tls send|receive OPTIONS``; signaling as in :mod:`benchmarks.transfer_ours`.
 """
@@ -24,12 +24,12 @@ READ_BYTES = 256 * 1024
 
 
 def say(kind: str, value: Any) -> None:
-    """Tells the parent something."""
+    """Sends a message to the parent."""
     print(json.dumps([kind, value]), flush=True)
 
 
 def server_context() -> ssl.SSLContext:
-    """A context with a certificate made for this run."""
+    """Returns a context with a certificate made for this run."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "benchmark")])
     now = datetime.datetime.now(datetime.UTC)
@@ -52,7 +52,7 @@ def server_context() -> ssl.SSLContext:
 
 
 def client_context() -> ssl.SSLContext:
-    """A context that takes any certificate."""
+    """Returns a context that accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -60,7 +60,7 @@ def client_context() -> ssl.SSLContext:
 
 
 async def send(options: dict[str, Any]) -> None:
-    """Sends zeros, and waits for the other side's word."""
+    """Sends zeros, and waits for the other side's confirmation."""
     port = int(json.loads(await trio.to_thread.run_sync(sys.stdin.readline)))
     stream = trio.SSLStream(await trio.open_tcp_stream("127.0.0.1", port), client_context())
     await stream.do_handshake()
@@ -74,7 +74,7 @@ async def send(options: dict[str, Any]) -> None:
 
 
 async def receive(options: dict[str, Any]) -> None:
-    """Reads until everything is there."""
+    """Reads until all bytes have arrived."""
     context = server_context()
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     say("signal", str(listener.socket.getsockname()[1]))

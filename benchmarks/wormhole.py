@@ -1,7 +1,7 @@
-"""The same file through magic-wormhole, its mailbox server beside it; for comparison.
+"""Transfers a file with magic-wormhole, with a mailbox server of its own, for comparison.
 
-Its programs are looked for beside this Python and on PATH (``pip install magic-wormhole
-magic-wormhole-mailbox-server``, best into an environment of its own).
+Its programs are searched for beside this Python and on PATH (``pip install magic-wormhole
+magic-wormhole-mailbox-server``, best into a separate environment).
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from wormhole.cli.cli import wormhole
 sys.argv[0] = "wormhole"
 wormhole()
 """
-"""The program with the one change that it listens and connects on 127.0.0.1 alone, like everything here."""
+"""Runs wormhole with one change: it uses only 127.0.0.1, like all benchmarks here."""
 
 
 def find(name: str) -> str | None:
-    """The path of one of its programs, or None."""
+    """Returns the path of one of its programs, or None."""
     return shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
 
 
 def is_installed() -> bool:
-    """Whether both of its programs are to be found."""
+    """Whether both of its programs can be found."""
     return find("wormhole") is not None and find("twist") is not None
 
 
 @contextmanager
 def open_mailbox() -> Iterator[str]:
-    """Runs a mailbox server on 127.0.0.1; hands out its URL."""
+    """Runs a mailbox server on 127.0.0.1; yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -76,7 +76,7 @@ def _wait_for(port: int) -> None:
 
 
 def transfer_sec(mailbox_url: str, path: Path) -> float:
-    """From the first byte in the receiver's folder to the end of both processes."""
+    """Returns the seconds from the first byte in the receiver's folder to the end of the receiver."""
     python = str(Path(str(find("wormhole"))).with_name("python"))
     common = [python, "-c", ON_LOOPBACK, "--relay-url", mailbox_url, "--transit-helper", ""]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
