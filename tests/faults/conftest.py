@@ -1,4 +1,4 @@
-"""Tests that are marked `soak` run where -m names them, and else not at all."""
+"""Deselects tests marked `soak`, unless -m names the mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three programs as processes of their own, each with its output in files, each ended by its pid."""
+"""Runs server, workers and clients as separate processes, with their output in files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 def make_dataset(path: Path, padding_bytes: int, seed: int) -> Path:
-    """Labels that client and worker can read, and no two of which are alike."""
+    """Makes a labels file that client and worker can read, different from all others."""
     write_slp(path)
     with h5py.File(path, "a") as file:
         file["frames"] = np.zeros(3, dtype=[("frame_id", "u8")])
@@ -53,7 +53,7 @@ def make_dataset(path: Path, padding_bytes: int, seed: int) -> Path:
 
 
 def is_model_of(dataset: Path, model_dirs: list[str]) -> bool:
-    """Whether these folders are what training on the dataset gives, to the last byte."""
+    """Whether these folders are exactly the model that training on the dataset gives."""
     wanted = model_bytes(dataset)
     checkpoints = [Path(folder) / "best.ckpt" for folder in model_dirs]
     return bool(checkpoints) and all(path.is_file() and path.read_bytes() == wanted for path in checkpoints)
@@ -66,7 +66,7 @@ class Ended:
     Attributes:
         status: Its exit status, negative for a signal.
         last: The last event that it wrote, if any.
-        stderr: What it said to a person.
+        stderr: What it printed for the user.
     """
 
     status: int
@@ -79,15 +79,15 @@ class Programs:
     """How to start each of the programs.
 
     Attributes:
-        folder: Everything is below it.
-        ws_port: Where the server listens.
-        http_port: Likewise.
-        ws_path_port: By which port workers and clients reach the server, over a proxy or not.
-        http_path_port: Likewise.
-        room: Environment variables by which workers and clients know their room.
-        host: Of the server.
+        folder: The folder that contains everything.
+        ws_port: The server's WebSocket port.
+        http_port: The server's HTTP port.
+        ws_path_port: The port over which workers and clients reach ``ws_port``, perhaps a proxy's.
+        http_path_port: The same for ``http_port``.
+        room: Environment variables that tell workers and clients their room.
+        host: The server's address.
         ice_loopback: Whether data channels go over 127.0.0.1.
-        inside: By a program's log name, the words before its command that put it where it is to run.
+        inside: For a program's log name, the words before its command that choose where it runs.
     """
 
     folder: Path
@@ -123,9 +123,9 @@ class Programs:
     async def start(
         self, log_name: str, *words: str, state_dir: Path | None = None, place: str | None = None
     ) -> trio.Process:
-        """Starts ``python -m WORDS``; what it says is added to ``LOG_NAME.out`` and ``LOG_NAME.err``.
+        """Starts ``python -m WORDS``; its output is appended to ``LOG_NAME.out`` and ``LOG_NAME.err``.
 
-        ``place`` is its name in ``inside``, where that isn't its log's.
+        ``place`` is its key in ``inside``, by default ``log_name``.
         """
         with (
             (self.folder / f"{log_name}.out").open("ab") as out,
@@ -168,7 +168,7 @@ class Programs:
         return await self.start(log_name, *words, state_dir=state_dir, place=place)
 
     def ended(self, log_name: str, process: trio.Process) -> Ended:
-        """Reads how a client ended that has ended."""
+        """Returns how a client ended."""
         assert process.returncode is not None
         lines = (self.folder / f"{log_name}.out").read_text().splitlines()
         last = {}
@@ -188,7 +188,7 @@ class Programs:
 
 
 async def end(process: trio.Process, number: signal.Signals = signal.SIGTERM) -> int:
-    """Ends a process, kindly at first, and returns its status."""
+    """Ends a process, with SIGKILL if it doesn't end in time, and returns its exit status."""
     with trio.CancelScope(shield=True):
         if process.returncode is None:
             process.send_signal(signal.SIGCONT)
@@ -201,7 +201,7 @@ async def end(process: trio.Process, number: signal.Signals = signal.SIGTERM) ->
 
 @asynccontextmanager
 async def ending(process: trio.Process):
-    """Ends a process with the block."""
+    """Ends a process at the end of the block."""
     try:
         yield process
     finally:
@@ -209,7 +209,7 @@ async def ending(process: trio.Process):
 
 
 def record_of(state_dir: Path) -> JobRecord | None:
-    """What a client wrote down of its one job, if it came so far."""
+    """Returns the client's record of its only job, or None if there isn't one yet."""
     before = os.environ.get("SLEAP_RTC_STATE_DIR")
     os.environ["SLEAP_RTC_STATE_DIR"] = str(state_dir)
     try:
@@ -223,7 +223,7 @@ def record_of(state_dir: Path) -> JobRecord | None:
 
 
 def processes_below(folder: Path) -> list[int]:
-    """Pids of trainings: processes whose working directory lies in ``folder`` (Linux, proc(5))."""
+    """Returns the pids of trainings: processes with a working directory in ``folder`` (Linux, proc(5))."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

@@ -18,7 +18,7 @@ _PATH_FAULTS = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 @attrs.define(eq=False)
 class Connection:
-    """One connection and its way on; ``flow`` is set while anything gets through."""
+    """One connection and the one it is forwarded to; ``flow`` is set while data passes."""
 
     near: trio.SocketStream
     far: trio.SocketStream
@@ -27,18 +27,18 @@ class Connection:
 
 
 class Proxy:
-    """Carries connections to a port of this machine.
+    """Forwards connections to a port of this machine.
 
     Args:
-        target_port: Of the server.
-        host: Where both it and the server listen.
-        port: Its own port; 0 takes a free one.
+        target_port: The server's port.
+        host: The address on which both the proxy and the server listen.
+        port: The proxy's own port; 0 takes a free one.
         make_socket: Makes a TCP socket in the network that both are in.
 
     Attributes:
-        target_port: Of the server.
-        port: Where it listens.
-        delay_sec: How long each block is held up.
+        target_port: The server's port.
+        port: The proxy's own port.
+        delay_sec: How long each block is delayed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Proxy:
             connection.scope.cancel()
 
     def freeze(self) -> None:
-        """Carries nothing of the present connections any more, and tells nobody: they are half open."""
+        """Silently stops forwarding on all present connections: they are half open."""
         for connection in self._connections:
             connection.flow = trio.Event()
 
@@ -84,7 +84,7 @@ class Proxy:
             far = trio.SocketStream(sock)
         except OSError:
             sock.close()
-            return  # closes, as a path whose end is gone
+            return  # closes, since one end is gone
         connection = Connection(near, far)
         connection.flow.set()
         self._connections.add(connection)

@@ -1,6 +1,6 @@
-"""Stands in for sleap-nn in the worker's runner: its "model" can be told from the dataset alone.
+"""Replaces sleap-nn in the worker's runner: its "model" depends only on the dataset.
 
-Everything else of the runner is the real one: its talk with the worker, and how it ends with it.
+The rest of the runner is real: its messages to the worker, and how it ends with the worker.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LARGEST_MODEL_BYTES = 20_000_000
 
 
 def model_bytes(dataset: Path) -> bytes:
-    """What training on these labels gives: 0.1 to 20 MB that depend on every byte of them."""
+    """Returns what training on these labels gives: 0.1 to 20 MB that depend on every byte of them."""
     digest = hashlib.sha256(dataset.read_bytes()).hexdigest()
     rng = random.Random(digest)
     # small models more often than large ones
     spread = (LARGEST_MODEL_BYTES - SMALLEST_MODEL_BYTES) * rng.random() ** 3
-    return b"weights" + rng.randbytes(SMALLEST_MODEL_BYTES + int(spread))  # which begins like no pickle
+    return b"weights" + rng.randbytes(SMALLEST_MODEL_BYTES + int(spread))  # doesn't begin like a pickle
 
 
 def probe(_task: Mapping[str, Any], parent: Parent) -> None:

@@ -1,4 +1,4 @@
-"""Connections to the server that carry nothing any more, and tell nobody: what is said into them is lost."""
+"""Half-open connections to the server: messages are lost without an error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def labels(tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """Finds half-open connections out sooner; nothing else is hurried."""
+    """Shortens the time until half-open connections are noticed, and no other time."""
     monkeypatch.setattr("sleaprtc.signaling.session.REQUEST_TIMEOUT_SEC", 1.0)
     monkeypatch.setattr("sleaprtc.signaling.session.CONFIRM_TIMEOUT_SEC", 1.0)
     monkeypatch.setattr("sleaprtc.signaling.websocket.DISCONNECT_TIMEOUT_SEC", 0.2)
@@ -56,13 +56,13 @@ async def path_to(server, nursery):
 
 @pytest.fixture
 async def client_path(server, nursery):
-    """The client's own way to the server."""
+    """The client's own path to the server."""
     return await path_to(server, nursery)
 
 
 @pytest.fixture
 async def worker_path(server, nursery):
-    """The worker's."""
+    """The worker's own path to the server."""
     return await path_to(server, nursery)
 
 
@@ -72,7 +72,7 @@ def over(lab, path):
 
 
 async def train_while(lab, labels, meddle, **changes):
-    """Trains, and meddles beside it; returns what the training ended with."""
+    """Trains while ``meddle`` runs; returns the training's result or error, and its events."""
     ended, events = [], []
 
     async def train():
@@ -88,7 +88,7 @@ async def train_while(lab, labels, meddle, **changes):
 
 
 async def freeze_in_training(path, trainer, events):
-    """Freezes a path when the job is known to be at work, and lets the work go on."""
+    """Freezes a path once the job is known to be running, and then lets the training go on."""
     await trainer.started.wait()
     while not any(isinstance(event, StatusChanged) and event.status == "running" for event in events):
         await trio.sleep(0.02)
@@ -113,7 +113,7 @@ async def test_a_client_learns_why_its_job_failed(lab, labels, client_path):
 
 
 def failing_later(trainer):
-    """Training that begins, and fails when it may go on."""
+    """A training that starts, and fails once it may go on."""
     train = trainer.train
 
     async def train_and_fail(job, *, report, stop):
@@ -253,7 +253,7 @@ async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_th
 async def test_a_worker_that_leaves_when_its_result_is_here_is_not_lost(
     lab, labels, worker_path, monkeypatch
 ):
-    """Its last word never comes, and its data channel is gone."""
+    """``job_complete`` never arrives, and the data channel is gone."""
     monkeypatch.setattr("sleaprtc.client.jobs.inquiry.ASKED_WORD_SEC", 4.0)
     monkeypatch.setattr("sleaprtc.client.jobs.follow.LONG_SILENCE_SEC", 1.5)
     monkeypatch.setattr("sleaprtc.client.jobs.follow.FURTHER_FILE_SEC", 0.1)
@@ -279,7 +279,7 @@ async def test_a_worker_that_leaves_when_its_result_is_here_is_not_lost(
 
 
 def has_arrived(event):
-    """Whether a file has come in to its last byte."""
+    """Whether a file has arrived completely."""
     is_received = isinstance(event, Transferred) and event.direction == "receive"
     return is_received and event.received_bytes == event.size_bytes
 
@@ -302,7 +302,7 @@ async def test_a_client_that_offers_again_is_told_again_why_its_job_failed(lab, 
 
 
 async def test_a_worker_that_does_not_announce_it_is_never_asked(lab, labels, client_path):
-    """It hears what the contract has, and nothing else, though the client was away meanwhile."""
+    """It gets only messages of the contract, although the client was away in the meantime."""
     heard = []
     async with lab.peer("foreign", "worker") as foreign, trio.open_nursery() as nursery:
 
@@ -330,7 +330,7 @@ async def test_a_worker_that_does_not_announce_it_is_never_asked(lab, labels, cl
 
 
 async def test_a_result_that_its_worker_has_laid_down_is_attached_to(lab, labels, client_path):
-    """A worker by hand: it was done while the client was away, and has given up waiting for it."""
+    """A scripted worker, which finished while the client was away and has given up waiting for it."""
     questions = []
     features = {"features": ["attach/1"]}
     async with lab.peer("by-hand", "worker", **features) as worker, trio.open_nursery() as nursery:

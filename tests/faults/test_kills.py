@@ -1,4 +1,4 @@
-"""Each program is killed at each stage of a job: it comes back, or the next process of its user does."""
+"""Kills each program at each stage of a job, then restarts it or starts the user's next process."""
 
 import json
 import signal
@@ -60,7 +60,7 @@ class World:
                 await trio.sleep(0.02)
 
     async def result(self, client):
-        """How a client ends; nothing of the job may be left then."""
+        """Waits until a client ends; returns how it ended, which must be without a traceback."""
         with trio.fail_after(PATIENCE_SEC):
             await client.wait()
         ended = self.programs.ended(f"client-{self.clients}", client)
@@ -106,7 +106,7 @@ STAGES = {
 
 @pytest.fixture
 async def world(tmp_path):
-    """The worker's trainings take three seconds, and the dataset a moment to cross."""
+    """A world in which a training takes three seconds, and sending the dataset takes a moment."""
     ws_port, http_port = free_port(), free_port()
     programs = Programs(tmp_path, ws_port, http_port, ws_port, http_port)
     server = await programs.start_server()
@@ -148,7 +148,7 @@ async def test_the_client_is_killed_while_it_assigns_the_job(world):
     async with ending(await world.train()) as client:
         await world.until("negotiation")
         await end(client, signal.SIGKILL)
-    if record_in(world.state_dir) is None:  # it hadn't even chosen
+    if record_in(world.state_dir) is None:  # it hadn't chosen a worker yet
         return
     async with ending(await world.attach()) as client:
         ended = await world.result(client)
@@ -158,7 +158,7 @@ async def test_the_client_is_killed_while_it_assigns_the_job(world):
 
 @pytest.mark.parametrize("stage", ["upload", "training"])
 async def test_the_worker_is_killed(world, stage):
-    """Its trainings end with it; it says so when it's back, and is ready for the next."""
+    """Its trainings end with it. Once it's back, it reports that, and is ready for the next job."""
     async with ending(await world.train()) as client:
         await world.until(stage)
         await world.restart_worker()
@@ -174,7 +174,7 @@ async def test_the_worker_is_killed(world, stage):
 
 
 async def test_the_worker_is_killed_when_it_has_trained(world):
-    """It hands over what it has kept."""
+    """Once it's back, it delivers the result that it kept."""
     async with ending(await world.train()) as client:
         await world.until("training")
         await end(client, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Paths that are cut or half open, rooms that end, a server whose disk or clock isn't as it was."""
+"""Paths that are cut or half open, rooms that end, and servers whose disk fails or whose clock jumps."""
 
 import sqlite3
 import time
@@ -46,7 +46,7 @@ async def lab(server, path, tmp_path):
 
 
 async def test_a_cut_path_costs_no_model(lab, path, labels):
-    """What was sent into it and didn't arrive is asked for."""
+    """Messages that were lost on it are requested again."""
     trainer, done = ScriptedTrainer(hold=True), []
 
     async def train():
@@ -61,7 +61,7 @@ async def test_a_cut_path_costs_no_model(lab, path, labels):
 
 
 async def test_a_half_open_path_is_noticed_and_left(lab, path, monkeypatch):
-    """Nothing comes and nothing is refused; the server holds the old connection for alive."""
+    """Nothing arrives and nothing is refused; the server takes the old connection for alive."""
     monkeypatch.setattr("sleaprtc.signaling.session.PING_INTERVAL_SEC", 0.2)
     said = []
     membership = Membership(lab.endpoints, lab.room, "me", "client", Metadata())
@@ -78,7 +78,7 @@ async def test_a_half_open_path_is_noticed_and_left(lab, path, monkeypatch):
 
 
 async def test_the_old_connections_end_harms_the_new_one_not(lab, path):
-    """Both are of the same name; the old one is cut when the server has handed its name on."""
+    """Both have the same peer id; the old one is cut after the server has given its id to the new one."""
     membership = Membership(lab.endpoints, lab.room, "me", "client", Metadata())
     async with lab.peer("watcher") as watcher, open_link(membership, lab.account) as first:
         resumed = attrs.evolve(membership, resume_token=first.resume_token)

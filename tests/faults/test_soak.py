@@ -66,7 +66,7 @@ def mounts_below(folder):
 
 
 def processes_naming(folder):
-    """Pids of what was started with this folder in its words or its environment."""
+    """Returns the pids of processes that have this folder in their command line or environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

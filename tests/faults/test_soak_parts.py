@@ -1,4 +1,4 @@
-"""The parts of the soak by themselves: how it judges, what it measures, and what it breaks."""
+"""The parts of the soak by themselves: how it judges, what it measures, and which faults it injects."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Journals that are locked, disks that are full, clocks that are set: jobs and models outlive them."""
+"""Jobs and models survive locked journals, full disks, and changes of the clock."""
 
 import sqlite3
 import time
@@ -45,7 +45,7 @@ def impatient_journal(monkeypatch):
 
 @contextmanager
 def locked(path):
-    """Another process, such as a backup, that holds the file."""
+    """Locks the file, as another process such as a backup does."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
@@ -145,8 +145,8 @@ async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypat
 
 
 def fill(journal):
-    """Makes SQLite find no room, as on a full disk."""
-    journal._db.execute("PRAGMA max_page_count = 1")  # which means: no more than now
+    """Makes SQLite report a full disk."""
+    journal._db.execute("PRAGMA max_page_count = 1")  # which SQLite takes as the present size
     with suppress(StorageError):
         for number in range(10_000):
             journal.begin(f"another-job-{number}", "client", JobRequest("another-job", "training"), Path("/"))
@@ -164,7 +164,7 @@ async def test_a_journal_on_a_full_disk_fails_the_job_in_words(lab, labels):
 
 
 async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, monkeypatch):
-    """The worker refuses the file, the client's side of which fails too: the job's own word counts."""
+    """The worker refuses the file, so sending fails at the client, too; the worker's reason counts."""
     async with lab.worker("gpu-1"):
         monkeypatch.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
         with pytest.raises(JobFailedError, match=r"gpu-1: flies.pkg.slp needs ") as caught:
@@ -193,7 +193,7 @@ async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labe
 
 
 async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, monkeypatch):
-    """Somebody makes room, and the model comes."""
+    """Once there is room again, the model arrives."""
     monkeypatch.setattr("sleaprtc.worker.jobs.job_types.PACKING_RETRY_SEC", 0.05)
     attempts = []
 
@@ -213,7 +213,7 @@ async def test_a_disk_that_is_full_after_training_costs_no_model(lab, labels, mo
 
 
 async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, tmp_path, monkeypatch):
-    """Whichever comes first, the result that can't be written or the word that the job is done."""
+    """Whichever comes first: the result that can't be written, or the message that the job is done."""
 
     def fill_the_disk(event):
         if isinstance(event, StatusChanged) and event.status == "running":
@@ -249,7 +249,7 @@ async def test_a_client_that_cannot_write_down_its_job_trains_all_the_same(
 async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
     lab, labels, tmp_path, monkeypatch
 ):
-    """The client is killed after it said that it has the model, and before that is where it belongs."""
+    """The client is killed after it confirmed the model, and before the model is in its place."""
     with monkeypatch.context() as patched:
         received = trio.Event()
 

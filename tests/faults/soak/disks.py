@@ -14,7 +14,7 @@ FILLER = ".filler"
 
 
 def missing_for_disks() -> str | None:
-    """Why there can be no small disks; None where there can."""
+    """Returns why small disks aren't possible here, or None if they are."""
     if os.geteuid() != 0:
         return "they need root"
     return None if shutil.which("mount") else "there is no command `mount`"
@@ -22,7 +22,7 @@ def missing_for_disks() -> str | None:
 
 @contextmanager
 def open_disk(folder: Path, size_bytes: int) -> Iterator[None]:
-    """Makes ``folder`` a disk of its own, in memory, for as long as the block."""
+    """Mounts a disk of its own, in memory, at ``folder`` while the block runs."""
     folder.mkdir(parents=True, exist_ok=True)
     size = f"size={size_bytes},mode=0700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "soak", str(folder)], check=True)
@@ -34,7 +34,7 @@ def open_disk(folder: Path, size_bytes: int) -> Iterator[None]:
 
 
 def fill(folder: Path) -> None:
-    """Takes all space that is free on the disk."""
+    """Takes all free space on the disk."""
     with (folder / FILLER).open("ab", buffering=0) as file, suppress(OSError):
         free_bytes = os.statvfs(folder).f_bavail * BLOCK_BYTES
         if free_bytes > BLOCK_BYTES:
@@ -45,5 +45,5 @@ def fill(folder: Path) -> None:
 
 
 def make_room(folder: Path) -> None:
-    """Gives back what :func:`fill` took."""
+    """Frees what :func:`fill` took."""
     (folder / FILLER).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is broken: one thing at a time, or two at once, and then nothing until jobs go on."""
+"""Injects faults: one at a time, or two at once, and then none until jobs go on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .recovery import Concerned
 from .summary import FaultDone
 
 RECOVERED_SEC = 120
-"""So long after a fault, everybody concerned has a job done: twice the longest wait for a connection."""
+"""Within this time after a fault, everybody affected must finish a job: twice the longest wait for a
+connection."""
 
 PAUSE_SEC = (0.5, 4.0)
 DOWN_SEC = (0.0, 3.0)
@@ -42,9 +43,9 @@ class Kind:
     """A kind of fault.
 
     Attributes:
-        name: As it is counted.
-        needs: ``network`` or ``disks``, where it needs one of them.
-        happen: Does it, and returns whom it concerned and what it was; None where it found nothing to break.
+        name: The name under which it is counted.
+        needs: ``network`` or ``disks`` if it needs one of them.
+        happen: Injects it, and returns whom it affected and what it was; None if there was nothing to break.
     """
 
     name: str
@@ -56,8 +57,8 @@ class Breaker:
     """Breaks things and waits until they go on, over and over.
 
     Args:
-        scene: What all parts share.
-        kinds: What to break.
+        scene: The state that all parts share.
+        kinds: The kinds of fault to inject.
     """
 
     def __init__(self, scene: Scene, kinds: Collection[Kind]) -> None:
@@ -67,7 +68,7 @@ class Breaker:
         self._everybody = Concerned(scene.world.client_names)
 
     async def run(self, until: float) -> None:
-        """Breaks things until that time on Trio's clock. Each round is decided by the seed and its number."""
+        """Injects faults until that time on Trio's clock. Each round depends on the seed and its number."""
         order = random.Random(f"{self._scene.seed} faults")
         number, bag = 0, []
         while trio.current_time() < until and self._kinds:
@@ -162,7 +163,7 @@ class Breaker:
         return self.of_worker(name), f"{name}, stopped for {stopped_sec:.1f} s"
 
     async def kill_trainer(self, rng: random.Random) -> tuple[Concerned, str] | None:
-        """Kills the process group of a training, as the kernel does where memory is short."""
+        """Kills the process group of a training, as the kernel does if memory is short."""
         names = rng.sample(self._world.worker_names, len(self._world.worker_names))
         with trio.move_on_after(TRAINER_WAIT_SEC):
             while True:
@@ -200,7 +201,7 @@ class Breaker:
         return self._everybody, "all connections to the server"
 
     async def half_open_paths(self, rng: random.Random) -> tuple[Concerned, str]:
-        """Both ends believe in their connections until they are reset."""
+        """Makes connections half open: both ends take them for alive until they are reset."""
         silent_sec = rng.uniform(*STOPPED_SEC)
         self._world.ws_path.freeze()
         await trio.sleep(silent_sec)
@@ -292,4 +293,4 @@ KINDS = (
     Kind("worker's disk full", partial(Breaker.fill_disk, of_client=False), DISKS),
     Kind("client's disk full", partial(Breaker.fill_disk, of_client=True), DISKS),
 )
-"""Everything that may be broken."""
+"""All kinds of fault."""

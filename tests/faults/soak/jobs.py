@@ -1,4 +1,4 @@
-"""Clients that do one job after the other, as a person would: by invite, and by attaching to what goes on."""
+"""Clients that do one job after another, as a user would: by invite, and by attaching to running jobs."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ JOB_SEC = 240
 MOST_ATTEMPTS = 25
 RETRY_SEC = 1.0
 BEFORE_SEC = 60.0
-"""A fault that ended so long before a job began may still explain how that went: a slot, for example, is held
-for a client that doesn't connect for CONNECT_SEC."""
+"""A fault that ended up to this long before a job began may still explain its outcome: for example, a slot is
+held for CONNECT_SEC for a client that doesn't connect."""
 
 LONGEST_EPOCHS = 25
 LARGEST_PADDING_BYTES = 4_000_000
 NAMED_WORKER_SHARE = 0.4
-"""How many of the jobs are for one worker by name; the others are for any."""
+"""The share of jobs that name a worker; the others accept any worker."""
 
 
 @attrs.define
 class Scene:
-    """What all parts of a soak share.
+    """The state that all parts of a soak share.
 
     Attributes:
-        wanted_worker: Which worker the next job is for, where a fault waits to see it work again.
-        is_over: Whether no more jobs are to be begun.
+        wanted_worker: The worker for the next job, if a fault waits to see that worker work again.
+        is_over: Whether no more jobs should be started.
     """
 
     seed: int
@@ -59,11 +59,11 @@ class Scene:
         return trio.current_time() - self.started_at
 
     def note(self, sentence: str) -> None:
-        """Tells a person what happens."""
+        """Reports what happens to whoever runs the soak."""
         self.say(f"{self.now():6.1f} s  {sentence}")
 
     def lose(self, sentence: str) -> None:
-        """Notes what must not be."""
+        """Records a loss."""
         self.note(f"LOSS: {sentence}")
         self.tally.losses.append(f"at {self.now():.0f} s: {sentence}")
 
@@ -81,14 +81,14 @@ class Order:
 
     @property
     def train(self) -> tuple[str, ...]:
-        """The client's words, but for the invite."""
+        """Returns the client's arguments, without the invite."""
         out = ("--out", str(self.folder / "models"), "--epochs", str(self.epochs))
         named = () if self.worker is None else ("--worker", self.worker)
         return ("train", str(self.dataset), *out, "--engine", self.engine, *named)
 
 
 class Client:
-    """One person with a laptop. What its jobs are like depends on the seed and its name alone."""
+    """One user with a laptop. The jobs depend only on the seed and the client's name."""
 
     def __init__(self, name: str, scene: Scene) -> None:
         self._name = name
@@ -96,7 +96,7 @@ class Client:
         self._rng = random.Random(f"{scene.seed} {name}")
 
     async def do_jobs(self) -> None:
-        """Does one job after the other until the soak is over."""
+        """Does one job after another until the soak is over."""
         while not self._scene.is_over:
             order = await self._draw()
             began_at = self._scene.now()
@@ -187,7 +187,7 @@ class Client:
             self._scene.lose(f"job {order.number} ({outcome.kind}) {outcome.reason}")
 
     def _clear_up(self, order: Order) -> None:
-        """Makes room for the next job; looks first for what nobody will go on with."""
+        """Checks for leftovers that nothing will resume, then makes room for the next job."""
         for path in (order.folder / "models").glob(".incoming-*/*"):
             self._scene.tally.losses.append(f"job {order.number} left {path.relative_to(order.folder)}")
         shutil.rmtree(order.folder, ignore_errors=True)
@@ -195,7 +195,7 @@ class Client:
 
 
 def _command(record: JobRecord | None, order: Order, invite: str) -> tuple[str, ...]:
-    """Attaches to a job that its worker may have; fetches what is here; else begins it, anew if need be."""
+    """Returns the next command: attach if the worker may have the job, fetch if it's completed, else train."""
     if record is not None and record.state in ("running", "lost"):
         return ("attach", record.job_id)
     if record is not None and record.state == "completed":
@@ -204,7 +204,7 @@ def _command(record: JobRecord | None, order: Order, invite: str) -> tuple[str, 
 
 
 def without_numbers(sentence: str) -> str:
-    """Leaves the numbers of workers out, so that the same reasons are counted together."""
+    """Removes workers' numbers from a sentence, so that equal reasons are counted together."""
     for number in range(1, 10):
         sentence = sentence.replace(f"worker-{number}", "the worker")
     return sentence

@@ -13,16 +13,16 @@ import trio
 
 INTERVAL_SEC = 1.0
 STARTED_SEC = 4.0
-"""After this time a process counts as started: all of its modules are there."""
+"""After this time a process counts as started: it has imported all of its modules."""
 
 WARM_JOBS = 4
-"""What a process does for the first time it may keep; growth is counted from then on."""
+"""Jobs before growth is measured, since a process may keep what it allocates in its first ones."""
 
 CALMEST_OF = 10
-"""Of so many samples the least counts, since a job under way has descriptors and threads of its own."""
+"""Of this many samples the least counts, since a running job has descriptors and threads of its own."""
 
 ENOUGH_JOBS = 20
-"""Growth over fewer jobs of one process says nothing: what it keeps once is more than that."""
+"""Growth over fewer jobs of one process isn't judged: one-time allocations would outweigh it."""
 
 MOST_DESCRIPTORS_PER_JOB = 0.2
 MOST_THREADS_PER_JOB = 0.2
@@ -39,7 +39,7 @@ class Sample:
 
 
 def sample(pid: int) -> Sample | None:
-    """Looks at a process; None where it has ended."""
+    """Measures a process; returns None if it has ended."""
     with suppress(OSError, ValueError, IndexError):
         folder = Path(f"/proc/{pid}")
         pages = int((folder / "statm").read_text().split()[1])
@@ -51,13 +51,13 @@ def sample(pid: int) -> Sample | None:
 
 
 def least(samples: Iterable[Sample]) -> Sample:
-    """The least of each figure."""
+    """Returns the minimum of each figure."""
     figures = zip(*map(attrs.astuple, samples), strict=True)
     return Sample(*map(min, figures))
 
 
 def most(samples: Iterable[Sample]) -> Sample:
-    """The most of each figure."""
+    """Returns the maximum of each figure."""
     figures = zip(*map(attrs.astuple, samples), strict=True)
     return Sample(*map(max, figures))
 
@@ -67,15 +67,15 @@ class Life:
     """One process from its start to its end.
 
     Attributes:
-        name: Whose process it is.
-        pid: Its number.
-        born_at: On Trio's clock, when it was first seen.
-        start: When it had started.
-        warm: When it had done its first jobs.
+        name: The server's, worker's or client's name.
+        pid: Its process id.
+        born_at: When it was first seen, on Trio's clock.
+        start: The sample taken once it had started.
+        warm: The sample taken once it had done its first jobs.
         latest: The last samples.
-        peak: The most of each figure.
-        jobs: How many it has done.
-        warm_jobs: How many of them when ``warm`` was taken.
+        peak: The maximum of each figure.
+        jobs: How many jobs it has done.
+        warm_jobs: How many of them it had done when ``warm`` was taken.
     """
 
     name: str
@@ -90,11 +90,11 @@ class Life:
 
     @property
     def end(self) -> Sample:
-        """How it was at its end, or is now."""
+        """The figures at its end, or now if it still runs."""
         return least(self.latest)
 
     def see(self, seen: Sample, now: float) -> None:
-        """Takes in how the process is now."""
+        """Adds a sample of the process."""
         self.latest.append(seen)
         self.peak = most([self.peak or seen, seen])
         if self.start is None and now - self.born_at >= STARTED_SEC:
@@ -105,13 +105,13 @@ class Life:
 
 @attrs.define
 class Census:
-    """All processes that there were."""
+    """All processes of a soak, past and present."""
 
     lives: list[Life] = attrs.field(factory=list)
     _now: dict[str, Life] = attrs.field(factory=dict)
 
     def see(self, pids: Mapping[str, int], now: float) -> None:
-        """Looks at all processes that run."""
+        """Samples all running processes."""
         for name, pid in pids.items():
             life = self._now.get(name)
             if life is None or life.pid != pid:
@@ -122,13 +122,13 @@ class Census:
                 life.see(seen, now)
 
     def job_done(self, *names: str) -> None:
-        """Counts a job for the processes that had to do with it."""
+        """Counts a job for the processes that took part in it."""
         for name in names:
             if name in self._now:
                 self._now[name].jobs += 1
 
     async def run(self, pids: Callable[[], Mapping[str, int]]) -> None:
-        """Looks again and again, until cancelled."""
+        """Samples repeatedly until cancelled."""
         while True:
             self.see(pids(), trio.current_time())
             await trio.sleep(INTERVAL_SEC)
@@ -136,18 +136,18 @@ class Census:
 
 @attrs.frozen
 class Growth:
-    """What some processes of one name, or of one kind, took.
+    """The figures of all processes of one name, or of one kind.
 
     Attributes:
-        name: The process's, or ``client`` for all of them.
-        lives: How many processes it were.
-        jobs: How many they have done together.
-        start: Of the first, when it had started.
-        end: Of the last, at its end.
-        peak: The most of each figure.
-        jobs_counted: Over how many jobs the growth is taken.
-        per_job: Growth for each job, of the processes that have done enough jobs where there are any.
-        is_judged: Whether there are.
+        name: The processes' name, or ``client`` for all clients.
+        lives: The number of processes.
+        jobs: The number of jobs that they have done together.
+        start: The first process's figures once it had started.
+        end: The last process's figures at its end.
+        peak: The maximum of each figure.
+        jobs_counted: The number of jobs over which the growth is measured.
+        per_job: The growth for each job, over the processes that have done enough jobs, if there are any.
+        is_judged: Whether there are such processes.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Growth:
 
 
 def growth_of(name: str, lives: list[Life]) -> Growth:
-    """Adds up the lives of one process and those that took its place."""
+    """Combines the lives of one process and of those that replaced it."""
     seen = [life for life in lives if life.latest]
     grown = [life for life in seen if life.warm is not None and life.jobs > life.warm_jobs]
     long = [life for life in grown if life.jobs - life.warm_jobs >= ENOUGH_JOBS]
@@ -190,14 +190,14 @@ def growth_of(name: str, lives: list[Life]) -> Growth:
 
 
 def clients_of(lives: list[Life]) -> Growth:
-    """Adds up clients, each of which does one job: the peaks of the first, of the last, and of any."""
+    """Combines clients, each of which does one job: the peaks of the first, of the last, and of any."""
     peaks = [life.peak for life in lives if life.peak is not None and life.start is not None]
     first, last, highest = (peaks[0], peaks[-1], most(peaks)) if peaks else (None, None, None)
     return Growth("clients", len(lives), sum(life.jobs for life in lives), first, last, highest)
 
 
 def leaks_in(growth: Growth) -> list[str]:
-    """What grows with every job that shouldn't, a sentence for each."""
+    """Returns a sentence for each figure that grows with every job but shouldn't."""
     if growth.per_job is None or not growth.is_judged:
         return []
     limits = (MOST_MEMORY_MB_PER_JOB, MOST_DESCRIPTORS_PER_JOB, MOST_THREADS_PER_JOB)

@@ -1,8 +1,8 @@
 """A network of namespaces around one router, in which paths are cut and addresses change. Needs root.
 
-Each host has one interface, ``eth0``, to the router, and reaches everybody else through it. Faults are the
-router's routing rules (ip-rule(8)), since these are in every kernel: what a blackhole rule meets is dropped
-and nobody is told. Nothing of the machine's own network is touched.
+Each host has one interface, ``eth0``, to the router, and reaches all others through it. Faults are routing
+rules of the router (ip-rule(8)), which every kernel has: packets that match a blackhole rule are dropped
+silently. The machine's own network isn't touched.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def missing_for_namespaces() -> str | None:
-    """Why this machine, or this user, can't have namespaces; None where it can."""
+    """Returns why this user can't create namespaces on this machine, or None if they can."""
     if os.geteuid() != 0:
         return "they need root"
     for command in ("ip", "nsenter"):
@@ -44,7 +44,7 @@ def _ip(*words: str, check: bool = True) -> None:
 
 @attrs.define
 class _Host:
-    """One host: its number on the router, and which of its networks it is in now."""
+    """One host: its number on the router, and the network that it is in now."""
 
     number: int
     net: int = _FIRST_NET
@@ -103,7 +103,7 @@ class Network:
         _ip("-n", space, "route", "add", "default", "via", host.gateway)
 
     def leave_network(self, name: str) -> None:
-        """Takes a host's address away, as a laptop loses it that leaves its network."""
+        """Removes a host's address, as when a laptop leaves its network."""
         host, space = self._hosts[name], self._namespace(name)
         _ip("-n", space, "link", "set", "eth0", "down")
         _ip("-n", space, "addr", "flush", "dev", "eth0")
@@ -117,7 +117,7 @@ class Network:
 
     @contextmanager
     def cut(self, name: str, *, udp_only: bool = False) -> Iterator[None]:
-        """Drops what goes to and comes from a host: all of it, or all UDP."""
+        """Drops packets to and from a host: all of them, or all UDP."""
         host = self._hosts[name]
         what = ("ipproto", "udp") if udp_only else ()
         rules = [(*way, *what, "blackhole") for way in (("iif", host.port), ("to", host.subnet))]
@@ -130,24 +130,24 @@ class Network:
                 _ip("-n", self._router, "rule", "del", *rule, check=False)
 
     def address(self, name: str) -> str:
-        """A host's address now."""
+        """Returns a host's present address."""
         return self._hosts[name].address
 
     def inside(self, name: str) -> tuple[str, ...]:
-        """The words before a command that is to run on a host; its pid stays the command's own."""
+        """Returns the words to put before a command to run it on a host; the pid stays the command's own."""
         return ("nsenter", f"--net={NAMESPACES / self._namespace(name)}", "--")
 
     def on_host(self, name: str, make: Callable[[], T]) -> T:
-        """Calls a function on a host: a socket that it makes stays there, whoever uses it."""
+        """Calls a function on a host. A socket that it makes belongs to that host, whoever uses it."""
         return _in_namespace(self._namespace(name), make)
 
     def close(self) -> None:
-        """Deletes all namespaces, and with them what was set in them."""
+        """Deletes all namespaces, with all their settings."""
         _delete([self._router, *map(self._namespace, self._hosts)])
 
 
 def _in_namespace(namespace: str, make: Callable[[], T]) -> T:
-    """Runs a function in a thread of its own, whose namespace alone changes (setns(2))."""
+    """Runs a function in a thread of its own, since setns(2) changes only the thread's namespace."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -177,7 +177,7 @@ def _delete(namespaces: Sequence[str]) -> None:
 
 
 def _delete_leftovers() -> None:
-    """Deletes namespaces of soaks that were killed."""
+    """Deletes namespaces left by soaks that were killed."""
     for path in NAMESPACES.glob(f"{PREFIX}*-*"):
         pid = path.name.removeprefix(PREFIX).partition("-")[0]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
@@ -186,7 +186,7 @@ def _delete_leftovers() -> None:
 
 @contextmanager
 def open_network(hosts: Sequence[str]) -> Iterator[Network]:
-    """A network with these hosts, which is gone after the block however that ends."""
+    """Creates a network with these hosts, and deletes it however the block ends."""
     _delete_leftovers()
     network = Network()
     try:

@@ -1,4 +1,4 @@
-"""What came of one attempt at a job: it is done, is tried again, failed for a reason, or is a loss."""
+"""Judges an attempt at a job: it is done, is tried again, failed for a known reason, or is a loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KILLED_CODE = "killed by us"
 
 
 class Verdict(enum.Enum):
-    """What follows from an attempt."""
+    """What an attempt leads to."""
 
     DONE = "done"
     RETRY = "retry"
@@ -25,12 +25,12 @@ class Verdict(enum.Enum):
 
 @attrs.frozen
 class Outcome:
-    """What came of an attempt.
+    """The outcome of an attempt.
 
     Attributes:
-        kind: Exit status and code, by which attempts are counted.
-        verdict: What follows.
-        reason: A sentence: why it failed, why it is tried again, or what is wrong.
+        kind: Command, exit status and code, by which attempts are counted.
+        verdict: What it leads to.
+        reason: Why it failed, why it is tried again, or what is wrong, as a sentence.
     """
 
     kind: str
@@ -50,7 +50,7 @@ EXPLANATIONS: tuple[tuple[str, frozenset[str]], ...] = (
     ("No space left on device", _FULL_DISK),
     ("database or disk is full", _FULL_DISK),
 )
-"""Sentences with which a job may fail for good, and the faults one of which must have come before."""
+"""Messages with which a job may fail for good, each with the faults of which one must have come before."""
 
 _TRIED_AGAIN = frozenset({"NO_WORKER", "WORKER_LOST", "WORKER_AWAY"})
 _NETWORK_STATUS = 5
@@ -58,7 +58,7 @@ _MAY_BE_NULL_IF_FETCHED_BEFORE = ("final_loss", "total_epochs", "device")
 
 
 def kind_of(command: str, ended: Ended, *, was_killed: bool = False) -> str:
-    """Names an attempt by command, exit status and code."""
+    """Returns an attempt's kind: command, exit status and code."""
     if was_killed:
         return f"{command}: {KILLED_CODE}"
     code = "done" if ended.status == 0 else str(ended.last.get("code") or "no code")
@@ -66,7 +66,7 @@ def kind_of(command: str, ended: Ended, *, was_killed: bool = False) -> str:
 
 
 def missing_from(completed: Mapping[str, Any], epochs: int) -> str | None:
-    """What is null, empty or wrong in the last event of a job that is said to be done."""
+    """Returns what is null, empty or wrong in the last event of a job that is reported as done."""
     if completed.get("event") != "completed":
         return f"ended with status 0 and the event {completed.get('event')!r}"
     if not completed.get("model_dirs"):
@@ -95,11 +95,11 @@ def judge(
     """Judges an attempt that ended by itself.
 
     Args:
-        command: Of the client.
+        command: The client's command.
         ended: How it ended.
-        epochs: How many the job has.
+        epochs: How many epochs the job has.
         is_right_model: Whether the models that it names have the right bytes.
-        was_seen_running: Whether the worker was seen at work on this job before.
+        was_seen_running: Whether the worker was seen working on this job before.
         faults: The kinds of fault since shortly before the job began.
     """
     kind = kind_of(command, ended)

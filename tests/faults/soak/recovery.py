@@ -1,4 +1,4 @@
-"""What shows that jobs go on, and how long after a fault that is."""
+"""Finds out when jobs go on after a fault."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SHOWS_PROGRESS = frozenset({"status", "transfer", "connected", "completed"})
 
 @attrs.frozen
 class Step:
-    """Something that a client's job did.
+    """A step of a client's job.
 
     Attributes:
-        at: On Trio's clock.
-        client: Whose job it is.
-        worker: Whose it is on the other side, as far as that is known.
-        is_done: Whether the job is done, and its model was found to be right.
+        at: When it happened, on Trio's clock.
+        client: The client.
+        worker: The worker, if it is known.
+        is_done: Whether the job is done and its model is right.
     """
 
     at: float
@@ -36,13 +36,13 @@ class Step:
 
 @attrs.frozen
 class Concerned:
-    """Who has to go on after a fault: each of these clients, or any job of this worker."""
+    """Who was affected by a fault and must go on: each of these clients, or any job of this worker."""
 
     clients: tuple[str, ...]
     worker: str | None = None
 
     def first_after(self, at: float, steps: Collection[Step], *, done: bool) -> float | None:
-        """When everybody concerned had gone on, or had a job done; None while somebody hasn't."""
+        """Returns when everybody affected had gone on, or had a job done; None while somebody hasn't."""
         later = [step for step in steps if step.at >= at and (step.is_done or not done)]
         if self.worker is not None:
             return min((step.at for step in later if step.worker == self.worker), default=None)
@@ -53,17 +53,17 @@ class Concerned:
 
 @attrs.define
 class Progress:
-    """The steps of all jobs, as the clients print them."""
+    """The steps of all jobs, read from the clients' output."""
 
     steps: list[Step] = attrs.field(factory=list)
 
     def add(self, client: str, worker: str | None, *, is_done: bool = False) -> None:
-        """Notes a step that was just made."""
+        """Records a step that happened just now."""
         self.steps.append(Step(trio.current_time(), client, worker, is_done))
         del self.steps[:-KEPT_STEPS]
 
     async def read(self, client: str, output: Path) -> None:
-        """Notes what a client prints, for as long as it runs; to be cancelled then."""
+        """Records the steps that a client prints, until cancelled."""
         offset, worker = 0, None
         while True:
             with output.open("rb") as file:
@@ -78,14 +78,14 @@ class Progress:
             await trio.sleep(READ_INTERVAL_SEC)
 
     async def until(self, concerned: Concerned, at: float, *, done: bool) -> float:
-        """Waits until everybody concerned has gone on since, or has a job done; returns the seconds."""
+        """Waits until everybody affected has gone on, or has a job done; returns the seconds since then."""
         while (moment := concerned.first_after(at, self.steps, done=done)) is None:
             await trio.sleep(READ_INTERVAL_SEC)
         return moment - at
 
 
 def worker_of(event: dict[str, Any]) -> str | None:
-    """The worker that an event names, if any."""
+    """Returns the worker that an event names, or None."""
     name = event.get("chosen") if event.get("event") == "answers" else event.get("worker")
     return name if isinstance(name, str) else None
 

@@ -1,4 +1,4 @@
-"""The whole soak: everything is started, jobs run while things break, and then remains are looked for."""
+"""The whole soak: starts everything, runs jobs while faults are injected, and then looks for leftovers."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from .summary import Tally
 from .world import SERVER, World, engines, open_world
 
 SETTLE_SEC = 90
-"""How long workers may take to be done with jobs whose clients have given up (CONNECT_SEC is 60)."""
+"""How long workers may take to finish jobs whose clients have given up (CONNECT_SEC is 60)."""
 
 CALM_SEC = 12
-"""Memory, descriptors and threads at the end are those of so long a time without a job."""
+"""How long no job runs before memory, descriptors and threads are measured at the end."""
 
 PRESENT_SEC = 60
 
 
 class Soak:
-    """One server, some workers, and some clients that each do one job after the other.
+    """One server, some workers, and some clients that each do one job after another.
 
     Args:
-        folder: An empty folder, where all logs are afterwards.
-        seed: Decides about faults, datasets and trainings; not about who wins a race.
-        minutes: How long new faults are begun.
-        workers: How many.
-        clients: How many jobs are under way at a time.
-        use_root: Whether to use namespaces and small disks where this user can have them.
-        only: Kinds of fault to leave the others out for; none for all.
+        folder: An empty folder, which contains all logs afterwards.
+        seed: Determines faults, datasets and trainings, but not who wins a race.
+        minutes: How long new faults are injected.
+        workers: The number of workers.
+        clients: The number of clients, and so of jobs at the same time.
+        use_root: Whether to use namespaces and small disks if this user can have them.
+        only: The only kinds of fault to inject; if empty, all kinds.
         without: Kinds of fault to leave out.
-        say: Told what happens.
+        say: Called with a sentence about what happens.
 
     Attributes:
-        tally: What came of it, so far.
+        tally: The results so far.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class Soak:
         self.tally = Tally(seed, minutes)
 
     async def run(self) -> Tally:
-        """Does everything, and leaves no process, namespace or disk, even where it is cancelled."""
+        """Runs the soak, and leaves no process, namespace or disk behind, even if it is cancelled."""
         kinds = self._possible_kinds()
-        self.tally.was_interrupted = True  # until it has come to its end
+        self.tally.was_interrupted = True  # until the soak has completed
         world_of = open_world(
             self._folder, worker_count=self._workers, client_count=self._clients, use_root=self._use_root
         )
@@ -96,7 +96,7 @@ class Soak:
         return self.tally
 
     def _possible_kinds(self) -> list[Kind]:
-        """What can be broken here; what can't is noted."""
+        """Returns the kinds of fault that are possible here, and records those that aren't."""
         missing = {NETWORK: missing_for_namespaces(), DISKS: missing_for_disks()}
         if not self._use_root:
             missing = dict.fromkeys(missing, "they were not wanted")
@@ -132,7 +132,7 @@ def _pids(world: World) -> dict[str, int]:
 
 
 async def _settle(scene: Scene) -> None:
-    """Waits until no worker has anything to do; then each is in the room."""
+    """Waits until no worker has anything to do, and checks that each runs and is in the room."""
     world = scene.world
     with trio.move_on_after(SETTLE_SEC):
         while processes_below(world.folder):
@@ -154,7 +154,7 @@ async def _settle(scene: Scene) -> None:
 
 
 async def _workers_in_room(world: World) -> set[str]:
-    """The workers that are free, as a person would see it."""
+    """Returns the free workers, as `client workers` lists them."""
     name, state_dir = "workers", world.folder / "state-of-workers"
     for suffix in (".out", ".err"):
         (world.folder / f"{name}{suffix}").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What came of a soak: counted, and shown as a table."""
+"""Counts the results of a soak, and shows them as a table."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .measuring import Growth, Sample
 
 @attrs.define
 class FaultDone:
-    """One fault, and what followed.
+    """One fault, and the recovery from it.
 
     Attributes:
-        kind: As it is counted.
-        what: Whom it met and how long it was, for a person.
-        began_at: Seconds since the soak began.
-        ended_at: Likewise; None while it lasts.
-        goes_on_sec: From its end until a job of everybody concerned went on.
-        done_sec: From its end until one of them was done.
+        kind: The name under which it is counted.
+        what: A description for people: whom it affected, and for how long.
+        began_at: When it began, in seconds since the soak began.
+        ended_at: When it ended, likewise; None while it lasts.
+        goes_on_sec: Seconds from its end until everybody affected had a job going on.
+        done_sec: Seconds from its end until everybody affected had a job done.
     """
 
     kind: str
@@ -35,23 +35,23 @@ class FaultDone:
 
 @attrs.define
 class Tally:
-    """What came of a soak.
+    """The results of a soak.
 
     Attributes:
-        seed: By which it can be done again.
-        minutes: How long it broke things.
-        jobs: How many were begun.
-        done: How many have their model here, with the right bytes.
-        failed: How many jobs ended with each reason, which one of the faults explains.
-        attempts: How each attempt ended: command, exit status and code.
+        seed: The seed, with which it can be repeated.
+        minutes: How long faults were injected.
+        jobs: How many jobs were started.
+        done: How many jobs delivered their model, with the right bytes.
+        failed: How many jobs failed for each reason that one of the faults explains.
+        attempts: How many attempts ended in each way: command, exit status and code.
         retries: How many attempts were followed by another, by how they ended.
-        most_attempts: Of one job.
-        longest_job_sec: From its begin to its end.
-        engines: How many jobs were begun with each, on the client's side.
-        faults: One by one.
-        losses: What must not be: a sentence for each.
-        growth: Of each process.
-        left_out: What couldn't be done here, and why.
+        most_attempts: The largest number of attempts at one job.
+        longest_job_sec: The longest time from a job's start to its end.
+        engines: How many jobs were started with each engine, on the client's side.
+        faults: All faults.
+        losses: A sentence for each loss.
+        growth: The growth of each process.
+        left_out: What wasn't possible here, and why.
         was_interrupted: Whether it was ended early.
     """
 
@@ -72,7 +72,7 @@ class Tally:
     was_interrupted: bool = False
 
     def faults_since(self, at: float) -> set[str]:
-        """The kinds of fault that lasted at this time or came later."""
+        """Returns the kinds of fault that lasted at this time or began later."""
         return {fault.kind for fault in self.faults if fault.ended_at is None or fault.ended_at >= at}
 
     @property
@@ -81,18 +81,18 @@ class Tally:
         return not self.losses
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
+        """Returns the results as JSON values."""
         return {**attrs.asdict(self), "recovery": {kind: attrs.asdict(row) for kind, row in self.recovery()}}
 
     def recovery(self) -> list[tuple[str, Recovery]]:
-        """Recovery times by kind of fault, in the order of their names."""
+        """Returns recovery times by kind of fault, in the order of their names."""
         kinds = sorted({fault.kind for fault in self.faults})
         return [(kind, _recovery([fault for fault in self.faults if fault.kind == kind])) for kind in kinds]
 
 
 @attrs.frozen
 class Recovery:
-    """How many faults of a kind there were, and the median and the most of what followed, in seconds."""
+    """The number of faults of a kind, and the median and maximum of their recovery times in seconds."""
 
     count: int
     goes_on_sec: tuple[float, float] | None
@@ -113,7 +113,7 @@ def _median_and_most(values: Iterable[float | None]) -> tuple[float, float] | No
 
 
 def as_table(tally: Tally, machine: str) -> str:
-    """Writes a tally for a person."""
+    """Returns a tally as a table for people."""
     end = ", interrupted" if tally.was_interrupted else ""
     parts = [
         [f"## Soak, seed {tally.seed}, {tally.minutes:g} minutes{end}", "", machine],

@@ -1,4 +1,4 @@
-"""The server, the workers and the clients of a soak as processes, and where they run."""
+"""The processes of a soak: server, workers and clients, with their network and disks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SERVER = "server"
 ROOM_SEC = 60
 DISK_BYTES = 384 * 2**20
 CACHE_MB = 64
-"""Small beside the disk, so that what fills a disk is the fault and not the cache."""
+"""Small compared to the disk, so that only faults fill a disk, not the cache."""
 
 _INVITE = re.compile(r"--invite '(sleap-rtc://\S+)'")
 
 
 def engines() -> list[str]:
-    """The WebRTC engines that are installed here."""
+    """Returns the WebRTC engines that are installed here."""
     return ["libwebrtc", "aiortc"] if importlib.util.find_spec("wrtc") else ["aiortc"]
 
 
@@ -37,19 +37,19 @@ class World:
     """Everything that runs. Use :func:`open_world`.
 
     Attributes:
-        folder: Everything lies below it.
+        folder: The folder that contains everything.
         programs: How the programs are started.
-        worker_names: All workers, whether they run just now or not.
-        client_names: All clients.
-        network: The network between them; None where they share 127.0.0.1.
+        worker_names: The names of all workers, running or not.
+        client_names: The names of all clients.
+        network: The network between them; None if they share 127.0.0.1.
         has_disks: Whether each worker and client has a small disk of its own.
-        ws_path: Between everybody and the server's WebSocket port.
-        http_path: The same for its HTTP port.
+        ws_path: The proxy in front of the server's WebSocket port.
+        http_path: The proxy in front of the server's HTTP port.
         server: The server's process.
         workers: The workers' processes.
         clients: The process of each client's present attempt.
         killed: Pids of clients that a fault has killed.
-        invite: The room's, with its secret.
+        invite: The room's invite, with its secret.
     """
 
     folder: Path
@@ -67,19 +67,19 @@ class World:
     invite: str = ""
 
     def client_dir(self, client: str) -> Path:
-        """Where a client's jobs are, on its disk if it has one."""
+        """Returns the folder for a client's jobs, on its own disk if it has one."""
         return self.folder / client
 
     async def start_server(self) -> None:
-        """Starts the server, or starts it again."""
+        """Starts or restarts the server."""
         self.server = await self.programs.start_server()
 
     async def start_worker(self, name: str) -> None:
-        """Starts a worker, or starts it again. The first one has made the room, and comes back to it."""
+        """Starts or restarts a worker. The first worker makes the room, and comes back to it."""
         number = self.worker_names.index(name)
         engine = engines()[number % len(engines())]
         room = () if number == 0 else ("--invite", self.invite)
-        slots = str(max(len(self.client_names), 2))  # so that nobody is busy whom no fault keeps busy
+        slots = str(max(len(self.client_names), 2))  # enough, so that only faults make a worker busy
         limits = ("--max-jobs", slots, "--cache-size-mb", str(CACHE_MB), "--no-qr")
         self.workers[name] = await self.programs.start_worker(name, "--engine", engine, *limits, *room)
 
@@ -100,7 +100,7 @@ class World:
                     await trio.sleep(0.05)
 
     def running(self) -> Mapping[str, trio.Process]:
-        """All processes that run now, by name."""
+        """Returns all running processes by name."""
         everybody = {**self.workers, **self.clients}
         if self.server is not None:
             everybody[SERVER] = self.server
@@ -122,13 +122,13 @@ class World:
 async def open_world(
     folder: Path, *, worker_count: int, client_count: int, use_root: bool
 ) -> AsyncIterator[World]:
-    """Everything, started; nothing of it is left after the block: no process, namespace or disk.
+    """Starts everything; after the block no process, namespace or disk is left.
 
     Args:
         folder: An empty folder.
-        worker_count: How many workers.
-        client_count: How many clients.
-        use_root: Whether to have a network of namespaces and small disks, where this user can.
+        worker_count: The number of workers.
+        client_count: The number of clients.
+        use_root: Whether to use a network of namespaces and small disks if this user can have them.
     """
     workers = tuple(f"worker-{number}" for number in range(1, worker_count + 1))
     clients = tuple(f"client-{number}" for number in range(1, client_count + 1))
