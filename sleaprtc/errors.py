@@ -15,11 +15,11 @@ EXIT_REFUSED = 3
 EXIT_NO_WORKER = 4
 EXIT_NETWORK = 5
 EXIT_NOT_YET = 75
-"""``EX_TEMPFAIL`` of sysexits.h: what was asked for isn't there yet, and may be later."""
+"""``EX_TEMPFAIL`` in sysexits.h: the result isn't available now, but may be later."""
 
 EXIT_INTERRUPTED = 130
 EXIT_NOBODY_READS = 141
-"""As a shell has it for SIGPIPE: whoever read the output, such as `head`, has had enough of it."""
+"""128 + SIGPIPE, as a shell reports it: the reader of the output, such as ``head``, has closed the pipe."""
 
 
 class SleapRTCError(Exception):
@@ -38,32 +38,32 @@ class SleapRTCError(Exception):
 
 
 class UsageError(SleapRTCError):
-    """Options, configuration or files that the person at the terminal can put right."""
+    """A mistake in options, configuration or files, which the person at the terminal can correct."""
 
     code = "USAGE"
     exit_status = EXIT_USAGE
 
 
 class OpenFolderError(UsageError):
-    """A folder for secrets and jobs that other users of the machine can read or write."""
+    """Other users of the machine can read or write a folder for secrets and jobs."""
 
     code = "OPEN_FOLDER"
 
 
 class InvalidDatasetError(UsageError):
-    """A dataset that isn't readable as what it claims to be, or holds nothing to train on."""
+    """A dataset isn't in the format that it claims to be in, or contains nothing to train on."""
 
     code = "INVALID_DATASET"
 
 
 class InvalidTrainingConfigError(UsageError):
-    """A training configuration that can't be read, or asks for what isn't allowed."""
+    """A training configuration can't be read, or asks for something that isn't allowed."""
 
     code = "INVALID_CONFIG"
 
 
 class InvalidModelError(UsageError):
-    """A model folder that can't be used for prediction, or holds more than weights and settings."""
+    """A model folder can't be used for prediction, or contains more than weights and settings."""
 
     code = "INVALID_MODEL"
 
@@ -82,20 +82,24 @@ class ProtocolError(SleapRTCError):
 
 
 class InvalidJSONError(ProtocolError):
-    """The bytes aren't a JSON document as RFC 8259 has it (NaN and repeated keys are refused too)."""
+    """The bytes aren't a JSON document (RFC 8259), or contain NaN, an infinity or a repeated key."""
 
     code = "INVALID_JSON"
 
 
 class InvalidMessageError(ProtocolError):
-    """A message of the known ``message_type`` lacks a field, or has a wrong one."""
+    """A message lacks a field or has an invalid one.
+
+    Attributes:
+        message_type: The message's type on the wire; None if it isn't known.
+    """
 
     code = "INVALID_MESSAGE"
     message_type: str | None = None
 
 
 class UnknownMessageTypeError(ProtocolError):
-    """The message's type is none that this side knows."""
+    """The message's type isn't known to this side."""
 
     code = "UNKNOWN_MESSAGE_TYPE"
 
@@ -123,13 +127,13 @@ class RefusedError(SleapRTCError):
 
 
 class RoomNotFoundError(RefusedError):
-    """No such room, or the wrong room token; the server gives one answer for both."""
+    """The room doesn't exist or the room token is wrong; the server doesn't tell which."""
 
     code = "ROOM_NOT_FOUND"
 
 
 class RoomExpiredError(RefusedError):
-    """The room's time is over, or its creator deleted it."""
+    """The room has expired, or its creator deleted it."""
 
     code = "ROOM_EXPIRED"
 
@@ -153,7 +157,7 @@ class IdentityMismatchError(RefusedError):
 
 
 class NotInRoomError(RefusedError):
-    """Nothing is registered on this connection."""
+    """No peer is registered on this connection."""
 
     code = "NOT_IN_ROOM"
 
@@ -165,7 +169,7 @@ class RateLimitedError(RefusedError):
 
 
 class RoomFullError(RefusedError):
-    """The room has as many peers as it may have."""
+    """The room already has the maximum number of peers."""
 
     code = "TOO_LARGE"
 
@@ -177,13 +181,13 @@ class ForbiddenError(RefusedError):
 
 
 class RoomSecretMissingError(RefusedError):
-    """One of two peers has a secret for the room and the other hasn't: nothing passes between them."""
+    """Only one of two peers has the room's secret, so they exchange no files."""
 
     code = "ROOM_SECRET_MISSING"
 
 
 class PeerNotProvenError(RefusedError):
-    """The other end of a data channel doesn't prove that it knows the room's secret."""
+    """The peer at the other end of a data channel didn't prove that it knows the room's secret."""
 
     code = "PEER_NOT_PROVEN"
 
@@ -205,11 +209,11 @@ class SignalingUnreachableError(NetworkError):
 
 
 class SignalingResetError(SignalingUnreachableError):
-    """The signaling server was there and cut the connection before it answered, as one that restarts does."""
+    """The signaling server closed the connection before it answered, as it does while it restarts."""
 
 
 class InvalidAnswerError(NetworkError):
-    """The signaling server answered what the protocol doesn't allow; nothing of it is used."""
+    """The signaling server's answer breaks the protocol; none of it is used."""
 
     code = "INVALID_ANSWER"
 
@@ -221,13 +225,13 @@ class SignalingLostError(NetworkError):
 
 
 class UntrustedServerError(NetworkError):
-    """The signaling server's certificate isn't valid for its address, or nobody trusted signed it."""
+    """The signaling server's certificate isn't valid for its address, or no trusted authority signed it."""
 
     code = "UNTRUSTED_SERVER"
 
 
 class PeerUnreachableError(NetworkError):
-    """The target isn't in this room, or its connection can't take the message."""
+    """The target isn't in this room, or its connection can't accept the message."""
 
     code = "PEER_NOT_IN_ROOM"
 
@@ -239,13 +243,13 @@ class DeliveryFailedError(PeerUnreachableError):
 
 
 class ConnectionFailedError(NetworkError):
-    """No WebRTC data channel came about between the two peers in the time given."""
+    """The two peers couldn't open a WebRTC data channel within the time limit."""
 
     code = "CONNECTION_FAILED"
 
 
 class ChannelClosedError(NetworkError):
-    """The data channel is closed, by either side or by the loss of its path."""
+    """Either side has closed the data channel, or its network path was lost."""
 
     code = "CHANNEL_CLOSED"
 
@@ -254,7 +258,7 @@ class ChannelClosedError(NetworkError):
 
 
 class TransferError(SleapRTCError):
-    """A file didn't get across."""
+    """A file couldn't be transferred."""
 
     code = "TRANSFER_FAILED"
     exit_status = EXIT_NETWORK
@@ -267,35 +271,35 @@ class TransferRefusedError(TransferError):
 
 
 class TransferAbortedError(TransferError):
-    """One side gave the transfer up midway."""
+    """One side aborted the transfer."""
 
     code = "TRANSFER_ABORTED"
 
 
 class SenderStalledError(TransferAbortedError):
-    """The other side sends no bytes of an accepted file, or next to none."""
+    """The sender of an accepted file sends nothing, or almost nothing."""
 
 
 class DigestMismatchError(TransferError):
-    """What arrived isn't what was announced."""
+    """The bytes that arrived don't match the announced digest."""
 
     code = "DIGEST_MISMATCH"
 
 
 class InvalidFileNameError(TransferError):
-    """A received file name that isn't a single, plain path component."""
+    """A received file name isn't a single, plain path component."""
 
     code = "INVALID_NAME"
 
 
 class InvalidArchiveError(TransferError):
-    """A received archive with members that may not be unpacked."""
+    """A received archive has members that may not be unpacked."""
 
     code = "INVALID_ARCHIVE"
 
 
 class AddressInUseError(UsageError):
-    """A server can't listen where it was told to."""
+    """A server can't listen on the requested address and port."""
 
     code = "ADDRESS_IN_USE"
 
@@ -310,13 +314,14 @@ class StorageError(SleapRTCError):
 
 
 class NoWorkerError(SleapRTCError):
-    """No worker fits, or none that fits accepted the job.
+    """No worker meets the job's requirements, or none of those that do accepted the job.
 
     Args:
         message: One sentence for a person.
-        busy: Who refused because other jobs run, or didn't answer: they may take the job later.
-        retry_after_sec: When to ask again, where one of them said so.
-        all_busy: Whether all that fit refused because other jobs run.
+        busy: Ids of workers that didn't answer, or refused because they are running other jobs. They may
+            accept the job later.
+        retry_after_sec: Seconds after which to ask again; None if no worker said so.
+        all_busy: True if every worker that meets the requirements refused because it is running other jobs.
     """
 
     code = "NO_WORKER"
@@ -354,7 +359,7 @@ class JobFailedError(SleapRTCError):
 
 
 class BrokenResultError(JobFailedError):
-    """The worker completed the job, and what it sent can't be used as a result.
+    """The worker completed the job, but what it sent can't be used as a result.
 
     Args:
         message: One sentence for a person.
@@ -367,12 +372,13 @@ class BrokenResultError(JobFailedError):
 
 
 class WorkerLostError(JobFailedError):
-    """The worker fell silent while the job was its.
+    """The worker stopped responding before the job ended.
 
     Args:
         message: One sentence for a person.
-        way_back: What to do when it is back; it stands last, so that a command in it can be copied.
-        before_work: Whether it was lost before work began, so that any worker may begin the job.
+        way_back: What to do once the worker is back. It ends the message, so that a command in it is easy
+            to copy.
+        before_work: True if the worker was lost before work began, so that any worker may start the job.
     """
 
     code = "WORKER_LOST"
@@ -385,26 +391,26 @@ class WorkerLostError(JobFailedError):
 
 
 class WorkerUnreachableError(WorkerLostError):
-    """The worker is in the room, and no data channel to it comes about."""
+    """The worker is in the room, but no data channel to it can be opened."""
 
     code = "WORKER_UNREACHABLE"
     exit_status = EXIT_NETWORK
 
 
 class WorkerAwayError(WorkerLostError):
-    """The worker of a job that was begun before isn't in the room now, or doesn't answer."""
+    """The worker of an earlier job isn't in the room now, or doesn't answer."""
 
     code = "WORKER_AWAY"
 
 
 class UnknownJobError(JobFailedError):
-    """The worker has no such job, or not any more."""
+    """The worker has no such job, or no longer has it."""
 
     code = "UNKNOWN_JOB"
 
 
 class TakenOverError(SleapRTCError):
-    """Another process of the same client has attached to the job, which goes on there."""
+    """Another process of the same client has attached to the job and follows it from now on."""
 
     code = "TAKEN_OVER"
     exit_status = EXIT_NOT_YET
@@ -418,14 +424,14 @@ class NotFinishedError(SleapRTCError):
 
 
 class NobodyReadsError(SleapRTCError):
-    """Whoever read what a command prints has closed it. What the command does for them goes on."""
+    """The reader of a command's output has closed it. Jobs that the command started go on."""
 
     code = "NOBODY_READS"
     exit_status = EXIT_NOBODY_READS
 
 
 class JobCancelledError(SleapRTCError):
-    """The person at the terminal ended the job."""
+    """The person at the terminal cancelled the job."""
 
     code = "CANCELLED"
     exit_status = EXIT_INTERRUPTED
