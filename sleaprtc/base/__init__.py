@@ -1,1 +1,1 @@
-"""What every layer stands on: nurseries, exception groups, private files, printable text, logs."""
+"""What every layer builds on: nurseries, exception groups, private files, printable text, logs."""

@@ -1,6 +1,6 @@
-"""The environment variables of the programs that this package starts: none gets a secret it doesn't need.
+"""Environment variables for the programs that this package starts, without secrets that they don't need.
 
-Tokens of the room, keys of clouds and passwords stand in environments, and a child reads files from others.
+Environments often contain room tokens, cloud keys and passwords, and child processes read strangers' files.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Final
 
 OWN_PREFIX: Final = "SLEAP_RTC_"
-"""Settings of this package, tokens and invites among them."""
+"""The prefix of this package's settings, which include tokens and invites."""
 
 INTERPRETER_NAMES: Final = frozenset({"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
-"""What ties a process to one interpreter's packages, and would mislead another interpreter."""
+"""Variables that tie a process to one interpreter's packages. They would mislead another interpreter."""
 
 _CREDENTIAL: Final = re.compile(
     r"TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|(^|_)PAT$"
@@ -44,17 +44,17 @@ _NEEDED: Final = frozenset(
         *INTERPRETER_NAMES,
     }
 )
-"""By which the same interpreter finds the same packages, and speaks the same language."""
+"""Variables that let the same interpreter find the same packages and use the same locale."""
 
 
 def without_secrets(
     inherited: Mapping[str, str] | None = None, *, other_python: bool = False
 ) -> dict[str, str]:
-    """An environment for a program that needs its user's settings: all of them but what can be a secret.
+    """Returns an environment for a program that needs the user's settings, without possible secrets.
 
     Args:
-        inherited: By default this process's own.
-        other_python: True if the program is another Python than this one.
+        inherited: The environment to filter; by default this process's own.
+        other_python: True if the program runs on another Python interpreter than this one.
     """
     dropped = INTERPRETER_NAMES if other_python else frozenset()
     return {
@@ -69,7 +69,11 @@ def _can_be_secret(name: str, value: str) -> bool:
 
 
 def bare(inherited: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment for a program of ours that only reads a file: what Python needs to start."""
+    """Returns an environment with only what Python needs to start, for a child that just reads a file.
+
+    Args:
+        inherited: The environment to filter; by default this process's own.
+    """
     return {
         name: value
         for name, value in (os.environ if inherited is None else inherited).items()

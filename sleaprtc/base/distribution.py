@@ -1,4 +1,4 @@
-"""The distribution that this package is installed from, and the commands that install it again."""
+"""The distribution that this package was installed from, and the command that reinstalls it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 NAME: Final = "sleap-rooms"
-"""What pip calls it. The name `sleap-rtc` on PyPI is another project's."""
+"""The distribution's name for pip. `sleap-rtc` on PyPI is another project."""
 
 _SOURCE_TREE: Final = Path(__file__).parents[2]
 
 
 def install_command(extra: str | None = None, *options: str) -> str:
-    """Returns the shell command that installs this package again, from where it came before.
+    """Returns the shell command that reinstalls this package from its original source.
 
     Args:
         extra: One of the extras in setup.cfg, such as ``fast``.
@@ -31,7 +31,7 @@ def requirement_from(direct_url: dict[str, Any] | None, extra: str | None) -> li
     """Returns the arguments of ``pip install`` for a recorded origin.
 
     Args:
-        direct_url: The origin that pip recorded (PEP 610); None for an index.
+        direct_url: The origin that pip recorded (PEP 610); None if the package came from an index.
         extra: One of the extras in setup.cfg.
     """
     extras = f"[{extra}]" if extra else ""
@@ -39,7 +39,7 @@ def requirement_from(direct_url: dict[str, Any] | None, extra: str | None) -> li
     if direct_url is None or not isinstance(url, str):
         return [f"{NAME}{extras}"]
     local = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
-    if local is not None and not local.exists():  # such as a wheel that was built only to be installed
+    if local is not None and not local.exists():  # such as a wheel that was deleted after it was installed
         return [f"{NAME}{extras}"]
     if local is not None:
         editable = (direct_url.get("dir_info") or {}).get("editable")

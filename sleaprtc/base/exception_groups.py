@@ -1,4 +1,4 @@
-"""Nurseries raise groups; callers of one operation want the one error it ended with."""
+"""Unwraps exception groups: a nursery raises a group, but its caller wants the one error behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import SleapRTCError
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yields the exceptions inside (groups inside) a group, or the exception itself."""
+    """Yields the exceptions inside a group, at any depth, or the exception itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)
@@ -21,10 +21,10 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def single_error() -> Iterator[None]:
-    """Raises the one error of this package that a group consists of in the group's place.
+    """Replaces a group that contains exactly one error of this package with that error.
 
-    Cancellations beside it are dropped: an error that leaves a cancelled scope counts for more. Any other
-    mixture stays the group that it is.
+    Cancellations in the group are dropped: an error that leaves a cancelled scope matters more. Any other
+    group is raised unchanged.
     """
     lone: SleapRTCError | None = None
     try:

@@ -1,4 +1,4 @@
-"""Places that several fill without keeping each other out."""
+"""Shares a limited resource, so that no holder can keep the others out."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import attrs
 
 @attrs.define(eq=False)
 class FairShare:
-    """Counts who holds how much of what there is.
+    """Counts how much of a limited resource each holder has, and decides who may take more.
 
-    Each may hold as much as is still free: one alone gets half. What is due to everybody each gets in any
-    case, however many others want everything.
+    A holder may take more while it has less than is still free, so a single holder gets half. Each holder may
+    have the amount ``due`` in any case, however much the others have.
 
     Attributes:
-        limit: What all may hold together beyond that, in any unit.
-        due: What each may hold in any case.
-        used: What they hold.
+        limit: The total, in any unit, from which on only holders with less than ``due`` may take more.
+        due: The amount that each holder may have in any case.
+        used: The amount that all holders have together.
     """
 
     limit: int
@@ -26,17 +26,17 @@ class FairShare:
     _held: dict[Hashable, int] = attrs.field(factory=dict, init=False)
 
     def has_room_for(self, key: Hashable) -> bool:
-        """Says whether somebody may hold more."""
+        """Returns whether a holder may take more."""
         held = self._held.get(key, 0)
         return held < self.due or held < self.limit - self.used
 
     def add(self, key: Hashable, amount: int = 1) -> None:
-        """Counts what somebody holds from now on."""
+        """Adds to the amount that a holder has."""
         self._held[key] = self._held.get(key, 0) + amount
         self.used += amount
 
     def remove(self, key: Hashable, amount: int = 1) -> None:
-        """Counts what somebody no longer holds."""
+        """Subtracts from the amount that a holder has."""
         left = self._held[key] - amount
         self.used -= amount
         if left:
@@ -45,6 +45,6 @@ class FairShare:
             del self._held[key]
 
     def clear(self) -> None:
-        """Forgets everything, as nobody holds anything any more."""
+        """Resets all counts, once nobody holds anything."""
         self._held.clear()
         self.used = 0

@@ -1,4 +1,4 @@
-"""One process a folder: two that share their state would undo each other's work."""
+"""Locks a folder for one process: two that share their state would undo each other's work."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .sentences import as_clause
 
 @contextmanager
 def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
-    """Makes a folder where needed and holds it for this process until the block is left.
+    """Creates a folder if needed, and locks it for this process until the block is left.
 
     Args:
-        folder: What to hold.
-        owner: What holds it, as in "another worker", for the sentence.
-        option: By which option another folder can be chosen.
+        folder: The folder to lock.
+        owner: What kind of program locks it, such as "worker", for the error's sentence.
+        option: The option that chooses another folder, for the error's sentence.
 
     Raises:
-        StorageError: The folder can't be written, or another process holds it.
-        OpenFolderError: It is there, and others have access to it.
+        StorageError: The folder can't be written, or another process has locked it.
+        OpenFolderError: Other users have access to the folder.
     """
     try:
         make_private_dirs(folder)

@@ -1,8 +1,8 @@
-"""JSON that comes from outside: files, other programs, models and labels of strangers.
+"""JSON from outside: files, other programs, and models and labels of strangers.
 
-Their strings are Unicode scalar values (protocol reference, "Conventions"): a lone surrogate, which JSON
-can write as an escape, is text for Python and for nobody else. SQLite, files, sockets and terminals
-refuse it with an exception of their own, far from whoever sent it. TOML itself forbids it.
+Its strings must consist of Unicode scalar values (protocol reference, "Conventions"). JSON can write a lone
+surrogate as an escape, and Python accepts it as text. SQLite, files, sockets and terminals then raise
+exceptions of their own, far from the code that read it. TOML itself forbids lone surrogates.
 """
 
 from __future__ import annotations
@@ -12,20 +12,24 @@ import re
 from typing import Any, Final
 
 _ESCAPED_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-"""Finds pairs as well as lone ones, and what only looks like one behind an escaped backslash."""
+"""Also matches the halves of a pair, and text after an escaped backslash that only looks like an escape."""
 
 
 class LoneSurrogateError(ValueError):
-    """A document has half of a UTF-16 pair (U+D800 to U+DFFF) in a string or key."""
+    """A string or key has a lone surrogate: half of a UTF-16 pair (U+D800 to U+DFFF)."""
 
     def __init__(self) -> None:
         super().__init__("a string has a lone surrogate in it")
 
 
 def refuse_lone_surrogates(document: str, value: Any) -> None:
-    """Looks for lone surrogates in what was decoded from a JSON document.
+    """Checks a JSON document for lone surrogates.
 
-    Costs next to nothing where the document has no escaped surrogate, paired or alone.
+    Costs almost nothing if the document has no escaped surrogate, paired or alone.
+
+    Args:
+        document: The document's text.
+        value: What it was decoded to.
 
     Raises:
         LoneSurrogateError: A string or key has one.
@@ -44,10 +48,10 @@ def parse_json(text: str | bytes) -> Any:
     """Parses one JSON document.
 
     Raises:
-        ValueError: It is none, is nested too deeply, or has a lone surrogate in it.
+        ValueError: The text isn't JSON, is nested too deeply, or has a lone surrogate in it.
     """
     if not isinstance(text, str | bytes):
-        raise ValueError("it is no text")  # noqa: TRY004  # such as an HDF5 attribute of another type
+        raise ValueError("it isn't text")  # noqa: TRY004  # such as an HDF5 attribute of another type
     try:
         document = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
         value = json.loads(document)
@@ -58,10 +62,10 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Makes an object of its pairs; for a JSON decoder's ``object_pairs_hook``.
+    """Builds an object from its pairs, as the ``object_pairs_hook`` of a JSON decoder.
 
     Raises:
-        ValueError: A key is there twice, and which of the values counts is each reader's own choice.
+        ValueError: A key is repeated. Readers differ in which of the values they keep (RFC 8259, section 4).
     """
     decoded = dict(pairs)
     if len(decoded) != len(pairs):
@@ -70,14 +74,14 @@ def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def format_json(value: Any) -> str:
-    """Writes JSON that can be read anywhere, whatever the system's own names and sentences have in them.
+    """Returns JSON that every reader accepts, whatever is in the system's own names and messages.
 
     Python represents bytes of a path or host name that aren't UTF-8 as lone surrogates (PEP 383). A reader
-    would refuse the whole document over one, such as the last word on a job; U+FFFD takes its place.
+    would refuse the whole document because of one, so U+FFFD replaces it.
     """
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     if "\\ud" not in text:
         return text
-    # UTF-16 joins the halves of a pair, and knows which have no other half.
+    # Encoding to UTF-16 joins the halves of a pair; decoding replaces those that have no other half.
     raw = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

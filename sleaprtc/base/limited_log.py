@@ -1,4 +1,4 @@
-"""A log of what others bring about, which whoever does so on purpose doesn't get to fill."""
+"""A rate-limited log of events that strangers can cause, so that none of them can flood it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     import structlog
 
 OMISSIONS_PER_SEC: Final = 1 / 60
-"""How often the log says that lines are left out."""
+"""How often the log reports that lines are left out: once a minute."""
 
 
 @attrs.define(eq=False)
 class LimitedLog:
-    """Logs up to a rate for each of those who bring something about, and up to one in all.
+    """Logs events up to a rate for each source, and optionally up to a rate for all sources together.
 
     Attributes:
         logger: Where the lines go.
-        lines: The rate for each.
-        total: That for all together, where their names cost them nothing.
-        whom: What one of them is.
+        lines: The rate for each source, by its key.
+        total: The rate for all sources together; needed if a source can easily take another key.
+        whom: What a source is called in the log's own lines.
     """
 
     logger: structlog.stdlib.BoundLogger
@@ -35,14 +35,14 @@ class LimitedLog:
     _total_omissions: TokenBucket = attrs.field(factory=lambda: TokenBucket(OMISSIONS_PER_SEC, 1), init=False)
 
     def info(self, event: str, key: str, now: float, *, about: Mapping[str, str], **fields: object) -> None:
-        """Logs one event, or that such events are left out.
+        """Logs one event, or that events of its source are left out.
 
         Args:
             event: What happened.
-            key: Who brought it about.
-            now: The time on a clock that never goes back.
-            about: Who that is, for the record.
-            fields: What else there is to say.
+            key: The source that caused it.
+            now: The time in seconds, on a monotonic clock.
+            about: Fields of the record that identify the source.
+            fields: Further fields of the record.
         """
         if self.lines.take(key, now) == 0:
             if self._may_speak(now):
@@ -54,5 +54,5 @@ class LimitedLog:
         if self.total is None or self.total.take(now) == 0:
             return True
         if self._total_omissions.take(now) == 0:
-            self.logger.warning("Lines are left out: too many come from all together.")
+            self.logger.warning("Lines are left out: there are too many in all.")
         return False

@@ -1,8 +1,8 @@
 """The log: structured records on standard error, as lines for a person or as JSON for a program.
 
-Records of this package and of libraries take the same way: :mod:`logging` decides which are wanted, structlog
-gives them their fields and their form. structlog, which takes a tenth of a second to import, is imported with
-the first record, so that a command that has nothing to say doesn't wait for it.
+Records of this package and of libraries take the same path: :mod:`logging` filters them by level, and
+structlog adds their fields and formats them. Importing structlog takes a tenth of a second, so it is imported
+with the first record: a command that logs nothing doesn't wait for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TALKATIVE: Final = (
     "trio-websocket",
     "wsproto",
 )
-"""Libraries whose debug and info records are of use to their own developers only, and may show a header."""
+"""Libraries whose debug and info records help only their own developers, and may contain HTTP headers."""
 
 FIRST_FIELDS: Final = ("timestamp", "level", "event", "job", "peer", "room")
 LAST_FIELDS: Final = ("logger", "exception")
@@ -49,7 +49,7 @@ _SECRETS: Final = (
     (re.compile(r"(sleap-rtcs?://[^\s#]+)#\S+"), r"\1#[token and secret]"),
     (re.compile(r"(?i)(bearer\s+)\S+"), r"\1[id token]"),
 )
-"""What must not be in a log, should a library or a server's sentence ever carry it. Nothing here logs it."""
+"""Secrets to hide in case a library's or a server's message contains them. This package logs none itself."""
 
 _LEVEL_COLOURS: Final = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
 
@@ -58,7 +58,7 @@ def log_to_standard_error(level: int, log_format: str = HUMAN) -> None:
     """Sends the log of this process to standard error.
 
     Args:
-        level: The least important level that is wanted, as in :mod:`logging`.
+        level: The lowest level to log, as in :mod:`logging`.
         log_format: One of :data:`FORMATS`; ``auto`` is for a person on a terminal and JSON elsewhere.
     """
     is_terminal = sys.stderr.isatty()
@@ -73,9 +73,9 @@ def log_to_standard_error(level: int, log_format: str = HUMAN) -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger that takes fields: ``log.info("The model is packed.", size_bytes=12)``.
+    """Returns a logger that accepts fields: ``log.info("The model is packed.", size_bytes=12)``.
 
-    What it logs goes through :func:`logging.getLogger` of the same name, whether or not a log is kept.
+    Its records go to the standard library's logger of the same name.
     """
     import structlog
 
@@ -89,17 +89,18 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def bind(**fields: Any) -> None:
-    """Puts fields into every record of the current task from now on, and of the tasks that it starts."""
+    """Adds fields to all later records of the current task, and of tasks that it starts."""
     import structlog
 
     structlog.contextvars.bind_contextvars(**fields)
 
 
 class RecordFormatter(logging.Formatter):
-    """Makes a record's text. Names and words of peers can't forge lines or control a terminal.
+    """Formats a record, so that text from peers can't forge lines or control a terminal.
 
     Args:
-        as_json: One JSON object a line; else a line for a person, with a traceback's own below it.
+        as_json: Whether a record is one line of JSON. Otherwise it is a line for a person, with any traceback
+            below it.
         colours: Whether levels are shown in colour.
     """
 
@@ -110,7 +111,7 @@ class RecordFormatter(logging.Formatter):
         self._formatter: logging.Formatter | None = None
 
     def format(self, record: logging.LogRecord) -> str:
-        """Writes a record."""
+        """Returns a record's text."""
         if self._formatter is None:
             self._formatter = self._make_formatter()
         return self._formatter.format(record)
@@ -165,14 +166,14 @@ def _hide_secrets(_: Any, __: str, fields: EventDict) -> EventDict:
 
 
 def without_secrets(text: str) -> str:
-    """Replaces what looks like an id token or an invite's token and secret."""
+    """Replaces whatever looks like an id token, or like the token and secret of an invite."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def _in_order(_: Any, __: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Puts what a person looks for first."""
+    """Moves the fields that a person looks for to the front, and long ones to the end."""
     first = [name for name in FIRST_FIELDS if name in fields]
     last = [name for name in LAST_FIELDS if name in fields]
     between = [name for name in fields if name not in first and name not in last]

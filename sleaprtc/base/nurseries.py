@@ -1,8 +1,7 @@
-"""Nurseries for what serves the body of a context manager, and what a task's failure costs the others.
+"""Tasks whose failure doesn't end the others, and nurseries that outlive a cancellation.
 
-A nursery ends all of its tasks over one that raises. Where a task serves one message, one peer or one job,
-everybody would pay for a mistake in this program that one of them met: such a task runs inside of
-:func:`contained`.
+A nursery cancels all of its tasks when one of them raises. If a task serves one message, one peer or one job,
+a bug that it runs into would affect everybody else, so such a task runs inside :func:`contained`.
 """
 
 from __future__ import annotations
@@ -16,28 +15,28 @@ import attrs
 import trio
 
 RESTART_SEC: Final = 5.0
-"""Between a task's failure and its next beginning, so that one that fails at once doesn't fill the log."""
+"""Pause between a task's failure and its restart, so that one that fails at once doesn't fill the log."""
 
 _log = logging.getLogger(__name__)
 
 
 @attrs.define
 class Containment:
-    """What became of a contained block; ``failure`` is what it raised unexpectedly, if it did."""
+    """The outcome of a contained block; ``failure`` is the unexpected exception that it raised, if any."""
 
     failure: Exception | None = None
 
 
 @contextmanager
 def contained(sentence: str, *, let_through: tuple[type[Exception], ...] = ()) -> Iterator[Containment]:
-    """Logs an unexpected exception of a block as an error, with its traceback, and goes on after the block.
+    """Logs an unexpected exception of the block as an error, with its traceback, and goes on after the block.
 
-    Cancellation, KeyboardInterrupt and the like pass. Of a group, what is unexpected is logged and the rest
-    raised.
+    Cancellation, KeyboardInterrupt and the like pass through. If the block raises a group, the unexpected
+    exceptions in it are logged and the others raised.
 
     Args:
         sentence: What to log.
-        let_through: Exceptions that mean something to whoever is outside; they are raised.
+        let_through: Exceptions that the caller expects; they pass through, too.
     """
     containment = Containment()
     try:
@@ -55,7 +54,7 @@ def contained(sentence: str, *, let_through: tuple[type[Exception], ...] = ()) -
 def _split(
     error: BaseException, expected: tuple[type[BaseException], ...]
 ) -> tuple[Exception | None, BaseException | None]:
-    """Parts what is unexpected from the rest, inside of groups too."""
+    """Splits an error into its unexpected part and the rest; it may be a group."""
 
     def is_unexpected(leaf: BaseException) -> bool:
         return isinstance(leaf, Exception) and not isinstance(leaf, expected)
@@ -68,13 +67,13 @@ def _split(
 
 
 async def run_contained(sentence: str, function: Callable[..., Awaitable[object]], *args: object) -> None:
-    """Runs a task of a nursery whose failure the others don't pay for; see :func:`contained`."""
+    """Runs a task so that its failure doesn't end the nursery's other tasks; see :func:`contained`."""
     with contained(sentence):
         await function(*args)
 
 
 async def keep_running(sentence: str, function: Callable[..., Awaitable[object]], *args: object) -> None:
-    """Runs a task that a nursery needs for as long as it lasts: one that fails begins again a little later.
+    """Runs a task that its nursery always needs, and restarts it after ``RESTART_SEC`` whenever it fails.
 
     Args:
         sentence: What to log when it fails.
@@ -91,10 +90,10 @@ async def keep_running(sentence: str, function: Callable[..., Awaitable[object]]
 
 @asynccontextmanager
 async def open_outliving_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose tasks cancellation doesn't reach before the block is left; then they are cancelled.
+    """Opens a nursery whose tasks are shielded from cancellation until the block is left, and cancelled then.
 
-    A connection needs its tasks to say goodbye: with a plain nursery, the cancellation that makes the body
-    clean up has already ended the tasks that cleaning up goes through.
+    A connection needs its tasks to say goodbye. In a plain nursery, the cancellation that makes the body
+    clean up has already ended the tasks that the cleanup needs.
     """
     is_over = trio.Event()
 

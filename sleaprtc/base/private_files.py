@@ -1,7 +1,7 @@
-"""A person's private files: where they are, and how they are written, which is whole or not at all.
+"""The user's private files: where they are, and how they are written atomically.
 
-Folders of ours are made for their owner alone. One that is there already keeps its permissions, and
-isn't used where they let others in.
+New folders are accessible to their owner alone. An existing folder keeps its permissions, and isn't used if
+others have access to it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def state_dir() -> Path:
-    """Where a person's programs keep what they know: ``$SLEAP_RTC_STATE_DIR``, or the user's state folder."""
+    """Returns the folder of the user's own state: ``$SLEAP_RTC_STATE_DIR``, or the platform's usual one."""
     base = os.environ.get(STATE_DIR_VARIABLE)
     return Path(base) if base else platformdirs.user_state_path("sleap-rtc")
 
 
 def private_state_dir() -> Path:
-    """The same folder, to read from it or to write to it; it needn't be there.
+    """Returns the same folder, after a check that it is private. It needn't exist.
 
     Raises:
-        OpenFolderError: It is there, and others have access to it.
+        OpenFolderError: Other users have access to it.
     """
     folder = state_dir()
     check_private(folder, STATE_DIR_VARIABLE)
@@ -42,11 +42,11 @@ def private_state_dir() -> Path:
 
 
 def openness(folder: Path) -> str | None:
-    """What lets others into a folder, and how to close it, in words; None where nothing does."""
+    """Returns how a folder is open to others and how to close it, for a sentence; None if it is private."""
     try:
         found = folder.stat().st_mode
     except OSError:
-        return None  # whoever uses it finds that out, and says so
+        return None  # reported when the folder is used
     mode = stat.S_IMODE(found)
     if not stat.S_ISDIR(found) or not mode & OTHERS:
         return None
@@ -54,14 +54,14 @@ def openness(folder: Path) -> str | None:
 
 
 def check_private(folder: Path, option: str) -> None:
-    """Makes sure that a folder, where it is there, is its owner's alone.
+    """Checks that nobody but its owner has access to a folder. It needn't exist.
 
     Args:
-        folder: What is to be used.
-        option: By which option or variable another folder can be chosen.
+        folder: The folder to check.
+        option: The option or variable that chooses another folder, for the error's sentence.
 
     Raises:
-        OpenFolderError: Others have access to it.
+        OpenFolderError: Other users have access to it.
     """
     problem = openness(folder)
     if problem is not None:
@@ -69,10 +69,10 @@ def check_private(folder: Path, option: str) -> None:
 
 
 def make_private_dirs(folder: Path) -> None:
-    """Makes a folder and those above it, where needed, each for its owner alone.
+    """Creates a folder and its missing parents, each accessible to its owner alone.
 
     Raises:
-        OSError: That isn't possible.
+        OSError: One of them can't be created.
     """
     if folder.is_dir():
         return
@@ -82,14 +82,14 @@ def make_private_dirs(folder: Path) -> None:
 
 
 def write_private_json(path: Path, content: Any) -> None:
-    """Writes a JSON file that its owner alone can read, making its folder where needed.
+    """Atomically writes a JSON file that only its owner can read. Creates its folder if needed.
 
     Raises:
-        StorageError: The folder can't be written.
+        StorageError: The folder can't be created, or the file can't be written.
     """
     try:
         make_private_dirs(path.parent)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")  # 0600 by itself
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")  # its mode is 0600
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file)
         Path(temporary).replace(path)

@@ -1,4 +1,4 @@
-"""Token buckets: how often somebody may do something."""
+"""Token buckets, which limit how often something may happen."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 import attrs
 
 MAX_KEYS: Final = 10_000
-"""Buckets kept at most; those that are full again are dropped first, as they remember nothing."""
+"""The most buckets that are kept. Full ones are dropped first, since dropping them changes nothing."""
 
 
 @attrs.define(eq=False)
 class TokenBucket:
-    """Lets ``burst`` things happen at once and ``per_sec`` in the long run.
+    """Allows ``burst`` events at once, and ``per_sec`` events a second in the long run.
 
-    All times are seconds on one clock that never goes back.
+    All times are in seconds, on one monotonic clock.
     """
 
     per_sec: float
@@ -30,7 +30,7 @@ class TokenBucket:
         """Takes one token.
 
         Returns:
-            0.0 if there was one; else the seconds until there will be, and none is taken.
+            0.0 if there was one; otherwise the seconds until there will be one, and none is taken.
         """
         self._fill(now)
         if self._tokens >= 1:
@@ -39,12 +39,12 @@ class TokenBucket:
         return (1 - self._tokens) / self.per_sec
 
     def wait(self, now: float) -> float:
-        """Returns the seconds until there is a token, and takes none."""
+        """Returns the seconds until there is a token, without taking it."""
         self._fill(now)
         return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self.per_sec
 
     def is_full(self, now: float) -> bool:
-        """Says whether as much may happen as ever."""
+        """Returns whether the bucket has all of its tokens."""
         self._fill(now)
         return self._tokens >= self.burst
 
@@ -71,12 +71,12 @@ class KeyedBuckets:
         return bucket.take(now)
 
     def wait(self, key: Hashable, now: float) -> float:
-        """Returns the seconds until the key's bucket has a token, and takes none."""
+        """Returns the seconds until the key's bucket has a token, without taking it."""
         bucket = self._buckets.get(key)
         return 0.0 if bucket is None else bucket.wait(now)
 
     def has_taken(self, key: Hashable, now: float) -> bool:
-        """Says whether tokens were taken that haven't been made up for."""
+        """Returns whether the key's bucket lacks tokens that were taken and not refilled yet."""
         bucket = self._buckets.get(key)
         return bucket is not None and not bucket.is_full(now)
 

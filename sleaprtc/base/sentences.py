@@ -1,8 +1,8 @@
-"""Sentences that are made of others: an error's words inside, or before, words of one's own.
+"""Puts the text of an error into a sentence, or before one.
 
-What the system, a library or another peer says may end with a full stop or not, be empty, or take several
-lines. Where such words are put into a sentence, they go through :func:`as_clause`; where another sentence
-follows them, or where they end one, through :func:`as_sentence`.
+Text from the system, a library or another peer may or may not end with a full stop, and may be empty or have
+several lines. :func:`as_clause` prepares it for the inside of a sentence. :func:`as_sentence` prepares it to
+end a message, or to be followed by another sentence.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 from typing import Final
 
 _ENDS: Final = (".", "!", "?", "…", ".)", "!)", "?)", '."', "`", ":")
-"""What a sentence may end with. A command or address to be copied stands in backticks where more follows."""
+"""What a sentence may end with. A backtick ends a command or an address that the user may copy."""
 
 
 def as_clause(words: object) -> str:
-    """Returns words for the inside of a sentence: one line, without a full stop at their end.
+    """Returns words as one line without a full stop, for the inside of a sentence.
 
     Args:
-        words: A text, or an exception: of the operating system's, its reason alone is taken, without number
-            and path; one that says nothing is called by its name.
+        words: A text or an exception. Of an OSError, only the reason is used, without its number and path. An
+            empty message is replaced by the name of its type.
     """
     return _line(words).rstrip(" .:;,") or type(words).__name__
 
 
 def as_sentence(words: object) -> str:
-    """Returns words as a sentence that another one may follow: one line that ends with one full stop.
+    """Returns words as one line that ends with one full stop, so that another sentence may follow.
 
     Args:
         words: As for :func:`as_clause`.
