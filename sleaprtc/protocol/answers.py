@@ -1,4 +1,4 @@
-"""What the server's HTTP port answers (protocol reference, section 1). Times are Unix epoch seconds."""
+"""Answers of the server's HTTP port (protocol reference, section 1). Times are in Unix epoch seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .values import EpochSec, IdToken, Name, RoomWord
 
 @attrs.frozen
 class SignedIn:
-    """An account, and the token that proves it."""
+    """An account and the id token that proves it."""
 
     call: ClassVar[str] = "anonymous-signin"
     username: Name
@@ -30,7 +30,7 @@ class RoomCreated:
 
 @attrs.frozen
 class RoomRenewed:
-    """A room's new end."""
+    """A renewed room's new end."""
 
     call: ClassVar[str] = "renew-room"
     expires_at: EpochSec | None = None
@@ -54,7 +54,7 @@ class HealthReport:
 
 @attrs.frozen
 class Refusal:
-    """The body of a failure; what the status itself says is enough to act on."""
+    """The body of a failed call; its HTTP status alone is enough to act on."""
 
     call: ClassVar[str] = "refusal"
     message: str | None = None

@@ -6,13 +6,13 @@ from enum import IntEnum
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a connection: RFC 6455, section 7.4.1, and 4xxx of the protocol's own."""
+    """Why the server closes a connection: RFC 6455, section 7.4.1, and the protocol's own codes 4xxx."""
 
     GOING_AWAY = 1001
     FRAME_TOO_LARGE = 1009
     INTERNAL_ERROR = 1011
     TRY_AGAIN_LATER = 1013
-    """A consumer too slow for what is sent to it, or a room that is full."""
+    """The peer reads too slowly, or the room is full."""
 
     BAD_ID_TOKEN = 4001
     BAD_ROOM_OR_TOKEN = 4003

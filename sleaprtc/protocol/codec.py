@@ -1,8 +1,8 @@
 """The only place where bytes become messages and messages become text.
 
-Strict where cattrs is lenient: a number is no string, a string no list, ``true`` no number. Everything
-that can be wrong with what arrives ends as a :class:`~sleaprtc.errors.ProtocolError`; nothing else
-ever leaves.
+Decoding is stricter than cattrs: a number doesn't pass for a string, a string for a list, or ``true`` for a
+number. Whatever is wrong with the input raises a :class:`~sleaprtc.errors.ProtocolError`, and nothing else is
+raised.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 MAX_INTEGER: Final = 2**63
-"""No size, count or time comes near it, and what is beyond has no float to be shown or reckoned with."""
+"""No size, count or time comes near it, and a larger integer may not be representable as a float."""
 
 
 def _no_constant(text: str) -> None:
@@ -76,7 +76,7 @@ def decode_json_object(text: str | bytes) -> dict[str, Any]:
         value = _decoder.decode(document)
     except (ValueError, RecursionError) as error:
         raise InvalidJSONError(f"The message is not valid JSON: {as_clause(error)}.") from error
-    # Most documents have too few brackets to be deep, which is quick to see.
+    # Counting brackets is quick, and most documents have too few to be deep.
     brackets = document.count("{") + document.count("[")
     if brackets > MAX_JSON_DEPTH and _depth_exceeds(value, MAX_JSON_DEPTH):
         raise InvalidJSONError(f"The message is nested more than {MAX_JSON_DEPTH} levels deep.")
@@ -202,10 +202,10 @@ def _structure_attrs(cls: type[Any]) -> Callable[[Any, Any], Any]:
 
 
 def _without_nulls(cls: type[Any], structure_fields: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Between workers and clients, null in a field that may be left out is the same as leaving it out.
+    """Treats null in an optional field as a missing field, in job messages and candidates.
 
-    So is -1 in a number that can't be negative, and in a report any number that can't be right. Candidates
-    are as WebRTC has them, where a null sdpMid is the same too.
+    In a job message, -1 counts as missing, too, if the number can't be negative. In a report, so does any
+    number out of its range. In candidates, WebRTC itself allows null for ``sdpMid``.
     """
     names = _renames(cls)
     optional = {
@@ -239,7 +239,7 @@ def _unstructure_attrs(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
 
 
 def _structure_ice_server(value: Any, kind: Any) -> messages.IceServer:
-    """WebRTC lets ``urls`` be one string or a list of them."""
+    """Accepts one string for ``urls`` as well as a list of them, as WebRTC does."""
     fields = dict(_object(value, kind))
     if isinstance(fields.get("urls"), str):
         fields["urls"] = [fields["urls"]]
@@ -252,7 +252,7 @@ def _structure_usable_ice_servers(value: Any, _: Any) -> tuple[messages.IceServe
 
 
 def _usable(server: messages.IceServer) -> messages.IceServer | None:
-    """Leaves the addresses out that a peer doesn't understand; None where none is left."""
+    """Drops addresses that a peer can't use; returns None if none is left."""
     urls = tuple(filter(is_ice_url, server.urls))[:MAX_ICE_SERVERS]
     access = (word for word in (server.username, server.credential) if word is not None)
     return attrs.evolve(server, urls=urls) if urls and all(map(is_credential, access)) else None
@@ -275,7 +275,7 @@ _converter.register_structure_hook_func(
 
 
 def _first_fault(error: BaseException, path: str = "") -> str:
-    """Names the first field that is wrong, from the innermost of cattrs' error groups."""
+    """Describes the first invalid field, from the innermost of cattrs' error groups."""
     if isinstance(error, cattrs.ClassValidationError):
         with_notes, without = error.group_exceptions()
         if with_notes:
@@ -325,7 +325,7 @@ def _decode_tagged(value: dict[str, Any], key: str, classes: dict[str, type[Any]
 
 
 def decode_client_message(text: str | bytes) -> messages.ClientMessage:
-    """Reads what a peer sent to the server.
+    """Decodes a message from a peer to the server.
 
     Raises:
         ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
@@ -337,7 +337,7 @@ def decode_client_message(text: str | bytes) -> messages.ClientMessage:
 
 
 def _peer_message(value: dict[str, Any]) -> messages.PeerMessage | None:
-    """Reads what the server gets most in a third of the time; what isn't right takes the general way."""
+    """Decodes the server's most frequent message in a third of the time; returns None for any other."""
     if value.get("type") != messages.PeerMessage.type:
         return None
     sender, target, payload = value.get("from_peer_id"), value.get("to_peer_id"), value.get("payload")
@@ -347,7 +347,7 @@ def _peer_message(value: dict[str, Any]) -> messages.PeerMessage | None:
 
 
 def decode_server_message(text: str | bytes) -> messages.ServerMessage:
-    """Reads what the server sent to a peer.
+    """Decodes a message from the server to a peer.
 
     Raises:
         ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
@@ -356,17 +356,21 @@ def decode_server_message(text: str | bytes) -> messages.ServerMessage:
 
 
 def decode_answer(text: bytes, kind: type[answers.Answer]) -> answers.Answer:
-    """Reads what the server's HTTP port answered to a call.
+    """Decodes an answer of the server's HTTP port.
+
+    Args:
+        text: The answer's body.
+        kind: The answer that the call has.
 
     Raises:
-        InvalidJSONError: It's no JSON.
-        InvalidMessageError: It's something else than an answer to that call.
+        InvalidJSONError: The body isn't JSON.
+        InvalidMessageError: The body isn't an answer of this kind.
     """
     return _structure(decode_json_object(text), kind, kind.call)
 
 
 def decode_job_message(payload: JSONObject) -> jobs.JobMessage:
-    """Reads the payload of a peer message.
+    """Decodes the payload of a peer message.
 
     Raises:
         ProtocolError: As InvalidMessageError or UnknownMessageTypeError.
@@ -380,7 +384,7 @@ def decode_job_message(payload: JSONObject) -> jobs.JobMessage:
 
 
 def decode_transfer_frame(text: str) -> transfer.TransferFrame:
-    """Reads a control frame of the data channel.
+    """Decodes a control frame of a file transfer.
 
     Raises:
         ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
@@ -389,7 +393,7 @@ def decode_transfer_frame(text: str) -> transfer.TransferFrame:
 
 
 def decode_proof_frame(text: str) -> transfer.ProofFrame:
-    """Reads a control frame of the proof that comes before any file.
+    """Decodes a control frame of the proof that precedes any file.
 
     Raises:
         ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
@@ -398,7 +402,7 @@ def decode_proof_frame(text: str) -> transfer.ProofFrame:
 
 
 def decode_rate_frame(text: str) -> transfer.RateFrame:
-    """Reads a control frame of a channel that is being measured.
+    """Decodes a control frame of a channel that is being measured.
 
     Raises:
         ProtocolError: As InvalidJSONError, InvalidMessageError or UnknownMessageTypeError.
@@ -410,36 +414,36 @@ def decode_rate_frame(text: str) -> transfer.RateFrame:
 
 
 def encode_message(message: messages.ClientMessage | messages.ServerMessage) -> str:
-    """Writes a signaling message; fields that are ``None`` are left out."""
+    """Encodes a signaling message; fields that are ``None`` are left out."""
     return format_json({"type": message.type, **_converter.unstructure(message)})
 
 
 def encode_job_message(message: jobs.JobMessage) -> dict[str, Any]:
-    """Turns a job message into the payload of a peer message."""
+    """Encodes a job message as the payload of a peer message."""
     return {"app_message_type": message.app_message_type, **_converter.unstructure(message)}
 
 
 def encode_transfer_frame(frame: transfer.TransferFrame | transfer.ProofFrame | transfer.RateFrame) -> str:
-    """Writes a control frame of the data channel."""
+    """Encodes a control frame of the data channel."""
     return format_json({"type": frame.type, **_converter.unstructure(frame)})
 
 
 def encode_metadata(metadata: messages.Metadata) -> str:
-    """Writes a peer's metadata alone, as it stands inside of messages."""
+    """Encodes a peer's metadata alone, as it appears inside messages."""
     return format_json(_converter.unstructure(metadata))
 
 
 def encode_peer_info(peer: messages.PeerInfo) -> str:
-    """Writes one entry of a ``peer_list``, for :func:`encode_peer_list`."""
+    """Encodes one entry of a ``peer_list``, for :func:`encode_peer_list`."""
     return format_json(_converter.unstructure(peer))
 
 
 def encode_peer_list(to_peer_id: str, encoded_peers: Sequence[str]) -> str:
-    """Writes a ``peer_list`` of entries encoded before: rooms are asked more often than they change."""
+    """Encodes a ``peer_list`` from encoded entries, so that a peer is encoded once for many lists."""
     head = (
         f'{{"type":"peer_list","to_peer_id":{format_json(to_peer_id)},"count":{len(encoded_peers)},"peers":['
     )
     entries = list(encoded_peers) or [""]
     entries[0] = head + entries[0]
     entries[-1] += "]}"
-    return ",".join(entries)  # at once: an answer may have a MiB, whose copies cost more than who is in it
+    return ",".join(entries)  # once: an answer may be 1 MiB, and copying it costs more than finding the peers

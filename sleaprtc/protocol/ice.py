@@ -1,4 +1,4 @@
-"""STUN and TURN servers as people write them."""
+"""STUN and TURN servers in the form in which users write them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _ICE_SERVER: Final = re.compile(
 
 
 def parse_ice_server(text: str) -> IceServer:
-    """Reads ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT?transport=udp`` (RFC 7064, RFC 7065).
+    """Parses ``stun:HOST:PORT`` or ``turn:USER:PASSWORD@HOST:PORT?transport=udp`` (RFC 7064, RFC 7065).
 
-    User and password are an addition to the RFCs' form; what has a special meaning in them is written as in
-    other addresses, such as ``%40`` for ``@``.
+    User and password are an addition to the RFCs' form. Special characters in them are percent-encoded, such
+    as ``%40`` for ``@`` (RFC 3986, section 2.1).
 
     Raises:
-        UsageError: It's neither.
+        UsageError: The text has neither form.
     """
     found = _ICE_SERVER.fullmatch(text)
     url = "" if found is None else f"{found['scheme']}:{found['rest']}"
     if found is None or not is_ice_url(url):
         raise UsageError(
-            "An ICE server is given as stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, optionally with"
+            "An ICE server must be stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, optionally with"
             " ?transport=udp or ?transport=tcp."
         )
     if found["username"] is None:

@@ -1,7 +1,7 @@
 """Job messages between client and worker: the ``payload`` of a peer message (protocol reference, section 3).
 
-Sizes are in MiB, progress is 0.0 to 1.0, durations carry their unit in the name. What a number can be is
-its unit's business (:mod:`.units`).
+Sizes are in MiB, progress is 0.0 to 1.0, and durations carry their unit in the name. The types of numbers
+give their ranges (:mod:`.units`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ from .units import (
 
 @attrs.frozen
 class DatasetInfo:
-    """What the client says of its dataset before it sends it.
+    """The client's description of a dataset that it hasn't sent yet.
 
-    ``frame_megapixels`` is the size of one image, in millions; an addition that other implementations ignore.
+    ``frame_megapixels`` is the size of one image, in millions of pixels; an addition that other
+    implementations ignore.
     """
 
     format: str = "slp"
@@ -49,7 +50,7 @@ class DatasetInfo:
 
 @attrs.frozen
 class Requirements:
-    """What a worker must have; ``sleap_version`` is the client's own version where it has one."""
+    """What a worker must have; ``sleap_version`` is that of the client's own sleap-nn, if it has one."""
 
     min_gpu_memory_mb: SizeMb = 0
     estimated_duration_minutes: Minutes | None = None
@@ -68,9 +69,9 @@ class WorkerInfo:
 class JobRequest:
     """Asks a worker whether it would run a job.
 
-    ``attach_digest`` is the SHA-256, in hexadecimal, of the key by which a later process may attach to
-    the job (:class:`JobAttach`), and ``proof`` shows that the client knows the room's secret
-    (:mod:`sleaprtc.jobs.request_proof`); additions that other implementations ignore.
+    ``attach_digest`` is the SHA-256, in hexadecimal, of the key with which a later process may attach to
+    the job (:class:`JobAttach`). ``proof`` shows that the client knows the room's secret
+    (:mod:`sleaprtc.jobs.request_proof`). Both are additions that other implementations ignore.
     """
 
     app_message_type: ClassVar[str] = "job_request"
@@ -87,7 +88,7 @@ class JobRequest:
 
 @attrs.frozen
 class JobResponse:
-    """A worker's yes, with its estimates, or its no, with the reason."""
+    """A worker accepts a job, with its estimates, or refuses it, with the reason."""
 
     app_message_type: ClassVar[str] = "job_response"
     job_id: str
@@ -101,7 +102,7 @@ class JobResponse:
 
 @attrs.frozen
 class JobAssignment:
-    """The client's choice fell on this worker."""
+    """The client assigns the job to this worker."""
 
     app_message_type: ClassVar[str] = "job_assignment"
     job_id: str
@@ -112,8 +113,8 @@ class JobAssignment:
 class StatusDetails:
     """How far a job is.
 
-    ``model`` is the head in training and ``device`` the one really used. An inference fills the last group.
-    All of these are additions that other implementations ignore.
+    ``model`` is the head in training, and ``device`` the device that is really used. An inference fills the
+    last group. ``model``, ``device`` and that group are additions that other implementations ignore.
     """
 
     current_epoch: Count | None = None
@@ -131,9 +132,9 @@ class StatusDetails:
 
 @attrs.frozen
 class JobStatus:
-    """A sign of life; ``seq`` grows by one so that a gap is seen.
+    """A job's progress, and a sign of life; ``seq`` increases by one, so that the client notices a gap.
 
-    ``timestamp`` is when the worker said it, in Unix epoch seconds; an addition that others ignore.
+    ``timestamp`` is the time of the status, in Unix epoch seconds; an addition that others ignore.
     """
 
     app_message_type: ClassVar[str] = "job_status"
@@ -148,9 +149,9 @@ class JobStatus:
 
 @attrs.frozen
 class JobResult:
-    """What came out; a training job fills the first group, an inference job the second.
+    """A job's result; a training job fills the first group, an inference job the second.
 
-    ``file_count`` is how many files the worker is about to send (one where it isn't said).
+    ``file_count`` is how many files the worker is about to send; None means one.
     """
 
     model_size_mb: SizeMb | None = None
@@ -168,7 +169,7 @@ class JobResult:
 
 @attrs.frozen
 class JobComplete:
-    """The job is done and its result can be fetched over the data channel."""
+    """The job is done, and its result can be fetched over the data channel."""
 
     app_message_type: ClassVar[str] = "job_complete"
     job_id: str
@@ -200,9 +201,9 @@ class JobFailed:
 
 @attrs.frozen
 class JobCancel:
-    """The client no longer wants this job from this worker.
+    """The client cancels the job on this worker.
 
-    ``attach_key`` as in :class:`JobAttach` lets another process of the client say so; an addition that
+    ``attach_key`` as in :class:`JobAttach` lets another process of the client cancel it; an addition that
     others ignore.
     """
 
@@ -214,7 +215,7 @@ class JobCancel:
 
 @attrs.frozen
 class JobCancelled:
-    """The worker has dropped the job."""
+    """The worker has cancelled the job."""
 
     app_message_type: ClassVar[str] = "job_cancelled"
     job_id: str
@@ -224,9 +225,9 @@ class JobCancelled:
 
 @attrs.frozen
 class JobStop:
-    """End training early and keep the best model; the job then completes as usual.
+    """The client ends a training early and keeps the best model; the job then completes as usual.
 
-    ``attach_key`` as in :class:`JobAttach` lets another process of the client say so; an addition that
+    ``attach_key`` as in :class:`JobAttach` lets another process of the client stop it; an addition that
     others ignore.
     """
 
@@ -249,7 +250,7 @@ class WorkerHeartbeat:
 
 @attrs.frozen
 class AppError:
-    """Either side's word that it can't make sense of what it was sent."""
+    """Either side reports that it can't act on a message that it received."""
 
     app_message_type: ClassVar[str] = "app_error"
     error_code: str
@@ -261,11 +262,11 @@ class AppError:
 
 @attrs.frozen
 class JobAttach:
-    """A later process of the job's client takes the job over; an addition of this implementation.
+    """A later process of the job's client attaches to the job; an addition of this implementation.
 
-    ``attach_key`` is the preimage of the request's ``attach_digest``. With ``follow`` the worker sends
-    everything from now on to this peer, and first the statuses after ``after_seq``; without it, the
-    worker only answers.
+    ``attach_key`` is the key whose digest was the request's ``attach_digest``. With ``follow``, the job is
+    this process's: the worker sends it the statuses after ``after_seq`` and everything that comes later.
+    Without it, the worker only answers.
     """
 
     app_message_type: ClassVar[str] = "job_attach"
@@ -279,9 +280,16 @@ class JobAttach:
 class JobAttached:
     """The answer to :class:`JobAttach`.
 
-    ``state`` is ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``. All else is left
-    out by older workers: ``since``, when it became so, in Unix epoch seconds; ``last_status``, what the job
-    said last; ``result``, what came of it; ``error``, why it failed; ``stop_requested``, it is ending early.
+    Older workers leave out everything but ``state``.
+
+    Attributes:
+        state: ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``.
+        since: When the job entered this state, in Unix epoch seconds.
+        last_status: The job's last status.
+        result: The result of a job that is complete.
+        error: Why the job failed.
+        stop_requested: Whether the job is ending early.
+        follows: Whether the peer that asked is the one that follows the job; None if the job is over.
     """
 
     app_message_type: ClassVar[str] = "job_attached"
@@ -297,11 +305,11 @@ class JobAttached:
 
 @attrs.frozen
 class JobLogRequest:
-    """A process of the job's client asks what the job said; an addition of this implementation.
+    """A process of the job's client asks for the job's log; an addition of this implementation.
 
-    ``after_seq`` is the last status that it has, ``log_offset_bytes`` where it goes on in the trainer's log:
-    without it, the worker begins with the log's last lines. Both are places to begin at, where any integer
-    is one: before the first means at the first.
+    ``after_seq`` is the last status that the process has. ``log_offset_bytes`` is where to go on in the
+    trainer's log; without it, the worker begins with the log's last lines. Any integer is valid for either:
+    the worker begins at the start if it is negative.
     """
 
     app_message_type: ClassVar[str] = "job_log_request"
@@ -313,9 +321,9 @@ class JobLogRequest:
 
 @attrs.frozen
 class JobLog:
-    """The answer to :class:`JobLogRequest`: a part of what there is.
+    """The answer to :class:`JobLogRequest`: one part of the job's log.
 
-    ``has_more`` says that the next part is there already; ``state`` is as in :class:`JobAttached`.
+    ``has_more`` means that the next part is available already; ``state`` is as in :class:`JobAttached`.
     """
 
     app_message_type: ClassVar[str] = "job_log"
@@ -329,7 +337,7 @@ class JobLog:
 
 @attrs.frozen
 class ConnectionCheck:
-    """Asks a worker to answer an offer that is for no job, only to be measured; an addition of ours.
+    """Asks a worker to answer an offer for a connection that is only measured; an addition of ours.
 
     ``job_id`` is the asker's name for the check, ``proof`` as in :class:`JobRequest`.
     """
@@ -343,7 +351,7 @@ class ConnectionCheck:
 class ConnectionCheckAnswer:
     """The worker's answer to :class:`ConnectionCheck`: with ``accepted`` it answers the next offer.
 
-    ``reason`` is ``busy`` where it is being measured already.
+    ``reason`` is ``busy`` if another measurement is running.
     """
 
     app_message_type: ClassVar[str] = "connection_check_answer"
@@ -373,8 +381,8 @@ JobMessage: TypeAlias = (
 )
 
 REPORTS: Final = (WorkerInfo, JobResponse, StatusDetails, JobStatus, JobResult, WorkerHeartbeat, JobAttached)
-"""What a worker says of itself and its jobs. A number in it that can't be right, in a field that may be left
-out, counts as left out: a report isn't worth a job. In all other messages it is refused."""
+"""What a worker reports about itself and its jobs. An out-of-range number in an optional field of a report is
+treated as missing, since no job should fail because of a report. In all other messages it is refused."""
 
 CONFIG_NUMBERS: Final[Mapping[str, Mapping[str, Range]]] = {
     "training": {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE},
@@ -384,9 +392,10 @@ CONFIG_NUMBERS: Final[Mapping[str, Mapping[str, Range]]] = {
 
 
 def fault_in_config(request: JobRequest) -> str | None:
-    """Returns what is wrong with the numbers in a request's ``config``; None where they can be right.
+    """Returns what is wrong with the numbers in a request's ``config``; None if all are in their ranges.
 
-    The worker would refuse them after all files have come. What is no number is left to it.
+    Without this check, the worker would refuse them only after all files have arrived. Values that aren't
+    numbers are left to it.
     """
     for name, allowed in CONFIG_NUMBERS.get(request.job_type, {}).items():
         value = request.config.get(name)

@@ -1,7 +1,7 @@
 """Signaling messages between a peer and the server (protocol reference, section 2).
 
-Each class is one value of the wire's ``type``. Field names are the wire's, but for the two that the
-wire spells in camel case. Times are Unix epoch seconds.
+Each class stands for one value of ``type`` on the wire. Field names are the wire's, except for two that the
+wire spells in camel case (``sdpMid`` and ``sdpMLineIndex``). Times are in Unix epoch seconds.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import attrs
 from .values import EpochSec, Name, Opaque, RoomWord
 
 JSONObject: TypeAlias = Mapping[str, Any]
-"""A decoded JSON object whose inside is somebody else's business."""
+"""A decoded JSON object whose content is checked elsewhere, or not at all."""
 
 
 @attrs.frozen
 class Metadata:
-    """What a peer says of itself; the server stores and filters it, and doesn't interpret it.
+    """A peer's description of itself. The server stores it and filters by it, but doesn't interpret it.
 
-    ``None`` means that the peer left the part out, which in an update means "as it was".
+    ``None`` means that the peer left the part out; an update then leaves it unchanged.
     """
 
     tags: tuple[str, ...] | None = None
@@ -38,7 +38,8 @@ class IceServer:
 
 
 UsableIceServers: TypeAlias = Annotated[tuple[IceServer, ...], "those that can be used"]
-"""Of a list, the servers whose addresses a peer understands: those of a newer server cost no registration."""
+"""The servers of a list that a peer can use. Unknown forms of address, as a newer server may send, are
+dropped rather than failing the registration."""
 
 
 # --- from a peer ----------------------------------------------------------------------------
@@ -60,7 +61,7 @@ class Register:
 
 @attrs.frozen
 class DiscoverPeers:
-    """Asks who in the room fits; ``filters`` is read by :mod:`sleaprtc.rooms.filters`."""
+    """Asks which peers of the room match ``filters``, which :mod:`sleaprtc.rooms.filters` parses."""
 
     type: ClassVar[str] = "discover_peers"
     from_peer_id: str
@@ -101,7 +102,7 @@ class Offer:
 
 @attrs.frozen
 class Answer:
-    """The session description that takes up an :class:`Offer`."""
+    """The session description that answers an :class:`Offer`."""
 
     type: ClassVar[str] = "answer"
     sender: str
@@ -126,7 +127,7 @@ class Candidate:
 
 @attrs.frozen
 class RegisteredAuth:
-    """The server's word that a registration holds."""
+    """The server confirms a registration."""
 
     type: ClassVar[str] = "registered_auth"
     room_id: RoomWord
@@ -149,7 +150,7 @@ class PeerInfo:
 
 @attrs.frozen
 class PeerList:
-    """The answer to :class:`DiscoverPeers`, without the asker."""
+    """The answer to :class:`DiscoverPeers`: the peers that match, without the one that asked."""
 
     type: ClassVar[str] = "peer_list"
     to_peer_id: str
@@ -159,7 +160,7 @@ class PeerList:
 
 @attrs.frozen
 class MetadataUpdated:
-    """The answer to :class:`UpdateMetadata`: the whole metadata as it now is."""
+    """The answer to :class:`UpdateMetadata`: the complete metadata after the update."""
 
     type: ClassVar[str] = "metadata_updated"
     peer_id: str
@@ -168,7 +169,7 @@ class MetadataUpdated:
 
 @attrs.frozen
 class ErrorMessage:
-    """Told to the peer that caused it; ``reason`` repeats the text for refused registrations."""
+    """An error, sent to the peer that caused it; ``reason`` repeats the text for refused registrations."""
 
     type: ClassVar[str] = "error"
     code: str

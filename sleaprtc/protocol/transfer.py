@@ -1,7 +1,7 @@
-"""Control frames of the data channel: of files, and of the proof that may come before (protocol, section 4).
+"""Control frames of the data channel: for files, the proof before them, and measurements.
 
-A control frame is a text message, a JSON object whose ``type`` names it. Binary messages are the bytes
-of the file in flight in that direction.
+They are described in section 4 of the protocol reference. A control frame is a text message: a JSON object
+whose ``type`` names the frame. Binary messages are the bytes of the file in flight in that direction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileOffer:
 
 @attrs.frozen
 class FileAccept:
-    """The receiver wants the bytes from ``offset_bytes`` on; all of them present means none."""
+    """The receiver wants the bytes from ``offset_bytes`` on; none if that is the file's size."""
 
     type: ClassVar[str] = "file_accept"
     transfer_id: str
@@ -49,7 +49,7 @@ class FileRefuse:
 
 @attrs.frozen
 class FileAck:
-    """``received_bytes`` of the file are written."""
+    """The receiver has written the file up to ``received_bytes``."""
 
     type: ClassVar[str] = "file_ack"
     transfer_id: str
@@ -58,7 +58,7 @@ class FileAck:
 
 @attrs.frozen
 class FileDone:
-    """The digest holds and the file is in its place."""
+    """The receiver has checked the digest and put the file in its place."""
 
     type: ClassVar[str] = "file_done"
     transfer_id: str
@@ -66,7 +66,7 @@ class FileDone:
 
 @attrs.frozen
 class FileAbort:
-    """Either side gives the transfer up."""
+    """Either side aborts the transfer."""
 
     type: ClassVar[str] = "file_abort"
     transfer_id: str
@@ -97,9 +97,9 @@ TransferFrame: TypeAlias = FileOffer | FileAccept | FileRefuse | FileAck | FileD
 
 @attrs.frozen
 class RateProbe:
-    """Begins the measurement of a channel, an addition of this implementation; bytes follow.
+    """Starts measuring a channel, an addition of this implementation; bytes follow.
 
-    ``download_bytes`` is how much the other end is to send when it has had them.
+    ``download_bytes`` is how much the other end sends back once it has received them.
     """
 
     type: ClassVar[str] = "rate_probe"
@@ -108,14 +108,14 @@ class RateProbe:
 
 @attrs.frozen
 class RateProbeEnd:
-    """No more bytes follow."""
+    """Ends the bytes that one side sends in a measurement."""
 
     type: ClassVar[str] = "rate_probe_end"
 
 
 @attrs.frozen
 class RateProbeReceived:
-    """So many bytes came; as many follow as were asked for."""
+    """Reports how many bytes arrived; those that ``download_bytes`` asked for follow."""
 
     type: ClassVar[str] = "rate_probe_received"
     received_bytes: int

@@ -1,7 +1,7 @@
-"""The units of numbers in job messages, each with the least and the most that it can be.
+"""The units of numbers in job messages, each with its range.
 
-A field's type names its unit, such as ``frame_megapixels: Megapixels | None``, and the codec holds numbers
-to it as they arrive.
+A field's type names its unit, as in ``frame_megapixels: Megapixels | None``. The codec checks the range of
+each number as it arrives.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .limits import (
 )
 
 NOT_KNOWN: Final = -1
-"""Many programs write this for a number that they don't know."""
+"""The number that many programs write if they don't know the real one."""
 
 
 @attrs.frozen
 class Range:
-    """The numbers that a unit has.
+    """The numbers that are valid for a unit.
 
     Attributes:
-        least: The smallest but for ``zero``.
+        least: The smallest, apart from ``zero``.
         most: The largest.
-        zero: Whether 0 is taken too, which says that there is none of it or that it isn't known.
+        zero: Whether 0 is valid, too. It means "none" or "unknown".
     """
 
     least: float
@@ -72,7 +72,7 @@ Seconds: TypeAlias = Annotated[float, Range(0, MAX_DURATION_SEC)]
 Minutes: TypeAlias = Annotated[float, Range(0, MAX_DURATION_SEC / 60)]
 UnixTime: TypeAlias = Annotated[float, Range(0, MAX_UNIX_TIME)]
 Utilization: TypeAlias = Annotated[float, Range(0, 100)]
-"""0.0 to 1.0 by the protocol; a peer that sends per cent is no reason to refuse its answer."""
+"""0.0 to 1.0 in the protocol. Up to 100 is accepted, since some peers may send percentages."""
 
 
 def range_of(kind: Any) -> Range | None:
@@ -88,6 +88,6 @@ def is_unit(kind: Any) -> bool:
 
 
 def ranges_of(cls: type[Any]) -> dict[str, Range]:
-    """Returns the ranges of a class' fields, by their names."""
+    """Returns the ranges of a class's fields, by their names."""
     hints = get_type_hints(cls, include_extras=True)
     return {name: found for name, kind in hints.items() if (found := range_of(kind)) is not None}

@@ -1,6 +1,6 @@
-"""Strings and numbers that have to be more than their JSON type: what each may hold, in one place.
+"""Strings and numbers that must meet more rules than their JSON type.
 
-A field that is annotated with one of these types is checked where its message is decoded. The alphabets and
+A field that is annotated with one of these types is checked when its message is decoded. The alphabets and
 limits are those of the protocol reference, "Conventions".
 """
 
@@ -22,7 +22,7 @@ from .limits import (
 
 _ROOM_WORD: Final = re.compile(rf"[a-z0-9-]{{1,{MAX_ROOM_WORD_CHARS}}}")
 _ID_TOKEN: Final = re.compile(rf"[A-Za-z0-9._~+/=-]{{1,{MAX_ID_TOKEN_CHARS}}}")
-"""RFC 6750, section 2.1: it goes into a header."""
+"""A bearer token as in RFC 6750, section 2.1, since it is sent in an HTTP header."""
 
 _OPAQUE: Final = re.compile(rf"[!-~]{{1,{MAX_OPAQUE_CHARS}}}")
 
@@ -37,8 +37,8 @@ class Rule:
     """A condition on a decoded value.
 
     Attributes:
-        holds: Takes the value.
-        wording: What it must be, to follow a field's name.
+        holds: Returns whether a value meets the condition.
+        wording: The condition in words, to follow a field's name in a sentence.
     """
 
     holds: Callable[[Any], bool]
@@ -63,7 +63,7 @@ def is_id_token(text: str) -> bool:
 
 
 def is_time(seconds: float) -> bool:
-    """Whether Unix epoch seconds are a date that can be shown, in any time zone."""
+    """Whether Unix epoch seconds can be shown as a date in every time zone."""
     return 0 <= seconds <= MAX_UNIX_TIME
 
 
@@ -81,7 +81,7 @@ RoomWord: TypeAlias = Annotated[str, Rule(is_room_word, f"must be {ROOM_WORD_FOR
 Name: TypeAlias = Annotated[
     str, Rule(is_name, f"must be 1 to {MAX_NAME_CHARS} characters without control characters")
 ]
-"""Of a peer or an account."""
+"""The name of a peer, a role or an account, or another short text on one line."""
 
 EpochSec: TypeAlias = Annotated[float, Rule(is_time, "must be a time from 1970 to 9999, in seconds")]
 
@@ -94,7 +94,7 @@ Opaque: TypeAlias = Annotated[
         f"must be 1 to {MAX_OPAQUE_CHARS} visible ASCII characters",
     ),
 ]
-"""What is only handed back to whoever made it."""
+"""A string that is only handed back to whoever made it, such as a resume token."""
 
 
 def is_credential(text: str) -> bool:

@@ -215,7 +215,7 @@ def test_a_state_file_that_is_something_else(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("url", ["example.org", "http://example.org", "turn:", "stun:a b", "turn:user@host"])
 def test_an_ice_server_that_cannot_be_read(tmp_path: Path, url: str) -> None:
     said = fails("--state-dir", str(tmp_path), "--ice-server", url)
-    assert said.startswith("Error: An ICE server is given as stun:HOST:PORT")
+    assert said.startswith("Error: An ICE server must be stun:HOST:PORT")
 
 
 @pytest.mark.parametrize(
