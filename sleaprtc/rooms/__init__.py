@@ -1,5 +1,5 @@
 """Rooms, peers and discovery as pure decisions.
 
-Nothing here does I/O, reads a clock, makes random numbers or imports Trio: times and secrets are
-arguments, and what is to happen on the wire is returned as effects.
+Nothing here does I/O, reads a clock, makes random numbers or imports Trio. Times and secrets are arguments,
+and what to do on the wire is returned as effects.
 """

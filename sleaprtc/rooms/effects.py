@@ -1,4 +1,4 @@
-"""What a decision wants done on the wire; the hub carries it out."""
+"""What to do on the wire after a decision; the hub carries it out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from ..protocol.close_codes import CloseCode
 
 ConnectionT = TypeVar("ConnectionT", bound=Hashable)
-"""Whatever the shell uses to tell its connections apart."""
+"""The type by which the shell identifies its connections."""
 
 
 @attrs.frozen
@@ -18,7 +18,7 @@ class Deliver(Generic[ConnectionT]):
     """Queue a message for a connection.
 
     Attributes:
-        sender: Who is told ``DELIVERY_FAILED`` where the message can't be queued, if anybody.
+        sender: The connection that gets ``DELIVERY_FAILED`` if the message can't be queued; None for none.
     """
 
     connection: ConnectionT
@@ -28,7 +28,7 @@ class Deliver(Generic[ConnectionT]):
 
 @attrs.frozen
 class Close(Generic[ConnectionT]):
-    """Close a connection after everything that is queued for it."""
+    """Close a connection once everything that is queued for it has been sent."""
 
     connection: ConnectionT
     code: CloseCode

@@ -1,4 +1,4 @@
-"""Discovery filters (protocol reference, section 2): parsed once, then asked for each peer."""
+"""Discovery filters (protocol reference, section 2): parsed once, then applied to each peer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..errors import InvalidFilterError
 from ..protocol.messages import JSONObject, Metadata
 
 Condition: TypeAlias = Callable[[Any], bool]
-"""Asked with a property's value, or with :data:`MISSING`."""
+"""Gets a property's value, or :data:`MISSING`."""
 
 MISSING: Final = object()
 
 
 @attrs.frozen
 class PeerFilter:
-    """What a peer must be to be found.
+    """The conditions that a peer must meet to be found.
 
     Attributes:
-        text: What was asked for, written so that those who ask for the same have the same text.
-        role: The peer's role, or None for any.
-        tags: All of these are the peer's.
-        properties: Name and condition; all must hold. A name may come more than once.
+        text: The filters in a normal form, so that equal filters have equal texts.
+        role: The role that the peer must have; None for any.
+        tags: Tags that the peer must have, all of them.
+        properties: Pairs of a property's name and a condition that must hold; a name may occur repeatedly.
     """
 
     text: str
@@ -36,7 +36,7 @@ class PeerFilter:
     properties: tuple[tuple[str, Condition], ...] = ()
 
     def matches(self, role: str, metadata: Metadata) -> bool:
-        """Says whether a peer with this role and metadata is one that was asked for."""
+        """Returns whether a peer with this role and metadata meets the conditions."""
         if self.role is not None and role != self.role:
             return False
         if self.tags and not self.tags.issubset(metadata.tags or ()):
@@ -46,10 +46,10 @@ class PeerFilter:
 
 
 def parse_filters(raw: JSONObject) -> PeerFilter:
-    """Reads the ``filters`` of a discovery; keys that the protocol doesn't name are ignored.
+    """Parses the ``filters`` of a discovery; keys that the protocol doesn't name are ignored.
 
     Raises:
-        InvalidFilterError: An operator that doesn't exist, or an operand of the wrong type.
+        InvalidFilterError: An operator is unknown, or an operand has the wrong type.
     """
     return PeerFilter(
         text=json.dumps(raw, sort_keys=True),
@@ -98,12 +98,12 @@ def _conditions(value: Any) -> list[Condition]:
 
 
 def _is_number(value: Any) -> bool:
-    """True and false are no numbers in JSON, though they are in Python."""
+    """True and false aren't numbers in JSON, although they are in Python."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _same(left: Any, right: Any) -> bool:
-    """JSON equality: 1 and 1.0 are the same number, 1 and true are not the same."""
+    """Compares as JSON does: 1 and 1.0 are equal, 1 and true are not."""
     if isinstance(left, list) and isinstance(right, (list, tuple)):
         return len(left) == len(right) and all(map(_same, left, right))
     if isinstance(left, Mapping) and isinstance(right, Mapping):
@@ -114,7 +114,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _holds_for(value: Any, condition: Condition) -> bool:
-    """A comparison with a list holds when it holds for the list or for any of its items."""
+    """A condition on a list holds if it holds for the list itself or for any of its items."""
     if isinstance(value, list):
         return condition(value) or any(map(condition, value))
     return condition(value)
@@ -132,12 +132,12 @@ def _is_any_of(operands: Iterable[Any]) -> Condition:
 
 def _is(operand: Any) -> Condition:
     if isinstance(operand, str):
-        return partial(operator.eq, operand)  # which no other type of JSON value is equal to
+        return partial(operator.eq, operand)  # no other type of JSON value equals a string
     return partial(_same, operand)
 
 
 def _negated(condition: Condition) -> Condition:
-    """The negation on a property that is there; one that isn't matches nothing."""
+    """Negates a condition on a property that the peer has; a missing property matches nothing."""
     return lambda value: value is not MISSING and not condition(value)
 
 

@@ -1,4 +1,4 @@
-"""What a peer says of itself: how updates are merged, and how much of it there may be."""
+"""A peer's metadata: how updates are merged, and how large it may be."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def merged(current: Metadata, update: Metadata) -> Metadata:
 
 
 def check_metadata(metadata: Metadata) -> None:
-    """Holds tags and properties to their numbers and the length of their names.
+    """Checks how many tags and properties there are, and how long their names are.
 
     Raises:
-        TooLargeError: One of them is exceeded.
+        TooLargeError: A limit is exceeded.
     """
     tags = metadata.tags or ()
     properties = metadata.properties or {}
@@ -36,27 +36,27 @@ def check_metadata(metadata: Metadata) -> None:
 
 
 def check_encoded_size(encoded: str) -> None:
-    """Holds a peer's encoded description to its limit.
+    """Checks the size of a peer's encoded metadata.
 
     Raises:
-        TooLargeError: It is exceeded.
+        TooLargeError: It exceeds ``MAX_METADATA_BYTES``.
     """
     if len(encoded.encode()) > MAX_METADATA_BYTES:
         raise TooLargeError(f"A peer's metadata may be at most {MAX_METADATA_BYTES} bytes of JSON.")
 
 
 def check_name(name: str, what: str) -> None:
-    """Holds a peer id or role to what can be shown on one line.
+    """Checks that a peer id or role can be shown on one line.
 
     Args:
-        name: The name.
-        what: What it names, for the error's sentence.
+        name: The peer id or role.
+        what: Which of the two it is, for the error's sentence.
 
     Raises:
-        InvalidMessageError: It is empty or has control characters.
-        TooLargeError: It is too long.
+        InvalidMessageError: The name is empty or has control characters.
+        TooLargeError: The name is too long.
     """
     if len(name) > MAX_NAME_CHARS:
         raise TooLargeError(f"The {what} may have at most {MAX_NAME_CHARS} characters.")
     if not is_name(name):
-        raise InvalidMessageError(f"The {what} must have characters, and no control characters among them.")
+        raise InvalidMessageError(f"The {what} must not be empty or have control characters.")

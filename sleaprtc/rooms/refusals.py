@@ -1,4 +1,4 @@
-"""How an error is told to the peer that caused it (protocol reference, section 2)."""
+"""Error messages and close codes for the peer that caused an error (protocol reference, section 2)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _CLOSE_CODES: Final[dict[type[SleapRTCError], CloseCode]] = {
 
 
 def encode_error(error: SleapRTCError) -> str:
-    """Writes the error message for an error."""
+    """Encodes the error message for an error."""
     return encode_message(ErrorMessage(error.code, str(error)))
 
 
 def refuse_registration(connection: ConnectionT, error: SleapRTCError) -> list[Effect[ConnectionT]]:
-    """Tells why a registration didn't succeed, and closes where trying again as it is can't help."""
+    """Reports why a registration failed, and closes the connection unless another try on it can succeed."""
     sentence = str(error)
     told = Deliver(connection, encode_message(ErrorMessage(error.code, sentence, reason=sentence)))
     close_code = _CLOSE_CODES.get(type(error))

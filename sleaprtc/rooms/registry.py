@@ -31,12 +31,12 @@ _NO_SUCH_ROOM: Final = "No such room, or the wrong room token."
 
 @attrs.define(eq=False)
 class Registry(Generic[ConnectionT]):
-    """Rooms and peers, changed only by these methods, each of which is one decision.
+    """All rooms and peers. Only these methods change them, and each method is one decision.
 
-    A time called ``now`` is on a clock that never jumps; times on the wire are epoch seconds.
+    A time called ``now`` is on a monotonic clock; times on the wire are epoch seconds.
 
     Attributes:
-        ice_servers: Handed to every peer that registers.
+        ice_servers: Sent to every peer that registers.
     """
 
     ice_servers: tuple[IceServer, ...] = ()
@@ -54,11 +54,11 @@ class Registry(Generic[ConnectionT]):
         return self._rooms.values()
 
     def knows(self, room_id: str) -> bool:
-        """Says whether an id is taken, be it by a room that has ended."""
+        """Returns whether a room has this id, including rooms that have ended."""
         return room_id in self._rooms or room_id in self._ended_rooms
 
     def add_room(self, room: Room[ConnectionT]) -> None:
-        """Takes up a new room, or one that was kept over a restart."""
+        """Adds a new room, or one that was stored before a restart."""
         if room.ended:
             self._ended_rooms[room.room_id] = room
             return
@@ -66,11 +66,11 @@ class Registry(Generic[ConnectionT]):
         self._room_ids_by_creator.setdefault(room.creator, set()).add(room.room_id)
 
     def owned_room(self, room_id: str, account: str, now: float) -> Room[ConnectionT]:
-        """Finds a room for its creator.
+        """Returns a room to its creator.
 
         Raises:
-            RoomNotFoundError: There is none, or it has ended.
-            ForbiddenError: Somebody else created it.
+            RoomNotFoundError: There is no such room, or it has ended.
+            ForbiddenError: Another account created it.
         """
         room = self._rooms.get(room_id)
         if room is None or now >= room.deadline:
@@ -80,11 +80,11 @@ class Registry(Generic[ConnectionT]):
         return room
 
     def rooms_of(self, account: str) -> Iterator[Room[ConnectionT]]:
-        """Yields the rooms that an account has created."""
+        """Yields the rooms that an account has created and that haven't ended."""
         return (self._rooms[room_id] for room_id in self._room_ids_by_creator.get(account, ()))
 
     def end_room(self, room_id: str, reason: str) -> list[Effect[ConnectionT]]:
-        """Ends a room and tells everyone in it; nothing where it has ended already."""
+        """Ends a room and disconnects its peers; does nothing if it has ended already."""
         room = self._rooms.pop(room_id, None)
         if room is None:
             return []
@@ -99,7 +99,7 @@ class Registry(Generic[ConnectionT]):
         return effects
 
     def forget_rooms_ended_before(self, then: float) -> None:
-        """Forgets rooms whose time was over before ``then``, on the clock of ``now``."""
+        """Forgets ended rooms whose deadline was before ``then``, on the clock of ``now``."""
         for room_id in [key for key, room in self._ended_rooms.items() if room.deadline < then]:
             del self._ended_rooms[room_id]
 
@@ -111,22 +111,22 @@ class Registry(Generic[ConnectionT]):
         return self._peers.values()
 
     def is_registered(self, connection: ConnectionT) -> bool:
-        """Says whether a peer is registered on a connection."""
+        """Returns whether a peer is registered on a connection."""
         return connection in self._peers
 
     def peer_on(self, connection: ConnectionT) -> Peer[ConnectionT]:
-        """Finds who is registered on a connection.
+        """Returns the peer that is registered on a connection.
 
         Raises:
-            NotInRoomError: Nobody is.
+            NotInRoomError: No peer is.
         """
         peer = self._peers.get(connection)
         if peer is None:
-            raise NotInRoomError("Nothing is registered on this connection.")
+            raise NotInRoomError("No peer is registered on this connection.")
         return peer
 
     def peers_called(self, peer_id: str) -> list[Peer[ConnectionT]]:
-        """Finds the peers of that name, at most one in each room."""
+        """Returns the peers of that name, at most one in each room."""
         return [room.peers[peer_id] for room in self._rooms.values() if peer_id in room.peers]
 
     def register(
@@ -139,22 +139,22 @@ class Registry(Generic[ConnectionT]):
         now: float,
         connected_at: float,
     ) -> list[Effect[ConnectionT]]:
-        """Lets a connection into a room.
+        """Registers a peer in a room.
 
         Args:
-            connection: The one that asks.
-            request: What it asks.
+            connection: The peer's connection.
+            request: The peer's request.
             account: Subject of its verified id token.
-            resume_token: A new secret for the peer.
-            now: The time, on a clock that never jumps.
+            resume_token: A new secret for the peer, with which it can take its name back later.
+            now: The time in seconds, on a monotonic clock.
             connected_at: The time, in epoch seconds.
 
         Raises:
-            InvalidMessageError: The connection is registered already, or a name isn't fit to be one.
-            RoomNotFoundError: No such room, or the wrong token.
+            InvalidMessageError: A peer is registered on this connection already, or a name is invalid.
+            RoomNotFoundError: The room doesn't exist, or the token is wrong.
             RoomExpiredError: The token is right, but the room has ended.
             PeerIdTakenError: A live peer has this name, and the resume token isn't that peer's.
-            RoomFullError: The room has as many peers as it may.
+            RoomFullError: The room already has the maximum number of peers.
             TooLargeError: The metadata or a name exceeds its limits.
         """
         if connection in self._peers:
@@ -184,23 +184,23 @@ class Registry(Generic[ConnectionT]):
         return [*effects, Deliver(connection, self._welcome(peer))]
 
     def leave(self, connection: ConnectionT) -> None:
-        """Forgets a connection.
+        """Removes the peer that is registered on a connection, if any.
 
-        By connection and not by name: the name may be another connection's by now.
+        It is found by connection and not by name: another connection may have the name by now.
         """
         peer = self._peers.pop(connection, None)
         if peer is not None:
             peer.room.peers.pop(peer.peer_id, None)
 
     def remove(self, peer: Peer[ConnectionT]) -> list[Effect[ConnectionT]]:
-        """Puts one peer out of its room, as if the room had been deleted for it alone."""
+        """Removes one peer from its room, as if the room had been deleted for it alone."""
         effects = self._dismiss(peer, DELETED)
         peer.room.peers.pop(peer.peer_id, None)
         return effects
 
     def _room_for(self, request: Register, now: float) -> Room[ConnectionT]:
         room = self._rooms.get(request.room_id) or self._ended_rooms.get(request.room_id)
-        # The comparison is made in either case, so that its time doesn't tell which rooms there are.
+        # The comparison is made in either case, so that its timing doesn't reveal which rooms exist.
         right_token = same_secret(request.token, room.token if room else "no room has this token")
         if room is None or not right_token:
             raise RoomNotFoundError(_NO_SUCH_ROOM)

@@ -15,15 +15,16 @@ from .filters import PeerFilter
 from .metadata import check_encoded_size, check_metadata
 
 VERDICTS_KEPT: Final = 8
-"""Filters whose answer a peer remembers until its metadata change: a room's clients ask for the same few,
-again and again. Reading it is 20 times as quick as asking the metadata, which are all over the memory."""
+"""How many filters' results a peer caches until its metadata change: a room's clients use the same few
+filters again and again. A lookup is 20 times as fast as matching the metadata, which is scattered over the
+memory."""
 
 MAX_REMEMBERED_CHARS: Final = 1024
-"""Of a filter's text, which is remembered with the answer."""
+"""The longest filter text whose result is cached, since the text is the key."""
 
 
 def same_secret(given: str, expected: str) -> bool:
-    """Compares in a time that doesn't depend on where the two differ."""
+    """Compares in constant time: how long it takes doesn't show where the two differ."""
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
@@ -32,7 +33,7 @@ class Peer(Generic[ConnectionT]):
     """A registered connection.
 
     Attributes:
-        account: Subject of the id token that it registered with.
+        account: Subject of the id token with which it registered.
         resume_token: Secret with which the same peer may take its name back.
         connected_at: Epoch seconds.
         encoded_info: This peer's entry in a ``peer_list``.
@@ -56,7 +57,7 @@ class Peer(Generic[ConnectionT]):
         """Replaces the metadata.
 
         Raises:
-            TooLargeError: It exceeds its limits; the old metadata stays.
+            TooLargeError: The metadata exceeds its limits; the old metadata stays.
         """
         check_metadata(metadata)
         check_encoded_size(encode_metadata(metadata))
@@ -67,7 +68,7 @@ class Peer(Generic[ConnectionT]):
         )
 
     def fits(self, wanted: PeerFilter) -> bool:
-        """Says whether this peer is one that was asked for."""
+        """Returns whether this peer meets the filter's conditions."""
         if len(wanted.text) > MAX_REMEMBERED_CHARS:
             return wanted.matches(self.role, self.metadata)
         verdict = self._verdicts.get(wanted.text)
@@ -83,10 +84,10 @@ class Room(Generic[ConnectionT]):
     """A room that peers can join with its token.
 
     Attributes:
-        creator: Subject of the id token that it was created with.
-        expires_at: Epoch seconds, for others to read.
-        deadline: The same moment on the clock that decisions are made by, which never jumps.
-        ended: True once it's over, whether by time or by deletion.
+        creator: Subject of the id token with which it was created.
+        expires_at: When the room ends, in epoch seconds, as peers are told.
+        deadline: The same moment on the monotonic clock by which decisions are made.
+        ended: True once the room has expired or was deleted.
     """
 
     room_id: str
@@ -98,10 +99,10 @@ class Room(Generic[ConnectionT]):
     peers: dict[str, Peer[ConnectionT]] = attrs.field(factory=dict, repr=False)
 
     def check_open(self, now: float) -> None:
-        """Looks at the time, whether or not the room's end has been carried out yet.
+        """Checks that the room hasn't ended. The deadline counts even if ``ended`` isn't set yet.
 
         Raises:
-            RoomExpiredError: The room is over.
+            RoomExpiredError: The room has ended.
         """
         if self.ended or now >= self.deadline:
             raise RoomExpiredError("The room has expired or was deleted.")

@@ -1,4 +1,4 @@
-"""What a registered peer's message leads to."""
+"""Decides what to do with a registered peer's message."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from .room import Peer
 def answer(
     sender: Peer[ConnectionT], message: ClientMessage, text: str, *, now: float
 ) -> Deliver[ConnectionT]:
-    """Decides what a message of a registered peer leads to.
+    """Returns what to deliver for a message of a registered peer: the message itself, or an answer to it.
 
     Args:
-        sender: The peer that is registered on the connection by which the message came.
+        sender: The peer that is registered on the connection from which the message came.
         message: The decoded message.
-        text: The message as it came. What is routed is passed on as it is, unknown keys included.
-        now: The time, on a clock that never jumps.
+        text: The message as it came. It is routed unchanged, with any unknown keys.
+        now: The time in seconds, on a monotonic clock.
 
     Raises:
-        RoomExpiredError: The room's time is over.
+        RoomExpiredError: The room has ended.
         IdentityMismatchError: The message names another sender.
         PeerUnreachableError: The target isn't in the sender's room.
-        InvalidFilterError: The filters of a discovery can't be read.
-        TooLargeError: Something in the message, or its answer, exceeds its limit.
-        InvalidMessageError: The peer registers a second time.
+        InvalidFilterError: The filters of a discovery are invalid.
+        TooLargeError: A part of the message, or the answer, exceeds its limit.
+        InvalidMessageError: The peer tries to register a second time.
     """
     sender.room.check_open(now)
     if isinstance(message, RoutedMessage):
@@ -91,7 +91,7 @@ def _discover(sender: Peer[ConnectionT], message: DiscoverPeers) -> Deliver[Conn
     ]
     text = encode_peer_list(sender.peer_id, found)
     if len(text) > MAX_SERVER_FRAME_BYTES:
-        raise TooLargeError(f"{len(found)} peers are more than one message holds: use narrower filters.")
+        raise TooLargeError(f"{len(found)} peers are too many for one message: use narrower filters.")
     return Deliver(sender.connection, text)
 
 
