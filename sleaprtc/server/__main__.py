@@ -21,7 +21,7 @@ MAX_ROOM_TTL_SEC: Final = 366 * 24 * 60 * 60.0
 
 
 def _number(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    """Refuses "nan", which is in no range and yet beyond none."""
+    """Refuses "nan", which click's range check lets through."""
     if math.isnan(value):
         raise click.BadParameter("nan is not a number of seconds.")
     return value

@@ -1,4 +1,4 @@
-"""From a listening socket to connections that have a place; both ports accept this way."""
+"""Accepts connections at a listening socket and gives each a place; both ports use it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from .sockets import PeerSocket
 logger = get_logger(__name__)
 
 PAUSE_SEC: Final = 0.1
-"""Before the next try where the system has no descriptor or memory for a connection. Trio waits as long."""
+"""Pause before the next try if the system has no descriptor or memory for a connection; Trio's is as long."""
 
 REPORTS_PER_SEC: Final = 1 / 60
-"""How often the log has what strangers can bring about at a port: whoever fills it must not fill the log."""
+"""How often the log reports what strangers can cause at a port, so that they can't flood it: once a
+minute."""
 
 _OUT_OF_RESOURCES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -38,12 +39,13 @@ ServeAccepted: TypeAlias = Callable[[PeerSocket, Place], Awaitable[None]]
 
 @attrs.define(eq=False)
 class Acceptor:
-    """Accepts the connections of one port, for as long as it runs.
+    """Accepts the connections of one port.
 
     Attributes:
-        port: Its name, for the log.
-        capacity: How many connections there may be, and who goes for whom.
-        speaks_tls: Whoever comes too much can be told why in plain HTTP only.
+        port: The port's name, for the log.
+        capacity: How many connections there may be, and which one is ended for a new one.
+        speaks_tls: Whether the port speaks TLS. If it does, a refused connection is closed without an answer.
+        trusted_proxies: Proxies, whose connections count for the clients that they name.
     """
 
     port: str
@@ -53,15 +55,15 @@ class Acceptor:
     _reports: TokenBucket = attrs.field(factory=lambda: TokenBucket(REPORTS_PER_SEC, 1), init=False)
 
     async def run(self, listener: socket.socket, serve: ServeAccepted, nursery: trio.Nursery) -> None:
-        """Accepts connections and serves each in a task of the nursery. One that fails costs that one alone.
+        """Accepts connections and serves each in a task of the nursery. A failure ends that connection alone.
 
-        :func:`trio.serve_listeners` does the same without places, and without descriptors it logs ten
-        tracebacks a second.
+        :func:`trio.serve_listeners` does the same without places, and logs ten tracebacks a second if the
+        process runs out of descriptors.
         """
         async with trio.SocketListener(trio.socket.from_stdlib_socket(listener)) as accepting:
             while True:
                 try:
-                    # Goes on by itself where the other side has gone before it was accepted (ECONNABORTED).
+                    # Ignores a connection that was closed before it was accepted (ECONNABORTED).
                     stream = await accepting.accept()
                 except OSError as error:
                     if error.errno not in _OUT_OF_RESOURCES:
@@ -70,14 +72,14 @@ class Acceptor:
                     self.capacity.end_oldest_idle()
                     await trio.sleep(PAUSE_SEC)
                 else:
-                    # At once, not in the task: no more are ever open than have a place, but for this one.
+                    # At once, not in the task: apart from this one, only connections with a place are open.
                     self._place(PeerSocket(stream), serve, nursery)
 
     def _place(self, accepted: PeerSocket, serve: ServeAccepted, nursery: trio.Nursery) -> None:
         scope = trio.CancelScope()
 
         def end() -> None:
-            accepted.close()  # even of a task that is shielded
+            accepted.close()  # ends even a task that is shielded
             scope.cancel()
 
         ended_before = self.capacity.ended
@@ -99,7 +101,7 @@ class Acceptor:
         nursery.start_soon(partial(_serve, accepted, place, scope, serve))
 
     def _refuse(self, accepted: PeerSocket) -> None:
-        """Says so where that takes no time: whoever is refused has no place to wait in."""
+        """Answers 503 if that takes no time, and closes: a refused connection has no place to wait in."""
         try:
             if not self.speaks_tls:
                 accepted.send_now(_FULL)
@@ -110,7 +112,7 @@ class Acceptor:
             accepted.close()
 
     def report(self, event: str, **fields: object) -> None:
-        """Logs a warning of what strangers can bring about, unless there was one within the last minute."""
+        """Logs a warning about something that strangers can cause, at most once a minute."""
         if self._reports.take(trio.current_time()) == 0:
             logger.warning(event, port=self.port, **fields)
 
@@ -122,7 +124,7 @@ async def _serve(accepted: PeerSocket, place: Place, scope: trio.CancelScope, se
     except* (trio.BrokenResourceError, trio.ClosedResourceError) as lost:
         logger.debug("A connection was lost.", error=repr(lost))
     except* Exception:
-        # A fault of this program: it costs this connection alone.
+        # A bug in this program: it ends this connection alone.
         logger.exception("A connection couldn't be served.")
     finally:
         place.leave()

@@ -1,4 +1,4 @@
-"""Who is let in, and how often they may be wrong; no I/O, and time is an argument."""
+"""Limits how often a peer may try wrong room tokens; no I/O, and time is an argument."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ..protocol.limits import MAX_NAME_CHARS
 from .settings import ServerSettings
 
 IPV6_SITE_PREFIX: Final = 64
-"""One subscriber has at least a /64 to choose addresses from (RFC 6177, section 2): it counts as one."""
+"""One subscriber can choose from the addresses of at least a /64 (RFC 6177, section 2), so it counts as
+one."""
 
 
 def site_of(address: str) -> str:
-    """Says which addresses count as one: an IPv4 address alone, an IPv6 address with its network."""
+    """Returns the site that an address counts for: an IPv4 address itself, or an IPv6 address's network."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -32,12 +33,12 @@ def site_of(address: str) -> str:
 
 @attrs.frozen
 class Applicant:
-    """Somebody who asks to be let into a room.
+    """A peer that tries to register in a room.
 
     Attributes:
         account: Subject of the verified id token.
-        address: Where the connection comes from.
-        room_id: As the applicant has it; there may be no such room.
+        address: The IP address from which the peer connects.
+        room_id: The requested room, which may not exist.
     """
 
     account: str
@@ -46,12 +47,13 @@ class Applicant:
 
 
 class GuessLimits:
-    """How often a room token may be guessed.
+    """Limits how often peers may guess a room's token.
 
-    An account may be wrong so many times. Once too many accounts of one address, or too many for one room,
-    have been wrong, those that were wrong before aren't heard any more until that has been made up for.
-    Whoever was never wrong always is: a guesser locks nobody out but itself, be it at the address of the
-    room's members. New accounts don't help a guesser much, since making them is limited by address too.
+    Wrong tokens are counted by account, by address and by room. An account that has used up its own limit is
+    refused for a while. If the limit of its address or of its room is used up, every account with a wrong
+    token of its own is refused. An account without one never is, so a guesser can't lock out a room's
+    members, even from their own address. New accounts help a guesser little, since sign-ins are limited by
+    address, too.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -60,7 +62,15 @@ class GuessLimits:
         self._by_room = KeyedBuckets(settings.wrong_tokens_per_sec, settings.wrong_token_site_burst)
 
     def check(self, applicant: Applicant, now: float) -> None:
-        """Raises RateLimitedError where the applicant has been wrong too often to be heard now."""
+        """Checks whether an applicant may try a token now.
+
+        Args:
+            applicant: Who tries.
+            now: The time in seconds, on a monotonic clock.
+
+        Raises:
+            RateLimitedError: There were too many wrong tokens; the sentence says how long to wait.
+        """
         wait_sec = self._by_account.wait(applicant.account, now)
         if self._by_account.has_taken(applicant.account, now):
             wait_sec = max(
@@ -72,7 +82,7 @@ class GuessLimits:
             raise RateLimitedError(f"Too many wrong room tokens; try again in {math.ceil(wait_sec)} seconds.")
 
     def note_wrong_token(self, applicant: Applicant, now: float) -> None:
-        """Counts one wrong guess, whether or not there is such a room."""
+        """Counts one wrong token, whether or not the room exists."""
         self._by_account.take(applicant.account, now)
         self._by_address.take(site_of(applicant.address), now)
         self._by_room.take(applicant.room_id[:MAX_NAME_CHARS], now)

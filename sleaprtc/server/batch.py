@@ -1,4 +1,4 @@
-"""Writing together what is sent at the same moment."""
+"""Batches writes, so that messages sent at the same moment share a system call."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import Protocol
 
 
 class Writer(Protocol):
-    """Somebody who has put something off."""
+    """Something that defers its writes."""
 
     def write_held(self) -> None:
-        """Writes what was put off; raises nothing."""
+        """Writes what was deferred; raises nothing."""
 
 
 class WriteBatch:
-    """Lets writers put off what they have to write until the messages at hand are all acted on.
+    """Lets writers defer their writes until all messages at hand have been handled.
 
-    A peer that sends several messages at once mostly sends them to one target, and a system call for each is
-    what routing costs most. Nothing may wait between :meth:`hold` and :meth:`release`.
+    A peer that sends several messages at once mostly sends them to one target, and a system call for each
+    would be the largest cost of routing. There must be no checkpoint between :meth:`hold` and
+    :meth:`release`.
 
     Attributes:
-        is_held: True while writers are to put off.
+        is_held: True while writers should defer.
     """
 
     __slots__ = ("_writers", "is_held")
@@ -29,15 +30,15 @@ class WriteBatch:
         self._writers: list[Writer] = []
 
     def hold(self) -> None:
-        """Has writers put off from here on."""
+        """Makes writers defer from now on."""
         self.is_held = True
 
     def add(self, writer: Writer) -> None:
-        """Takes note of a writer that has put something off, once."""
+        """Adds a writer that has deferred something; each writer adds itself once."""
         self._writers.append(writer)
 
     def release(self) -> None:
-        """Has them all write."""
+        """Makes all writers write what they deferred."""
         self.is_held = False
         writers, self._writers = self._writers, []
         for writer in writers:

@@ -1,9 +1,9 @@
-"""Who may keep a connection where there are more than fit; no I/O.
+"""Decides which connections are kept if a port has too many; no I/O.
 
-A port has a number of places. A connection that has come to nothing yet is idle. Where a newcomer needs a
-place, an idle one goes: of the address that has the most of them, the one that got nothing done for the
-longest time. So whoever opens connections in masses ends their own. Registered peers have settled, and keep
-their places.
+A port has a number of places, one for each connection. A connection is idle until its peer has registered; an
+HTTP connection is always idle. If a new connection needs a place, an idle one is ended: of the address that
+has the most idle ones, the one that did nothing useful for the longest time. An address that opens many
+connections thus ends its own. Registered peers are settled and keep their places.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Place:
     """One connection's place at a port.
 
     Attributes:
-        site: The addresses that it counts for.
-        is_welcome: False where its address has as many as one may have; it's idle then, too.
+        site: The address or network that the connection counts for (:func:`~.admission.site_of`).
+        is_welcome: False if its address already has its maximum of connections. It is idle then, too.
     """
 
     _capacity: Capacity
@@ -33,13 +33,13 @@ class Place:
     _is_left: bool = attrs.field(default=False, init=False)
 
     def stir(self) -> None:
-        """Notes that the other side got something done: among the idle, it is the newest again."""
+        """Notes that the other side did something useful: this is the newest idle connection again."""
         if not self._is_left and not self._is_settled:
             self._capacity.idle.remove(self)
             self._capacity.idle.add(self)
 
     def settle(self) -> None:
-        """Makes the place permanent, for as long as the connection lasts."""
+        """Keeps the place for as long as the connection lasts."""
         if not self._is_left and not self._is_settled:
             self._is_settled = True
             self._capacity.idle.remove(self)
@@ -48,7 +48,7 @@ class Place:
         """Counts the connection for another address, which a proxy has named.
 
         Returns:
-            Whether it is welcome: False where that address has as many as one may have.
+            Whether it is welcome: False if that address already has its maximum of connections.
         """
         if self._is_left:
             return False
@@ -59,7 +59,7 @@ class Place:
         return self.is_welcome
 
     def leave(self) -> None:
-        """Gives the place back; once is enough, twice is no error."""
+        """Gives the place back; does nothing the second time."""
         if not self._is_left:
             self._is_left = True
             self._capacity.forget(self, self.site, was_settled=self._is_settled)
@@ -75,9 +75,9 @@ class Capacity:
     """The places of one port.
 
     Attributes:
-        max_connections: How many there are.
-        max_per_address: How many of them one address may have (:func:`~.admission.site_of`).
-        ended: Idle connections that had to go, since the start.
+        max_connections: The number of places.
+        max_per_address: How many of them one address or network may have (:func:`~.admission.site_of`).
+        ended: How many idle connections were ended since the start.
     """
 
     max_connections: int
@@ -88,15 +88,15 @@ class Capacity:
     _by_site: Counter[str] = attrs.field(factory=Counter, init=False)
 
     def take_place(self, address: str, end: Callable[[], None], *, is_proxy: bool = False) -> Place | None:
-        """Takes a place for a connection that was just accepted, if need be from an idle one.
+        """Takes a place for a new connection, and ends an idle one for it if needed.
 
         Args:
-            address: Where it comes from.
-            end: Ends the connection, at once.
-            is_proxy: That is a proxy, which has connections for many.
+            address: The address that the connection comes from.
+            end: Ends the connection at once.
+            is_proxy: Whether the address is a proxy's, which has connections for many clients.
 
         Returns:
-            None where nobody is idle who could go.
+            The place; None if all places are taken and no connection is idle.
         """
         site = f"by way of {address}" if is_proxy else site_of(address)
         is_welcome = is_proxy or self.has_room_for(site)
@@ -107,7 +107,7 @@ class Capacity:
         return place
 
     def end_oldest_idle(self) -> bool:
-        """Ends the oldest idle connection, of the address that has the most; False where none is idle."""
+        """Ends the oldest idle connection of the address that has the most; returns False if none is idle."""
         place = self.idle.oldest()
         if place is not None:
             self.ended += 1
@@ -117,7 +117,7 @@ class Capacity:
     # --- for places -------------------------------------------------------------------------
 
     def has_room_for(self, site: str) -> bool:
-        """Looks whether a site may have one more; its oldest idle one goes where that helps."""
+        """Returns whether a site may have one more connection; ends its oldest idle one if that helps."""
         if self._by_site[site] < self.max_per_address:
             return True
         place = self.idle.oldest_of(site)
@@ -128,13 +128,13 @@ class Capacity:
         return True
 
     def note(self, place: Place) -> None:
-        """Counts a place, as an idle one."""
+        """Adds a place to the counts, as an idle one."""
         self._count += 1
         self._by_site[place.site] += 1
         self.idle.add(place)
 
     def forget(self, place: Place, site: str, *, was_settled: bool = False) -> None:
-        """Counts a place no more."""
+        """Removes a place from the counts."""
         self._count -= 1
         self._by_site[site] -= 1
         if not self._by_site[site]:
@@ -145,7 +145,7 @@ class Capacity:
 
 @attrs.define(eq=False)
 class _IdlePlaces:
-    """Idle places by site, and sites by how many idle places they have. Whatever was stirred last is last."""
+    """Idle places by site, least recently active first, and sites by how many idle places they have."""
 
     _places: dict[str, dict[Place, None]] = attrs.field(factory=dict)
     _sites_with: dict[int, dict[str, None]] = attrs.field(factory=dict)

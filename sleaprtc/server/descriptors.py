@@ -1,4 +1,4 @@
-"""How many files and sockets this process may have open, and how the two ports share them."""
+"""How many file descriptors this process may have open, and how the two ports share them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import Final
 import attrs
 
 WANTED_DESCRIPTORS: Final = 65_536
-"""What the limit is raised to, where the system lets the process: what docs/operations.md gives a unit."""
+"""The limit that the process asks the system for; docs/operations.md gives a systemd unit the same."""
 
 RESERVED_DESCRIPTORS: Final = 64
-"""For what is no peer's: listeners, SQLite and its journal, the log, wake-up pipes. An idle server has 14."""
+"""For everything but connections: listeners, SQLite, the log, wake-up pipes. An idle server has 14."""
 
 MAX_HTTP_CONNECTIONS: Final = 4096
-"""Requests take milliseconds and connections end after seconds: more would only be taken from the peers."""
+"""HTTP requests take milliseconds and connections end after seconds: more would only take places from
+peers."""
 
 _FEWEST: Final = 4
 
 
 @attrs.frozen
 class PortCapacities:
-    """The connections that each port may have open at once."""
+    """How many connections each port may have open at once."""
 
     ws: int
     http: int
 
 
 def share_out(descriptors: int) -> PortCapacities:
-    """Shares a number of descriptors: a quarter for HTTP at most, the rest for WebSockets, which last.
+    """Divides descriptors between the ports: at most a quarter for HTTP, the rest for WebSockets, which last.
 
     Args:
-        descriptors: How many the process may have.
+        descriptors: How many the process may have open.
     """
     for_peers = descriptors - RESERVED_DESCRIPTORS
     http = max(_FEWEST, min(for_peers // 4, MAX_HTTP_CONNECTIONS))
@@ -38,7 +39,7 @@ def share_out(descriptors: int) -> PortCapacities:
 
 
 def descriptor_limit() -> int:
-    """Returns how many descriptors this process may have; ``WANTED_DESCRIPTORS`` where nothing limits it."""
+    """Returns how many descriptors this process may have open; ``WANTED_DESCRIPTORS`` if unlimited."""
     try:
         import resource
     except ImportError:  # Windows, where sockets aren't counted
@@ -48,9 +49,9 @@ def descriptor_limit() -> int:
 
 
 def raise_descriptor_limit() -> None:
-    """Raises the process's own limit towards ``WANTED_DESCRIPTORS``, as far as the hard limit goes.
+    """Raises the process's soft limit to ``WANTED_DESCRIPTORS``, or as far as the hard limit allows.
 
-    The soft limit, often 1,024 or 256, is low for the sake of programs that use select(2); this one doesn't.
+    The soft limit, often 1,024 or 256, is low because of programs that use select(2). This one doesn't.
     """
     try:
         import resource

@@ -1,8 +1,7 @@
-"""WebSocket frames of a server (RFC 6455, section 5), between bytes and messages; no I/O.
+"""Encodes and decodes WebSocket frames on the server's side (RFC 6455, section 5); no I/O.
 
-Nearly every frame that a peer sends is one whole text message. Those are read here, for a third of what
-wsproto needs for them; whatever else comes (control frames, fragments, binary, breaches of the protocol) is
-wsproto's to read and to judge.
+Nearly every frame that a peer sends is one whole text message. Those are decoded here, in a third of
+wsproto's time. Everything else (control frames, fragments, binary, protocol errors) is left to wsproto.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ _MASK_BYTES: Final = 4
 
 
 class FrameError(Exception):
-    """What arrived can't be read on.
+    """The peer sent a frame that can't be decoded or is too large; the connection must be closed.
 
     Attributes:
-        code: What to close the connection with.
-        reason: Words for the close frame.
+        code: The close code.
+        reason: The reason for the close frame.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -41,24 +40,24 @@ class FrameError(Exception):
 
 @attrs.frozen
 class PingReceived:
-    """The peer wants its ``payload`` back."""
+    """A ping; the pong must return its ``payload``."""
 
     payload: bytes
 
 
 @attrs.frozen
 class CloseReceived:
-    """The peer closes; ``code`` is what it gets back."""
+    """The peer closes the connection; the answer must return ``code``."""
 
     code: int
 
 
 FrameEvent: TypeAlias = str | bytes | PingReceived | CloseReceived
-"""A text or binary message, or a control frame that wants an answer."""
+"""A text or binary message, or a control frame that needs an answer."""
 
 
 def encode_text(text: str) -> bytes:
-    """Writes a text message as one frame."""
+    """Encodes a text message as one frame."""
     payload = text.encode()
     length = len(payload)
     if length < _TWO_BYTES:
@@ -69,17 +68,17 @@ def encode_text(text: str) -> bytes:
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
-    """Writes a close frame; a reason that is too long for one is cut."""
+    """Encodes a close frame; a reason that is too long for it is truncated."""
     return bytes(_new_protocol().close(code, reason))
 
 
 def encode_pong(payload: bytes) -> bytes:
-    """Writes the answer to a ping."""
+    """Encodes the answer to a ping."""
     return bytes(_new_protocol().pong(payload))
 
 
 class FrameReader:
-    """Reads what one peer sends, in pieces of any size."""
+    """Decodes what one peer sends, in pieces of any size."""
 
     __slots__ = ("_buffer", "_fragments", "_parts", "_parts_bytes", "_protocol", "_wanted_bytes")
 
@@ -92,10 +91,12 @@ class FrameReader:
         self._fragments = 0
 
     def feed(self, data: bytes) -> Iterator[FrameEvent]:
-        """Yields what the peer has said with these bytes. They are taken up as the iterator is exhausted.
+        """Decodes more bytes, and yields the messages and control frames that they complete.
+
+        The iterator must be exhausted before more bytes are fed.
 
         Raises:
-            FrameError: The peer broke the protocol, or a message is larger than a frame may be.
+            FrameError: The peer broke the protocol, or a message is larger than ``MAX_FRAME_BYTES``.
         """
         if self._buffer:
             self._buffer += data
@@ -108,7 +109,7 @@ class FrameReader:
             if data[position] == _WHOLE_TEXT:
                 yield _text(data, position, end)
             else:
-                # Between messages a new protocol is as good as one that has seen them.
+                # wsproto keeps no state between messages, so a new protocol will do.
                 yield from self._by_wsproto(_new_protocol(), data[position:end])
             position = end
         if self._protocol is not None:
@@ -117,7 +118,7 @@ class FrameReader:
             self._buffer += data[position:]
 
     def _end_of_frame(self, data: bytes, position: int) -> int:
-        """Finds the end of the next frame; 0 where it isn't all there, or where wsproto takes over."""
+        """Returns the end of the next frame; 0 if it isn't complete yet, or if wsproto takes over."""
         available = len(data) - position
         self._wanted_bytes = 2
         if available < 2:
@@ -141,7 +142,7 @@ class FrameReader:
         return position + size if available >= size else 0
 
     def _give_way(self) -> int:
-        """Leaves the rest of the connection to wsproto: who sends fragments once will do so again."""
+        """Leaves the rest of the connection to wsproto: a peer that sends fragments once will do so again."""
         self._protocol = _new_protocol()
         return 0
 
@@ -180,12 +181,12 @@ class FrameReader:
 
 
 def _text(frame: bytes, start: int, end: int) -> str:
-    """Reads the payload of a masked frame, whose length is known to be right."""
+    """Decodes the payload of a masked text frame that is complete."""
     length = frame[start + 1] & _LENGTH
     start += 2 if length < _TWO_BYTES else 4 if length == _TWO_BYTES else 10
     mask, payload = frame[start : start + _MASK_BYTES], frame[start + _MASK_BYTES : end]
     key = mask * (len(payload) // _MASK_BYTES) + mask[: len(payload) % _MASK_BYTES]
-    # One XOR of two large integers is what Python does fastest here.
+    # One XOR of two large integers is the fastest way to unmask in Python.
     unmasked = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
     try:
         return unmasked.to_bytes(len(payload), "little").decode()

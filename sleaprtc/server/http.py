@@ -1,4 +1,4 @@
-"""The HTTP side: sign-in and rooms (protocol reference, section 1)."""
+"""The HTTP API: sign-in and rooms (protocol reference, section 1)."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class _TooOftenError(RateLimitedError):
 
 @attrs.frozen
 class HttpApi:
-    """The calls, over one hub.
+    """The handlers of the HTTP calls.
 
     Attributes:
-        wall_clock: Epoch seconds.
+        wall_clock: Returns the time in epoch seconds.
     """
 
     hub: Hub
@@ -85,18 +85,18 @@ class HttpApi:
     wall_clock: Callable[[], float]
 
     async def anonymous_signin(self) -> Response:
-        """Makes an account and its id token, or a new token for the account whose valid one is shown."""
+        """Creates an account and its id token, or a new token for the account of a valid bearer token."""
         self._limit(self.sign_ins)
         await _body()
         try:
             known: str | None = self._account()
         except InvalidTokenError:
-            known = None  # signing in needs nothing
+            known = None  # a new account needs no token
         id_token, username = self.issuer.issue(now=self.wall_clock(), username=known)
         return jsonify({"id_token": id_token, "username": username})
 
     async def create_room(self) -> Response:
-        """Makes a room for the bearer."""
+        """Creates a room for the bearer of the id token."""
         account = self._account()
         self._limit(self.room_creations)
         await _body()
@@ -104,14 +104,14 @@ class HttpApi:
         return jsonify({"room_id": room.room_id, "token": room.token, "expires_at": room.expires_at})
 
     async def renew_room(self) -> Response:
-        """Gives the bearer's room its full time again."""
+        """Renews the bearer's room for its full lifetime."""
         account = self._account()
         room_id = _string(await _body(), "room_id")
         expires_at = await self.hub.renew_room(account, room_id)
         return jsonify({"room_id": room_id, "expires_at": expires_at})
 
     async def delete_peers_and_room(self) -> Response:
-        """Ends the bearer's room, named itself or by a peer in it; or takes the bearer's own peer out."""
+        """Deletes the bearer's room, named by its id or by a peer in it; or removes the bearer's own peer."""
         account = self._account()
         body = await _body()
         if "room_id" in body:
@@ -121,18 +121,18 @@ class HttpApi:
         return jsonify({"status": "deleted"})
 
     async def health(self) -> Response:
-        """Says that the server serves."""
+        """Reports that the server is running."""
         return jsonify({"status": "healthy", "timestamp": self.wall_clock(), "version": __version__})
 
     async def metrics(self) -> Response:
-        """Counts, as JSON or, for scrapers, as Prometheus text."""
+        """Returns counts, as JSON or, for scrapers, as Prometheus text."""
         counts = self.hub.metrics()
         if _asks_for_prometheus_text():
             return Response(exposition(counts), content_type=CONTENT_TYPE)
         return jsonify({"timestamp": self.wall_clock(), **attrs.asdict(counts)})
 
     async def jwks(self) -> Response:
-        """Shows the public keys of the server's id tokens."""
+        """Returns the public keys that verify the server's id tokens (RFC 7517)."""
         return jsonify(self.issuer.jwks())
 
     def _account(self) -> str:
@@ -161,10 +161,10 @@ def create_app(
 
     Args:
         hub: Owns the rooms.
-        issuer: Makes id tokens.
-        verifier: Knows whose id tokens count.
+        issuer: Issues id tokens.
+        verifier: Verifies id tokens.
         settings: The server's settings.
-        wall_clock: Epoch seconds, for times on the wire.
+        wall_clock: Returns the time in epoch seconds, for times on the wire.
     """
     api = HttpApi(
         hub=hub,
@@ -197,7 +197,7 @@ def create_app(
 
 
 def _asks_for_prometheus_text() -> bool:
-    """Takes what the caller likes best of the two formats; scrapers add versions, which don't matter here."""
+    """Returns whether the caller prefers Prometheus text to JSON; versions in media types are ignored."""
     for media_range, quality in request.accept_mimetypes:
         kind = media_range.partition(";")[0].strip().lower()
         if quality > 0 and kind in _PROMETHEUS_TYPES | _JSON_TYPES:
@@ -206,7 +206,7 @@ def _asks_for_prometheus_text() -> bool:
 
 
 async def _body() -> dict[str, Any]:
-    """Reads the body; none at all counts as an empty object."""
+    """Reads the request's body; an empty one counts as an empty object."""
     data = await request.get_data(as_text=False)
     return decode_json_object(data) if data.strip() else {}
 

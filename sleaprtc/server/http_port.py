@@ -1,10 +1,10 @@
-"""The HTTP port: Hypercorn's protocol over connections of our own.
+"""The HTTP port: Hypercorn's protocol on connections that this package accepts.
 
-:func:`hypercorn.trio.serve` accepts by itself and without a limit. Its clock for idle connections doesn't
-work with quart-trio: the task that would start it after an answer is cancelled as the answer ends, and the
-connection stays for ever. There is no public hook between its listeners and its protocol, so that its
-``TCPServer``, which serves one connection, is used here by itself. What is relied on is held by
-tests/server/test_hypercorn_seams.py.
+:func:`hypercorn.trio.serve` accepts connections itself, without a limit. Its timeout for idle connections
+doesn't work with quart-trio: the task that would start it after an answer is cancelled when the answer ends,
+so the connection stays open for ever. Hypercorn has no public hook between its listeners and its protocol, so
+its ``TCPServer``, which serves one connection, is used directly. tests/server/test_hypercorn_seams.py checks
+the internals that this module relies on.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from .sockets import PeerSocket, PeerStream
 from .tls import TlsStream
 
 GRACE_SEC: Final = 1.0
-"""How long requests that are being answered may still take once the server leaves."""
+"""How long requests that are being answered may still take once the server shuts down."""
 
 
 class HttpStream:
-    """What Hypercorn reads from and writes to: a connection on which everything has to be done in time.
+    """The stream that Hypercorn reads and writes: a connection with a time limit for everything.
 
-    Whatever the other side does or doesn't, each wait for it ends:
+    Each wait for the other side ends in time:
 
-    - ``HTTP_KEEP_ALIVE_SEC`` for the first byte of a request, from the connection or the last answer on;
+    - ``HTTP_KEEP_ALIVE_SEC`` for the first byte of a request, from the handshake or the last answer on;
     - ``HTTP_REQUEST_SEC`` from there to the answer;
-    - ``HTTP_ANSWER_SEC`` for the other side to take what is written.
+    - ``HTTP_ANSWER_SEC`` for the other side to read what is written.
     """
 
     def __init__(self, stream: PeerStream, accepted: PeerSocket, place: Place) -> None:
@@ -64,11 +64,15 @@ class HttpStream:
 
     @property
     def socket(self) -> socket.socket:
-        """To be asked for the addresses of both ends."""
+        """The socket, from which Hypercorn reads the addresses of both ends."""
         return self._accepted.socket
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Reads what arrives in time."""
+        """Waits for something to read.
+
+        Raises:
+            trio.BrokenResourceError: Nothing arrived in time; the connection is closed.
+        """
         with trio.CancelScope(deadline=self._deadline) as self._reading:
             while data := await self._stream.receive_some(max_bytes):
                 if not self._is_ended:
@@ -79,7 +83,11 @@ class HttpStream:
         raise trio.BrokenResourceError("the other side took too long")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Writes what is taken in time. Hypercorn does so under a shield."""
+        """Writes all of it. Hypercorn calls this under a shield.
+
+        Raises:
+            trio.BrokenResourceError: The other side didn't read in time; the connection is closed.
+        """
         with trio.move_on_after(HTTP_ANSWER_SEC) as writing:
             await self._stream.send_all(data)
         if writing.cancelled_caught:
@@ -90,13 +98,13 @@ class HttpStream:
         self._set_deadline(HTTP_KEEP_ALIVE_SEC)
 
     async def send_eof(self) -> None:
-        """Leaves it to :meth:`aclose`, which always follows."""
+        """Does nothing: :meth:`aclose` always follows."""
 
     async def aclose(self) -> None:
-        """Ends the connection, without waiting: Hypercorn may be cancelled here, and would leave it open.
+        """Ends the connection without a checkpoint: if Hypercorn were cancelled here, it would stay open.
 
-        What the other side sends is still read for a moment, and thrown away: closing a socket with unread
-        bytes in it resets the connection (RFC 1122, section 4.2.2.13), and the answer would be lost.
+        What the other side sends is read and dropped for a moment longer: closing a socket with unread bytes
+        resets the connection (RFC 1122, section 4.2.2.13), and the answer would be lost.
         """
         if not self._is_ended:
             self._is_ended = True
@@ -104,7 +112,7 @@ class HttpStream:
             self._deadline = self._reading.deadline = trio.current_time() + CLOSE_GRACE_SEC
 
     def leave(self) -> None:
-        """Closes the connection, unless there's a request that hasn't been answered."""
+        """Closes the connection unless a request on it hasn't been answered yet."""
         if not self._is_asked:
             self._accepted.close()
 
@@ -124,40 +132,40 @@ class HttpStream:
 
 
 class SecureHttpStream(HttpStream):
-    """The same under TLS, which Hypercorn tells by its handshake."""
+    """The same under TLS; Hypercorn recognizes it by its ``do_handshake``."""
 
     async def do_handshake(self) -> None:
-        """Does the handshake; Hypercorn bounds it by ``ssl_handshake_timeout``."""
+        """Does the TLS handshake; Hypercorn limits it by ``ssl_handshake_timeout``."""
         await self._stream.start()
         self._set_deadline(HTTP_KEEP_ALIVE_SEC)
 
     def selected_alpn_protocol(self) -> str:
-        """The only one that the context offers."""
+        """Returns the only protocol that the TLS context offers."""
         return "http/1.1"
 
     @property
     def transport_stream(self) -> HttpStream:
-        """The one that has the socket."""
+        """The stream that has the socket, as Hypercorn expects of a TLS stream."""
         return self
 
 
 class _Http1Protocol(H11Protocol):
-    """HTTP/1.1 and nothing that it could become."""
+    """HTTP/1.1 that never switches to HTTP/2."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Leaves out the ways to HTTP/2: an upgrade is ignored (RFC 9110, section 7.8), a preface refused."""
+        """Omits the switch to HTTP/2: an upgrade is ignored (RFC 9110, section 7.8), a preface refused."""
 
 
 class _Http1Server(TCPServer):
-    """Serves one connection, and never HTTP/2.
+    """Serves one connection, without HTTP/2.
 
-    No peer needs it, and each PING of an idle connection would count as work: what Hypercorn writes is all
-    that :class:`HttpStream` sees. Hypercorn has no setting for that.
+    No peer needs HTTP/2, and each PING would keep an idle connection open: :class:`HttpStream` sees only that
+    Hypercorn writes something. Hypercorn has no setting that turns HTTP/2 off.
     """
 
     @property  # type: ignore[override]
     def protocol(self) -> _Http1Protocol:
-        """What the bytes go to; Hypercorn sets one that changes itself into HTTP/2."""
+        """The protocol that gets the bytes. It replaces Hypercorn's, which can switch to HTTP/2."""
         return self._protocol
 
     @protocol.setter
@@ -194,11 +202,12 @@ class HttpPort:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serves until it's told to stop, and lets what is being answered come to its end.
+        """Serves until ``stop`` is set, then gives requests that are being answered ``GRACE_SEC`` to finish.
 
-        There is no ASGI lifespan: the application does nothing before its first request or after its last.
+        There is no ASGI lifespan: the application does nothing before its first request or after its last
+        one.
         """
-        # What serves one connection fails alone; see Acceptor.
+        # A task that serves one connection fails alone; see Acceptor.
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(self.acceptor.run, listener, self._serve, connections)
@@ -221,8 +230,8 @@ class HttpPort:
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             raise
         except* Exception as error:
-            # What Hypercorn, h11 or wsproto make of a stranger's bytes: headers that aren't ASCII are a
-            # UnicodeDecodeError. What the application raises doesn't come this way.
+            # Hypercorn, h11 or wsproto couldn't handle a stranger's bytes: headers that aren't ASCII raise
+            # UnicodeDecodeError, for instance. The application's own exceptions don't come this way.
             self.acceptor.report("A request couldn't be read.", error=repr(error.exceptions[0]))
         finally:
             self._streams.discard(stream)
@@ -230,10 +239,11 @@ class HttpPort:
                 self._all_gone.set()
 
     async def _answer(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Calls the application, whose own failures are logged and answered inside of it.
+        """Calls the application, which logs and answers its own failures.
 
-        What leaves it is what Quart makes of a stranger's request before that: an address with half a pair of
-        brackets is a ValueError. Hypercorn would log a traceback for each, and answers with 500 all the same.
+        An exception here is Quart's, from a stranger's request that it can't parse: an address with an
+        unmatched bracket raises ValueError, for instance. Hypercorn would log a traceback for each. It
+        answers with 500 in any case.
         """
         try:
             await self.app(scope, receive, send)
@@ -248,7 +258,7 @@ class HttpPort:
             with trio.move_on_after(GRACE_SEC):
                 await self._all_gone.wait()
         for stream in tuple(self._streams):
-            stream.close()  # ends those, too, that are writing under Hypercorn's shield
+            stream.close()  # even if it is writing under Hypercorn's shield
 
 
 def _config() -> Config:
@@ -257,5 +267,5 @@ def _config() -> Config:
     config.errorlog = logging.getLogger(f"{__name__}.hypercorn")
     config.errorlog.setLevel(logging.WARNING)
     config.include_server_header = False
-    config.keep_alive_timeout = math.inf  # HttpStream has the time in its hands, all of it
+    config.keep_alive_timeout = math.inf  # HttpStream does all timing
     return config

@@ -1,4 +1,4 @@
-"""The server's one owner of rooms and peers."""
+"""The hub: the only owner of the server's rooms and peers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .settings import ServerSettings
 logger = get_logger(__name__)
 
 DRAIN_GRACE_SEC: Final = 2.5
-"""How long all peers together may take to read that the server leaves."""
+"""How long the server waits for all peers to read that it is shutting down."""
 
 HOUSEKEEPING_INTERVAL_SEC: Final = 60 * 60.0
 
@@ -52,17 +52,21 @@ _DELIVERY_FAILED: Final = encode_error(DeliveryFailedError("The target's connect
 
 
 class Connection(Hashable, Protocol):
-    """What the hub needs of a WebSocket connection. None of it waits but :meth:`read`."""
+    """What the hub needs of a WebSocket connection. Only :meth:`read` waits."""
 
     @property
     def address(self) -> str:
-        """Where the peer is; empty where that isn't known."""
+        """The peer's IP address; empty if it isn't known."""
 
     def deliver(self, text: str, sender: Hashable | None = None) -> bool:
-        """Queues a message of another peer, or of the server; False where that isn't possible."""
+        """Queues a message from another peer, or from the server if ``sender`` is None.
+
+        Returns:
+            False if the message can't be queued.
+        """
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Begins to close, after everything that is queued."""
+        """Starts to close the connection, once everything that is queued has been sent."""
 
     async def read(self) -> None:
         """Hands the peer's messages to the hub until the connection ends; raises nothing."""
@@ -70,7 +74,7 @@ class Connection(Hashable, Protocol):
 
 @attrs.frozen
 class Metrics:
-    """Counts of now, and totals since the server's start."""
+    """Current counts, and totals since the server's start."""
 
     active_rooms: int
     active_connections: int
@@ -82,7 +86,7 @@ class Metrics:
 
 @attrs.frozen
 class _OpenRoom:
-    """A room as Trio sees it: a nursery with its readers, and the scope that ends them with the room."""
+    """A room's nursery, which has the readers of its peers, and the scope that ends them with the room."""
 
     scope: trio.CancelScope
     nursery: trio.Nursery
@@ -92,9 +96,9 @@ class Hub:
     """Changes the registry and carries out what it decides. Made by :func:`open_hub`.
 
     Attributes:
-        draining: True once the server is about to leave; nobody new is let in then.
-        batch: What all connections write together.
-        outbox_budget: What may wait for all of them together.
+        draining: True once the server is shutting down; it accepts no new peers then.
+        batch: The batch in which all connections write.
+        outbox_budget: The limit of what may wait for all connections together.
     """
 
     def __init__(
@@ -130,11 +134,11 @@ class Hub:
     # --- rooms ------------------------------------------------------------------------------
 
     async def create_room(self, account: str) -> Room[Connection]:
-        """Makes a room that lives for the configured time.
+        """Creates a room that lives for the configured time.
 
         Raises:
-            RateLimitedError: The account has as many rooms as it may.
-            StorageError: The room couldn't be kept.
+            RateLimitedError: The account already has the maximum number of rooms.
+            StorageError: The room couldn't be stored.
         """
         self._check_room_count(account)
         room: Room[Connection] = Room(
@@ -157,18 +161,18 @@ class Hub:
         return room
 
     async def renew_room(self, account: str, room_id: str) -> float:
-        """Gives a room its full time again, from now on.
+        """Extends a room's life to its full time, counted from now.
 
         Returns:
-            Its new end, epoch seconds.
+            The room's new end, in epoch seconds.
 
         Raises:
             RoomNotFoundError: There is no such room.
-            ForbiddenError: It's somebody else's.
-            StorageError: The change holds only until the server's next start.
+            ForbiddenError: Another account created it.
+            StorageError: The new end couldn't be stored, and holds only until the server restarts.
         """
         room = self._registry.owned_room(room_id, account, trio.current_time())
-        # In memory first: while the storage is waited for, the room could reach its old end.
+        # In memory first: the room could reach its old end while the storage writes.
         room.expires_at = self._wall_clock() + self._settings.room_ttl_sec
         room.deadline = trio.current_time() + self._settings.room_ttl_sec
         self._open_rooms[room_id].scope.deadline = room.deadline
@@ -176,11 +180,11 @@ class Hub:
         return room.expires_at
 
     async def delete_room(self, account: str, room_id: str) -> None:
-        """Ends a room before its time: everyone in it is told and disconnected.
+        """Deletes a room; its peers are told and disconnected.
 
         Raises:
             RoomNotFoundError: There is no such room.
-            ForbiddenError: It's somebody else's.
+            ForbiddenError: Another account created it.
             StorageError: The room couldn't be deleted.
         """
         self._registry.owned_room(room_id, account, trio.current_time())
@@ -190,11 +194,11 @@ class Hub:
             self._open_rooms[room_id].scope.cancel()
 
     async def delete_peer(self, account: str, peer_id: str) -> None:
-        """Ends the room of a peer, for the room's creator; or for the peer itself, only its own stay there.
+        """Deletes the room of a peer if the account created it; otherwise removes the account's own peer.
 
         Raises:
-            RoomNotFoundError: Nobody of that name is in any room.
-            ForbiddenError: Neither the peer nor its room is the account's.
+            RoomNotFoundError: No room has a peer of that name.
+            ForbiddenError: Neither the peer nor its room belongs to the account.
             StorageError: The room couldn't be deleted.
         """
         peers = self._registry.peers_called(peer_id)
@@ -207,18 +211,18 @@ class Hub:
         for peer in own:
             self._perform(self._registry.remove(peer))
         if not created and not own:
-            # Through the room, so that the sentence is the same as for the room itself.
+            # Raises the same error as for the room itself.
             self._registry.owned_room(peers[0].room.room_id, account, trio.current_time())
 
     # --- connections ------------------------------------------------------------------------
 
     def connected(self, connection: Connection) -> None:
-        """Takes note of a new connection."""
+        """Adds a new connection."""
         self._connections.add(connection)
         self._connection_count += 1
 
     def disconnected(self, connection: Connection) -> None:
-        """Forgets a connection and who was registered on it."""
+        """Removes a connection and the peer that is registered on it."""
         if self._registry.is_registered(connection):
             self._peer_log.info("A peer has left.", connection.address, trio.current_time())
         self._registry.leave(connection)
@@ -227,16 +231,16 @@ class Hub:
             self._all_gone.set()
 
     def is_registered(self, connection: Connection) -> bool:
-        """Says whether a peer is registered on a connection."""
+        """Returns whether a peer is registered on a connection."""
         return self._registry.is_registered(connection)
 
     def receive(self, connection: Connection, text: str, now: float) -> None:
-        """Acts on one message. Every refusal is told to its sender; no error leaves.
+        """Handles one message. An error of this package is reported to the sender, not raised.
 
         Args:
-            connection: The one that it came by.
+            connection: The connection from which the message came.
             text: The message.
-            now: The time on Trio's clock.
+            now: The time in seconds, on Trio's clock.
         """
         self._message_count += 1
         try:
@@ -252,7 +256,7 @@ class Hub:
             self._perform((effect,))
 
     async def drain(self) -> None:
-        """Tells every peer that the server leaves, and waits a little for them to have read it."""
+        """Closes every connection with 1001, and gives peers ``DRAIN_GRACE_SEC`` to read that."""
         self.draining = True
         for connection in tuple(self._connections):
             connection.close(CloseCode.GOING_AWAY, "The server is shutting down.")
@@ -261,7 +265,7 @@ class Hub:
                 await self._all_gone.wait()
 
     def metrics(self) -> Metrics:
-        """Counts what there is."""
+        """Returns the current metrics."""
         return Metrics(
             active_rooms=len(self._registry.rooms),
             active_connections=len(self._connections),
@@ -321,9 +325,9 @@ class Hub:
         return room_id
 
     async def _run_room(self, room: Room[Connection], *, task_status: trio.TaskStatus[None]) -> None:
-        """Is the room: its readers live in the nursery, and none of them outlives the scope.
+        """Runs a room until it ends: its readers live in the nursery, and none of them outlives the scope.
 
-        A reader's failure costs its connection (:meth:`Connection.read`). Any other one costs this room.
+        A reader's failure ends its connection (:meth:`Connection.read`). Any other failure ends this room.
         """
         with contained("A room failed.") as containment, trio.CancelScope(deadline=room.deadline) as scope:
             async with trio.open_nursery() as nursery:
@@ -335,7 +339,7 @@ class Hub:
                 finally:
                     if trio.current_time() >= room.deadline:
                         self._perform(self._registry.end_room(room.room_id, EXPIRED))
-        self._open_rooms.pop(room.room_id, None)  # not there where it failed at once
+        self._open_rooms.pop(room.room_id, None)  # missing if the room failed at once
         if containment.failure is not None and not room.ended:
             self._perform(self._registry.end_room(room.room_id, EXPIRED))
 
@@ -371,7 +375,7 @@ def _random_text(length: int) -> str:
 
 
 def _is_register(text: str, error: SleapRTCError) -> bool:
-    """Looks whether a refused message was a registration: those that can't be read as one count too."""
+    """Returns whether a refused message was a registration, even one with invalid fields."""
     if error.code == "INVALID_JSON":
         return False
     try:
@@ -388,16 +392,17 @@ async def open_hub(
     settings: ServerSettings,
     wall_clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Hub]:
-    """Opens the hub with the rooms that the storage has, and ends them all (unannounced) with the block.
+    """Opens the hub with the stored rooms, and ends them without notice when the block is left.
 
     Args:
-        storage: Keeps the rooms.
-        verifier: Knows whose id tokens count.
+        storage: Stores the rooms.
+        verifier: Verifies id tokens.
         settings: The server's settings.
-        wall_clock: Epoch seconds, for times on the wire. Rooms end by Trio's clock, whatever this one does.
+        wall_clock: Returns the time in epoch seconds, for times on the wire. Rooms end by Trio's clock,
+            however this one changes.
 
     Raises:
-        StorageError: On entering: the rooms couldn't be loaded. The block's own exceptions leave in a
+        StorageError: On entering: the rooms couldn't be loaded. The block's own exceptions are raised in a
             group, as from any nursery.
     """
     async with trio.open_nursery() as nursery:  # of rooms, see Hub._run_room

@@ -1,4 +1,4 @@
-"""What waits for one peer's socket."""
+"""A bounded queue of frames that wait for one peer's socket."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..base.fair_share import FairShare
 from ..protocol.limits import OUTBOX_DUE_BYTES, OUTBOX_DUE_MESSAGES
 
 Frame: TypeAlias = bytes | memoryview
-"""A frame, or what is left of one."""
+"""A frame, or the rest of one."""
 
 
 @attrs.define(eq=False)
 class OutboxBudget:
-    """What may wait in all outboxes together.
+    """The limit of what may wait in all outboxes together.
 
     Attributes:
-        max_bytes: Once so much waits, no outbox takes more that holds its share already.
-        share_bytes: What each may hold in any case: those that read slowly get less, not those that read.
-        used_bytes: What waits now, or is being written.
+        max_bytes: Once this much waits, an outbox that has ``share_bytes`` already takes no more.
+        share_bytes: What each outbox may hold in any case, so that slow readers don't affect others.
+        used_bytes: What waits now or is being written.
     """
 
     max_bytes: int
@@ -30,23 +30,23 @@ class OutboxBudget:
     used_bytes: int = 0
 
     def is_spent_for(self, held_bytes: int) -> bool:
-        """Says whether an outbox that holds so much has to do without more."""
+        """Returns whether an outbox that holds this much may take no more."""
         return self.used_bytes >= self.max_bytes and held_bytes >= self.share_bytes
 
 
 class Outbox:
-    """A bounded queue of frames that anybody can put into without waiting, and one task empties.
+    """A bounded queue of frames. Anybody can add a frame without waiting; one task takes them.
 
-    What other peers send has limits of its own, of which each sender has a share: beyond it the frame is
-    refused, and nothing else happens. What the server says to the peer is the peer's own doing, since it
-    asked. Where that overflows, everything is given up: the peer doesn't read, and only the close frame may
-    still reach it in time.
+    Frames from other peers have limits of which each sender has a share. A frame beyond its sender's share is
+    refused, without further consequences. Frames from the server answer what the peer itself has asked. If
+    those exceed their limits, the peer isn't reading: the outbox overflows and drops everything, so that the
+    close frame may still reach the peer in time.
 
-    Once it's closed it takes nothing more, but still hands out what was queued before.
+    A closed outbox takes no more frames, but still hands out those that were queued before.
 
     Args:
-        max_messages: Messages that may wait: of all other peers, and again of the server's own.
-        max_bytes: Their size, likewise.
+        max_messages: How many frames of other peers may wait, and likewise how many of the server's own.
+        max_bytes: How large they may be together, likewise.
         budget: Shared by the outboxes of all peers.
     """
 
@@ -92,10 +92,10 @@ class Outbox:
 
         Args:
             frame: The frame.
-            sender: The peer that it is from; None for the server itself, which may make the outbox overflow.
+            sender: The peer that sent it; None for the server itself, which may make the outbox overflow.
 
         Returns:
-            False where it isn't queued: the outbox is closed or full, or the sender has its share of it.
+            False if the frame isn't queued: the outbox is closed or full, or the sender's share is used up.
         """
         if self.closed or self.overflowed:
             return False
@@ -130,26 +130,26 @@ class Outbox:
         )
 
     def give_up(self) -> None:
-        """Lets go of what waits, but for the rest of a frame, and takes nothing more."""
+        """Drops all waiting frames, except for the rest of a started one, and takes no more."""
         self.overflowed = True
         self._frames.clear()
         self._count(len(self._rest) - self._bytes)
         self._forget_shares()
 
     def put_rest(self, rest: Frame) -> None:
-        """Queues the rest of a frame whose beginning is written already, before everything else.
+        """Queues the rest of a frame that was partly written, before everything else.
 
-        It stays even where the outbox overflows: half a frame would make whatever follows unreadable.
+        It stays even if the outbox overflows: half a frame would make whatever follows unreadable.
         """
         self._rest = rest
         self._count(len(rest))
         self._wake()
 
     def close(self, close_frame: bytes | None) -> None:
-        """Takes nothing more. The first close counts.
+        """Closes the outbox, which takes no more frames then. Only the first call counts.
 
         Args:
-            close_frame: What to close the connection with; None where it's gone already.
+            close_frame: The frame that closes the connection; None if the connection is lost.
         """
         if self.closed:
             return
@@ -158,11 +158,11 @@ class Outbox:
         self._wake()
 
     def is_empty(self) -> bool:
-        """Says whether nothing waits."""
+        """Returns whether no frame waits."""
         return not self._frames and not self._rest
 
     def take_now(self) -> list[Frame]:
-        """Takes everything that waits, which may be nothing. What was taken before has been written then."""
+        """Returns all waiting frames, if any. Whatever was taken before counts as written from now on."""
         frames = [self._rest, *self._frames] if self._rest else self._frames
         self._budget.used_bytes -= self._taken_bytes
         self._taken_bytes = self._bytes
@@ -172,12 +172,12 @@ class Outbox:
         return frames
 
     def discard(self) -> None:
-        """Lets go of everything, at the connection's end."""
+        """Drops everything, at the connection's end."""
         self.take_now()
         self.take_now()
 
     async def take(self) -> list[Frame]:
-        """Waits until there is something, and takes it all; nothing means that the outbox is closed."""
+        """Waits for frames and returns all of them; an empty list means that the outbox is closed."""
         if self.is_empty() and not self.closed:
             self._arrival = trio.Event()
             await self._arrival.wait()

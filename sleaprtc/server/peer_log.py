@@ -1,4 +1,4 @@
-"""The log of peers that come, go and are refused, which whoever does so on purpose doesn't get to fill."""
+"""A rate-limited log of peers that join, leave or are refused, so that none of them can flood it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ logger = get_logger(__name__)
 
 LINES_PER_SEC: Final = 5.0
 LINE_BURST: Final = 1000
-"""Of one address: a laboratory whose peers all come back at once is in the log whole."""
+"""For each address: enough to log every peer of a laboratory that comes back at once."""
 
 
 class PeerLog:
-    """Logs what a stranger can bring about, up to a rate for each address."""
+    """Logs events that strangers can cause, up to a rate for each address."""
 
     def __init__(self) -> None:
         self._log = LimitedLog(logger, KeyedBuckets(LINES_PER_SEC, LINE_BURST), whom="an address")
 
     def info(self, event: str, address: str, now: float, **fields: str) -> None:
-        """Logs one event of a peer at an address, or that such events are left out.
+        """Logs one event of a peer at an address, or that events of the address are left out.
 
         Args:
             event: What happened.
-            address: Where the peer is; counted with its :func:`~.admission.site_of`.
-            now: The time on Trio's clock.
-            fields: What else there is to say.
+            address: The peer's IP address. The rate is that of its site (:func:`~.admission.site_of`).
+            now: The time in seconds, on Trio's clock.
+            fields: Further fields of the record.
         """
         self._log.info(event, site_of(address), now, about={"address": address}, **fields)

@@ -1,4 +1,4 @@
-"""The server as a process: its log, its one line of output, its signals."""
+"""The server as a process: its log, its one line of output, and its signals."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .settings import ServerSettings
 _log = get_logger(__name__)
 
 EXIT_SEC: Final = 4.0
-"""From a signal to the process' end, whatever peers do; normally it takes a fraction of a second."""
+"""The most that passes between a signal and the process's end; normally it is a fraction of a second."""
 
 
 async def serve_until_signalled(settings: ServerSettings) -> None:
     """Serves until SIGINT or SIGTERM, or until a listener fails.
 
     Raises:
-        AddressInUseError: A port can't be had.
+        AddressInUseError: The server can't listen on one of its ports.
         StorageError: The state folder can't be used.
     """
     raise_descriptor_limit()
@@ -39,16 +39,15 @@ async def serve_until_signalled(settings: ServerSettings) -> None:
             addresses = await nursery.start(partial(serve, settings, stop=stop))
             print(f"ready ws={addresses.ws_url} http={addresses.http_url}", flush=True)
             await anext(aiter(signals))
-            _log.info("Leaving: every peer is told.")
+            _log.info("Shutting down: every peer is told.")
             _be_gone_in_time()
             stop.set()
 
 
 def _be_gone_in_time() -> None:
-    """Ends the process in any case.
+    """Makes sure that the process ends within ``EXIT_SEC``, even if something such as a disk blocks it.
 
-    Whatever holds it up, and be it a disk: nothing is lost by going without it, since every change is on disk
-    before it's answered.
+    Nothing is lost then: every change is on disk before it is answered.
     """
     last_resort = threading.Timer(EXIT_SEC, os._exit, (0,))
     last_resort.daemon = True

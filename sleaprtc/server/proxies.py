@@ -1,4 +1,4 @@
-"""Whose word counts for a client's address: that of proxies that the operator names, and nobody else's."""
+"""Finds a client's address behind proxies. Only proxies that the operator names are believed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FORWARDED_FOR = "X-Forwarded-For"
 
 
 def parse_proxy(text: str) -> Network:
-    """Reads an address such as ``10.0.0.5``, or a network such as ``10.0.0.0/24``.
+    """Parses an address such as ``10.0.0.5``, or a network such as ``10.0.0.0/24``.
 
     Raises:
-        UsageError: It's neither.
+        UsageError: The text is neither.
     """
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} is no address or network of a proxy, such as 10.0.0.5.") from error
+        raise UsageError(f"{text!r} isn't the address or network of a proxy, such as 10.0.0.5.") from error
 
 
 def is_proxy(address: str, proxies: Iterable[Network]) -> bool:
@@ -32,15 +32,15 @@ def is_proxy(address: str, proxies: Iterable[Network]) -> bool:
 
 
 def client_address(peer_address: str, forwarded_for: Iterable[str], proxies: tuple[Network, ...]) -> str:
-    """Says where a client is, as far as that can be believed.
+    """Returns a client's address, as far as it can be believed.
 
-    Each proxy adds whom it was asked by at the end of the list, so that it is read from there, for as long as
-    those that speak are trusted: what a client writes into the header itself counts for nothing.
+    Each proxy appends the address from which it got the request. The list is therefore read from its end, as
+    long as the proxies that wrote it are trusted. Whatever a client writes into the header itself is ignored.
 
     Args:
-        peer_address: The other end of the connection.
-        forwarded_for: The values of all ``X-Forwarded-For`` headers, in their order.
-        proxies: Whose word counts.
+        peer_address: The address at the other end of the connection.
+        forwarded_for: The values of all ``X-Forwarded-For`` headers, in order.
+        proxies: The trusted proxies.
     """
     hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
     address = peer_address

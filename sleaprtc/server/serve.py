@@ -1,4 +1,4 @@
-"""Both ports over one hub, from binding to leaving."""
+"""Serves both ports over one hub, from binding to shutdown."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from .tls import TlsStream, server_context
 from .websocket import serve_connection
 
 BACKLOG: Final = 1024
-"""Connections that may wait to be accepted: a laboratory's peers come back at once after a restart."""
+"""Connections that may wait to be accepted: after a restart, all peers of a laboratory come back at once."""
 
 GC_THRESHOLDS: Final = (10_000, 10, 10)
-"""When to look for garbage in cycles, as in :func:`gc.set_threshold`. Python's own 700 is less than what one
-round over a few hundred busy connections has alive; at 5,000 peers, half of the processor's time went into
-looking through all of them again and again (docs/performance.md)."""
+"""When to collect cyclic garbage, as in :func:`gc.set_threshold`. Python's own 700 is less than the objects
+that one pass over a few hundred busy connections keeps alive. At 5,000 peers, half of the processor's time
+went into scanning all of them again and again (docs/performance.md)."""
 
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""A peer whose machine or path is gone is noticed after 90 seconds (tcp(7))."""
+"""A peer whose machine or network path is gone is noticed after 90 seconds (tcp(7))."""
 
 WS_UNACKNOWLEDGED_SEC: Final = 90
 HTTP_UNACKNOWLEDGED_SEC: Final = 10
-"""How long sent bytes may lie unread before the system gives the connection up."""
+"""How long sent bytes may stay unacknowledged before the system drops the connection (tcp(7))."""
 
 
 @attrs.frozen
 class ServerAddresses:
-    """Where a running server really listens.
+    """The addresses on which a running server listens.
 
     Attributes:
-        ws_url: Such as ``ws://127.0.0.1:8080/``; ``wss`` where it speaks TLS.
-        http_url: Such as ``http://127.0.0.1:8001``, or ``https``.
+        ws_url: Such as ``ws://127.0.0.1:8080/``, or with ``wss`` under TLS.
+        http_url: Such as ``http://127.0.0.1:8001``, or with ``https``.
     """
 
     ws_url: str
@@ -66,17 +66,17 @@ async def serve(
 ) -> None:
     """Serves until ``stop`` is set, then tells every peer and returns within five seconds.
 
-    Both listeners are essential: a failure of one ends the server. One of a connection costs that connection.
+    Both listeners are essential: if one fails, the server ends. A connection that fails ends alone.
 
     Args:
         settings: The server's settings.
-        stop: Set by whoever wants the server to leave.
-        task_status: Told the real addresses once both ports accept.
+        stop: Set by the caller to shut the server down.
+        task_status: Gets the actual addresses once both ports accept connections.
 
     Raises:
-        AddressInUseError: A port can't be had.
+        AddressInUseError: The server can't listen on one of its ports.
         StorageError: The state folder can't be used.
-        UsageError: Certificate or key can't be used.
+        UsageError: The certificate or its key can't be used.
     """
     tls = server_context(settings.tls_cert, settings.tls_key)
     make_state_dir(settings.state_dir)
@@ -105,7 +105,7 @@ async def serve(
 
 
 def _acceptors(settings: ServerSettings) -> tuple[Acceptor, Acceptor]:
-    """Makes those of the WebSocket and of the HTTP port, which share the process's descriptors."""
+    """Makes the acceptors of the WebSocket and the HTTP port, which share the process's descriptors."""
     limit = descriptor_limit() if settings.max_descriptors is None else settings.max_descriptors
     capacities = share_out(limit)
 
@@ -132,11 +132,11 @@ def _rare_garbage_collection() -> Iterator[None]:
 
 
 def make_state_dir(state_dir: Path) -> None:
-    """Makes the folder, for its owner alone.
+    """Creates the state folder, accessible to its owner alone.
 
     Raises:
-        StorageError: That isn't possible.
-        OpenFolderError: It is there, and others have access to it.
+        StorageError: The folder can't be created.
+        OpenFolderError: The folder exists, and other users have access to it.
     """
     try:
         make_private_dirs(state_dir)
@@ -159,14 +159,15 @@ async def _serve_websockets(
         await serve_connection(secured, place, hub=hub, settings=settings)
 
     with trio.CancelScope() as scope:
-        # What serves one connection fails alone, see serve_connection(); accepting ends the server with it.
+        # A task that serves one connection fails alone, see serve_connection(); the acceptor's failure ends
+        # the server.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(acceptor.run, listener, serve_accepted, nursery)
             task_status.started(scope)
 
 
 async def _listen(host: str, port: int, unacknowledged_sec: int) -> socket.socket:
-    """Binds the first address that the host has; what is accepted inherits the socket's options."""
+    """Listens on the host's first address. Accepted connections inherit the listener's options."""
     listener: socket.socket | None = None
     try:
         (family, kind, protocol, _, address), *_ = await trio.socket.getaddrinfo(

@@ -1,4 +1,4 @@
-"""One WebSocket connection of a peer."""
+"""One peer's WebSocket connection."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ from .sockets import PeerStream
 logger = get_logger(__name__)
 
 WRITE_BYTES: Final = 64 * 1024
-"""Frames that have waited are written together, until they are this much."""
+"""Waiting frames are joined into pieces of about this size."""
 
 DEADLINE_BYTES: Final = MIB
-"""So much at least has to be written within the time for writing: whoever reads slowly does read."""
+"""The write timeout is for this much, not for everything that waits: a slow reader isn't a dead one."""
 
 MESSAGES_AT_ONCE: Final = 32
-"""So many messages of one peer are acted on before everybody else has their turn."""
+"""How many messages of one peer are handled before other tasks get a turn."""
 
 _LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class Session:
-    """A reader, and a writer for what the socket doesn't take at once.
+    """A reader, and a writer for what the socket doesn't accept at once.
 
-    Until the peer registers, :meth:`run` does both by turns. From then on :meth:`read` runs in the room's
-    nursery, and ends with the room; :meth:`run` stays the writer. Nobody's reader ever waits for somebody
-    else's socket.
+    Until the peer registers, :meth:`run` does both in turn. From then on, :meth:`read` runs in the room's
+    nursery and ends with the room, and :meth:`run` is only the writer. No peer's reader ever waits for
+    another peer's socket.
     """
 
     __slots__ = (
@@ -108,23 +108,23 @@ class Session:
 
     @property
     def address(self) -> str:
-        """Where the peer is; of one behind a proxy, what the proxy says."""
+        """The peer's IP address; behind a trusted proxy, the one that the proxy reports."""
         return self._address
 
     def deliver(self, text: str, sender: Hashable | None = None) -> bool:
-        """Writes or queues a message; False where the peer is gone, or the sender's share is full.
+        """Writes or queues a message; returns False if the peer is gone or the sender's share is used up.
 
-        A peer that reads nothing for too long is closed with 1013, and so is one that lets too many answers
-        of the server pile up.
+        The connection is closed with 1013 if the peer reads nothing for too long, or lets too many of the
+        server's answers pile up.
         """
         return self._put(encode_text(text), sender)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """Closes after everything that is queued, or after a moment's grace without it."""
+        """Closes the connection after everything that is queued, or after ``CLOSE_GRACE_SEC`` in any case."""
         self._end(encode_close(code, reason))
 
     async def read(self) -> None:
-        """Hands messages to the hub until the connection or the room ends; a failure costs the connection."""
+        """Hands messages to the hub until the connection or the room ends; a failure ends the connection."""
         self._reader_left = trio.Event()
         try:
             with (
@@ -141,7 +141,7 @@ class Session:
     # --- the connection's task --------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serves the connection until it ends. The socket may still be open then."""
+        """Serves the connection until it ends, but leaves closing the socket to the caller."""
         self._hub.connected(self)
         try:
             with self._scope:
@@ -159,7 +159,7 @@ class Session:
     async def _wait_for_registration(self) -> None:
         deadline = trio.current_time() + self._settings.registration_timeout_sec
         while not self._outbox.closed and not self._hub.is_registered(self):
-            # Around the reading alone: a message that is being written isn't to be cut.
+            # Only around reading: a message that is being written must not be cut off.
             with trio.CancelScope(deadline=deadline) as self._reading_scope:
                 await self._read_once()
             if self._hub.is_registered(self):
@@ -169,9 +169,9 @@ class Session:
             await self._write(self._outbox.take_now())
 
     async def _take_leave(self) -> None:
-        """Closes, and reads on until the peer has closed too.
+        """Sends the close frame, and reads on until the peer has closed, too.
 
-        It may be sending still, and closing a socket with unread bytes in it resets the connection (RFC 1122,
+        The peer may still be sending, and closing a socket with unread bytes resets the connection (RFC 1122,
         section 4.2.2.13): the peer would never see the close frame.
         """
         if self._outbox.close_frame is None:
@@ -187,7 +187,7 @@ class Session:
     # --- writing ----------------------------------------------------------------------------
 
     def _put(self, frame: bytes, sender: Hashable | None = None) -> bool:
-        """Most frames are written at once, which saves them the way through the writer's task."""
+        """Writes a frame at once, as is usual, or queues it for the writer's task if others wait."""
         if self._outbox.closed:
             return False
         if self._writing or not self._outbox.is_empty():
@@ -206,7 +206,7 @@ class Session:
         return not self._outbox.closed
 
     def write_held(self) -> None:
-        """Writes what the socket takes of the frames that were put off; the writer's task has the rest."""
+        """Writes what the socket accepts of the deferred frames, and leaves the rest to the writer's task."""
         data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         self._held.clear()
         try:
@@ -233,17 +233,17 @@ class Session:
         self._set_stuck_at(math.inf)
 
     def _set_stuck_at(self, moment: float) -> None:
-        """Bounds the writing at hand, unless the connection is closing and has a deadline already.
+        """Sets the deadline of the current write, unless the connection is closing and has one already.
 
-        From then on whoever sends to the peer has it closed with 1013, which it may still read. Where nobody
-        does, it's given up without a word.
+        After ``moment``, the next message to the peer closes it with 1013, which it may still read. If nobody
+        sends one, the connection ends a little later without a close frame.
         """
         self._stuck_at = moment
         if not self._outbox.closed:
             self._scope.deadline = moment + CLOSE_GRACE_SEC
 
     def _end(self, close_frame: bytes | None) -> None:
-        """Stops reading, and lets the writer come to its end."""
+        """Stops reading, and lets the writer finish."""
         if self._outbox.closed:
             return
         self._outbox.close(close_frame)
@@ -254,7 +254,7 @@ class Session:
     # --- reading ----------------------------------------------------------------------------
 
     async def _read_once(self) -> None:
-        """Waits until something arrives, and acts on all of it."""
+        """Waits until something arrives, and handles all of it."""
         try:
             data = await self._stream.receive_some()
         except _LOST:
@@ -273,7 +273,7 @@ class Session:
                 self._act_on(event)
                 if number % MESSAGES_AT_ONCE == 0:
                     batch.release()
-                    # Shielded, so that no bytes are left between two frames.
+                    # Shielded, since cancellation would lose the frames that haven't been handled yet.
                     await trio.lowlevel.cancel_shielded_checkpoint()
                     batch.hold()
         except FrameError as error:
@@ -287,7 +287,7 @@ class Session:
             self._peer_left = True
             self._end(encode_close(event.code))
         elif self._outbox.closed:
-            pass  # what comes between a close frame and its answer is nobody's any more
+            pass  # what arrives between a close frame and its answer is dropped
         elif isinstance(event, PingReceived):
             if self._bucket.take(now := trio.current_time()) > 0:
                 self._refuse_flood(now)
@@ -305,7 +305,7 @@ class Session:
             else:
                 self._hub.receive(self, message, now)
         except Exception:
-            # A failure here costs this peer its connection: what it believes of the room may be wrong now.
+            # A failure here ends this peer's connection, since its view of the room may be wrong now.
             # Not contained(), which would add a microsecond to every message.
             logger.exception("A message can't be handled.")
             self._fail()
@@ -320,7 +320,7 @@ class Session:
 
 
 def _joined(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Joins frames to pieces of about ``WRITE_BYTES``; a large one is a piece by itself."""
+    """Joins frames into pieces of at most ``WRITE_BYTES``; a larger frame is a piece by itself."""
     piece: list[Frame] = []
     size = 0
     for frame in frames:

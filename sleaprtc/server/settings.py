@@ -1,4 +1,4 @@
-"""What the server is told by those who run it, and the limits that tests make smaller."""
+"""The server's settings, and limits that tests can lower."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ DEFAULT_HTTP_PORT: Final = 8001
 
 @attrs.frozen(kw_only=True)
 class ServerSettings:
-    """Everything about one server.
+    """All settings of one server.
 
     Attributes:
         host: Address or name to bind both ports to.
-        ws_port: Port of the WebSocket side; 0 picks a free one.
-        http_port: Port of the HTTP side; 0 picks a free one.
-        state_dir: Folder for the signing key and the rooms; made where it doesn't exist.
+        ws_port: WebSocket port; 0 picks a free one.
+        http_port: HTTP port; 0 picks a free one.
+        state_dir: Folder for the signing key and the rooms; created if it doesn't exist.
         room_ttl_sec: Life of a room from its creation or its last renewal.
-        ice_servers: Handed to every peer that registers.
+        ice_servers: Sent to every peer that registers.
         tls_cert: Certificate chain in PEM, for TLS on both ports; needs ``tls_key``.
-        tls_key: Its key.
-        max_descriptors: What the connections of both ports are derived from; None is the process's own limit.
-        trusted_proxies: Whose ``X-Forwarded-For`` says where a client is.
+        tls_key: The certificate's key in PEM.
+        max_descriptors: How many descriptors both ports share; None is the process's own limit.
+        trusted_proxies: Proxies whose ``X-Forwarded-For`` is believed.
 
-    The rest are limits, described where their defaults are: in :mod:`sleaprtc.protocol.limits`.
+    The others are limits, described with their defaults in :mod:`sleaprtc.protocol.limits`.
     """
 
     state_dir: Path

@@ -15,37 +15,37 @@ _NOT_NOW: Final = (BlockingIOError, InterruptedError)
 
 
 class PeerStream(trio.abc.HalfCloseableStream):
-    """What a session needs of a connection: to write, and to close, without waiting."""
+    """What a session needs of a connection: writing and closing without waiting, besides Trio's methods."""
 
     __slots__ = ()
 
     @property
     def address(self) -> str:
-        """Where the other side is; empty where that isn't known."""
+        """The other side's IP address; empty if it isn't known."""
         return ""
 
     async def start(self) -> None:
-        """Does what comes before the first byte, such as a TLS handshake.
+        """Prepares the connection for its first byte, such as by a TLS handshake.
 
         Raises:
-            trio.BrokenResourceError: The other side does something else.
+            trio.BrokenResourceError: The handshake failed.
         """
 
     @abstractmethod
     def send_now(self, data: bytes) -> int:
-        """Writes what the system takes at once.
+        """Writes as much as the system accepts without waiting.
 
         Returns:
-            How many bytes that were.
+            How many bytes were written; it may be 0.
 
         Raises:
-            trio.BrokenResourceError: The connection is gone.
-            trio.ClosedResourceError: This side closed it.
+            trio.BrokenResourceError: The connection is lost.
+            trio.ClosedResourceError: This side closed the connection.
         """
 
     @abstractmethod
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Waits for something to read; nothing at all means that the other side has ended."""
+        """Waits for something to read; empty bytes mean that the other side has ended the connection."""
 
     @abstractmethod
     def close(self) -> None:
@@ -53,11 +53,11 @@ class PeerStream(trio.abc.HalfCloseableStream):
 
 
 class PeerSocket(PeerStream):
-    """Takes an accepted connection over from a Trio stream, which can't be used any more.
+    """An accepted connection, taken over from a Trio stream, which can't be used any more.
 
-    Trio's own streams try every operation before they wait for it, and let other tasks run in either case.
-    A server that reads what has just arrived and writes little does better to wait first when it reads, and
-    not to wait at all when it writes.
+    Trio's own streams try every operation before they wait, and let other tasks run in either case. A server
+    that reads what has just arrived and writes little is faster if it waits before it reads, and doesn't wait
+    at all to write.
     """
 
     __slots__ = ("_address", "_socket")
@@ -73,16 +73,16 @@ class PeerSocket(PeerStream):
 
     @property
     def address(self) -> str:
-        """Where the other side is; empty where it was gone at once."""
+        """The other side's IP address; empty if it disconnected at once."""
         return self._address
 
     @property
     def socket(self) -> socket.socket:
-        """The socket itself, to be asked for its names."""
+        """The socket itself, to ask for its addresses."""
         return self._socket
 
     def send_now(self, data: bytes) -> int:
-        """Writes what the system takes at once."""
+        """Writes as much as the system accepts without waiting."""
         try:
             return self._socket.send(data)
         except _NOT_NOW:
@@ -104,14 +104,14 @@ class PeerSocket(PeerStream):
                     raise self._lost(error) from error
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Waits until the system takes at least one byte."""
+        """Waits until the system accepts at least one byte."""
         try:
             await trio.lowlevel.wait_writable(self._socket)
         except OSError as error:
             raise self._lost(error) from error
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Waits for something to read; nothing at all means that the other side has ended."""
+        """Waits for something to read; empty bytes mean that the other side has ended the connection."""
         while True:
             try:
                 await trio.lowlevel.wait_readable(self._socket)
@@ -122,7 +122,7 @@ class PeerSocket(PeerStream):
                 raise self._lost(error) from error
 
     async def send_eof(self) -> None:
-        """Tells the other side that nothing more comes."""
+        """Ends this side's direction: nothing more will be sent."""
         await trio.lowlevel.checkpoint()
         try:
             self._socket.shutdown(socket.SHUT_WR)
@@ -130,7 +130,7 @@ class PeerSocket(PeerStream):
             raise self._lost(error) from error
 
     def end(self) -> None:
-        """Does the same without waiting, where the other side is still there."""
+        """Does the same without a checkpoint; does nothing if the connection is lost."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -146,7 +146,7 @@ class PeerSocket(PeerStream):
             self._socket.close()
 
     def _lost(self, error: OSError) -> Exception:
-        """Speaks of a lost connection as :mod:`trio.abc` has it."""
+        """Returns the error that :mod:`trio.abc` specifies for a lost or closed connection."""
         if self._socket.fileno() < 0:
             return trio.ClosedResourceError("this side closed the connection")
         return trio.BrokenResourceError(f"the connection is gone: {error}")

@@ -1,4 +1,4 @@
-"""TLS on both ports, from one certificate."""
+"""TLS on both ports, with one certificate."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .sockets import RECEIVE_BYTES, PeerSocket, PeerStream
 
 
 def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """Makes the context, or None where there is neither certificate nor key.
+    """Makes the TLS context; returns None if there is neither a certificate nor a key.
 
     Args:
-        certificate: PEM, with the chain behind it.
-        key: PEM, without a passphrase.
+        certificate: The certificate in PEM, followed by its chain.
+        key: The key in PEM, without a passphrase.
 
     Raises:
-        UsageError: One of the two is missing, can't be read or doesn't fit the other.
+        UsageError: One of the two is missing or can't be read, or they don't match.
     """
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise UsageError("TLS needs both a certificate and its key: --tls-cert and --tls-key.")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])  # WebSockets and the few calls gain nothing from HTTP/2
+    context.set_alpn_protocols(["http/1.1"])  # WebSockets and a few calls gain nothing from HTTP/2
     try:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except ssl.SSLError as error:
-        why = as_clause(error.reason or "they are no PEM files")
+        why = as_clause(error.reason or "they aren't PEM files")
         raise UsageError(f"{certificate} and {key} can't serve as certificate and key: {why}.") from error
     except OSError as error:
         raise UsageError(f"{certificate} or {key} can't be read: {as_clause(error)}.") from error
@@ -39,14 +39,14 @@ def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext
 
 
 def _no_passphrase() -> str:
-    raise UsageError("The key of --tls-key has a passphrase, which nobody is there to type; take it off.")
+    raise UsageError("The key of --tls-key has a passphrase, which nobody is there to type; remove it.")
 
 
 class TlsStream(PeerStream):
     """An accepted connection under TLS.
 
-    Nothing is written without waiting: a record that is begun must be written to its end, so that all frames
-    go the way over the outbox and its task.
+    It never writes without waiting, since a TLS record must be written to its end once it is started. All
+    frames therefore go through the outbox and the writer's task.
     """
 
     __slots__ = ("_socket", "_tls")
@@ -57,15 +57,15 @@ class TlsStream(PeerStream):
 
     @property
     def address(self) -> str:
-        """Where the other side is."""
+        """The other side's IP address; empty if it isn't known."""
         return self._socket.address
 
     async def start(self) -> None:
-        """Does the handshake."""
+        """Does the TLS handshake."""
         await self._tls.do_handshake()
 
     def send_now(self, data: bytes) -> int:
-        """Leaves everything to :meth:`send_all`."""
+        """Writes nothing; :meth:`send_all` does."""
         del data
         return 0
 
@@ -74,15 +74,15 @@ class TlsStream(PeerStream):
         await self._tls.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Waits until the system takes at least one byte."""
+        """Waits until the system accepts at least one byte."""
         await self._tls.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Waits for something to read; nothing at all means that the other side has ended."""
+        """Waits for something to read; empty bytes mean that the other side has ended the connection."""
         return bytes(await self._tls.receive_some(max_bytes or RECEIVE_BYTES))
 
     async def send_eof(self) -> None:
-        """Ends the connection beneath: a WebSocket's end is its close frame, and needs none of TLS."""
+        """Ends this side of the TCP connection: after its close frame, a WebSocket needs no TLS closure."""
         await self._socket.send_eof()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""From an accepted TCP connection to a session, and to its very end."""
+"""Serves an accepted TCP connection: the opening handshake, the session, and the closing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNREADABLE: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-
 
 
 async def serve_connection(stream: PeerStream, place: Place, *, hub: Hub, settings: ServerSettings) -> None:
-    """Serves one connection; whatever the peer does, no error leaves. A failure costs the connection."""
+    """Serves one connection and closes it; raises nothing. A failure is logged and ends this connection."""
     try:
         with contained("A connection can't be served."):
             try:
@@ -50,7 +50,7 @@ async def serve_connection(stream: PeerStream, place: Place, *, hub: Hub, settin
 
 
 async def _serve_forwarded(stream: PeerStream, place: Place, hub: Hub, settings: ServerSettings) -> None:
-    """Serves a connection that a proxy makes for somebody, who is the one that counts."""
+    """Serves a connection that a trusted proxy makes for a client; it counts for the client's address."""
     request = await _read_opening(stream)
     if request is None:
         return
@@ -62,18 +62,18 @@ async def _serve_forwarded(stream: PeerStream, place: Place, hub: Hub, settings:
         with trio.move_on_after(CLOSE_GRACE_SEC):
             await request.reject(429, extra_headers=[(b"Retry-After", b"60")], body=_TOO_MANY)
     elif await _accept(request, hub):
-        del request  # 9 KiB, for as long as the peer stays
+        del request  # frees 9 KiB for as long as the peer stays
         await Session(stream, place, hub, settings, address=address).run()
 
 
 async def _handshake(stream: PeerStream, hub: Hub) -> bool:
-    """Opens a connection, and lets go of what that took: 9 KiB, for as long as a peer stays."""
+    """Does the opening handshake. Its state, 9 KiB, is freed here and not kept while the peer stays."""
     request = await _read_opening(stream)
     return request is not None and await _accept(request, hub)
 
 
 async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
-    """Leaves the opening to trio-websocket; the frames that follow are the session's own."""
+    """Reads the opening handshake with trio-websocket; the session handles the frames after it."""
     request: WebSocketRequest | None = None
     try:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_SEC):
@@ -81,11 +81,10 @@ async def _read_opening(stream: PeerStream) -> WebSocketRequest | None:
             # A failure costs the connection, see serve_connection().
             async with trio.open_nursery() as nursery:
                 request = await wrap_server_stream(nursery, stream, receive_buffer_size=RECEIVE_BYTES)
-                # Its reader has done its work: a peer sends nothing more before it's answered (RFC 6455,
-                # section 4.1).
+                # Its reader is done: a peer sends nothing more before the answer (RFC 6455, section 4.1).
                 nursery.cancel_scope.cancel()
     except* ValueError as error:
-        # wsproto's UnicodeDecodeError, of headers that aren't ASCII. Strangers don't get to fill the log.
+        # wsproto raises UnicodeDecodeError for headers that aren't ASCII. Only debug: strangers can cause it.
         logger.debug("An opening couldn't be read.", error=repr(error))
         stream.send_now(_UNREADABLE)
     return request
@@ -104,9 +103,9 @@ async def _accept(request: WebSocketRequest, hub: Hub) -> bool:
 
 
 async def _turn_away(stream: PeerStream) -> None:
-    """Answers whatever the peer asks, and leaves it a moment to read that."""
+    """Answers 429 to any request, and gives the peer ``CLOSE_GRACE_SEC`` to read that."""
     with trio.move_on_after(CLOSE_GRACE_SEC):
-        await stream.receive_some()  # an answer before the question confuses clients
+        await stream.receive_some()  # an answer before the request confuses clients
         await stream.send_all(_TURNED_AWAY)
         await stream.send_eof()
         while await stream.receive_some():

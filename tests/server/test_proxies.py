@@ -46,7 +46,7 @@ def test_a_stranger_s_header_changes_nothing(headers):
 
 
 def test_what_is_no_address_is_refused():
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="isn't the address"):
         parse_proxy("proxy.example.org")
 
 
