@@ -1,1 +1,1 @@
-"""Who is asking: id tokens, issued by the server itself or by any OpenID Connect issuer."""
+"""Identifies peers by id tokens, issued by the server itself or by any OpenID Connect issuer."""

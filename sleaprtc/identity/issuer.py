@@ -31,20 +31,20 @@ KEY_FILE_NAME: Final = "id-token-key.json"
 
 @attrs.frozen
 class TokenIssuer:
-    """Issues id tokens for accounts that it makes up on the spot.
+    """Issues id tokens for anonymous accounts, which it creates on demand.
 
     Attributes:
-        key: Private key, with its thumbprint as ``kid``.
+        key: The private key, with its thumbprint (RFC 7638) as ``kid``.
     """
 
     key: ECKey = attrs.field(repr=False)
 
     @classmethod
     def from_state_dir(cls, state_dir: Path) -> TokenIssuer:
-        """Loads the key, or makes one on the first start.
+        """Loads the key, or creates one on the first start.
 
         Raises:
-            StorageError: The file can't be read or written, or doesn't hold such a key.
+            StorageError: The key file can't be read or written, or contains no private P-256 key.
         """
         path = state_dir / KEY_FILE_NAME
         try:
@@ -61,10 +61,10 @@ class TokenIssuer:
             ) from error
 
     def issue(self, *, now: float, username: str | None = None) -> tuple[str, str]:
-        """Makes a token, for a new account or for one that has proved itself.
+        """Issues a token, for a new account or for one whose earlier token was verified.
 
         Args:
-            now: Epoch seconds.
+            now: The time in epoch seconds.
             username: The account; a new one by default.
 
         Returns:
@@ -83,7 +83,7 @@ class TokenIssuer:
         return jwt.encode(header, claims, self.key, algorithms=[ALGORITHM]), username
 
     def verifier(self) -> TokenVerifier:
-        """Makes the verifier for these tokens; it knows the public key only."""
+        """Makes a verifier for these tokens; it has only the public key."""
         return TokenVerifier.from_jwks(self.jwks(), issuer=ISSUER, audience=AUDIENCE, algorithms=(ALGORITHM,))
 
     def jwks(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class TokenIssuer:
 
 
 def _create_key_file(path: Path) -> None:
-    """Writes a new key; of two servers that start at once, the first one's key stays."""
+    """Writes a new key atomically. If two servers start at once, the first one's key stays."""
     key = ECKey.generate_key("P-256", {"use": "sig", "alg": ALGORITHM}, auto_kid=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

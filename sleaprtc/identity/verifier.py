@@ -15,7 +15,7 @@ from ..errors import InvalidAnswerError, InvalidTokenError
 from ..protocol.values import is_time
 
 MAX_SUBJECT_CHARS: Final = 255
-"""OpenID Connect Core 1.0, section 2."""
+"""The longest ``sub`` that OpenID Connect Core 1.0, section 2, allows."""
 
 _UNREADABLE: Final = (
     JoseError,
@@ -27,16 +27,16 @@ _UNREADABLE: Final = (
     RecursionError,
     binascii.Error,
 )
-"""What joserfc raises over tokens and keys of somebody else's making, not all of it its own."""
+"""What joserfc raises for malformed tokens and keys; not all of these are its own exceptions."""
 
 
 @attrs.frozen
 class Identity:
-    """Who a verified token speaks of.
+    """The account that a verified token identifies.
 
     Attributes:
-        subject: The account, unique with its issuer.
-        expires_at: End of the token, epoch seconds.
+        subject: The account's name, unique for its issuer.
+        expires_at: When the token expires, in epoch seconds.
     """
 
     subject: str
@@ -47,16 +47,16 @@ class Identity:
 class TokenVerifier:
     """Verifies the tokens of one issuer for one audience.
 
-    For the server's own tokens it is made by :class:`~sleaprtc.identity.issuer.TokenIssuer`. For an OpenID
-    Connect issuer such as Cognito it takes that issuer's published keys, its ``iss`` (the issuer's
-    address), the client id as audience, and usually ``("RS256",)``.
+    :class:`~sleaprtc.identity.issuer.TokenIssuer` makes the one for the server's own tokens. For an OpenID
+    Connect issuer such as Cognito, give that issuer's published keys, its ``iss`` (the issuer's address), the
+    client id as audience, and usually ``("RS256",)``.
 
     Attributes:
         keys: The issuer's public keys; a token names one of them by ``kid``.
-        issuer: What ``iss`` must be.
-        audience: What ``aud`` must be or contain.
-        algorithms: Signature algorithms that are accepted, asymmetric ones only: ``none`` or an HMAC keyed
-            with a public key would let anybody make tokens (RFC 8725, section 2.1).
+        issuer: The value that ``iss`` must have.
+        audience: The value that ``aud`` must equal or contain.
+        algorithms: Accepted signature algorithms, only asymmetric ones: ``none``, or an HMAC keyed with a
+            public key, would let anybody make tokens (RFC 8725, section 2.1).
         leeway_sec: How far the issuer's clock may be off.
     """
 
@@ -73,12 +73,12 @@ class TokenVerifier:
         """Makes a verifier from a published key set (RFC 7517).
 
         Raises:
-            InvalidAnswerError: What was published can't be read as one.
+            InvalidAnswerError: The document isn't a key set.
         """
         try:
             keys = KeySet.import_key_set(jwks)  # type: ignore[arg-type]
         except _UNREADABLE as error:
-            raise InvalidAnswerError("What the issuer publishes is no set of keys (RFC 7517).") from error
+            raise InvalidAnswerError("What the issuer publishes isn't a key set (RFC 7517).") from error
         return cls(keys, issuer, audience, algorithms)
 
     def verify(self, token: str, *, now: float) -> Identity:
@@ -86,10 +86,10 @@ class TokenVerifier:
 
         Args:
             token: The compact form of the token.
-            now: Epoch seconds.
+            now: The time in epoch seconds.
 
         Raises:
-            InvalidTokenError: One of them is wrong; the sentence doesn't say which.
+            InvalidTokenError: One of the checks failed.
         """
         expected = jwt.JWTClaimsRegistry(
             now=int(now),
@@ -110,7 +110,7 @@ class TokenVerifier:
             or not 0 < len(subject) <= MAX_SUBJECT_CHARS
             or not subject.isprintable()
         ):
-            raise InvalidTokenError("The id token has no subject that can be one.")
+            raise InvalidTokenError("The id token has no valid subject.")
         if not is_time(expires_at):
-            raise InvalidTokenError("The id token's end is no time.")
+            raise InvalidTokenError("The id token's expiry isn't a valid time.")
         return Identity(subject, float(expires_at))

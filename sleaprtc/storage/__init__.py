@@ -1,1 +1,1 @@
-"""What the server keeps over a restart."""
+"""Stores what the server keeps across a restart."""

@@ -1,4 +1,4 @@
-"""What the hub needs of a storage, whichever database it is."""
+"""What the hub needs of a storage, independent of the database."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import attrs
 
 @attrs.frozen
 class StoredRoom:
-    """A room as it is kept.
+    """A room as it is stored.
 
     Attributes:
-        creator: Subject of the id token that it was created with.
-        expires_at: Epoch seconds.
-        deleted: True if its creator ended it before its time.
+        creator: Subject of the id token with which it was created.
+        expires_at: When the room ends, in epoch seconds.
+        deleted: True if its creator deleted it.
     """
 
     room_id: str
@@ -25,27 +25,27 @@ class StoredRoom:
 
 
 class RoomStorage(ABC):
-    """Keeps rooms. A call that returns has made its change durable against the process being killed.
+    """Stores rooms. Once a call returns, its change survives if the process is killed.
 
     Every method can raise :class:`~sleaprtc.errors.StorageError`.
     """
 
     @abstractmethod
     async def load_rooms(self) -> list[StoredRoom]:
-        """Returns all rooms that are kept, those that ended included."""
+        """Returns all stored rooms, including those that have ended."""
 
     @abstractmethod
     async def add_room(self, room: StoredRoom) -> None:
-        """Keeps a new room."""
+        """Stores a new room."""
 
     @abstractmethod
     async def set_expiry(self, room_id: str, expires_at: float) -> None:
-        """Moves a room's end."""
+        """Changes a room's end, in epoch seconds."""
 
     @abstractmethod
     async def mark_deleted(self, room_id: str) -> None:
-        """Keeps a room as one that its creator ended."""
+        """Marks a room as deleted by its creator."""
 
     @abstractmethod
     async def forget_rooms_expired_before(self, then: float) -> None:
-        """Drops rooms whose end, in epoch seconds, lies before ``then``."""
+        """Removes rooms whose end was before ``then``, in epoch seconds."""

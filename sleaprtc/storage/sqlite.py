@@ -1,4 +1,4 @@
-"""Rooms in an SQLite file."""
+"""Stores rooms in an SQLite file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .base import RoomStorage, StoredRoom
 
 DATABASE_FILE_NAME: Final = "rooms.sqlite3"
 BUSY_TIMEOUT_SEC: Final = 5.0
-"""How long to wait where another process, such as a backup, has the file locked."""
+"""How long to wait while another process, such as a backup, has the file locked."""
 
 _SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = """
@@ -34,14 +34,14 @@ T = TypeVar("T")
 
 
 class SqliteRoomStorage(RoomStorage):
-    """Made by :func:`open_sqlite_storage`."""
+    """The rooms in an SQLite file. Made by :func:`open_sqlite_storage`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     async def load_rooms(self) -> list[StoredRoom]:
-        """Returns all rooms that are kept, those that ended included."""
+        """Returns all stored rooms, including those that have ended."""
 
         def load() -> list[StoredRoom]:
             rows = self._connection.execute("SELECT room_id, token, creator, expires_at, deleted FROM rooms")
@@ -53,7 +53,7 @@ class SqliteRoomStorage(RoomStorage):
         return await self._in_thread(load)
 
     async def add_room(self, room: StoredRoom) -> None:
-        """Keeps a new room."""
+        """Stores a new room."""
         await self._write(
             "INSERT INTO rooms (room_id, token, creator, expires_at, deleted) VALUES (?, ?, ?, ?, ?)",
             room.room_id,
@@ -64,15 +64,15 @@ class SqliteRoomStorage(RoomStorage):
         )
 
     async def set_expiry(self, room_id: str, expires_at: float) -> None:
-        """Moves a room's end."""
+        """Changes a room's end, in epoch seconds."""
         await self._write("UPDATE rooms SET expires_at = ? WHERE room_id = ?", expires_at, room_id)
 
     async def mark_deleted(self, room_id: str) -> None:
-        """Keeps a room as one that its creator ended."""
+        """Marks a room as deleted by its creator."""
         await self._write("UPDATE rooms SET deleted = 1 WHERE room_id = ?", room_id)
 
     async def forget_rooms_expired_before(self, then: float) -> None:
-        """Drops rooms whose end lies before ``then``."""
+        """Removes rooms whose end was before ``then``, in epoch seconds."""
         await self._write("DELETE FROM rooms WHERE expires_at < ?", then)
 
     async def _write(self, statement: str, *values: str | float) -> None:
@@ -83,7 +83,7 @@ class SqliteRoomStorage(RoomStorage):
         await self._in_thread(write)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Runs to its end even where the caller is cancelled: half a transaction helps nobody."""
+        """Runs blocking work in a thread, one at a time, to its end even if the caller is cancelled."""
         try:
             return await trio.to_thread.run_sync(work, limiter=self._one_at_a_time)
         except sqlite3.Error as error:
@@ -91,7 +91,7 @@ class SqliteRoomStorage(RoomStorage):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # SQLite gives its files the mode that the main file has.
+    # SQLite gives its journal files the main file's mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SEC, check_same_thread=False)
     try:
@@ -104,7 +104,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    # In WAL mode this survives a killed process; only a power cut can lose the last changes.
+    # In WAL mode, changes survive a killed process; only a power cut can lose the last ones.
     connection.execute("PRAGMA synchronous = NORMAL")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
@@ -119,10 +119,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 @asynccontextmanager
 async def open_sqlite_storage(state_dir: Path) -> AsyncIterator[SqliteRoomStorage]:
-    """Opens the room database in a folder, and makes it on the first start.
+    """Opens the room database in a folder, and creates it on the first start.
 
     Raises:
-        StorageError: On entering: the file can't be used. The block's own exceptions pass unchanged.
+        StorageError: On entering: the file can't be used. The block's own exceptions pass through unchanged.
     """
     path = state_dir / DATABASE_FILE_NAME
     try:
@@ -132,5 +132,5 @@ async def open_sqlite_storage(state_dir: Path) -> AsyncIterator[SqliteRoomStorag
     try:
         yield SqliteRoomStorage(connection)
     finally:
-        # Synchronous, so that it happens under cancellation too: it only checkpoints a small file.
+        # Synchronous, so that it also happens under cancellation. It only checkpoints a small file.
         connection.close()

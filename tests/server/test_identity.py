@@ -163,5 +163,5 @@ def test_headers_and_claims_without_a_bottom(pool_key: RSAKey) -> None:
     ids=repr,
 )
 def test_a_key_set_that_is_none(jwks: Any) -> None:
-    with pytest.raises(InvalidAnswerError, match="no set of keys"):
+    with pytest.raises(InvalidAnswerError, match="isn't a key set"):
         TokenVerifier.from_jwks(jwks, issuer=POOL, audience=CLIENT_ID)
