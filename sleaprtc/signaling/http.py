@@ -1,4 +1,4 @@
-"""Sign-in and rooms, over the signaling server's HTTP port (protocol reference, section 1)."""
+"""Signs in and manages rooms over the signaling server's HTTP port (protocol reference, section 1)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .refusals import from_http_status
 from .tls import client_context, connection_error
 
 HTTP_TIMEOUT_SEC: Final = 10.0
-"""Until the connection is there, and between two pieces of an answer."""
+"""The longest wait for a connection, and between two pieces of an answer."""
 
 ANSWER_TIMEOUT_SEC: Final = 30.0
-"""For a whole answer, however small its pieces are."""
+"""The longest wait for a whole answer, however small its pieces are."""
 
 _TIMEOUTS: Final = dict.fromkeys(("connect", "read", "write", "pool"), HTTP_TIMEOUT_SEC)
 
@@ -40,7 +40,7 @@ _TIMEOUTS: Final = dict.fromkeys(("connect", "read", "write", "pool"), HTTP_TIME
 class Endpoints:
     """Where a signaling server listens: its WebSocket and its HTTP address.
 
-    ``ca_file`` names the certificates that vouch for it, where those aren't the system's.
+    ``ca_file`` is a file of certificates to trust instead of the system's, in PEM; None for the system's.
     """
 
     ws_url: str
@@ -50,10 +50,10 @@ class Endpoints:
 
 @attrs.frozen
 class Account:
-    """An identity at the server; the token proves it and is a secret.
+    """An account at the server; the id token proves it and is a secret.
 
     Raises:
-        ValueError: The token can't be sent as one.
+        ValueError: The token isn't in the form of a bearer token.
     """
 
     username: str
@@ -62,15 +62,15 @@ class Account:
     @id_token.validator
     def _check_id_token(self, _: object, value: str) -> None:
         if not is_id_token(value):
-            raise ValueError("An id token has the form of a bearer token (RFC 6750).")
+            raise ValueError("An id token must have the form of a bearer token (RFC 6750).")
 
 
 @attrs.frozen
 class Room:
-    """A room and the token that lets peers in; ``expires_at`` is in Unix epoch seconds, where known.
+    """A room and the token that lets peers in; ``expires_at`` is in Unix epoch seconds, or None if unknown.
 
     Raises:
-        ValueError: Id or token isn't made of the characters that the protocol has for them.
+        ValueError: The id or the token has characters that the protocol doesn't allow, or is too long.
     """
 
     room_id: str = attrs.field()
@@ -80,19 +80,19 @@ class Room:
     @room_id.validator
     def _check_room_id(self, _: object, value: str) -> None:
         if not is_room_word(value):
-            raise ValueError(f"A room's id has {ROOM_WORD_FORM}.")
+            raise ValueError(f"A room's id must be {ROOM_WORD_FORM}.")
 
     @token.validator
     def _check_token(self, _: object, value: str) -> None:
         if not is_room_word(value):
-            raise ValueError(f"A room's token has {ROOM_WORD_FORM}.")
+            raise ValueError(f"A room's token must be {ROOM_WORD_FORM}.")
 
     @classmethod
     def named(cls, room_id: str, token: str) -> Room:
-        """Makes a room of what a person gave.
+        """Makes a room from a user's input.
 
         Raises:
-            UsageError: As ValueError above. The sentence doesn't repeat the token.
+            UsageError: The id or the token is invalid. The sentence doesn't repeat the token.
         """
         try:
             return cls(room_id, token)
@@ -102,11 +102,11 @@ class Room:
 
 @attrs.frozen
 class Health:
-    """A server's word that it is well.
+    """What a healthy server reports about itself.
 
     Attributes:
-        version: Of the server, as it says; None where it says nothing.
-        date: Its clock, as in the header ``Date`` (RFC 9110, section 6.6.1); None where there is none.
+        version: The server's version; None if it doesn't tell.
+        date: The server's time, from the header ``Date`` (RFC 9110, section 6.6.1); None if it is missing.
     """
 
     version: str | None
@@ -116,8 +116,11 @@ class Health:
 class SignalingHTTP:
     """The HTTP calls of a signaling server. Made by :func:`open_http`.
 
-    Every call raises SignalingUnreachableError where the server doesn't answer, InvalidAnswerError where it
-    answers what it may not, and RefusedError (one of its kinds) where it says no.
+    Every call can raise:
+
+    - SignalingUnreachableError if the server doesn't answer, or something else answers;
+    - InvalidAnswerError if its answer breaks the protocol;
+    - one of the RefusedErrors if it refuses the call.
     """
 
     def __init__(self, pool: httpcore.AsyncConnectionPool, meter: Meter, base_url: str) -> None:
@@ -126,7 +129,7 @@ class SignalingHTTP:
         self._base_url = base_url
 
     async def health(self) -> Health:
-        """Asks the server whether it is well."""
+        """Checks that the server is healthy."""
         response, report = await self._call("GET", "/health", None, None, HealthReport)
         if report.status != "healthy":
             raise self._no_server()
@@ -134,21 +137,21 @@ class SignalingHTTP:
         return Health(report.version, headers.get(b"date"))
 
     async def sign_in(self, account: Account | None = None) -> Account:
-        """Gets an anonymous identity, or a new token for one that is still valid."""
+        """Returns a new anonymous account, or a new token for an account whose token is still valid."""
         answer = await self._post("/anonymous-signin", {}, account, SignedIn)
         return Account(answer.username, answer.id_token)
 
     async def create_room(self, account: Account) -> Room:
-        """Makes a room that belongs to ``account``."""
+        """Creates a room that belongs to ``account``."""
         answer = await self._post("/create-room", {}, account, RoomCreated)
         return Room(answer.room_id, answer.token, answer.expires_at)
 
     async def renew_room(self, account: Account, room_id: str) -> float | None:
-        """Lets the account's own room live on from now; returns its new end, in epoch seconds."""
+        """Renews the account's own room for its full life; returns its new end in epoch seconds, if known."""
         return (await self._post("/renew-room", {"room_id": room_id}, account, RoomRenewed)).expires_at
 
     async def delete_room(self, account: Account, room_id: str) -> None:
-        """Ends the account's own room for everyone in it."""
+        """Deletes the account's own room, which disconnects everyone in it."""
         await self._post("/delete-peers-and-room", {"room_id": room_id}, account, Done)
 
     async def _post(self, path: str, body: JSONObject, account: Account | None, kind: type[Answer]) -> Answer:
@@ -193,7 +196,7 @@ class SignalingHTTP:
                 raise InvalidAnswerError(
                     f"The signaling server at {self._base_url} sent a wrong answer: {error}"
                 ) from error
-            said = None  # the status says enough
+            said = None  # the status is enough
         raise from_http_status(status, said or f"HTTP status {status}.")
 
     def _no_server(self) -> SignalingUnreachableError:
@@ -205,11 +208,11 @@ async def open_http(http_url: str, ca_file: str | None = None) -> AsyncIterator[
     """Opens a client for the HTTP port at ``http_url``.
 
     Args:
-        http_url: ``http://`` or ``https://``.
-        ca_file: Whose certificates to trust in place of the system's.
+        http_url: An ``http://`` or ``https://`` URL.
+        ca_file: A file of certificates to trust instead of the system's.
 
     Raises:
-        UsageError: The URL is not an http or https URL, or ``ca_file`` is no file of certificates.
+        UsageError: ``http_url`` isn't an http or https URL, or ``ca_file`` isn't a file of certificates.
     """
     if not http_url.startswith(("http://", "https://")):
         raise UsageError(f"{http_url!r} is not an address of the form http://HOST:PORT.")

@@ -1,4 +1,4 @@
-"""A peer's place in a room that survives lost connections."""
+"""A peer's membership in a room, which survives lost connections."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ from .session import Inbound, Session, open_session
 
 BACKOFF_FIRST_SEC: Final = 0.5
 BACKOFF_MOST_SEC: Final = 10.0
-"""Between two attempts, at the most: a server that is back has everybody back soon, some hundred a second."""
+"""The longest wait between two attempts. A server that restarts with a thousand peers thus has them all back
+soon, with about a hundred registrations a second."""
 
 OTHERS_BACK_SEC: Final = BACKOFF_MOST_SEC + 5.0
-"""How long after this peer has come back the others, who lost the server too, may need for it."""
+"""How long other peers, which lost the server too, may need to come back after this one has."""
 
 _PASSING: Final = (
     NetworkError,
@@ -52,17 +53,17 @@ _PASSING: Final = (
     PeerIdTakenError,
     InvalidTokenError,
 )
-"""What may be otherwise at the next try; any other refusal is final."""
+"""Errors that may be gone at the next attempt. Any other refusal is final."""
 
 _CUT: Final = (SignalingResetError, SignalingLostError)
-"""What ends a connection to a server that is there, such as one that restarts."""
+"""Errors of a connection that a reachable server cuts, as it does while it restarts."""
 
 
 @attrs.frozen
 class Membership:
-    """Which room to be in, and as whom.
+    """Which room to join, and as which peer.
 
-    ``resume_token`` takes this peer's own name back from a connection that the server still holds for alive.
+    ``resume_token`` takes this peer's name back from a connection that the server still believes to be alive.
     """
 
     endpoints: Endpoints
@@ -74,7 +75,7 @@ class Membership:
 
 
 def merge_metadata(old: Metadata, new: Metadata) -> Metadata:
-    """Merges as the server does (protocol reference, `update_metadata`): null removes a property."""
+    """Merges metadata as the server does (protocol reference, `update_metadata`): null removes a property."""
     properties = {**(old.properties or {}), **(new.properties or {})}
     return Metadata(
         tags=old.tags if new.tags is None else new.tags,
@@ -83,9 +84,9 @@ def merge_metadata(old: Metadata, new: Metadata) -> Metadata:
 
 
 def backoff_delays(rng: random.Random | None = None) -> Iterable[float]:
-    """Yields waiting times in seconds: full jitter under a ceiling that doubles up to 10 s.
+    """Yields delays in seconds, with full jitter: uniform below a ceiling that doubles up to 10 s.
 
-    Full jitter keeps the peers of a restarted server from all coming back in the same moment.
+    Full jitter keeps the peers of a restarted server from all coming back at the same moment.
     """
     draw = (rng or random.SystemRandom()).uniform
     ceiling = BACKOFF_FIRST_SEC
@@ -95,7 +96,12 @@ def backoff_delays(rng: random.Random | None = None) -> Iterable[float]:
 
 
 class Link:
-    """A membership that comes back by itself. Made by :func:`open_link`."""
+    """A membership that reconnects by itself. Made by :func:`open_link`.
+
+    Attributes:
+        ice_servers: The STUN and TURN servers that the server named at the last registration.
+        expires_at: When the room ends, in Unix epoch seconds; None if the server didn't tell.
+    """
 
     def __init__(
         self,
@@ -131,29 +137,29 @@ class Link:
 
     @property
     def resume_token(self) -> str | None:
-        """What takes this peer's name back, from the last registration."""
+        """The secret from the last registration with which this peer can take its name back."""
         return self._resume_token
 
     @property
     def is_connected(self) -> bool:
-        """Whether the server can be reached just now."""
+        """Whether this peer is connected to the server now."""
         return self._session is not None
 
     @property
     def has_ended(self) -> bool:
-        """Whether the server won't have this peer back: the room is gone."""
+        """Whether the membership has ended for good, such as because the room has."""
         return self._ending is not None
 
     @property
     def is_settled(self) -> bool:
-        """Whether somebody who isn't in the room has left it, rather than not come back to it yet."""
+        """Whether a peer that isn't in the room has left it. Otherwise it may just not be back yet."""
         return trio.current_time() - self._back_at > OTHERS_BACK_SEC
 
     async def receive(self) -> Inbound:
-        """Waits for the next message, over as many connections as that takes.
+        """Waits for the next message, and reconnects as often as needed.
 
         Raises:
-            RefusedError: The server won't have this peer back: the room is gone.
+            RefusedError: The membership has ended for good, such as because the room has.
         """
         try:
             return await self._inbound.receive()
@@ -161,26 +167,26 @@ class Link:
             raise self._ended() from None
 
     async def send(self, message: ClientMessage) -> None:
-        """Sends now.
+        """Sends a message over the current connection.
 
         Raises:
-            SignalingLostError: The server can't be reached just now.
-            RefusedError: The server won't have this peer back.
+            SignalingLostError: The server can't be reached now.
+            RefusedError: The membership has ended for good.
         """
         await self._current().send(message)
 
     async def send_job_message(self, to_peer_id: str, message: JobMessage) -> None:
-        """Sends a job message now; raises as :meth:`send`."""
+        """Sends a job message over the current connection; raises as :meth:`send` does."""
         await self.send(PeerMessage(self.peer_id, to_peer_id, encode_job_message(message)))
 
     async def deliver_job_message(self, to_peer_id: str, message: JobMessage) -> None:
-        """Sends a job message as soon as the server can be reached, and returns once the server has it.
+        """Sends a job message once the server can be reached, and returns once the server has it.
 
-        What may have been lost with a connection is sent again over the next one: the message arrives once,
-        and in rare cases twice.
+        If the connection is lost before that is certain, the message is sent again over the next one, so it
+        may arrive twice.
 
         Raises:
-            RefusedError: The server won't have this peer back.
+            RefusedError: The membership has ended for good.
         """
         wrapped = PeerMessage(self.peer_id, to_peer_id, encode_job_message(message))
         while True:
@@ -193,20 +199,22 @@ class Link:
                 await trio.sleep(BACKOFF_FIRST_SEC)
 
     async def wait_return(self) -> None:
-        """Waits until a lost connection has been made anew: what was sent to this peer before may be lost."""
+        """Waits until this peer has reconnected; messages that others sent to it meanwhile may be lost."""
         await self._returned.wait()
 
     async def discover(self, filters: JSONObject) -> tuple[PeerInfo, ...]:
-        """Asks who in the room fits.
+        """Returns the peers of the room that match ``filters`` (protocol reference, section 2).
 
         Raises:
-            InvalidFilterError: The server can't read the filters.
-            SignalingLostError: The server can't be reached just now.
+            InvalidFilterError: The server refuses the filters.
+            InvalidAnswerError: The server's answer isn't a list of peers.
+            SignalingLostError: The server can't be reached now.
+            RefusedError: The membership has ended for good.
         """
         return await self._current().discover(filters)
 
     async def update_metadata(self, metadata: Metadata) -> None:
-        """Merges ``metadata`` into this peer's own, now or with the next registration."""
+        """Merges ``metadata`` into this peer's own; the server gets it now or with the next registration."""
         self._membership = attrs.evolve(
             self._membership, metadata=merge_metadata(self._membership.metadata, metadata)
         )
@@ -214,7 +222,7 @@ class Link:
             try:
                 await self._session.update_metadata(metadata)
             except SignalingLostError:
-                return  # the registration that follows carries it
+                return  # the next registration sends it
 
     def _current(self) -> Session:
         if self._ending is not None:
@@ -240,7 +248,7 @@ class Link:
         )
 
     async def _stay_once(self, ready: Callable[[], None]) -> None:
-        """Registers and hands on messages until the connection ends, which raises."""
+        """Registers and receives messages until the connection ends, which raises an error."""
         await self._refresh_token()
         endpoints = self._membership.endpoints
         async with open_session(
@@ -287,7 +295,8 @@ class Link:
 
         while True:
             try:
-                # A failure here costs the connection, after which there is another; at first, the whole link.
+                # A failure here ends the connection, and another one follows. Before the first registration,
+                # it ends the link.
                 with (
                     single_error(),
                     contained("The connection to the server failed.", let_through=(SleapRTCError,)) as stay,
@@ -303,7 +312,7 @@ class Link:
                     self._connected.set()
                     return
                 self._token_is_stale |= isinstance(error, InvalidTokenError)
-                if str(error) != said:  # an outage of an hour is told once
+                if str(error) != said:  # a long outage is reported once
                     said = str(error)
                     self._on_change(f"{as_sentence(error)} Trying again until it works.")
             await trio.sleep(next(delays))
@@ -319,19 +328,26 @@ async def open_link(
 ) -> AsyncIterator[Link]:
     """Joins the room and stays in it until the block is left.
 
-    The first registration decides whether there is a link at all; connections lost later are made anew with
-    the same name, after waits of up to 10 seconds. The link still
-    works while a cancelled block cleans up.
-    ``on_change`` gets a sentence for each loss and return. With ``outlives_first_reset``, a server that is
-    there and cuts the connection before the first registration is tried again, too.
+    If the first registration fails, its error is raised. Connections that are lost later are reestablished
+    under the same name, with waits of up to 10 seconds between attempts. The link still works while a
+    cancelled block cleans up.
+
+    Args:
+        membership: Which room to join, and as which peer.
+        account: The account to register with.
+        on_change: Gets a sentence for each loss of the connection and for each return.
+        outlives_first_reset: Whether to try again, too, if a reachable server cuts the connection before the
+            first registration.
 
     Raises:
-        UsageError: An address isn't one.
-        SignalingUnreachableError: Nothing answers there, or it is no signaling server.
-        RefusedError: The server doesn't let this peer in; its kind says why.
+        UsageError: An address is invalid.
+        SignalingUnreachableError: Nothing answers at the address, or it isn't a signaling server.
+        InvalidAnswerError: The server's answer breaks the protocol.
+        UntrustedServerError: The server's certificate isn't valid or isn't trusted.
+        RefusedError: The server refuses the registration; the subclass gives the reason.
     """
     with single_error():
-        # A failure costs one connection, see Link._stay(). Any other ends the block.
+        # A failure in a connection ends that connection alone, see Link._stay(). Any other ends the block.
         async with open_outliving_nursery() as nursery:
             link = Link(membership, account, on_change, outlives_first_reset)
             await nursery.start(link._run)

@@ -1,4 +1,4 @@
-"""Connections for HTTP from which no more is read than an answer may have, whatever the server sends."""
+"""HTTP connections that limit how much is read of an answer, whatever the server sends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..protocol.limits import MAX_ANSWER_BYTES, MIB
 
 
 class Meter:
-    """Counts what a server sends in answer to one call, its headers included.
+    """Counts the bytes of the answer to one call, including its headers.
 
     Args:
-        url: The server's, for the error's sentence.
+        url: The server's address, for the error's sentence.
     """
 
     def __init__(self, url: str) -> None:
@@ -24,14 +24,14 @@ class Meter:
         self._left_bytes = MAX_ANSWER_BYTES
 
     def begin(self) -> None:
-        """Starts anew, for another call."""
+        """Starts counting from zero, for another call."""
         self._left_bytes = MAX_ANSWER_BYTES
 
     def count(self, size_bytes: int) -> None:
-        """Counts what has arrived.
+        """Adds bytes that have arrived.
 
         Raises:
-            InvalidAnswerError: It's more than an answer has.
+            InvalidAnswerError: The answer is larger than ``MAX_ANSWER_BYTES``.
         """
         self._left_bytes -= size_bytes
         if self._left_bytes < 0:
@@ -41,7 +41,7 @@ class Meter:
             )
 
 
-# Limits in time are parameters, as httpcore has them.
+# Timeouts are parameters because httpcore's interface has them.
 
 
 class _MeteredStream(httpcore.AsyncNetworkStream):
@@ -74,11 +74,11 @@ class _MeteredStream(httpcore.AsyncNetworkStream):
 
 
 class MeteredBackend(httpcore.AsyncNetworkBackend):
-    """Makes connections whose answers are counted.
+    """Opens connections whose received bytes are counted.
 
     Args:
-        meter: Counts.
-        backend: Makes the connections themselves.
+        meter: Counts the bytes.
+        backend: Opens the connections.
     """
 
     def __init__(self, meter: Meter, backend: httpcore.AsyncNetworkBackend) -> None:
@@ -93,6 +93,6 @@ class MeteredBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connects."""
+        """Opens a TCP connection whose received bytes are counted."""
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
         return _MeteredStream(stream, self._meter)

@@ -1,4 +1,4 @@
-"""The server's error codes, close codes and HTTP statuses as this package's errors."""
+"""Translates the server's error codes, close codes and HTTP statuses into this package's errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..errors import (
 from ..protocol.messages import ErrorMessage
 
 MAX_SAID_CHARS: Final = 300
-"""What is kept of a sentence of the server's."""
+"""The most that is kept of a sentence from the server."""
 
 _BY_CODE: Final[dict[str, type[SleapRTCError]]] = {
     cls.code: cls
@@ -70,17 +70,17 @@ _BY_HTTP_STATUS: Final[dict[int, type[SleapRTCError]]] = {
 
 
 def _said(sentence: str) -> str:
-    """What the server says, on one line and not for ever: it becomes part of this side's own sentences."""
+    """Makes a server's sentence printable and limits its length, for use in this side's own sentences."""
     return printable(sentence[:MAX_SAID_CHARS])
 
 
 def from_error_message(error: ErrorMessage) -> SleapRTCError:
-    """Turns what the server says into an error that can be raised."""
+    """Turns an error message from the server into an exception."""
     return _BY_CODE.get(error.code, RefusedError)(_said(error.message))
 
 
 def from_close_code(code: int, reason: str | None) -> SleapRTCError:
-    """Turns the close code of a WebSocket (protocol reference, section 2) into an error."""
+    """Turns a WebSocket close code (protocol reference, section 2) into an exception."""
     if code in _BY_CLOSE_CODE:
         kind, sentence = _BY_CLOSE_CODE[code]
         return kind(sentence)
@@ -89,7 +89,7 @@ def from_close_code(code: int, reason: str | None) -> SleapRTCError:
 
 
 def from_http_status(status: int, message: str) -> SleapRTCError:
-    """Turns an HTTP failure into an error; the text is the server's own."""
+    """Turns an HTTP failure into an exception; ``message`` is the server's own text."""
     if status >= 500:
         sentence = as_sentence(_said(message))
         return SignalingUnreachableError(f"The signaling server can't serve just now: {sentence}")

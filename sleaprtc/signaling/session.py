@@ -52,26 +52,27 @@ CONNECT_TIMEOUT_SEC: Final = 10.0
 REQUEST_TIMEOUT_SEC: Final = 10.0
 PING_INTERVAL_SEC: Final = 20.0
 PONG_TIMEOUT_SEC: Final = 20.0
-"""A path that is gone without a word, as after a change of networks, is noticed within 40 seconds: until then
-a worker is in the room and answers nobody. These are the defaults of the package websockets too."""
+"""A path that is lost silently, as after a change of networks, is noticed within 40 seconds. Until then, a
+worker seems to be in the room but answers nobody. The package websockets has the same defaults."""
 
 CONFIRM_TIMEOUT_SEC: Final = 4.0
-"""Where a message mustn't be lost, its answer is waited for no longer; a new connection costs little."""
+"""The longest wait for the pong that confirms a message; opening a new connection costs little."""
 
 MESSAGES_WAITING: Final = 4096
 MESSAGES_DUE: Final = 64
-"""What other peers may have said before it is read, and each of them in any case; a flood beyond that is
-dropped."""
+"""How many messages of other peers may wait to be received, and how many of each peer in any case. Messages
+beyond that are dropped."""
 
 Inbound: TypeAlias = RoutedMessage | ErrorMessage
-"""What a session hands on: messages from other peers, and errors that answer no request of ours."""
+"""What :meth:`Session.receive` returns: messages from other peers, and errors that answer none of our
+requests."""
 
 
 class Session:
-    """A peer's place in a room. Made by :func:`open_session`.
+    """A registration in a room, over one connection. Made by :func:`open_session`.
 
     Attributes:
-        registration: What the server answered, with the room's end and its ICE servers.
+        registration: The server's answer to the registration, with the room's end and ICE servers.
     """
 
     def __init__(self, websocket: WebSocketConnection, registration: RegisteredAuth, ws_url: str) -> None:
@@ -96,7 +97,7 @@ class Session:
         """Sends one message.
 
         Raises:
-            SignalingLostError: The connection is gone.
+            SignalingLostError: The connection is lost.
         """
         try:
             await self._websocket.send_message(encode_message(message))
@@ -106,11 +107,11 @@ class Session:
     async def confirm(self) -> None:
         """Returns once the server has received everything that was sent before.
 
-        It answers a ping, and what it reads comes in order (RFC 6455, section 5.5.3). A connection on which
-        it doesn't is half open, and is ended.
+        The server answers a ping, which it reads after everything before it (RFC 6455, section 5.5.3). If it
+        doesn't, the connection is half open, and is closed.
 
         Raises:
-            SignalingLostError: The connection is gone, or no answer came in four seconds.
+            SignalingLostError: The connection is lost, or no answer came within four seconds.
         """
         try:
             with trio.fail_after(CONFIRM_TIMEOUT_SEC):
@@ -125,9 +126,9 @@ class Session:
         """Waits for the next message from another peer, or an error about one of ours.
 
         Raises:
-            SignalingLostError: The connection is gone.
-            RoomExpiredError: The room ended.
-            RefusedError: The server closed the connection and said why.
+            SignalingLostError: The connection is lost.
+            RoomExpiredError: The room has ended.
+            RefusedError: The server closed the connection; the subclass gives the reason.
         """
         try:
             message = await self._inbound.receive()
@@ -137,35 +138,35 @@ class Session:
         return message
 
     async def discover(self, filters: JSONObject) -> tuple[PeerInfo, ...]:
-        """Asks who in the room fits ``filters`` (protocol reference, section 2).
+        """Returns the peers of the room that match ``filters`` (protocol reference, section 2).
 
         Raises:
-            InvalidFilterError: The server can't read the filters.
-            InvalidAnswerError: What it answers isn't a list of peers.
-            SignalingLostError: The connection is gone, or no answer came within ten seconds.
+            InvalidFilterError: The server refuses the filters.
+            InvalidAnswerError: The server's answer isn't a list of peers.
+            SignalingLostError: The connection is lost, or no answer came within ten seconds.
         """
         answer = await self._request(DiscoverPeers(self.peer_id, filters))
         if not isinstance(answer, PeerList):
-            raise _wrong_answer(self._ws_url, "something else than a list of peers.")
+            raise _wrong_answer(self._ws_url, "it isn't a list of peers.")
         return answer.peers
 
     async def update_metadata(self, metadata: Metadata) -> Metadata:
         """Merges ``metadata`` into this peer's own and returns the result.
 
         Raises:
-            InvalidAnswerError: What the server answers isn't metadata.
-            SignalingLostError: The connection is gone, or no answer came within ten seconds.
+            InvalidAnswerError: The server's answer isn't metadata.
+            SignalingLostError: The connection is lost, or no answer came within ten seconds.
         """
         answer = await self._request(UpdateMetadata(self.peer_id, metadata))
         if not isinstance(answer, MetadataUpdated):
-            raise _wrong_answer(self._ws_url, "something else than metadata.")
+            raise _wrong_answer(self._ws_url, "it isn't metadata.")
         return answer.metadata
 
     async def _request(self, message: DiscoverPeers | UpdateMetadata) -> PeerList | MetadataUpdated:
-        """Sends what has an answer; the server answers in order, so one request is open at a time."""
+        """Sends a request and returns its answer. Only one is open at a time, as answers come in order."""
         async with self._request_lock:
             with suppress(trio.WouldBlock, trio.EndOfChannel):
-                self._answers.receive_nowait()  # to a request that was cancelled
+                self._answers.receive_nowait()  # the answer to a request that was cancelled
             try:
                 with trio.fail_after(REQUEST_TIMEOUT_SEC):
                     await self._send_request(message)
@@ -182,7 +183,7 @@ class Session:
         return answer
 
     async def _send_request(self, message: DiscoverPeers | UpdateMetadata) -> None:
-        self._answers_owed += 1  # before it is sent, since the answer may be here before this task goes on
+        self._answers_owed += 1  # before sending: the answer may arrive before this task goes on
         try:
             await self.send(message)
         except BaseException:
@@ -212,9 +213,9 @@ class Session:
             self._inbound_send.send_nowait(message)
 
     def _answer(self, answer: PeerList | MetadataUpdated | ErrorMessage | InvalidMessageError) -> None:
-        """Hands over the answer to the open request; drops those to earlier ones, which were cancelled.
+        """Hands the answer to the open request.
 
-        What else comes is an answer to nothing.
+        Answers to earlier requests, which were cancelled, are dropped; so are answers that nothing asked for.
         """
         if self._answers_owed > 0:
             self._answers_owed -= 1
@@ -233,7 +234,7 @@ class Session:
                     if self._ending is None and closed.reason is not None:
                         self._ending = from_close_code(closed.reason.code, closed.reason.reason)
                     return
-                # A failure here costs the message.
+                # A failure here loses this message alone.
                 with contained("A message can't be handled."):
                     self._take(text)
 
@@ -244,7 +245,7 @@ class Session:
             if error.message_type in (PeerList.type, MetadataUpdated.type):
                 self._answer(error)
         except ProtocolError:
-            pass  # a newer server may say what this side doesn't know
+            pass  # a newer server may send messages that this side doesn't know
 
     async def _ping(self) -> None:
         while True:
@@ -258,14 +259,14 @@ class Session:
 
 
 def sender_of(message: Inbound) -> str | None:
-    """The name of the peer that a message is from; None for the server."""
+    """Returns the name of the peer that sent a message; None for the server."""
     if isinstance(message, ErrorMessage):
         return None
     return message.from_peer_id if isinstance(message, PeerMessage) else message.sender
 
 
 def _is_from_somebody(message: Inbound) -> bool:
-    """Whether a message that was passed on has a sender whose name can be one."""
+    """Returns whether a routed message has a valid name for its sender; true for the server's errors."""
     sender = sender_of(message)
     return sender is None or is_name(sender)
 
@@ -293,7 +294,7 @@ async def _register(
     if isinstance(answer, ErrorMessage):
         raise from_error_message(answer)
     if not isinstance(answer, RegisteredAuth):
-        raise _wrong_answer(ws_url, "something else than the word on a registration.")
+        raise _wrong_answer(ws_url, "it doesn't answer the registration.")
     if (answer.room_id, answer.peer_id) != (register.room_id, register.peer_id):
         raise _wrong_answer(ws_url, "it registered this peer under another name, or in another room.")
     return answer
@@ -307,17 +308,17 @@ async def open_session(
     connect_timeout_sec: float = CONNECT_TIMEOUT_SEC,
     ca_file: str | None = None,
 ) -> AsyncIterator[Session]:
-    """Connects, registers, and hands out the session; leaving the block leaves the room.
+    """Connects, registers, and yields the session; leaving the block leaves the room.
 
-    A connection that is lost later doesn't end the block: the session's calls raise what happened. A failure
-    in the background is raised, and costs the connection.
+    A connection that is lost later doesn't end the block: the session's calls raise the error. A failure in a
+    background task is raised here, and closes the connection.
 
     Raises:
-        UsageError: ``ws_url`` is not a WebSocket URL.
-        SignalingUnreachableError: Nothing answers there, or it is no signaling server.
-        InvalidAnswerError: It answers what it may not.
-        UntrustedServerError: Its certificate doesn't hold.
-        RefusedError: The server doesn't let this peer in; its kind says why.
+        UsageError: ``ws_url`` isn't a WebSocket URL.
+        SignalingUnreachableError: Nothing answers at the address, or it isn't a signaling server.
+        InvalidAnswerError: The server's answer breaks the protocol.
+        UntrustedServerError: The server's certificate isn't valid or isn't trusted.
+        RefusedError: The server refuses the registration; the subclass gives the reason.
     """
     with single_error():
         async with (

@@ -1,4 +1,4 @@
-"""A WebSocket to the signaling server, with every way in which that can fail as one of our errors."""
+"""Opens a WebSocket to the signaling server, and turns every failure into one of this package's errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tls import client_context, connection_error, reset_error
 DISCONNECT_TIMEOUT_SEC: Final = 2.0
 
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024
-"""What a server may answer to the opening handshake, a refusal's body included."""
+"""The largest answer to the opening handshake, including the body of a refusal."""
 
 _NO_WEBSOCKET: Final = (HandshakeError, h11.ProtocolError, wsproto.utilities.ProtocolError)
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
@@ -62,7 +62,8 @@ async def _open_stream(
 class _HandshakeStream(trio.abc.Stream):
     """A stream that raises this package's errors until the opening handshake is over.
 
-    The WebSocket library waits on where a server leaves in the middle of it, and reads on whatever it sends.
+    Without it, the WebSocket library would wait for ever if a server disconnected during the handshake, and
+    would read an answer of any size.
 
     Attributes:
         is_open: Set once the handshake is over; from then on, messages have limits of their own.
@@ -96,7 +97,7 @@ class _HandshakeStream(trio.abc.Stream):
         if not self.is_open and self._received_bytes > MAX_HANDSHAKE_BYTES:
             raise InvalidAnswerError(
                 f"The signaling server at {self._url} sent more than {MAX_HANDSHAKE_BYTES // 1024} KiB in "
-                "answer to a WebSocket's handshake."
+                "answer to a WebSocket handshake."
             )
         return data
 
@@ -116,19 +117,20 @@ def _host_header(address: SplitResult) -> str:
 async def open_websocket(
     ws_url: str, *, connect_timeout_sec: float, ca_file: str | None = None
 ) -> AsyncIterator[WebSocketConnection]:
-    """Connects, and closes in good order, within two seconds, when the block is left.
+    """Opens a WebSocket, and closes it with a closing handshake, within two seconds, after the block.
 
-    A failure of trio-websocket's tasks is raised and costs the connection.
+    A failure of trio-websocket's tasks is raised, and ends the connection.
 
     Args:
-        ws_url: ``ws://`` or ``wss://``.
-        connect_timeout_sec: For TCP, TLS and the opening handshake together.
-        ca_file: Whose certificates to trust in place of the system's.
+        ws_url: A ``ws://`` or ``wss://`` URL.
+        connect_timeout_sec: The limit for TCP, TLS and the opening handshake together.
+        ca_file: A file of certificates to trust instead of the system's.
 
     Raises:
-        UsageError: ``ws_url`` is not a WebSocket URL, or ``ca_file`` is no file of certificates.
-        UntrustedServerError: The server's certificate doesn't hold.
-        SignalingUnreachableError: Nothing answers there in time, or something that is no WebSocket server.
+        UsageError: ``ws_url`` isn't a WebSocket URL, or ``ca_file`` isn't a file of certificates.
+        UntrustedServerError: The server's certificate isn't valid or isn't trusted.
+        SignalingUnreachableError: Nothing answers in time, or something that isn't a WebSocket server.
+        InvalidAnswerError: The answer to the opening handshake is too large.
     """
     address = _parse(ws_url)
     try:
@@ -158,7 +160,7 @@ async def _connect(
         try:
             websocket = await wrap_client_stream(
                 nursery,
-                cast("trio.SocketStream", stream),  # any stream does, as its documentation says
+                cast("trio.SocketStream", stream),  # its documentation allows any stream
                 _host_header(address),
                 address.path or "/",
                 max_message_size=MAX_SERVER_FRAME_BYTES,
