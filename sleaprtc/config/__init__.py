@@ -1,1 +1,1 @@
-"""Settings: what there is to set, the files and variables that set it, and what is wrong with them."""
+"""Settings: the schema, the files and variables that set them, and the checks of those files."""

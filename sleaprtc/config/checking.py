@@ -1,4 +1,4 @@
-"""What is wrong with the content of a settings file, in a sentence that names the line and what was meant."""
+"""Checks a settings file against the schema. An error's sentence suggests what the user may have meant."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
 
 
 def problem_in(content: Mapping[str, Any]) -> tuple[Keys, str] | None:
-    """Finds the first thing that isn't as the schema has it.
+    """Finds the first entry that doesn't conform to the schema.
 
     Returns:
-        The key, below its section's where it has one, and a sentence without its full stop; None where all
-        is well.
+        The entry's key, preceded by its section's if it is in one, and a sentence without its full stop; None
+        if the content is valid.
     """
     seen: set[str] = set()
     for key, value in content.items():
@@ -61,7 +61,7 @@ def _problem(section: str, key: str, value: Any, seen: set[str]) -> tuple[Keys, 
     if name in seen:
         return (
             keys,
-            f'"{key}" says again what stands above: "{name}" and "{name.replace("_", "-")}" are one setting',
+            f'"{key}" is set twice: "{name}" and "{name.replace("_", "-")}" are the same setting',
         )
     seen.add(name)
     fault = fault_of(setting, value)
@@ -92,7 +92,7 @@ def _meant(word: str, known: Iterable[str], form: str) -> str:
 
 
 def fault_of(setting: Setting, value: Any) -> str | None:
-    """Says what is wrong with a value, as the rest of a sentence that begins with the setting's name."""
+    """Returns what is wrong with a value, to follow the setting's name in a sentence; None if it is valid."""
     items = value if setting.kind in MANY and isinstance(value, list) else [value]
     if type(value) not in _TYPES[setting.kind] or (
         setting.kind in MANY and not all(isinstance(item, str) for item in items)
@@ -108,7 +108,7 @@ def fault_of(setting: Setting, value: Any) -> str | None:
 
 
 def _instead(setting: Setting, value: Any) -> str:
-    """The value that stands there; a secret, or a table, isn't repeated."""
+    """Returns ", not VALUE" for a sentence; empty for secrets, lists and tables."""
     if setting.secret or isinstance(value, dict | list):
         return ""
     if isinstance(value, bool):

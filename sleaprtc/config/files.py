@@ -1,4 +1,4 @@
-"""The settings files: a project's over the user's own."""
+"""Finds and reads the settings files; a project's file takes precedence over the user's own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ _PLACE: Final = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of docu
 
 @attrs.frozen
 class FileValue:
-    """What a file says of one setting, and where it does."""
+    """The value that a file has for one setting, and where.
+
+    Attributes:
+        value: The value.
+        label: What sentences call the file.
+        line: The line, counted from 1; None if it isn't known.
+    """
 
     value: Any
     label: str
@@ -35,18 +41,19 @@ class FileValue:
 
     @property
     def place(self) -> str:
-        """Where it stands, for a person."""
+        """The file and line, for the beginning of a sentence."""
         return self.label if self.line is None else f"{self.label}, line {self.line},"
 
 
 @attrs.frozen
 class SettingsFile:
-    """A settings file that holds what the schema allows.
+    """A settings file that conforms to the schema.
 
     Attributes:
-        label: How sentences call it.
-        text: What is in it.
-        content: The same, read.
+        path: Where the file is.
+        label: What sentences call the file.
+        text: The file's text.
+        content: The same, parsed.
     """
 
     path: Path
@@ -55,7 +62,7 @@ class SettingsFile:
     content: Mapping[str, Any]
 
     def values(self, program: str) -> dict[str, FileValue]:
-        """What it says for one of worker, client and server, by the settings' names."""
+        """Returns the file's values for a program (worker, client or server), by the settings' names."""
         lines = lines_of(self.text)
         found: dict[str, FileValue] = {}
         for section in (SHARED, program):
@@ -73,22 +80,22 @@ class SettingsFile:
         return found
 
     def _resolved(self, setting: Setting, value: Any) -> Any:
-        """Takes a lone item of a list as a list, and paths from the file's own folder on."""
+        """Makes a single item a list if the setting is one, and resolves paths against the file's folder."""
         values = value if isinstance(value, list) else [value]
         if setting.kind in FILES:
             values = [self._path(text) for text in values]
         return tuple(values) if setting.kind in MANY else values[0]
 
     def _path(self, text: str) -> str:
-        """A path as a file has it, seen from the working directory, and left alone where that is the same."""
-        path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises where there is no home
+        """Resolves a path against the file's folder; unchanged if that is the working directory."""
+        path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises if there is no home
         here = working_dir()
         folder = self.path.absolute().parent if here is not None else self.path.parent
         return text if folder == here and not text.startswith("~") else str(folder / path)
 
 
 def working_dir() -> Path | None:
-    """The working directory; None where it was removed meanwhile."""
+    """Returns the working directory; None if it has been removed."""
     try:
         return Path.cwd()
     except OSError:
@@ -96,7 +103,7 @@ def working_dir() -> Path | None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file, as far as this user may know."""
+    """Returns whether a file exists; false if this user may not know."""
     try:
         return path.is_file()
     except OSError:
@@ -104,12 +111,12 @@ def is_there(path: Path) -> bool:
 
 
 def user_file() -> Path:
-    """The user's own file, whether it exists or not."""
+    """Returns the path of the user's own file, which needn't exist."""
     return platformdirs.user_config_path("sleap-rtc") / USER_FILE_NAME
 
 
 def project_file(folder: Path) -> Path | None:
-    """The nearest ``sleap-rtc.toml`` in a folder or above it."""
+    """Returns the nearest ``sleap-rtc.toml`` in a folder or above it; None if there is none."""
     for candidate in (folder, *folder.parents):
         path = candidate / PROJECT_FILE_NAME
         if is_there(path):
@@ -118,16 +125,23 @@ def project_file(folder: Path) -> Path | None:
 
 
 def belongs_to_somebody_else(path: Path) -> bool:
-    """Whether a file that was found by chance is neither this user's own nor the system's.
+    """Returns whether a file that was found, not named, is neither this user's own nor root's.
 
-    It could name a Python to be run, or a server to send labels to: on a machine that is shared, the folder
-    above is often everybody's.
+    Such a file could name a Python to run, or a server to send labels to. On a shared machine, everybody can
+    often write to a folder above the working directory.
     """
     return hasattr(os, "getuid") and path.stat().st_uid not in (os.getuid(), 0)
 
 
 def places(explicit: Path | None) -> list[tuple[str, Path | None]]:
-    """Which files are looked at, the strongest first: what each is, and where; None where there is none."""
+    """Returns which files are read, highest precedence first.
+
+    Args:
+        explicit: The file that the user named, which replaces all others.
+
+    Returns:
+        What each file is ("given", "project" or "user"), and its path; None if no project file was found.
+    """
     if explicit is not None:
         return [("given", explicit)]
     here = working_dir()
@@ -138,13 +152,13 @@ def read_files(explicit: Path | None = None) -> tuple[list[SettingsFile], list[s
     """Reads the settings files.
 
     Args:
-        explicit: Read instead of all others; it must exist.
+        explicit: A file to read instead of all others; it must exist.
 
     Returns:
-        The files, the strongest first, and warnings of those that are passed over.
+        The files, highest precedence first, and warnings about files that aren't read.
 
     Raises:
-        UsageError: A file can't be read, or has what no setting can be.
+        UsageError: A file can't be read, or doesn't conform to the schema.
     """
     files, warnings = [], []
     for what, path in places(explicit):
@@ -152,7 +166,7 @@ def read_files(explicit: Path | None = None) -> tuple[list[SettingsFile], list[s
             continue
         if what == "project" and belongs_to_somebody_else(path):
             warnings.append(
-                f"{path} belongs to somebody else and isn't read; --config-file {path} reads it all the same."
+                f"{path} belongs to somebody else and isn't read; --config-file {path} reads it anyway."
             )
             continue
         files.append(read_file(path))
@@ -163,18 +177,18 @@ def read_file(path: Path) -> SettingsFile:
     """Reads a file and checks it against the schema.
 
     Raises:
-        UsageError: It can't be read, or has what no setting can be.
+        UsageError: The file can't be read, or doesn't conform to the schema.
     """
     label = _label(path)
     try:
-        # TOML's own rule for line ends: a carriage return alone is none, and line numbers must not count it.
+        # Read as bytes: in TOML, a carriage return alone doesn't end a line, so it mustn't count as one.
         text = path.read_bytes().decode("utf-8-sig")
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))
         line = place["line"] if place is not None and place["line"] else last_line(text)
         raise UsageError(
-            f"{label}, line {line}: this is no valid TOML: {as_clause(_PLACE.sub('', str(error)))}."
+            f"{label}, line {line}: this isn't valid TOML: {as_clause(_PLACE.sub('', str(error)))}."
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{label} isn't text in UTF-8.") from error
@@ -189,15 +203,15 @@ def read_file(path: Path) -> SettingsFile:
 
 
 def _label(path: Path) -> str:
-    """A path as short as it goes: from the working directory on, where it's in there."""
+    """Returns a path for sentences: relative to the working directory if it is inside it."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
-    except (ValueError, OSError):  # it's elsewhere, or there is no working directory
+    except (ValueError, OSError):  # it is elsewhere, or there is no working directory
         return str(path)
 
 
 def merged(files: list[SettingsFile], program: str) -> dict[str, FileValue]:
-    """What the files say together for one program: a stronger file's word counts."""
+    """Merges the files' values for one program; the file with the highest precedence wins."""
     found: dict[str, FileValue] = {}
     for file in reversed(files):
         found |= file.values(program)
@@ -205,7 +219,7 @@ def merged(files: list[SettingsFile], program: str) -> dict[str, FileValue]:
 
 
 def by_parameter(values: Mapping[str, FileValue], program: str) -> dict[str, FileValue]:
-    """The same by the names that the options' parameters have."""
+    """Returns the same values by the names of the options' parameters."""
     return {_setting(program, name).parameter: value for name, value in values.items()}
 
 

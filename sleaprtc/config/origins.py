@@ -1,4 +1,4 @@
-"""Where each setting's value comes from: an environment variable, a line of a file, or nobody."""
+"""Where each setting's value comes from: an environment variable, a line of a file, or the default."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class Origin:
     """Where a value comes from.
 
     Attributes:
-        variable: Of the environment.
-        file: A settings file, and ``line`` in it.
+        source: The kind of place.
+        variable: The environment variable, if it is one.
+        file: The settings file, if it is one, as sentences call it.
+        line: The line in that file, counted from 1, if it is known.
     """
 
     source: Source
@@ -41,7 +43,7 @@ class Origin:
     line: int | None = None
 
     def phrase(self) -> str:
-        """The same for a person."""
+        """Returns a short phrase for a person."""
         if self.variable is not None:
             return self.variable
         if self.file is not None:
@@ -54,7 +56,7 @@ class Origin:
 
 @attrs.frozen
 class Resolved:
-    """A setting with its value; None where it has none."""
+    """A setting with its value, which is None if nothing sets it."""
 
     program: str
     setting: Setting
@@ -63,7 +65,13 @@ class Resolved:
 
 
 def resolve(program: str, environ: Mapping[str, str], files: Sequence[SettingsFile]) -> dict[str, Resolved]:
-    """Says for each setting of a program what it is where the command line says nothing, and why."""
+    """Returns the value of each setting of a program, and its origin, without the command line.
+
+    Args:
+        program: One of :data:`~.schema.PROGRAMS`.
+        environ: The environment's variables.
+        files: The settings files, highest precedence first.
+    """
     in_files = merged(list(files), program)
     return {
         name: _resolve(program, setting, environ, in_files.get(name))
@@ -86,7 +94,7 @@ def _resolve(
 
 
 def from_variable(setting: Setting, text: str) -> Any:
-    """Reads an environment variable as the option does; what can't be read stays text."""
+    """Parses an environment variable as the option does; returns the text itself if it can't be parsed."""
     if setting.kind in MANY:
         return tuple(text.split())
     if setting.kind is Kind.SWITCH:
@@ -102,7 +110,7 @@ def from_variable(setting: Setting, text: str) -> Any:
 
 
 def shown(resolved: Resolved) -> Any:
-    """The value as it may be shown; None where it has none, or is a secret as a whole."""
+    """Returns the value without passwords; None if there is no value, or all of it is secret."""
     value = resolved.value
     if isinstance(value, tuple):
         return [_PASSWORD.sub(r"\1***@", text) for text in value]

@@ -1,7 +1,7 @@
-"""Every setting of every program: its name, what it may be, and what it is where nobody sets it.
+"""Every setting of every program: its name, its valid values, and its default.
 
-The one schema behind the settings files, ``sleap-rtc config show`` and ``docs/configuration.md``. The options
-of the command line are declared where they are used; ``tests/config/test_schema.py`` holds the two together.
+This schema is behind the settings files, ``sleap-rtc config show`` and ``docs/configuration.md``. The command
+line's options are declared where they are used; ``tests/config/test_schema.py`` checks that both agree.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Final
 import attrs
 
 SHARED: Final = "shared"
-"""The settings of worker and client, which stand above the sections of a file."""
+"""The settings that worker and client share. They come before the sections of a file."""
 
 PROGRAMS: Final = ("worker", "client", "server")
-"""The programs that have settings; each has a section of its name."""
+"""The programs that have settings; each has a section of that name."""
 
 
 class Kind(enum.Enum):
-    """What a value is; the text is what a sentence calls it."""
+    """A value's type; the text is what sentences call it."""
 
     TEXT = "a text in quotes"
     PATH = "a path in quotes"
@@ -37,17 +37,21 @@ FILES: Final = (Kind.PATH, Kind.PATHS)
 
 @attrs.frozen
 class Setting:
-    """One thing that can be set.
+    """One setting.
 
     Attributes:
-        name: In files, with ``_``; files may have ``-`` there, as the command line does.
+        name: Its name in files, with ``_``. Files may use ``-`` instead, as the command line does.
+        kind: The type of its value.
         meaning: A phrase for a table, with the unit.
-        variable: The environment variable that sets it.
-        default: What it is where nothing sets it.
-        default_text: How that is said, where the value itself doesn't say it.
-        minimum: The least that a number may be; where ``above`` is true, more than that.
+        variable: The environment variable that sets it; None if there is none.
+        default: The value if nothing sets it.
+        default_text: Describes the default if the value itself doesn't.
+        minimum: The smallest valid number. If ``above`` is true, a number must be larger.
+        maximum: The largest valid number.
+        above: Whether ``minimum`` itself is invalid.
+        choices: The valid texts; empty if any text is valid.
         secret: Whether its value is never shown.
-        parameter: What the option's parameter is called, where that isn't ``name``.
+        parameter: The name of the option's parameter; by default ``name``.
     """
 
     name: str
@@ -68,7 +72,7 @@ _LOG: Final = (
     Setting(
         "log_format",
         Kind.TEXT,
-        "Lines for people, or JSON; auto is people on a terminal and JSON elsewhere.",
+        "Lines for people, or JSON; auto is lines on a terminal and JSON elsewhere.",
         "SLEAP_RTC_LOG_FORMAT",
         "human",
         choices=("human", "json", "auto"),
@@ -148,7 +152,7 @@ _WORKER: Final = (
         default_text="a folder of the user's data folder",
     ),
     Setting("max_jobs", Kind.WHOLE, "Jobs at once.", default=1, minimum=1, maximum=64),
-    Setting("threads", Kind.WHOLE, "CPU threads a job.", default_text="all cores but one", minimum=1),
+    Setting("threads", Kind.WHOLE, "CPU threads per job.", default_text="all cores but one", minimum=1),
     Setting(
         "gpu",
         Kind.WHOLE,
@@ -164,7 +168,9 @@ _WORKER: Final = (
         "SLEAP_RTC_TRAINER_PYTHON",
         default_text="the worker's own",
     ),
-    Setting("keep_results", Kind.NUMBER, "Days that models nobody fetched are kept.", default=7.0, minimum=0),
+    Setting(
+        "keep_results", Kind.NUMBER, "Days to keep models that nobody has fetched.", default=7.0, minimum=0
+    ),
     Setting(
         "cache_size_mb",
         Kind.WHOLE,
@@ -188,7 +194,7 @@ _WORKER: Final = (
     Setting(
         "max_dataset_mb",
         Kind.WHOLE,
-        "The largest dataset that is taken, in MiB; 0 for no limit.",
+        "The largest dataset to accept, in MiB; 0 for no limit.",
         "SLEAP_RTC_MAX_DATASET_MB",
         51_200,
         minimum=0,
@@ -215,7 +221,7 @@ _CLIENT: Final = (
     Setting(
         "config",
         Kind.PATHS,
-        "sleap-nn YAML or SLEAP JSON configurations; one a model, in order.",
+        "sleap-nn YAML or SLEAP JSON configurations; one per model, in order.",
         default=(),
         parameter="configs",
     ),
@@ -229,7 +235,7 @@ _CLIENT: Final = (
     Setting(
         "epochs",
         Kind.WHOLE,
-        "Most epochs for each model.",
+        "The most epochs for each model.",
         default_text="the worker's choice",
         minimum=1,
         maximum=100_000,
@@ -237,7 +243,7 @@ _CLIENT: Final = (
     Setting(
         "batch_size",
         Kind.WHOLE,
-        "Frames, or crops, a step.",
+        "Frames, or crops, per step.",
         default_text="the worker's choice",
         minimum=1,
         maximum=4096,
@@ -245,7 +251,7 @@ _CLIENT: Final = (
     Setting(
         "learning_rate",
         Kind.NUMBER,
-        "Of the optimizer.",
+        "The optimizer's learning rate.",
         default_text="the worker's choice",
         minimum=0,
         above=True,
@@ -259,7 +265,7 @@ _CLIENT: Final = (
     Setting(
         "select",
         Kind.TEXT,
-        "Who of those that accept gets the job.",
+        "Which of the workers that accept gets the job.",
         default="fastest",
         choices=("fastest", "soonest", "most-memory"),
         parameter="rule",
@@ -268,7 +274,7 @@ _CLIENT: Final = (
     Setting(
         "wait",
         Kind.NUMBER,
-        "Minutes to wait for a worker that is free.",
+        "Minutes to wait for a free worker.",
         default=0.0,
         minimum=0,
         parameter="wait_minutes",
@@ -276,7 +282,7 @@ _CLIENT: Final = (
     Setting(
         "retries",
         Kind.WHOLE,
-        "How often to begin again after a failure that need not come again.",
+        "How often to retry after a failure that may not happen again.",
         default=0,
         minimum=0,
         maximum=100,
@@ -352,15 +358,15 @@ SETTINGS: Final[Mapping[str, Mapping[str, Setting]]] = {
     "client": _by_name(*_CLIENT),
     "server": _by_name(*_SERVER),
 }
-"""Settings by name, below the section to which they belong."""
+"""The settings of each section, by name."""
 
 
 def allowed_in(section: str) -> dict[str, Setting]:
-    """What may stand in a section of a file: worker and client can say there what they share, too."""
+    """Returns the settings that a section of a file may have; worker and client may also have shared ones."""
     shared = {} if section in ("server", SHARED) else SETTINGS[SHARED]
     return {**shared, **SETTINGS[section]}
 
 
 def name_of(key: str) -> str:
-    """The name that a key in a file stands for."""
+    """Returns the name of the setting that a key in a file stands for."""
     return key.replace("-", "_")

@@ -1,4 +1,4 @@
-"""On which line a setting stands: ``tomllib`` reads values and forgets where they were."""
+"""Finds the lines of settings in TOML: ``tomllib`` returns values without their positions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ Keys: TypeAlias = tuple[str, ...]
 def lines_of(text: str) -> dict[Keys, int]:
     """Finds the line, counted from 1, on which each key of a valid TOML document begins.
 
-    Every statement of TOML (a table's header, or a key and its value) is a document by itself, and no value
-    that goes over several lines is valid before its last one. So lines are gathered until they make one.
+    Every statement of TOML (a table's header, or a key and its value) is a valid document by itself, and a
+    value of several lines isn't valid before its last one. So lines are collected until they are a valid
+    document.
     """
     found: dict[Keys, int] = {}
     table: Keys = ()
@@ -29,9 +30,9 @@ def lines_of(text: str) -> dict[Keys, int]:
 
 
 def last_line(text: str) -> int:
-    """Finds the line on which the last statement begins, of a document that is found invalid at its end.
+    """Finds the line of the last statement in a document whose error was only noticed at its end.
 
-    That statement is still open there, or it is complete and doesn't go with those before it.
+    That statement is incomplete, or it is complete but conflicts with those before it.
     """
     begin, end = 1, 1
     for line_number, statement in _statements(text):
@@ -57,7 +58,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _innermost(content: Mapping[str, Any]) -> Keys:
-    """The table that a header opens: ``[a.b]`` is ``("a", "b")``."""
+    """Returns the keys of the table that a header opens: ``[a.b]`` is ``("a", "b")``."""
     keys: Keys = ()
     inner: Any = content
     while inner:

@@ -76,10 +76,10 @@ def here(tmp_path, monkeypatch):
         ("token = 12345\n", "line 1: token must be a text in quotes."),
         (
             "[worker]\nmax-jobs = 1\nmax_jobs = 2\n",
-            'line 3: "max_jobs" says again what stands above: "max_jobs" and "max-jobs" are one setting.',
+            'line 3: "max_jobs" is set twice: "max_jobs" and "max-jobs" are the same setting.',
         ),
-        ("[worker]\nmax_jobs =\n", "line 2: this is no valid TOML: Invalid value."),
-        ("\na = '''\nb = 1\n", "line 2: this is no valid TOML: Expected \"'''\"."),
+        ("[worker]\nmax_jobs =\n", "line 2: this isn't valid TOML: Invalid value."),
+        ("\na = '''\nb = 1\n", "line 2: this isn't valid TOML: Expected \"'''\"."),
     ],
 )
 def test_a_sentence_names_file_line_and_what_was_meant(here, text, sentence):
