@@ -24,6 +24,7 @@ from ..base.exception_groups import single_error
 from ..base.nurseries import keep_running, open_outliving_nursery
 from ..base.sentences import as_sentence
 from ..errors import JobCancelledError, RoomExpiredError, RoomNotFoundError, StorageError, UsageError
+from ..jobs.properties import CLIENT_ROLE, CLIENT_TAG, COMMON_TAG, ClientProperties, as_json
 from ..protocol.messages import Metadata
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
@@ -49,15 +50,10 @@ def _user_name() -> str:
 
 def client_metadata() -> Metadata:
     """What a client says of itself in the room (protocol reference, "Client metadata")."""
-    properties = {
-        "sleap_version": installed_sleap_version(),
-        "platform": platform.system().lower(),
-        "user_id": _user_name(),
-    }
-    return Metadata(
-        ("sleap-rtc", "training-client"),
-        {key: value for key, value in properties.items() if value is not None},
+    properties = ClientProperties(
+        sleap_version=installed_sleap_version(), platform=platform.system().lower(), user_id=_user_name()
     )
+    return Metadata((COMMON_TAG, CLIENT_TAG), as_json(properties))
 
 
 def new_client_name() -> str:
@@ -92,7 +88,7 @@ async def open_room(
         raise UsageError(_which_room())
     async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         account = await http.sign_in()
-    membership = Membership(endpoints, room, new_client_name(), "client", client_metadata())
+    membership = Membership(endpoints, room, new_client_name(), CLIENT_ROLE, client_metadata())
     with _advice_on_a_lost_room(endpoints, room), single_error():
         async with (
             open_link(membership, account, on_change=on_change) as link,

@@ -15,6 +15,7 @@ from ..base.nurseries import contained
 from ..base.sentences import as_clause
 from ..client.room import client_metadata
 from ..errors import NobodyReadsError, SleapRTCError
+from ..jobs.properties import WORKER_ROLE
 from ..protocol.messages import Register
 from ..signaling.http import Account, Room, open_http
 from ..signaling.session import Session, open_session
@@ -229,7 +230,7 @@ class Examination:
     async def _examine_room(self, session: Session) -> None:
         plan = self._plan
         self._say(ok("websocket", f"{plan.endpoints.ws_url} registers this machine."))
-        workers = [peer.peer_id for peer in await session.discover({"role": "worker"})]
+        workers = [peer.peer_id for peer in await session.discover({"role": WORKER_ROLE})]
         self._say(network.judge_room(session.registration.room_id, workers, is_own=plan.room is None))
         settings = await plan.connection.ice_settings(session.registration.ice_servers)
 

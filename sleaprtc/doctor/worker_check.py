@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -25,6 +24,7 @@ from ..errors import (
     SleapRTCError,
     UsageError,
 )
+from ..jobs.properties import WORKER_ROLE, problem_sentences, read_worker
 from ..jobs.request_proof import request_proof
 from ..protocol.codec import decode_job_message, encode_job_message
 from ..protocol.features import ATTACH_FEATURE
@@ -91,7 +91,7 @@ async def check_worker(
     session: Session, worker_id: str, *, ice: IceSettings, engine: str, secret: RoomSecret | None
 ) -> Finding:
     """Finds a worker in the room and measures the way to it."""
-    present = {peer.peer_id: peer for peer in await session.discover({"role": "worker"})}
+    present = {peer.peer_id: peer for peer in await session.discover({"role": WORKER_ROLE})}
     worker = present.get(worker_id)
     if worker is None:
         who = ", ".join(map(printable, present)) or "no worker at all"
@@ -185,8 +185,7 @@ def _unmeasured(worker: PeerInfo, answer: JobMessage | None) -> Finding:
 
 def _is_of_this_make(worker: PeerInfo) -> bool:
     """Whether a worker announces what only workers that know the check announce."""
-    features = (worker.metadata.properties or {}).get("features")
-    return isinstance(features, list) and ATTACH_FEATURE in features
+    return ATTACH_FEATURE in (read_worker(worker.metadata.properties).features or ())
 
 
 def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
@@ -197,8 +196,8 @@ def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
     )
     name = printable(worker.peer_id)
     sentence = f"{name} is connected {kind}by {measured.engine}: {in_words(rate)}."
-    properties: Mapping[str, Any] = worker.metadata.properties or {}
-    problems = problems_of(properties)
+    said = read_worker(worker.metadata.properties).problems or ()
+    problems = [printable(sentence) for sentence in problem_sentences(said)]
     facts = {
         "worker": worker.peer_id,
         "path": None if path is None else path.kind,
@@ -224,13 +223,3 @@ def _faster(measured: Measured) -> str:
         return "The network between the two is slow, or loses packets: try another, such as a cable."
     sentence = ", and ".join(remedies)
     return f"{sentence[0].upper()}{sentence[1:]}."
-
-
-def problems_of(properties: Mapping[str, Any]) -> list[str]:
-    """What a worker says is wrong with it, in its own sentences."""
-    said = properties.get("problems")
-    return (
-        [printable(item[:300]) for item in said[:8] if isinstance(item, str)]
-        if isinstance(said, list)
-        else []
-    )

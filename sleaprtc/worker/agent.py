@@ -17,6 +17,7 @@ from ..base.sentences import as_sentence
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Loss, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
+from ..jobs.properties import WorkerProperties, as_json, read_client
 from ..jobs.request_proof import is_proven
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import (
@@ -150,7 +151,7 @@ class Agent:
             for job in self._roster.running():
                 failure = JobError("WORKER_STOPPED", "The worker was stopped by its owner.", True)
                 await self._roster.try_send(job.client_id, JobFailed(job.job_id, failure))
-            await self._link.update_metadata(Metadata(properties={"status": MAINTENANCE}))
+            await self._publish_status(MAINTENANCE)
 
     # --- messages ---------------------------------------------------------------------------
 
@@ -260,9 +261,8 @@ class Agent:
         except SleapRTCError:
             return None
         for peer in peers:
-            if peer.peer_id == client_id and peer.metadata.properties is not None:
-                version = peer.metadata.properties.get("sleap_version")
-                return version if isinstance(version, str) else None
+            if peer.peer_id == client_id:
+                return read_client(peer.metadata.properties).sleap_version
         return None
 
     def _judge(
@@ -390,6 +390,9 @@ class Agent:
                     )
                     await self._roster.try_send(job.client_id, heartbeat)
 
+    async def _publish_status(self, status: str) -> None:
+        await self._link.update_metadata(Metadata(properties=as_json(WorkerProperties(status=status))))
+
     async def _keep_status_true(self) -> None:
         """Publishes the status whenever the slots change, by a message or by the end of a reservation."""
         published = self._slots.status
@@ -406,7 +409,7 @@ class Agent:
             if self._slots.status != published and not self._is_leaving:
                 published = self._slots.status
                 try:
-                    await self._link.update_metadata(Metadata(properties={"status": published}))
+                    await self._publish_status(published)
                 except SignalingLostError as error:
                     _log.debug("The status will be told with the next registration.", error=str(error))
 

@@ -28,6 +28,7 @@ from ..errors import (
     SignalingResetError,
     UsageError,
 )
+from ..jobs.properties import WORKER_ROLE
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Account, Room, SignalingHTTP, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
@@ -123,7 +124,7 @@ async def _work(
         metadata = worker_metadata(gpu, capabilities, options.max_jobs, await watch.look())
         token_file = ResumeTokenFile(options.work_dir, room.room_id, options.name)
         membership = Membership(
-            options.peer.endpoints, room, options.name, "worker", metadata, token_file.read()
+            options.peer.endpoints, room, options.name, WORKER_ROLE, metadata, token_file.read()
         )
         try:
             with single_error():

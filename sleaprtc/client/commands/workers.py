@@ -19,8 +19,8 @@ from .common import HELP, filter_options, filters_of, json_option, run_command, 
 @json_option
 def workers(as_json: bool, **given: Any) -> None:
     """List the workers in the room that fit."""
+    from ...jobs.properties import problem_sentences
     from ..events.job import summarize
-    from ..events.notices import problem_sentences
     from ..jobs.filters import worker_filters
     from ..room import open_room
 
@@ -40,7 +40,7 @@ def workers(as_json: bool, **given: Any) -> None:
             if found:
                 print_table(workers_table(found))
                 for worker in found:
-                    for sentence in problem_sentences(worker):
+                    for sentence in problem_sentences(worker.problems):
                         print(printable(f"{worker.worker}: {sentence}"))
             else:
                 is_any_meant = filters == worker_filters()

@@ -6,16 +6,14 @@ Each class's ``event`` names it in JSON. Sizes are in bytes, times in the unit o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
+from ...jobs.properties import read_worker
 from ...protocol.jobs import JobStatus
 from ...protocol.messages import PeerInfo
 from .model import ModelReport
-
-MOST_MEMORY_MB: Final = 2**30
-"""A PiB. What is beyond is no GPU's memory, and no number to be shown."""
 
 
 @attrs.frozen
@@ -41,37 +39,21 @@ class WorkerSummary:
 
 
 def summarize(peer: PeerInfo) -> WorkerSummary:
-    """Takes from a worker's metadata what a person wants to see; what has the wrong type is left out."""
-    properties = peer.metadata.properties or {}
-
-    def text(key: str) -> str | None:
-        value = properties.get(key)
-        return value if isinstance(value, str) else None
-
-    def texts(key: str) -> tuple[str, ...]:
-        values = properties.get(key)
-        return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
-
+    """Returns what of a worker's metadata a person wants to see; what has the wrong type is left out."""
+    properties = read_worker(peer.metadata.properties)
     return WorkerSummary(
         worker=peer.peer_id,
-        gpu_model=text("gpu_model"),
-        gpu_memory_mb=_memory_mb(properties.get("gpu_memory_mb")),
-        sleap_version=text("sleap_version"),
-        status=text("status"),
-        supported_models=texts("supported_models"),
-        hostname=text("hostname"),
-        digest_algorithms=texts("digest_algorithms"),
-        torch_device=text("torch_device"),
-        problems=texts("problems"),
-        features=texts("features"),
+        gpu_model=properties.gpu_model,
+        gpu_memory_mb=properties.gpu_memory_mb,
+        sleap_version=properties.sleap_version,
+        status=properties.status,
+        supported_models=properties.supported_models or (),
+        hostname=properties.hostname,
+        digest_algorithms=properties.digest_algorithms or (),
+        torch_device=properties.torch_device,
+        problems=properties.problems or (),
+        features=properties.features or (),
     )
-
-
-def _memory_mb(value: object) -> float | None:
-    """An amount of memory, if it can be one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_MEMORY_MB:
-        return None
-    return value
 
 
 @attrs.frozen

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from ...jobs.properties import problem_sentences
 from .job import Emit, Event, Notice, StatusChanged, WorkerSummary
-
-MOST_PROBLEMS: Final = 8
-MOST_CHARS: Final = 300
-"""What a worker says of itself is the word of a stranger, and may be long."""
-
-
-def problem_sentences(worker: WorkerSummary) -> tuple[str, ...]:
-    """What a worker says is wrong with it."""
-    return tuple(sentence[:MOST_CHARS] for sentence in worker.problems[:MOST_PROBLEMS])
 
 
 def announce_problems(worker: WorkerSummary, emit: Emit) -> None:
     """Says what is wrong with a worker, before it gets the job."""
-    for sentence in problem_sentences(worker):
+    for sentence in problem_sentences(worker.problems):
         emit(Notice(f"{worker.worker}: {sentence}"))
 
 

@@ -9,9 +9,9 @@ from ...base.sentences import as_clause, as_sentence
 from ...errors import JobFailedError, NoWorkerError, WorkerLostError
 from ...jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED
 from ...jobs.negotiation import Negotiation
+from ...jobs.properties import problem_sentences
 from ...protocol.jobs import JobResponse
 from ..events.job import AnswerSummary, WorkerSummary
-from ..events.notices import problem_sentences
 
 _WHERE: Final = "On the worker: "
 """Begins what a worker says of its own storage; naming the worker says it already."""
@@ -114,4 +114,4 @@ def _in_words(answer: AnswerSummary, worker: WorkerSummary) -> str:
 
 def _first_problem(worker: WorkerSummary) -> str:
     """What a worker says is wrong with it, as the end of a phrase."""
-    return "".join(f": {as_clause(sentence)}" for sentence in problem_sentences(worker)[:1])
+    return "".join(f": {as_clause(sentence)}" for sentence in problem_sentences(worker.problems)[:1])

@@ -15,6 +15,7 @@ import trio
 
 from ...base.sentences import as_sentence
 from ...errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerAwayError
+from ...jobs.properties import WORKER_ROLE
 from ...protocol.jobs import (
     AppError,
     JobAttach,
@@ -131,7 +132,7 @@ class Asker:
             ) from error
 
     async def _check_presence(self) -> None:
-        peers = await self._link.discover({"role": "worker"})
+        peers = await self._link.discover({"role": WORKER_ROLE})
         if all(peer.peer_id != self.record.worker for peer in peers):
             raise WorkerAwayError(f"{self.record.worker} isn't in the room now.")
 

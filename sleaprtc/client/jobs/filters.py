@@ -8,13 +8,9 @@ from typing import Any, Final
 
 from ...base.json_text import parse_json
 from ...errors import UsageError
+from ...jobs.properties import COMMON_TAG, TEXT_PROPERTIES, WORKER_ROLE
 
 _CONDITION: Final = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<)\s*([^<>=!\s].*?)\s*", re.DOTALL)
-_TEXT_PROPERTIES: Final = frozenset(
-    {"cuda_version", "gpu_model", "hostname", "platform", "sleap_version", "status", "user_id"}
-)
-"""Strings in every worker's metadata, even where they look like numbers, as 11.8 does."""
-
 _OPERATORS: Final = {
     ">=": "$gte",
     "<=": "$lte",
@@ -45,7 +41,7 @@ def _operand(name: str, text: str) -> Any:
         value = parse_json(text)
     except ValueError:
         return text
-    return text if name in _TEXT_PROPERTIES and not isinstance(value, str) else value
+    return text if name in TEXT_PROPERTIES and not isinstance(value, str) else value
 
 
 def worker_filters(
@@ -67,7 +63,7 @@ def worker_filters(
         if operator in properties.setdefault(name, {}):
             raise UsageError(f"There are two conditions of the same kind on {name}.")
         properties[name][operator] = operand
-    filters: dict[str, Any] = {"role": "worker", "tags": ["sleap-rtc", *tags]}
+    filters: dict[str, Any] = {"role": WORKER_ROLE, "tags": [COMMON_TAG, *tags]}
     if properties:
         filters["properties"] = properties
     return filters

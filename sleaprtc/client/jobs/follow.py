@@ -27,6 +27,7 @@ from ...errors import (
     TransferError,
     WorkerLostError,
 )
+from ...jobs.properties import read_worker
 from ...protocol.jobs import (
     AppError,
     JobAssignment,
@@ -462,7 +463,8 @@ class Follower:
             return False  # without the server nobody knows; the data channel tells in its own time
         for peer in peers:
             if peer.peer_id == self._worker_id:
-                self._promises_statuses = "status_interval_sec" in (peer.metadata.properties or {})
+                promised_sec = read_worker(peer.metadata.properties).status_interval_sec
+                self._promises_statuses = promised_sec is not None
                 return False
         return True
 

@@ -27,6 +27,7 @@ from ...errors import (
 from ...jobs.attaching import attach_digest
 from ...jobs.capacity import NOT_RESERVED
 from ...jobs.negotiation import Negotiation, SelectionRule
+from ...jobs.properties import WORKER_ROLE
 from ...jobs.request_proof import request_proof
 from ...protocol.features import ATTACH_FEATURE
 from ...protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
@@ -352,7 +353,7 @@ class Submission:
 
     async def _nobody_left(self, tried: Mapping[str, JobFailedError]) -> SleapRTCError:
         """Makes the error for a job that no further worker can be asked for."""
-        present = [summarize(peer) for peer in await self._link.discover({"role": "worker"})]
+        present = [summarize(peer) for peer in await self._link.discover({"role": WORKER_ROLE})]
         return nobody_left(tried, why_none(present, tried, self._order.worker))
 
     def _job_request(self, worker_id: str) -> JobRequest:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ...base.sentences import as_sentence
 from ...jobs.capacity import AVAILABLE, MAINTENANCE, Capability
+from ...jobs.properties import COMMON_TAG, WorkerProperties, as_json
 from ...protocol.features import ATTACH_FEATURE
 from ...protocol.limits import STATUS_INTERVAL_SEC
 from ...protocol.messages import Metadata
@@ -33,29 +34,29 @@ def worker_metadata(
     gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int, problems: Sequence[Problem] = ()
 ) -> Metadata:
     """Makes the metadata that a worker registers with."""
-    tags = ("sleap-rtc", *(_TAG_OF_JOB_TYPE[kind] for kind in trainer.supported_job_types))
-    properties = {
-        "gpu_memory_mb": gpu.memory_mb,
-        "gpu_model": gpu.model,
-        "cuda_version": gpu.cuda_version,
-        "sleap_version": trainer.sleap_version,
-        "hostname": socket.gethostname(),
-        "status": AVAILABLE if trainer.problem is None else MAINTENANCE,
-        "max_concurrent_jobs": max_jobs,
-        "supported_models": list(trainer.supported_models),
-        "supported_job_types": list(trainer.supported_job_types),
-        "digest_algorithms": [DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM],
-        "status_interval_sec": STATUS_INTERVAL_SEC,
-        "torch_device": trainer.torch_device,
-        "features": [ATTACH_FEATURE],
-        "problems": sentences_of(problems),
-    }
-    return Metadata(tags, {key: value for key, value in properties.items() if value is not None})
+    tags = (COMMON_TAG, *(_TAG_OF_JOB_TYPE[kind] for kind in trainer.supported_job_types))
+    properties = WorkerProperties(
+        gpu_memory_mb=gpu.memory_mb,
+        gpu_model=gpu.model,
+        cuda_version=gpu.cuda_version,
+        sleap_version=trainer.sleap_version,
+        hostname=socket.gethostname(),
+        status=AVAILABLE if trainer.problem is None else MAINTENANCE,
+        max_concurrent_jobs=max_jobs,
+        supported_models=trainer.supported_models,
+        supported_job_types=trainer.supported_job_types,
+        digest_algorithms=(DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM),
+        status_interval_sec=STATUS_INTERVAL_SEC,
+        torch_device=trainer.torch_device,
+        features=(ATTACH_FEATURE,),
+        problems=sentences_of(problems),
+    )
+    return Metadata(tags, as_json(properties))
 
 
-def sentences_of(problems: Sequence[Problem]) -> list[str]:
-    """What clients are told of a worker's problems; the remedies are for its owner."""
-    return [problem.sentence for problem in problems]
+def sentences_of(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """What clients learn of a worker's problems; the remedies are for its owner."""
+    return tuple(problem.sentence for problem in problems)
 
 
 def introduction(

@@ -15,12 +15,10 @@ import attrs
 import pynvml
 
 from ...base.sentences import as_clause
+from ...jobs.properties import NO_GPU_MODEL
 from ...protocol.limits import MIB
 
 T = TypeVar("T")
-
-NO_GPU_MODEL = "CPU"
-"""What a machine without a GPU says for ``gpu_model`` (protocol reference, section 3)."""
 
 
 @attrs.frozen

@@ -9,6 +9,7 @@ import trio
 
 from ...base.logs import get_logger
 from ...errors import SignalingLostError
+from ...jobs.properties import WorkerProperties, as_json
 from ...protocol.messages import Metadata
 from ...signaling.link import Link
 from ..trainer import TrainerCapabilities
@@ -57,7 +58,8 @@ class ProblemWatch:
             for problem in now:
                 if problem.code not in {known.code for known in before}:
                     _log.warning(problem.sentence, problem=problem.code)
+            changed = WorkerProperties(problems=sentences_of(now))
             try:
-                await link.update_metadata(Metadata(properties={"problems": sentences_of(now)}))
+                await link.update_metadata(Metadata(properties=as_json(changed)))
             except SignalingLostError as error:
                 _log.debug("The problems will be told with the next registration.", error=str(error))
