@@ -16,6 +16,7 @@ from ..results.delivery import JobOutcome
 from .delivery import TRY_ELSEWHERE, Destination, free_path
 
 PREDICTIONS_SUFFIX: Final = ".slp"
+VIDEO_PLACES_MODULE: Final = "sleaprtc.client.inputs.video_places"
 
 
 @attrs.frozen
@@ -94,7 +95,7 @@ async def _prepare(received: Path, recording: Path) -> str | None:
     """Runs :func:`sleaprtc.client.results.video_places.prepare_predictions` in a process of its own."""
     arguments = [str(received), str(recording)]
     answer = await ask_child(
-        f"{__package__}.video_places", arguments, received.name, BrokenResultError, as_what="predictions"
+        VIDEO_PLACES_MODULE, arguments, received.name, BrokenResultError, as_what="predictions"
     )
     notice = answer.get("notice")
     return notice if isinstance(notice, str) else None
