@@ -12,16 +12,9 @@ import attrs
 
 from ..protocol.jobs import JobRequest
 from ..protocol.limits import CONNECT_SEC, RESERVATION_SEC, UNPROVEN_CONNECT_SEC
+from ..protocol.vocabulary import Refusal, WorkerStatus
 from .hold_budget import Hold, HoldBudget
 from .versions import is_compatible
-
-AVAILABLE: Final = "available"
-RESERVED: Final = "reserved"
-BUSY: Final = "busy"
-MAINTENANCE: Final = "maintenance"
-
-NOT_RESERVED: Final = "NOT_RESERVED"
-"""Code of a job that is assigned to a worker which holds no slot for it (any more)."""
 
 MAX_ACCEPTED: Final = 64
 MAX_ACCEPTED_PER_PEER: Final = 4
@@ -43,23 +36,23 @@ class Capability:
     sleap_version: str | None
 
 
-def refusal_reason(request: JobRequest, capability: Capability, client_version: str | None) -> str | None:
-    """Says why a worker can't ever run this job, in the protocol's words, or None if it can.
+def refusal_reason(request: JobRequest, capability: Capability, client_version: str | None) -> Refusal | None:
+    """Returns why a worker can never run this job, or None if it can.
 
     A request without ``config.model_type`` leaves the choice to the worker, which then
     needs any model at all.
     """
     if request.job_type not in capability.supported_job_types:
-        return "unsupported_job_type"
+        return Refusal.UNSUPPORTED_JOB_TYPE
     model_type = request.config.get("model_type") or (request.model_info or {}).get("model_type")
     if not capability.supported_models or (
         model_type is not None and model_type not in capability.supported_models
     ):
-        return "unsupported_model"
+        return Refusal.UNSUPPORTED_MODEL
     if not is_compatible(capability.sleap_version, request.requirements.sleap_version or client_version):
-        return "incompatible_version"
+        return Refusal.INCOMPATIBLE_VERSION
     if request.requirements.min_gpu_memory_mb > capability.gpu_memory_mb:
-        return "insufficient_memory"
+        return Refusal.INSUFFICIENT_MEMORY
     return None
 
 
@@ -276,11 +269,12 @@ class Slots:
         return len(self._running)
 
     @property
-    def status(self) -> str:
+    def status(self) -> WorkerStatus:
         """The worker's ``status`` property as far as its slots decide it."""
         if self.running >= self.max_concurrent_jobs:
-            return BUSY
-        return RESERVED if self.taken >= self.max_concurrent_jobs else AVAILABLE
+            return WorkerStatus.BUSY
+        is_full = self.taken >= self.max_concurrent_jobs
+        return WorkerStatus.RESERVED if is_full else WorkerStatus.AVAILABLE
 
     @property
     def _firmly_taken(self) -> int:

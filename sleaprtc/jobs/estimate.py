@@ -16,6 +16,7 @@ import attrs
 
 from ..protocol.jobs import JobRequest
 from ..protocol.limits import MAX_DURATION_SEC
+from ..protocol.vocabulary import JobType
 
 OVERHEAD_SEC: Final = 30.0
 """Starting the interpreter and evaluating at the end: measured at 15 to 40 s with sleap-nn 0.3 on a CPU.
@@ -185,7 +186,7 @@ def estimated_duration_minutes(request: JobRequest, past: Sequence[PastModel], *
     The protocol has no word for an estimate that isn't there, so that a model to which nothing of the past
     compares is guessed. A prediction is estimated from its frames alone.
     """
-    if request.job_type == "inference":
+    if request.job_type == JobType.INFERENCE:
         return _estimated_prediction_minutes(request, has_gpu)
     guess = GPU_SEC_PER_FRAME_EPOCH if has_gpu else CPU_SEC_PER_FRAME_EPOCH
     seconds = OVERHEAD_SEC

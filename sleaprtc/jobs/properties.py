@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from ..protocol.limits import MAX_COUNT, MAX_DURATION_SEC
+from ..protocol.vocabulary import JobType
 
 WORKER_ROLE: Final = "worker"
 CLIENT_ROLE: Final = "client"
@@ -22,6 +23,12 @@ COMMON_TAG: Final = "sleap-rtc"
 """Of every worker and client."""
 
 CLIENT_TAG: Final = "training-client"
+
+WORKER_TAGS: Final[Mapping[str, str]] = {
+    JobType.TRAINING: "training-worker",
+    JobType.INFERENCE: "inference-worker",
+}
+"""By the job type that a worker supports."""
 
 NO_GPU_MODEL: Final = "CPU"
 """``gpu_model`` of a machine without a GPU."""

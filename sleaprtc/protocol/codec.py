@@ -228,6 +228,9 @@ def _without_nulls(cls: type[Any], structure_fields: Callable[[Any, Any], Any]) 
     return structure
 
 
+_converter.register_unstructure_hook(str, str)  # a member of the vocabulary becomes the string that it is
+
+
 @_converter.register_unstructure_hook_factory(attrs.has)
 def _unstructure_attrs(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
     unstructure_fields = make_dict_unstructure_fn(cls, _converter, **_renames(cls))

@@ -31,6 +31,10 @@ from .units import (
     UnixTime,
     Utilization,
 )
+from .vocabulary import DatasetFormat, JobType
+
+TRANSFER_METHOD: Final = "webrtc_datachannel"
+"""How a result comes: the only way there is."""
 
 
 @attrs.frozen
@@ -41,7 +45,7 @@ class DatasetInfo:
     implementations ignore.
     """
 
-    format: str = "slp"
+    format: str = DatasetFormat.SLP
     frame_count: Count | None = None
     skeleton_type: str | None = None
     estimated_size_mb: SizeMb | None = None
@@ -175,7 +179,7 @@ class JobComplete:
     job_id: str
     status: str = "completed"
     result: JobResult = JobResult()
-    transfer_method: str = "webrtc_datachannel"
+    transfer_method: str = TRANSFER_METHOD
     ready_for_download: bool = True
 
 
@@ -385,8 +389,8 @@ REPORTS: Final = (WorkerInfo, JobResponse, StatusDetails, JobStatus, JobResult, 
 treated as missing, since no job should fail because of a report. In all other messages it is refused."""
 
 CONFIG_NUMBERS: Final[Mapping[str, Mapping[str, Range]]] = {
-    "training": {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE},
-    "inference": {"batch_size": BATCH_SIZE, "peak_threshold": PROBABILITY},
+    JobType.TRAINING: {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE},
+    JobType.INFERENCE: {"batch_size": BATCH_SIZE, "peak_threshold": PROBABILITY},
 }
 """The numbers in a request's ``config`` that workers read, for each ``job_type``."""
 

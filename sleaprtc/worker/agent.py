@@ -15,7 +15,7 @@ from ..base.nurseries import contained, keep_running
 from ..base.rate import KeyedBuckets, TokenBucket
 from ..base.sentences import as_sentence
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
-from ..jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED, Loss, Slots, refusal_reason
+from ..jobs.capacity import Loss, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.properties import WorkerProperties, as_json, read_client
 from ..jobs.request_proof import is_proven
@@ -38,6 +38,7 @@ from ..protocol.jobs import (
 )
 from ..protocol.limits import HEARD_MESSAGE_BURST, HEARD_MESSAGES_PER_SEC, MAX_NAME_CHARS
 from ..protocol.messages import ErrorMessage, Metadata, Offer, PeerMessage
+from ..protocol.vocabulary import ErrorCode, Refusal, WorkerStatus
 from ..rtc.secret import RoomSecret
 from ..signaling.link import Link
 from ..signaling.session import Inbound, sender_of
@@ -149,9 +150,9 @@ class Agent:
         self._is_leaving = True
         with trio.move_on_after(FAREWELL_SEC):
             for job in self._roster.running():
-                failure = JobError("WORKER_STOPPED", "The worker was stopped by its owner.", True)
+                failure = JobError(ErrorCode.WORKER_STOPPED, "The worker was stopped by its owner.", True)
                 await self._roster.try_send(job.client_id, JobFailed(job.job_id, failure))
-            await self._publish_status(MAINTENANCE)
+            await self._publish_status(WorkerStatus.MAINTENANCE)
 
     # --- messages ---------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class Agent:
             elif not self._roster.take_signal(message) and isinstance(message, Offer):
                 nursery.start_soon(self._roster.repeat_failure, message.sender)
         if containment.failure is not None and isinstance(message, PeerMessage):
-            reply = AppError("INTERNAL", FAILED_UNEXPECTEDLY, job_id=_known_job_id(message))
+            reply = AppError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, job_id=_known_job_id(message))
             nursery.start_soon(self._roster.try_send, message.from_peer_id, reply)
 
     def _hears(self, peer_id: str) -> bool:
@@ -193,7 +194,7 @@ class Agent:
         with contained("A message can't be handled.") as containment:
             await handle(client_id, message, *args)
         if containment.failure is not None:
-            reply = AppError("INTERNAL", FAILED_UNEXPECTEDLY, job_id=message.job_id)
+            reply = AppError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, job_id=message.job_id)
             await self._roster.try_send(client_id, reply)
 
     def _take_job_message(self, message: PeerMessage, nursery: trio.Nursery) -> None:
@@ -270,7 +271,7 @@ class Agent:
     ) -> JobResponse:
         job_id = request.job_id
         if self._is_leaving:
-            return JobResponse(job_id, accepted=False, reason=MAINTENANCE)
+            return JobResponse(job_id, accepted=False, reason=Refusal.MAINTENANCE)
         reason = refusal_reason(request, capability(gpu, self._trainer_capabilities), client_version)
         if reason is not None:
             return JobResponse(job_id, accepted=False, reason=reason)
@@ -278,7 +279,7 @@ class Agent:
         if waits_for_its_client or not self._slots.reserve(
             job_id, client_id, trio.current_time(), is_proven=proven
         ):
-            return JobResponse(job_id, accepted=False, reason=BUSY)
+            return JobResponse(job_id, accepted=False, reason=Refusal.BUSY)
         self._requests[job_id, client_id] = request
         self._slots_changed.set()
         return JobResponse(
@@ -295,7 +296,7 @@ class Agent:
         if self._is_said_twice(client_id, job_id):
             return
         if not self._slots.assign(job_id, client_id, trio.current_time()):
-            failure = JobError(NOT_RESERVED, "This worker holds no slot for the job.", True)
+            failure = JobError(ErrorCode.NOT_RESERVED, "This worker holds no slot for the job.", True)
             nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
             return
         request = self._requests.pop((job_id, client_id))
@@ -344,7 +345,7 @@ class Agent:
                 await self._roster.run_new(client_id, request, slot)
             if containment.failure is not None:
                 slot.free()
-                failure = JobError("INTERNAL", FAILED_UNEXPECTEDLY, True)
+                failure = JobError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, True)
                 await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
         finally:
             del self._doing[request.job_id]
@@ -390,7 +391,7 @@ class Agent:
                     )
                     await self._roster.try_send(job.client_id, heartbeat)
 
-    async def _publish_status(self, status: str) -> None:
+    async def _publish_status(self, status: WorkerStatus) -> None:
         await self._link.update_metadata(Metadata(properties=as_json(WorkerProperties(status=status))))
 
     async def _keep_status_true(self) -> None:

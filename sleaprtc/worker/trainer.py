@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
@@ -88,11 +89,22 @@ class PredictionJob:
         return (self.work_dir, self.dataset, *self.models)
 
 
+class Stage(StrEnum):
+    """The stages of a trainer's work; a newer runner may have others."""
+
+    PREPARING = "preparing"
+    TRAINING = "training"
+    """Of one model."""
+
+    PREDICTING = "predicting"
+    FINALIZING = "finalizing"
+
+
 @attrs.frozen
 class StageStarted:
-    """Work enters a stage: ``preparing``, ``training`` (of one model), ``predicting`` or ``finalizing``.
+    """Work enters a :class:`Stage`.
 
-    ``device`` is what the model's weights are on, from the moment that it's known.
+    ``device`` is what the model's weights are on, as soon as it is known.
     """
 
     stage: str

@@ -7,8 +7,8 @@ import pytest
 from sleaprtc.client.events.job import WorkerSummary, summarize
 from sleaprtc.client.jobs.answers import nobody_left, why_none
 from sleaprtc.errors import JobFailedError, NoWorkerError, WorkerLostError, WorkerUnreachableError
-from sleaprtc.jobs.capacity import NOT_RESERVED
 from sleaprtc.protocol.messages import Metadata, PeerInfo
+from sleaprtc.protocol.vocabulary import ErrorCode
 
 
 def worker(name: str) -> WorkerSummary:
@@ -40,7 +40,7 @@ def test_why_nobody_is_asked(present: list[str], tried: list[str], named: str | 
 
 
 DISK = JobFailedError("The disk is full.", error_code="STORAGE", recoverable=True)
-TAKEN = JobFailedError("This worker holds no slot.", error_code=NOT_RESERVED, recoverable=True)
+TAKEN = JobFailedError("This worker holds no slot.", error_code=ErrorCode.NOT_RESERVED, recoverable=True)
 AWAY = WorkerLostError("b has left the room before training began.")
 NO_WAY = WorkerUnreachableError("No connection to c: none.")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sleaprtc.jobs.capacity import AVAILABLE, BUSY, RESERVED, Capability, Loss, Slots, refusal_reason
+from sleaprtc.jobs.capacity import Capability, Loss, Slots, refusal_reason
 from sleaprtc.jobs.versions import is_compatible
 from sleaprtc.protocol.jobs import JobRequest, Requirements
 from sleaprtc.protocol.limits import (
@@ -16,6 +16,7 @@ from sleaprtc.protocol.limits import (
     UNPROVEN_CONNECT_SEC,
     UNPROVEN_HOLD_SEC,
 )
+from sleaprtc.protocol.vocabulary import WorkerStatus
 
 
 @attrs.define
@@ -81,7 +82,7 @@ def test_versions(worker, client, compatible):
 def test_a_slot_is_held_for_ten_seconds():
     slots = Slots(1)
     assert slots.reserve("job", "client", now=100)
-    assert slots.status == RESERVED
+    assert slots.status == WorkerStatus.RESERVED
     assert not slots.reserve("other", "client", now=100 + RESERVATION_SEC - 0.01)
     assert slots.reserve("other", "client", now=100 + RESERVATION_SEC)
     assert not slots.assign("job", "client", now=100 + RESERVATION_SEC)
@@ -94,21 +95,21 @@ def test_only_whoever_was_promised_a_slot_gets_it_and_only_once():
     assert not slots.release("job", "thief", now=1)
     assert slots.assign("job", "client", now=1)
     assert not slots.assign("job", "client", now=1)
-    assert slots.status == BUSY
+    assert slots.status == WorkerStatus.BUSY
     slots.finish("job")
-    assert slots.status == AVAILABLE
+    assert slots.status == WorkerStatus.AVAILABLE
 
 
 def test_two_slots():
     slots = Slots(2)
     slots.reserve("a", "client", now=0)
-    assert slots.status == AVAILABLE
+    assert slots.status == WorkerStatus.AVAILABLE
     slots.assign("a", "client", now=0)
     slots.reserve("b", "client", now=0)
-    assert slots.status == RESERVED
+    assert slots.status == WorkerStatus.RESERVED
     assert slots.next_expiry == RESERVATION_SEC
     slots.assign("b", "client", now=0)
-    assert slots.status == BUSY
+    assert slots.status == WorkerStatus.BUSY
 
 
 def exhaust(slots, now, client="stranger"):
@@ -124,7 +125,7 @@ def test_strangers_hold_a_slot_for_ten_seconds_a_minute():
     for step in range(900):  # three minutes of asking every 0.2 seconds
         now = step / 5
         slots.reserve(f"job-{step}", f"stranger-{step}", now)
-        held[now] = slots.status == RESERVED
+        held[now] = slots.status == WorkerStatus.RESERVED
     for begin in range(120):
         assert sum(is_held for now, is_held in held.items() if begin <= now < begin + 60) <= 51
 
@@ -134,7 +135,7 @@ def test_a_promise_without_a_hold_is_kept_where_a_slot_is_free():
     now = exhaust(slots, 0)
     assert slots.reserve("a", "one", now)
     assert slots.reserve("b", "two", now)
-    assert slots.status == AVAILABLE
+    assert slots.status == WorkerStatus.AVAILABLE
     assert slots.assign("b", "two", now + 1)
     assert not slots.assign("a", "one", now + 2)
     slots.finish("b")
@@ -145,7 +146,7 @@ def test_what_is_given_back_early_costs_only_what_it_used():
     slots = Slots(1)
     for second in range(0, 10, 2):
         assert slots.reserve("job", "client", second)
-        assert slots.status == RESERVED
+        assert slots.status == WorkerStatus.RESERVED
         assert slots.release("job", "client", second + 1)
     assert slots.reserve("job", "client", 10)
     assert slots.next_expiry == pytest.approx(15)
@@ -155,9 +156,9 @@ def test_without_a_secret_each_peer_has_a_budget_of_its_own():
     slots = Slots(1)
     now = exhaust(slots, 0)
     assert slots.reserve("a", "stranger", now)
-    assert slots.status == AVAILABLE
+    assert slots.status == WorkerStatus.AVAILABLE
     assert slots.reserve("b", "client", now)
-    assert slots.status == RESERVED
+    assert slots.status == WorkerStatus.RESERVED
 
 
 def test_names_without_end_take_no_memory_without_end():
@@ -188,7 +189,7 @@ def test_a_stranger_that_assigns_and_does_not_connect_keeps_no_member_out():
     assert not slots.take_lost()
     assert slots.assign("c", "member", now=2)
     assert slots.take_lost() == {"a": Loss.DISPLACED}
-    assert (slots.running, slots.status) == (1, BUSY)
+    assert (slots.running, slots.status) == (1, WorkerStatus.BUSY)
 
 
 def test_a_client_that_proves_itself_on_the_channel_keeps_its_slot():
@@ -232,7 +233,7 @@ def test_who_does_not_connect_in_time_loses_the_slot_and_is_refused_for_a_minute
     assert slots.assign("a", "stranger", now)
     assert slots.next_expiry == now + connect_sec
     slots.expire(now + connect_sec - 0.01)
-    assert slots.status == BUSY
+    assert slots.status == WorkerStatus.BUSY
     slots.expire(now + connect_sec)
     assert slots.take_lost() == {"a": Loss.NOT_CONNECTED}
     assert not slots.reserve("b", "stranger", now + connect_sec + 59)
@@ -341,8 +342,8 @@ class SlotsMachine(RuleBasedStateMachine):
     def never_more_than_there_are(self):
         self._take_lost()
         assert self.slots.running == len(self.running) <= self.SLOTS
-        assert (self.slots.status == BUSY) == (len(self.running) == self.SLOTS)
-        assert (self.slots.status == AVAILABLE) == (self.slots.taken < self.SLOTS)
+        assert (self.slots.status == WorkerStatus.BUSY) == (len(self.running) == self.SLOTS)
+        assert (self.slots.status == WorkerStatus.AVAILABLE) == (self.slots.taken < self.SLOTS)
 
     @invariant()
     def no_more_than_ten_seconds_a_minute_are_held_without_proof(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ import pytest
 
 from sleaprtc.client.jobs import ask, attach, follow, inquiry, last_words, worker_channel
 from sleaprtc.doctor import worker_check
-from sleaprtc.protocol import jobs, limits, messages, transfer
+from sleaprtc.protocol import jobs, limits, messages, transfer, vocabulary
 from sleaprtc.protocol.close_codes import CloseCode
 from sleaprtc.rtc import peer
 from sleaprtc.rtc.engines import libwebrtc_engine, sdp
@@ -51,6 +52,23 @@ def test_every_message_and_field_is_there(cls: type[Any], words: set[str]) -> No
     kind = getattr(cls, "type", None) or getattr(cls, "app_message_type", None)
     names = {CAMEL_CASE.get(field.name, field.name) for field in attrs.fields(cls)}
     assert (names | {kind} if kind else names) <= words
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        vocabulary.DatasetFormat,
+        vocabulary.ErrorCode,
+        vocabulary.JobType,
+        vocabulary.Phase,
+        vocabulary.Purpose,
+        vocabulary.Refusal,
+        vocabulary.WorkerStatus,
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_word_of_the_vocabulary_is_there(kind: type[StrEnum], words: set[str]) -> None:
+    assert {str(word) for word in kind} <= words
 
 
 def test_every_close_code_is_there(words: set[str]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from ...base.printable import printable
 from ...commandline.json_lines import print_json
+from ...protocol.vocabulary import JobType
 from .common import HELP, goes_on, job_argument, json_option, run_command
 
 
@@ -95,7 +96,7 @@ def stop(job: str, as_json: bool) -> None:
         if as_json:
             print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
         elif attached.stop_requested:
-            kept = "the predictions so far" if record.job_type == "inference" else "its best model"
+            kept = "the predictions so far" if record.job_type == JobType.INFERENCE else "its best model"
             print(f"{printable(record.worker)} is ending the job early and keeps {kept}.")
         else:
             print("The job is finished already.")

@@ -21,6 +21,7 @@ from rich.table import Column
 
 from ...base.printable import printable
 from ...protocol.limits import MIB
+from ...protocol.vocabulary import Phase
 from ..events.job import Completed, Event, Failed, StatusChanged, Transferred, WorkerLost
 from .job_view import BAR_WIDTH, JobView
 from .live_area import open_live_area
@@ -91,7 +92,7 @@ class TerminalDisplay:
             )
 
     def _show_status(self, event: StatusChanged, job: str) -> None:
-        if event.status == "receiving":
+        if event.status == Phase.RECEIVING:
             return  # the transfer's own bar shows it
         if job in self._jobs or len(self._jobs) < MAX_JOBS:
             self._jobs.setdefault(job, JobView(job)).see(event, time.monotonic())

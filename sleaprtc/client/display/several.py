@@ -14,6 +14,7 @@ import attrs
 from rich.table import Column, Table
 
 from ...base.printable import printable
+from ...protocol.vocabulary import Phase
 from ..events.job import (
     Answered,
     Completed,
@@ -88,7 +89,7 @@ class SeveralLines:
 
 def _in_short(event: Event) -> Iterator[Event]:
     """Leaves out what is said of the room, and of each beginning, anew for each job."""
-    if isinstance(event, StatusChanged) and event.status in ("starting", "receiving"):
+    if isinstance(event, StatusChanged) and event.status in (Phase.STARTING, Phase.RECEIVING):
         return
     if isinstance(event, Detached):
         yield Notice(f"Job {event.job_id[:8]} runs on {event.worker} and goes on without this terminal.")

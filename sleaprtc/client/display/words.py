@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...base.printable import printable
 from ...protocol.limits import MIB
+from ...protocol.vocabulary import JobType
 from ..events.job import AnswerSummary, Completed, Connected, StatusChanged, Transferred, WorkersFound
 
 
@@ -82,7 +83,7 @@ def completion_lines(event: Completed) -> list[str]:
             f"Fetched before: {printable(path)}" for path in (*event.model_dirs, event.predictions) if path
         ]
     device = f" on {printable(event.device)}" if event.device else ""
-    if event.job_type == "inference":
+    if event.job_type == JobType.INFERENCE:
         return _prediction_lines(event, device)
     loss = f", loss {loss_text(event.final_loss)}" if event.final_loss is not None else ""
     time_taken = duration_text(event.training_duration_minutes)

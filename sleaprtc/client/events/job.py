@@ -13,6 +13,7 @@ import attrs
 from ...jobs.properties import read_worker
 from ...protocol.jobs import JobStatus
 from ...protocol.messages import PeerInfo
+from ...protocol.vocabulary import JobType, Phase
 from .model import ModelReport
 
 
@@ -230,7 +231,7 @@ class Completed:
     training_duration_minutes: float | None = None
     model_size_mb: float | None = None
     device: str | None = None
-    job_type: str = "training"
+    job_type: str = JobType.TRAINING
     predictions: str | None = None
     predictions_size_mb: float | None = None
     frame_count: int | None = None
@@ -279,4 +280,4 @@ def is_at_work(status: JobStatus) -> bool:
     """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
     details = status.details
     under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
-    return status.status == "sending" or (status.status == "running" and bool(under_way))
+    return status.status == Phase.SENDING or (status.status == Phase.RUNNING and bool(under_way))

@@ -17,6 +17,7 @@ from ...formats.documents import MAX_CONFIG_BYTES, read_document
 from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
 from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
+from ...protocol.vocabulary import DatasetFormat
 
 PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
 """Of a training job package; a worker takes fewer members."""
@@ -161,7 +162,7 @@ def _labels_info(path: Path) -> DatasetInfo:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
     if not all(_is_embedded(video) for video in videos):
         raise without_images(path.name)
-    return DatasetInfo("slp", frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
+    return DatasetInfo(DatasetFormat.SLP, frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
 
 
 def without_images(name: str) -> InvalidDatasetError:
@@ -212,7 +213,7 @@ class UnpackedPackage:
 
     def dataset(self, labels_info: DatasetInfo) -> Dataset:
         """Makes the dataset of it, from what its labels are."""
-        info = attrs.evolve(labels_info, format="zip", estimated_size_mb=_size_mb(self.path))
+        info = attrs.evolve(labels_info, format=DatasetFormat.ZIP, estimated_size_mb=_size_mb(self.path))
         return Dataset(self.path, info, model_type_of_configs(list(self.configs)), configs=self.configs)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from ...protocol.vocabulary import JobType
+
 
 @attrs.frozen
 class OutgoingFile:
@@ -29,4 +31,4 @@ class JobFiles:
     inputs: tuple[OutgoingFile, ...]
     incoming_dir: Path
     digest_algorithm: str
-    job_type: str = "training"
+    job_type: str = JobType.TRAINING

@@ -7,10 +7,10 @@ from typing import Final
 
 from ...base.sentences import as_clause, as_sentence
 from ...errors import JobFailedError, NoWorkerError, WorkerLostError
-from ...jobs.capacity import BUSY, MAINTENANCE, NOT_RESERVED
 from ...jobs.negotiation import Negotiation
 from ...jobs.properties import problem_sentences
 from ...protocol.jobs import JobResponse
+from ...protocol.vocabulary import ErrorCode, Refusal
 from ..events.job import AnswerSummary, WorkerSummary
 
 _WHERE: Final = "On the worker: "
@@ -22,14 +22,17 @@ def nobody_accepted(
 ) -> NoWorkerError:
     """Says why nobody took the job, and who may take it later."""
     refused = negotiation.refused
-    busy = [worker for worker, answer in refused.items() if answer.reason in (BUSY, MAINTENANCE)]
+    busy = [
+        worker for worker, answer in refused.items() if answer.reason in (Refusal.BUSY, Refusal.MAINTENANCE)
+    ]
     delays_sec = [a.retry_after_sec for a in refused.values() if a.retry_after_sec is not None]
     return NoWorkerError(
         f"No worker accepted the job: {'; '.join(_in_words(a, workers[a.worker]) for a in answers)}.",
         busy=(*busy, *negotiation.silent),
         retry_after_sec=min(delays_sec, default=None),
         all_busy=all(
-            answer is not None and answer.reason == BUSY for answer in map(refused.get, negotiation.asked)
+            answer is not None and answer.reason == Refusal.BUSY
+            for answer in map(refused.get, negotiation.asked)
         ),
     )
 
@@ -69,7 +72,7 @@ def nobody_left(tried: Mapping[str, JobFailedError], why: str) -> NoWorkerError 
         somebody else before it got the job is only busy.
     """
     said = " ".join([*(_failure_in_words(*failure) for failure in tried.items()), why])
-    failures = [failure for failure in tried.values() if failure.error_code != NOT_RESERVED]
+    failures = [failure for failure in tried.values() if failure.error_code != ErrorCode.NOT_RESERVED]
     if not failures:
         return NoWorkerError(said, busy=tuple(tried), all_busy=bool(tried))
     last = failures[-1]

@@ -25,7 +25,6 @@ from ...errors import (
     WorkerLostError,
 )
 from ...jobs.attaching import attach_digest
-from ...jobs.capacity import NOT_RESERVED
 from ...jobs.negotiation import Negotiation, SelectionRule
 from ...jobs.properties import WORKER_ROLE
 from ...jobs.request_proof import request_proof
@@ -33,6 +32,7 @@ from ...protocol.features import ATTACH_FEATURE
 from ...protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
 from ...protocol.messages import JSONObject
+from ...protocol.vocabulary import ErrorCode, JobType, Purpose
 from ...signaling.link import Link
 from ..events.job import (
     Answered,
@@ -96,7 +96,7 @@ class JobOrder:
     settings: Mapping[str, Any]
     destination: Destination
     filters: JSONObject
-    job_type: str = "training"
+    job_type: str = JobType.TRAINING
     configs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     model_dirs: tuple[Path, ...] = ()
@@ -112,9 +112,9 @@ class JobOrder:
     def inputs(self) -> tuple[OutgoingFile, ...]:
         """What is sent, in order: the dataset is last."""
         return (
-            *(OutgoingFile(path, "config") for path in self.configs),
-            *(OutgoingFile(path, "model") for path in self.models),
-            OutgoingFile(self.dataset.path, "dataset"),
+            *(OutgoingFile(path, Purpose.CONFIG) for path in self.configs),
+            *(OutgoingFile(path, Purpose.MODEL) for path in self.models),
+            OutgoingFile(self.dataset.path, Purpose.DATASET),
         )
 
 
@@ -341,7 +341,7 @@ class Submission:
     async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
         """Finds the workers that fit, but for those that failed; one that was busy is asked again."""
         peers = await self._link.discover(self._order.filters)
-        failed = {worker for worker, error in tried.items() if error.error_code != NOT_RESERVED}
+        failed = {worker for worker, error in tried.items() if error.error_code != ErrorCode.NOT_RESERVED}
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
         if self._order.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._order.worker]

@@ -13,9 +13,11 @@ from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError, UsageError
 from ...jobs.frames import parse_frames
 from ...jobs.negotiation import SelectionRule
+from ...jobs.properties import WORKER_TAGS
 from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, MIB
 from ...protocol.messages import JSONObject
+from ...protocol.vocabulary import DatasetFormat, JobType, Purpose
 from ...transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from ..events.job import Completed, Emit, Notice
 from ..inputs.dataset import Dataset
@@ -30,7 +32,7 @@ from .filters import worker_filters
 from .retry import ONE_ATTEMPT, Persistence, open_endeavour
 from .submit import JobOrder
 
-INFERENCE_TAG: Final = "inference-worker"
+INFERENCE_TAG: Final = WORKER_TAGS[JobType.INFERENCE]
 
 
 def default_out(recording: Path) -> Path:
@@ -88,7 +90,7 @@ async def tracking_order(
         settings=chosen,
         destination=PredictionsFile(target, recording, replace),
         filters=_predicting(filters or worker_filters()),
-        job_type="inference",
+        job_type=JobType.INFERENCE,
         models=archives,
         model_dirs=tuple(model.folder for model in found),
         model_info=model_info(found),
@@ -149,7 +151,10 @@ async def tracking_inputs(record: JobRecord, scratch: Scratch, emit: Emit) -> tu
     models = await trio.to_thread.run_sync(read_models, [Path(path) for path in record.models])
     archives = await trio.to_thread.run_sync(pack_models, models, scratch.path)
     dataset = await _read_recording(Path(record.dataset), scratch, None, emit)
-    return (*(OutgoingFile(path, "model") for path in archives), OutgoingFile(dataset.path, "dataset"))
+    return (
+        *(OutgoingFile(path, Purpose.MODEL) for path in archives),
+        OutgoingFile(dataset.path, Purpose.DATASET),
+    )
 
 
 async def _read_recording(recording: Path, scratch: Scratch, frame_count: int | None, emit: Emit) -> Dataset:
@@ -168,7 +173,7 @@ def _describe_video(path: Path, frame_count: int | None) -> Dataset:
         raise InvalidDatasetError(f"{path} can't be read: {as_clause(error)}.") from error
     if not is_video:
         raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
-    return Dataset(path, DatasetInfo("video", frame_count, None, size_mb))
+    return Dataset(path, DatasetInfo(DatasetFormat.VIDEO, frame_count, None, size_mb))
 
 
 def _checked_out(target: Path, recording: Path) -> Path:

@@ -13,10 +13,10 @@ import trio
 from ...base.exception_groups import single_error
 from ...base.sentences import as_sentence
 from ...errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
-from ...jobs.capacity import AVAILABLE
 from ...jobs.properties import read_worker
 from ...protocol.jobs import JobCancel, JobResponse
 from ...protocol.messages import JSONObject, PeerInfo
+from ...protocol.vocabulary import WorkerStatus
 from ...signaling.link import Link
 from ..events.job import Emit, Waiting
 from ..inbox import Inbox
@@ -153,7 +153,7 @@ class WorkerQueue:
     def _is_free(self, peer: PeerInfo) -> bool:
         if self._worker is not None and peer.peer_id != self._worker:
             return False
-        return read_worker(peer.metadata.properties).status in (AVAILABLE, None)
+        return read_worker(peer.metadata.properties).status in (WorkerStatus.AVAILABLE, None)
 
     async def _until_worth_asking(self, reason: str, pause_sec: float, retry_after_sec: float) -> None:
         """Waits until a worker has become free, or may have, or the patience is over."""

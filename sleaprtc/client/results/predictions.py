@@ -11,6 +11,7 @@ import trio
 from ...base.sentences import as_clause, as_sentence
 from ...errors import BrokenResultError, StorageError
 from ...formats.child import ask_child
+from ...protocol.vocabulary import JobType
 from ..events.job import Completed, Emit, Notice
 from ..results.delivery import JobOutcome
 from .delivery import TRY_ELSEWHERE, Destination, free_path
@@ -72,7 +73,7 @@ class PredictionsFile(Destination):
         return Completed(
             job_id=job_id,
             worker=worker_id,
-            job_type="inference",
+            job_type=JobType.INFERENCE,
             predictions=str(target),
             predictions_size_mb=result.predictions_size_mb if result else None,
             frame_count=result.frame_count if result else None,

@@ -11,10 +11,10 @@ import trio
 
 from ...base.logs import bind, get_logger
 from ...errors import RoomSecretMissingError, SleapRTCError
-from ...jobs.capacity import BUSY
 from ...protocol.jobs import ConnectionCheck, ConnectionCheckAnswer, JobMessage
 from ...protocol.limits import RATE_PROBE_SEC
 from ...protocol.messages import Answer, Candidate, Offer
+from ...protocol.vocabulary import Refusal
 from ...rtc.channel import DataChannel
 from ...rtc.peer import IceSettings, open_peer
 from ...rtc.proof import Role
@@ -92,7 +92,7 @@ class ConnectionChecks:
         bind(peer=asker, check=request.job_id)
         under_way = self._under_way
         if under_way is not None and (under_way.is_proven or not proven):
-            await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
+            await try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=Refusal.BUSY))
             return
         signals_send, signals = trio.open_memory_channel[Signal](SIGNALS_WAITING)
         check = self._under_way = _Check(asker, proven, signals_send)

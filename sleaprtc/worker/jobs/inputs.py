@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from ...errors import (
 from ...formats.documents import MAX_CONFIG_BYTES
 from ...protocol.limits import CONNECT_SEC, MIB
 from ...protocol.transfer import FileOffer
+from ...protocol.vocabulary import ErrorCode, Phase, Purpose
 from ...transfer.arrival import Pace
 from ...transfer.names import checked_name
 from ...transfer.resuming import ResumingTransfers
@@ -41,8 +42,8 @@ PROGRESS_INTERVAL_SEC: Final = 0.5
 _log = get_logger(__name__)
 
 
-_CACHED_PURPOSES: Final = frozenset({"dataset", "model"})
-_IN_WORDS: Final = {"config": "configurations", "model": "models"}
+_CACHED_PURPOSES: Final[Collection[str]] = frozenset({Purpose.DATASET, Purpose.MODEL})
+_IN_WORDS: Final[Mapping[str, str]] = {Purpose.CONFIG: "configurations", Purpose.MODEL: "models"}
 
 
 @attrs.frozen
@@ -61,7 +62,7 @@ async def receive_inputs(
     reporter: StatusReporter,
     cache: FileCache | None = None,
     max_dataset_bytes: float = math.inf,
-    takes: tuple[str, ...] = ("config",),
+    takes: tuple[str, ...] = (Purpose.CONFIG,),
 ) -> JobInputs:
     """Takes configurations or models until the dataset comes, which is last.
 
@@ -88,16 +89,16 @@ async def receive_inputs(
     received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
     dataset: Path | None = None
     pace = Pace()  # of all files and attempts: one that is offered again and again begins no new one
-    while dataset is None or not received.get("model", True):
+    while dataset is None or not received.get(Purpose.MODEL, True):
         incoming = await _next_offer(transfers, pace)
         offer = incoming.offer
-        if offer.purpose not in ("dataset", *takes) or (offer.job_id or job_id) != job_id:
+        if offer.purpose not in (Purpose.DATASET, *takes) or (offer.job_id or job_id) != job_id:
             wanted = " and ".join(["a dataset", *(_IN_WORDS[purpose] for purpose in takes)])
-            await incoming.refuse("UNEXPECTED_FILE", f"This job takes {wanted}.")
+            await incoming.refuse(ErrorCode.UNEXPECTED_FILE, f"This job takes {wanted}.")
             continue
         excess = _excess(offer, len(received.get(offer.purpose, ())), max_dataset_bytes)
         if excess is not None:
-            await incoming.refuse("TOO_LARGE", excess)
+            await incoming.refuse(ErrorCode.TOO_LARGE, excess)
             raise TransferError(excess)
         directory = job_dir / offer.purpose
         make_private_dirs(directory)
@@ -112,12 +113,12 @@ async def receive_inputs(
             continue
         if cache is not None and offer.purpose in _CACHED_PURPOSES:
             await trio.to_thread.run_sync(cache.add, offer.digest, path)
-        if offer.purpose == "dataset":
+        if offer.purpose == Purpose.DATASET:
             dataset = path
         else:
             received[offer.purpose][path.name] = path
     others = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
-    return JobInputs(dataset, others.get("config", ()), others.get("model", ()))
+    return JobInputs(dataset, others.get(Purpose.CONFIG, ()), others.get(Purpose.MODEL, ()))
 
 
 def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> str | None:
@@ -153,7 +154,7 @@ async def _next_offer(transfers: ResumingTransfers, pace: Pace) -> IncomingFile:
         if not transfers.is_connected:
             raise JobFailedError(
                 "The client made no data channel to this worker.",
-                error_code="CLIENT_LOST",
+                error_code=ErrorCode.CLIENT_LOST,
                 recoverable=True,
             )
         with trio.move_on_after(INPUT_IDLE_SEC):
@@ -174,6 +175,6 @@ def _receiving(reporter: StatusReporter) -> Callable[[TransferProgress], None]:
         if now - last_sec >= PROGRESS_INTERVAL_SEC:
             last_sec = now
             done = progress.received_bytes / progress.size_bytes if progress.size_bytes else 1.0
-            reporter.report("receiving", done, message=f"Receiving {progress.name}.")
+            reporter.report(Phase.RECEIVING, done, message=f"Receiving {progress.name}.")
 
     return report

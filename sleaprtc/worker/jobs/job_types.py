@@ -15,6 +15,7 @@ from ...base.private_files import PRIVATE_MODE
 from ...base.sentences import as_sentence
 from ...errors import StorageError
 from ...protocol.jobs import JobComplete, JobRequest
+from ...protocol.vocabulary import JobType, Phase, Purpose
 from ...transfer.archive import pack_folders
 from ...transfer.disk import hash_file
 from ...transfer.model_archive import pack_model
@@ -110,7 +111,7 @@ async def train(order: WorkOrder) -> Product:
         order.make_work_dir("training"),
         order.thread_count,
     )
-    reporter.report("running", message="Preparing the training.")
+    reporter.report(Phase.RUNNING, message="Preparing the training.")
 
     def report(event: TrainingEvent) -> None:
         if isinstance(event, EpochEnded):
@@ -118,7 +119,7 @@ async def train(order: WorkOrder) -> Product:
         report_training(reporter, event)
 
     outcome = await order.trainer.train(job, report=report, stop=order.stop)
-    reporter.report("sending", 1.0, message="Packing the model.")
+    reporter.report(Phase.SENDING, 1.0, message="Packing the model.")
     archive = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.models.zip"
     await _pack_in_time(outcome.model_dirs, archive, reporter)
     if order.cache is not None:
@@ -143,21 +144,21 @@ async def predict(order: WorkOrder) -> Product:
         order.make_work_dir("inference"),
         order.thread_count,
     )
-    reporter.report("running", message="Preparing the prediction.")
+    reporter.report(Phase.RUNNING, message="Preparing the prediction.")
 
     def report(event: PredictionEvent) -> None:
         report_prediction(reporter, event)
 
     outcome = await order.trainer.predict(job, report=report, stop=order.stop)
-    reporter.report("sending", 1.0, message="Sending the predictions.")
+    reporter.report(Phase.SENDING, 1.0, message="Sending the predictions.")
     file = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.predictions.slp"
     outcome.predictions.rename(file)
     return Product(file, prediction_completion(order.request.job_id, outcome, file))
 
 
 WORK: Final[Mapping[str, KindOfWork]] = {
-    "training": KindOfWork(("config",), "model", train),
-    "inference": KindOfWork(("model",), "predictions", predict),
+    JobType.TRAINING: KindOfWork((Purpose.CONFIG,), Purpose.MODEL, train),
+    JobType.INFERENCE: KindOfWork((Purpose.MODEL,), Purpose.PREDICTIONS, predict),
 }
 """By job type."""
 
@@ -176,7 +177,7 @@ async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: Status
             if trio.current_time() >= deadline:
                 raise
             _log.warning(f"{as_sentence(error)} Trying again.")
-            reporter.report("sending", 1.0, message=f"{as_sentence(error)} Trying again.")
+            reporter.report(Phase.SENDING, 1.0, message=f"{as_sentence(error)} Trying again.")
         await trio.sleep(PACKING_RETRY_SEC)
 
 

@@ -13,12 +13,14 @@ from ...base.sentences import as_sentence
 from ...errors import SleapRTCError, StorageError
 from ...protocol.jobs import JobComplete, JobError, JobFailed, JobResult, StatusDetails
 from ...protocol.limits import MIB
+from ...protocol.vocabulary import ErrorCode, Phase
 from ...transfer.disk import DiskFullError
 from ..trainer import (
     EpochEnded,
     FramesPredicted,
     PredictionEvent,
     PredictionOutcome,
+    Stage,
     StageStarted,
     TrainingEvent,
     TrainingOutcome,
@@ -32,22 +34,22 @@ def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
     """Turns a trainer's event into a status."""
     if isinstance(event, StageStarted):
         reporter.report(
-            "running",
-            reporter.progress if event.stage != "preparing" else 0.0,
+            Phase.RUNNING,
+            reporter.progress if event.stage != Stage.PREPARING else 0.0,
             details=StatusDetails(model=event.model, device=event.device),
             message=event.message,
         )
     else:
-        reporter.report("running", event.progress, details=_epoch_details(event))
+        reporter.report(Phase.RUNNING, event.progress, details=_epoch_details(event))
 
 
 def report_prediction(reporter: StatusReporter, event: PredictionEvent) -> None:
     """The same for a prediction's events."""
     if isinstance(event, StageStarted):
-        progress = reporter.progress if event.stage == "finalizing" else 0.0
-        reporter.report("running", progress, message=event.message)
+        progress = reporter.progress if event.stage == Stage.FINALIZING else 0.0
+        reporter.report(Phase.RUNNING, progress, message=event.message)
     else:
-        reporter.report("running", event.frames_done / event.total_frames, details=_frame_details(event))
+        reporter.report(Phase.RUNNING, event.frames_done / event.total_frames, details=_frame_details(event))
 
 
 def _frame_details(event: FramesPredicted) -> StatusDetails:
@@ -90,7 +92,7 @@ def failure(job_id: str, error: SleapRTCError) -> JobFailed:
 
 def is_disk_full(error: SleapRTCError) -> bool:
     """Whether a job ended for lack of room on the worker's disk."""
-    if getattr(error, "error_code", None) == "DISK_FULL" or isinstance(error, DiskFullError):
+    if getattr(error, "error_code", None) == ErrorCode.DISK_FULL or isinstance(error, DiskFullError):
         return True
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
@@ -110,7 +112,9 @@ def _failure(job_id: str, error: SleapRTCError) -> JobFailed:
 
 def cancelled_elsewhere(job_id: str) -> JobFailed:
     """Makes the message for the process that follows a job when another one of its client cancels it."""
-    return JobFailed(job_id, JobError("CANCELLED", "The job was cancelled by another process of yours."))
+    return JobFailed(
+        job_id, JobError(ErrorCode.CANCELLED, "The job was cancelled by another process of yours.")
+    )
 
 
 def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobComplete:

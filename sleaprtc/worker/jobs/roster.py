@@ -20,7 +20,6 @@ from ...base.nurseries import contained, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError
 from ...jobs.attaching import is_key_of, may_attach
-from ...jobs.capacity import BUSY
 from ...protocol.jobs import (
     ConnectionCheck,
     ConnectionCheckAnswer,
@@ -35,6 +34,7 @@ from ...protocol.jobs import (
     JobStop,
 )
 from ...protocol.messages import Answer, Candidate, Offer
+from ...protocol.vocabulary import Refusal
 from ...rtc.peer import IceSettings
 from ...signaling.link import Link
 from ..journal.answers import describe, page_of_log, taken_over, unknown_job
@@ -146,7 +146,9 @@ class Roster:
     async def answer_check(self, asker: str, request: ConnectionCheck, proven: bool) -> None:
         """Lets a peer measure its way to this worker, unless it has a connection already."""
         if asker in self._connections:
-            await self.try_send(asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=BUSY))
+            await self.try_send(
+                asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=Refusal.BUSY)
+            )
         else:
             await self._checks.answer(asker, request, proven, self.try_send)
 

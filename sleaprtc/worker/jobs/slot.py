@@ -9,12 +9,13 @@ import trio
 
 from ...errors import JobFailedError
 from ...jobs.capacity import Loss
+from ...protocol.vocabulary import ErrorCode
 
 _SENTENCES: Final = {
     Loss.NOT_CONNECTED: "The client made no data channel to this worker in time.",
     Loss.DISPLACED: "The slot went to a client that had proved that it knows the room's secret.",
 }
-_CODES: Final = {Loss.NOT_CONNECTED: "CLIENT_LOST", Loss.DISPLACED: "SLOT_LOST"}
+_CODES: Final = {Loss.NOT_CONNECTED: ErrorCode.CLIENT_LOST, Loss.DISPLACED: ErrorCode.SLOT_LOST}
 
 
 class JobSlot:

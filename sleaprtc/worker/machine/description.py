@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import Final
 
 from ...base.sentences import as_sentence
-from ...jobs.capacity import AVAILABLE, MAINTENANCE, Capability
-from ...jobs.properties import COMMON_TAG, WorkerProperties, as_json
+from ...jobs.capacity import Capability
+from ...jobs.properties import COMMON_TAG, WORKER_TAGS, WorkerProperties, as_json
 from ...protocol.features import ATTACH_FEATURE
 from ...protocol.limits import STATUS_INTERVAL_SEC
 from ...protocol.messages import Metadata
+from ...protocol.vocabulary import WorkerStatus
 from ...transfer.sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM
 from ..trainer import TrainerCapabilities
 from .gpu import GpuInfo
 from .problems import Problem
-
-_TAG_OF_JOB_TYPE: Final = {"training": "training-worker", "inference": "inference-worker"}
 
 
 def capability(gpu: GpuInfo, trainer: TrainerCapabilities) -> Capability:
@@ -34,14 +32,14 @@ def worker_metadata(
     gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int, problems: Sequence[Problem] = ()
 ) -> Metadata:
     """Makes the metadata that a worker registers with."""
-    tags = (COMMON_TAG, *(_TAG_OF_JOB_TYPE[kind] for kind in trainer.supported_job_types))
+    tags = (COMMON_TAG, *(WORKER_TAGS[kind] for kind in trainer.supported_job_types))
     properties = WorkerProperties(
         gpu_memory_mb=gpu.memory_mb,
         gpu_model=gpu.model,
         cuda_version=gpu.cuda_version,
         sleap_version=trainer.sleap_version,
         hostname=socket.gethostname(),
-        status=AVAILABLE if trainer.problem is None else MAINTENANCE,
+        status=WorkerStatus.AVAILABLE if trainer.problem is None else WorkerStatus.MAINTENANCE,
         max_concurrent_jobs=max_jobs,
         supported_models=trainer.supported_models,
         supported_job_types=trainer.supported_job_types,

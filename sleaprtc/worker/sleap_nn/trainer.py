@@ -17,11 +17,13 @@ import trio
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError, TrainerError
 from ...jobs.estimate import MODEL_HEADS
+from ...protocol.vocabulary import ErrorCode, JobType
 from ..trainer import (
     EpochEnded,
     PredictionEvent,
     PredictionJob,
     PredictionOutcome,
+    Stage,
     StageStarted,
     Trainer,
     TrainerCapabilities,
@@ -113,7 +115,7 @@ class SleapNNTrainer(Trainer):
         Raises:
             StorageError: The job's folder can't be written to.
         """
-        report(StageStarted("preparing", "Checking the labels and the configuration"))
+        report(StageStarted(Stage.PREPARING, "Checking the labels and the configuration"))
         capabilities = await self._ready_capabilities()
         try:
             sources = await self._modernize(await gather_sources(job), job)
@@ -139,7 +141,7 @@ class SleapNNTrainer(Trainer):
         Raises:
             StorageError: The job's folder can't be written to.
         """
-        report(StageStarted("preparing", "Checking the recording and the models"))
+        report(StageStarted(Stage.PREPARING, "Checking the recording and the models"))
         await self._ready_capabilities()
         try:
             recording = await put_recording(job.dataset, job.work_dir)
@@ -159,7 +161,7 @@ class SleapNNTrainer(Trainer):
     async def _ready_capabilities(self) -> TrainerCapabilities:
         capabilities = self._capabilities or await self.probe()
         if capabilities.problem is not None:
-            raise TrainerError(capabilities.problem, error_code="NO_TRAINER", recoverable=True)
+            raise TrainerError(capabilities.problem, error_code=ErrorCode.NO_TRAINER, recoverable=True)
         return capabilities
 
     async def _carry_out(
@@ -181,7 +183,9 @@ class SleapNNTrainer(Trainer):
 
                 def end_early() -> None:
                     report(
-                        StageStarted("finalizing", f"{self._limits.time_sentence}: {_KEPT[task['command']]}.")
+                        StageStarted(
+                            Stage.FINALIZING, f"{self._limits.time_sentence}: {_KEPT[task['command']]}."
+                        )
                     )
                     nursery.start_soon(runner.send_stop)
 
@@ -277,7 +281,7 @@ def judge_installation(
         )
     return TrainerCapabilities(
         supported_models=tuple(MODEL_HEADS),
-        supported_job_types=("training", "inference"),
+        supported_job_types=tuple(JobType),
         sleap_version=version,
         torch_device=device,
     )
@@ -345,7 +349,7 @@ def read_outcome(done: Mapping[str, Any], work_dir: Path) -> TrainingOutcome:
     if missing or not models:
         raise TrainerError(f"Training left no usable model of {', '.join(missing) or 'any head'}.")
     if any(model["best_loss"] is None for model in models):
-        raise TrainerError("Training ended without a finite loss.", error_code="LOSS_NOT_FINITE")
+        raise TrainerError("Training ended without a finite loss.", error_code=ErrorCode.LOSS_NOT_FINITE)
     return TrainingOutcome(
         model_dirs=model_dirs,
         final_loss=models[-1]["best_loss"],

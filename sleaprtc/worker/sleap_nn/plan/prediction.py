@@ -10,6 +10,7 @@ import attrs
 
 from ....errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
 from ....jobs.frames import parse_frames
+from ....protocol.vocabulary import ErrorCode
 from ...trainer import FramesPredicted, PredictionOutcome
 from ..intake.allow_list import PREDICTION_VALUES
 from ..intake.configuration import check_values
@@ -104,11 +105,11 @@ async def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> Pr
         frame_count = await count_predicted_frames(path)
     except InvalidDatasetError as error:
         raise TrainerError(
-            "Prediction left no readable predictions.", error_code="PREDICTION_FAILED"
+            "Prediction left no readable predictions.", error_code=ErrorCode.PREDICTION_FAILED
         ) from error
     if frame_count < done["frame_count"] or not frame_count:
         raise TrainerError(
             f"Only {frame_count} of {done['frame_count']} frames are in the predictions.",
-            error_code="PREDICTION_FAILED",
+            error_code=ErrorCode.PREDICTION_FAILED,
         )
     return PredictionOutcome(path, frame_count, done["duration_sec"], done["device"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from ....errors import (
@@ -13,11 +13,14 @@ from ....errors import (
     SleapRTCError,
     TrainerError,
 )
+from ....protocol.vocabulary import ErrorCode
 
 FULL_DISK_BYTES: Final = 16 * 2**20
 """A training that ends without a word on a disk with less free space has most likely filled it."""
 
-RECOVERABLE_CODES: Final = frozenset({"DISK_FULL", "KILLED", "NO_TRAINER"})
+RECOVERABLE_CODES: Final[Collection[str]] = frozenset(
+    {ErrorCode.DISK_FULL, ErrorCode.KILLED, ErrorCode.NO_TRAINER}
+)
 """Causes that lie in the worker's machine rather than in the job."""
 
 MAX_MESSAGE_CHARS: Final = 1000
@@ -25,7 +28,7 @@ MAX_MESSAGE_CHARS: Final = 1000
 
 def reported_failure(event: Mapping[str, Any]) -> SleapRTCError:
     """The error for a runner's own "failed" event."""
-    code = str(event.get("code") or "TRAINING_FAILED")
+    code = str(event.get("code") or ErrorCode.TRAINING_FAILED)
     message = str(event.get("message") or "Training failed.")[:MAX_MESSAGE_CHARS]
     if code == InvalidDatasetError.code:
         return InvalidDatasetError(message)
@@ -48,23 +51,25 @@ def silent_failure(
         work: What it was doing, in a word.
     """
     if free_bytes < FULL_DISK_BYTES:
-        error = TrainerError("The worker's disk is full.", error_code="DISK_FULL", recoverable=True)
+        error = TrainerError("The worker's disk is full.", error_code=ErrorCode.DISK_FULL, recoverable=True)
     elif exit_status == -signal.SIGKILL:
         error = TrainerError(
             f"The operating system killed the {work} process, most likely for lack of memory.",
-            error_code="KILLED",
+            error_code=ErrorCode.KILLED,
             recoverable=True,
         )
     elif exit_status is not None and exit_status < 0:
         error = TrainerError(
             f"The {work} process was ended by {_signal_name(-exit_status)}.",
-            error_code="KILLED",
+            error_code=ErrorCode.KILLED,
             recoverable=True,
         )
     else:
         last_line = log_tail.rpartition("\n")[2][:300]
         said = f"; the last it printed was: {last_line}" if last_line else ""
-        error = TrainerError(f"The {work} process ended without a result{said}.", error_code="NO_RESULT")
+        error = TrainerError(
+            f"The {work} process ended without a result{said}.", error_code=ErrorCode.NO_RESULT
+        )
     if log_tail:
         error.add_note(log_tail)
     return error

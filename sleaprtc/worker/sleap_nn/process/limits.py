@@ -15,6 +15,7 @@ import trio
 
 from ....errors import TrainerError
 from ....protocol.limits import MIB
+from ....protocol.vocabulary import ErrorCode
 
 CHECK_INTERVAL_SEC: Final = 2.0
 """Between two looks at a training. A look takes some milliseconds of one core."""
@@ -50,13 +51,13 @@ class TrainingLimits:
             return TrainerError(
                 f"The job took {memory_bytes / MIB:.0f} MiB of memory, and the worker's owner allows "
                 f"{self.max_memory_bytes / MIB:.0f}: a smaller batch or smaller images take less.",
-                error_code="MEMORY_LIMIT",
+                error_code=ErrorCode.MEMORY_LIMIT,
             )
         if disk_bytes > self.max_disk_bytes:
             return TrainerError(
                 f"The job took {disk_bytes / MIB:.0f} MiB of disk, and the worker's owner allows "
                 f"{self.max_disk_bytes / MIB:.0f}.",
-                error_code="DISK_LIMIT",
+                error_code=ErrorCode.DISK_LIMIT,
             )
         return None
 
@@ -139,4 +140,4 @@ async def _watch_time(
     end_early()
     await trio.sleep(STOP_GRACE_SEC)
     sentence = f"{limits.time_sentence}; nothing was finished {STOP_GRACE_SEC / 60:.0f} minutes later."
-    await send.send(TrainerError(sentence, error_code="TIME_LIMIT"))
+    await send.send(TrainerError(sentence, error_code=ErrorCode.TIME_LIMIT))

@@ -22,6 +22,7 @@ import trio
 from ....base.json_text import parse_json
 from ....base.sentences import as_clause
 from ....errors import TrainerError
+from ....protocol.vocabulary import ErrorCode
 
 RUNNER_FILE: Final = Path(__file__).parents[1] / "runner" / "start.py"
 LOG_NAME: Final = "trainer.log"
@@ -219,7 +220,8 @@ def _start(
     except OSError as error:
         os.close(events_read)
         raise TrainerError(
-            f"The trainer's Python {python} can't be started: {as_clause(error)}.", error_code="NO_TRAINER"
+            f"The trainer's Python {python} can't be started: {as_clause(error)}.",
+            error_code=ErrorCode.NO_TRAINER,
         ) from error
     finally:
         os.close(events_write)
