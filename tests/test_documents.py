@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleaprtc.base.json_text import LoneSurrogateError, format_json, parse_json
-from sleaprtc.client.inputs.dataset import read_config, read_dataset
+from sleaprtc.client.inputs.dataset import read_config
 from sleaprtc.client.jobs.filters import parse_condition
 from sleaprtc.config.files import read_file
 from sleaprtc.errors import InvalidMessageError, InvalidTrainingConfigError, SleapRTCError, UsageError
@@ -19,6 +19,7 @@ from sleaprtc.formats.documents import read_document
 from sleaprtc.protocol import codec
 from sleaprtc.worker.sleap_nn.intake.configuration import parse_config
 
+from .support.datasets import read_dataset
 from .support.lab import make_labels
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=6)

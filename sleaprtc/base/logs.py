@@ -8,12 +8,13 @@ with the first record: a command that logs nothing doesn't wait for it.
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import os
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .printable import printable
 
@@ -77,15 +78,31 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
     Its records go to the standard library's logger of the same name.
     """
-    import structlog
+    return cast("structlog.stdlib.BoundLogger", _LateLogger(name))
 
-    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger(name),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
-        cache_logger_on_first_use=True,
-    )
-    return logger
+
+class _LateLogger:
+    """A logger of structlog that is made when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @functools.cached_property
+    def _logger(self) -> structlog.stdlib.BoundLogger:
+        import structlog
+
+        logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+            logging.getLogger(self._name),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+            cache_logger_on_first_use=True,
+        )
+        return logger
+
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        """Returns a method of the logger, such as ``info``."""
+        found: Callable[..., None] = getattr(self._logger, method)
+        return found
 
 
 def bind(**fields: Any) -> None:

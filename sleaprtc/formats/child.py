@@ -1,31 +1,26 @@
 """Reading a file in a process of its own, which may crash, hang or run out of memory without harm.
 
-The child is a module of this package that prints one JSON object: its answer, or ``{"error": SENTENCE}``.
+The child is a module of this package that answers through :mod:`sleaprtc.formats.child_main`. It prints one
+JSON object: its answer, or ``{"error": SENTENCE, "code": CODE}``. Only the child imports what reads the file.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
 
 from ..base.child_environment import bare
 from ..base.exception_groups import single_error
-from ..base.json_text import format_json, parse_json
+from ..base.json_text import parse_json
 from ..base.sentences import as_clause
 from ..errors import SleapRTCError, StorageError
 
 PATIENCE_SEC: Final = 60.0
 """A dataset of 100,000 frames takes under two seconds."""
-
-MAX_CPU_SEC: Final = 20
-"""HDF5 can be made to go round in circles for ever; this ends it, however busy the machine is."""
-
-MAX_ADDRESS_SPACE_BYTES: Final = 8 * 2**30
-"""Of which numpy's and HDF5's libraries claim one or two, whatever they use."""
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 
@@ -42,7 +37,7 @@ async def ask_child(
     """Starts a module with its arguments and returns its answer.
 
     Args:
-        module: Ends by calling :func:`answer`.
+        module: Ends by calling :func:`sleaprtc.formats.child_main.answer`.
         arguments: Its arguments.
         name: The file's, for the sentence.
         error: What a broken file is to the caller.
@@ -98,24 +93,3 @@ async def _start(command: Sequence[str], task_status: trio.TaskStatus[trio.Proce
         )
     except OSError as error:
         raise StorageError(f"No process can be started to read a file: {as_clause(error)}.") from error
-
-
-def answer(find: Callable[[], dict[str, Any]]) -> None:
-    """In the child: limits this process, and prints what ``find`` returns or raises."""
-    _limit_resources()
-    try:
-        found = find()
-    except SleapRTCError as error:
-        found = {"error": str(error), "code": error.code}
-    except MemoryError:
-        found = {"error": "The file would take too much memory to read."}
-    print(format_json(found))
-
-
-def _limit_resources() -> None:
-    if sys.platform.startswith("linux"):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SEC, MAX_CPU_SEC))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -6,11 +6,12 @@ import zipfile
 import h5py
 import pytest
 
-from sleaprtc.client.inputs.dataset import model_type_of_configs, read_config, read_dataset
+from sleaprtc.client.inputs.dataset import model_type_of_configs, read_config
 from sleaprtc.client.inputs.packing import read_with_images
 from sleaprtc.client.inputs.scratch import Scratch
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError
 
+from ..support.datasets import read_dataset
 from ..support.lab import make_labels, make_package
 
 
@@ -134,3 +135,10 @@ async def test_a_package_whose_labels_have_no_images(tmp_path):
     package = make_package(tmp_path / "job.zip", labels, ["centroid"])
     with Scratch() as scratch, pytest.raises(InvalidDatasetError, match=r"^job\.zip points to videos"):
         await read_with_images(package, scratch, embed="user", emit=print)
+
+
+@pytest.mark.trio
+async def test_only_labels_named_as_such_are_packed(tmp_path):
+    labels = make_labels(tmp_path / "fly.slp", embedded=False).rename(tmp_path / "fly.h5")
+    with Scratch() as scratch, pytest.raises(InvalidDatasetError, match="points to videos on this machine"):
+        await read_with_images(labels, scratch, embed="user", emit=print)

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.inputs.dataset import read_dataset
 from sleaprtc.client.inputs.model_descriptions import described_models
 from sleaprtc.client.jobs.train import training_order
 from tests.support.lab import make_labels
+
+from ..support.datasets import read_dataset
 
 CONFIG = """
 data_config: {preprocessing: {scale: 0.5, crop_size: null}}

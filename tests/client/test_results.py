@@ -4,7 +4,6 @@ import zipfile
 
 import pytest
 
-from sleaprtc.client.inputs.dataset import read_dataset
 from sleaprtc.client.inputs.models import read_models
 from sleaprtc.client.inputs.packing import read_with_images
 from sleaprtc.client.inputs.scratch import Scratch
@@ -22,6 +21,7 @@ from sleaprtc.errors import (
 )
 
 from ..formats.hostile import broken_hdf5, broken_zips
+from ..support.datasets import read_dataset
 from ..support.lab import make_labels, make_model, make_package
 
 MODEL = {"centroid/best.ckpt": b"weights " * 3000, "centroid/training_config.yaml": b"a: 1"}

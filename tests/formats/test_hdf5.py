@@ -8,12 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from sleaprtc.client.inputs.dataset import points_to_videos, read_dataset
+from sleaprtc.client.inputs.labels_reader import read_labels
 from sleaprtc.client.results.video_places import prepare_predictions
 from sleaprtc.errors import BrokenResultError, InvalidDatasetError
 from sleaprtc.formats.hdf5 import open_hdf5, outside_reference
-from sleaprtc.worker.sleap_nn.intake.dataset import inspect_dataset, inspect_images, read_summary
+from sleaprtc.worker.sleap_nn.intake.dataset import inspect_dataset, inspect_images
+from sleaprtc.worker.sleap_nn.intake.dataset_reader import read_summary
 
+from ..support.datasets import read_dataset
 from ..support.lab import make_labels
 from ..worker.sleap_nn.slp_files import EMBEDDED, INSTANCE, POINT, write_slp
 from .hostile import broken_hdf5
@@ -48,7 +50,7 @@ def test_broken_datasets_on_both_sides(tmp_path: Path) -> None:
         assert str(caught.value).startswith("a.pkg.slp "), name
         assert len(str(caught.value)) < 400
         try:  # the client reads less of it
-            points_to_videos(path)
+            read_labels(path)
             read_dataset(path)
         except InvalidDatasetError:
             refused.append(name)
@@ -152,8 +154,8 @@ async def test_a_child_that_says_too_much_is_not_listened_to(tmp_path: Path, mon
 def test_sound_files_are_read_as_before(tmp_path: Path) -> None:
     labels = make_labels(tmp_path / "l.slp", frames=4)
     assert read_dataset(labels).info.frame_count == 4
-    assert not points_to_videos(labels)
-    assert points_to_videos(make_labels(tmp_path / "v.slp", embedded=False))
+    assert read_labels(labels) is not None
+    assert read_labels(make_labels(tmp_path / "v.slp", embedded=False)) is None
     assert read_summary(write_slp(tmp_path / "s.slp", videos=(EMBEDDED,))).height == 96
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleaprtc.client.inputs.dataset import read_dataset
 from sleaprtc.errors import BrokenResultError, InvalidArchiveError, InvalidModelError, UsageError
 from sleaprtc.formats.reading import FileLimitError
 from sleaprtc.formats.zip_files import MAX_READ_BYTES, ZipLimits, fault_of_members, open_zip
@@ -15,6 +14,7 @@ from sleaprtc.transfer.file_signatures import is_checkpoint_file
 from sleaprtc.transfer.model_archive import unpack_models
 from sleaprtc.worker.sleap_nn.intake import package
 
+from ..support.datasets import read_dataset
 from .hostile import broken_zips, zipped
 
 JOBS = {"training": [{"cfg": "centroid.yaml", "train_labels": "x.slp"}]}

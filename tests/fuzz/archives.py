@@ -22,7 +22,8 @@ import numpy as np
 import yaml
 
 from sleaprtc.base.json_text import parse_json
-from sleaprtc.client.inputs.dataset import model_type_of_configs, points_to_videos, read_config, read_dataset
+from sleaprtc.client.inputs.dataset import model_type_of_configs, read_config
+from sleaprtc.client.inputs.labels_reader import read_labels
 from sleaprtc.client.inputs.model_descriptions import described_models
 from sleaprtc.client.results import report, video_places
 from sleaprtc.client.results.delivery import _lay_down_models
@@ -41,11 +42,13 @@ from sleaprtc.worker.sleap_nn.intake.configuration import (
     legacy_core,
     parse_config,
 )
-from sleaprtc.worker.sleap_nn.intake.dataset import read_frame_count, read_summary
+from sleaprtc.worker.sleap_nn.intake.dataset_reader import read_frame_count, read_summary
 from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 from sleaprtc.worker.sleap_nn.plan.training import ModelSource, ReceivedConfig, plan_models
 from tests.formats.hostile import zipped
 from tests.worker.sleap_nn.slp_files import write_slp
+
+from ..support.datasets import read_dataset
 
 PATIENCE_SEC: Final = 30.0
 """Far more than any input takes, on a machine with other work."""
@@ -125,7 +128,7 @@ def _on_worker_labels(path: Path) -> None:
 
 
 def _on_client_labels(path: Path) -> None:
-    points_to_videos(path)
+    read_labels(path)
     read_dataset(path)
 
 

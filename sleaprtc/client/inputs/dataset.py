@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,20 +9,15 @@ import attrs
 
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError, InvalidTrainingConfigError
-from ...formats.child import answer
 from ...formats.documents import MAX_CONFIG_BYTES, read_document
 from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
 from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
 from ...protocol.vocabulary import DatasetFormat
+from .labels_summary import LabelsSummary
 
 PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
 """Of a training job package; a worker takes fewer members."""
-
-MAX_PIXELS: Final = 10**10
-"""Of one image; more is a mistake."""
-
-AS_LABELS: Final = "SLEAP labels"
 
 _MODEL_TYPE_OF_HEAD: Final = {
     "single_instance": "base",
@@ -57,51 +49,6 @@ class Dataset:
     def named(self) -> Path:
         """The file that the person named."""
         return self.packed_from or self.path
-
-
-def read_dataset(path: Path) -> Dataset:
-    """Looks into a ``.slp``, a ``.pkg.slp`` or a training job package (``.zip``).
-
-    Raises:
-        InvalidDatasetError: It isn't readable as one, has no labelled frames, or lacks its images.
-        InvalidTrainingConfigError: A configuration in a training job package can't be read.
-    """
-    if not path.is_file():
-        raise InvalidDatasetError(f"There is no file {path}.")
-    if path.suffix == ".zip":
-        with tempfile.TemporaryDirectory() as folder:
-            package = unpack_package(path, Path(folder))
-            return package.dataset(_labels_info(package.labels))
-    return Dataset(path, _labels_info(path))
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """What labels are, as JSON that :func:`info_from_json` reads; to be called in a process of its own.
-
-    Raises:
-        InvalidDatasetError: As with :func:`read_dataset`.
-    """
-    if points_to_videos(path):
-        return {"points_to_videos": True}
-    return {"points_to_videos": False, "info": attrs.asdict(read_dataset(path).info)}
-
-
-def info_from_json(described: Mapping[str, Any]) -> DatasetInfo | None:
-    """Reads what :func:`describe` has found; None for labels that point to videos."""
-    return None if described["points_to_videos"] else DatasetInfo(**described["info"])
-
-
-def points_to_videos(path: Path) -> bool:
-    """Whether a file is labels of which some images are in files of their own."""
-    from ...formats.hdf5 import open_hdf5, read_json_list  # 0.1 s that only reading a dataset should cost
-
-    if path.suffix != ".slp":
-        return False
-    try:
-        with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
-            return not all(_is_embedded(video) for video in read_json_list(file, "videos_json"))
-    except InvalidDatasetError:
-        return False  # reading it as a dataset says what is wrong
 
 
 def model_type_of_configs(configs: list[dict[str, Any]]) -> str | None:
@@ -149,54 +96,6 @@ def _size_mb(path: Path) -> float:
     return round(path.stat().st_size / MIB, 3)
 
 
-def _labels_info(path: Path) -> DatasetInfo:
-    # 0.1 s that only reading a dataset should cost
-    from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
-
-    with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
-        frame_count = row_count(file, "frames")
-        metadata = read_json_attribute(file, "metadata", "json")
-        videos = read_json_list(file, "videos_json")
-        megapixels = _frame_megapixels(file, videos)
-    if frame_count == 0:
-        raise InvalidDatasetError(f"{path.name} has no labelled frames.")
-    if not all(_is_embedded(video) for video in videos):
-        raise without_images(path.name)
-    return DatasetInfo(DatasetFormat.SLP, frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
-
-
-def without_images(name: str) -> InvalidDatasetError:
-    """Makes the error for labels whose images are elsewhere."""
-    return InvalidDatasetError(
-        f"{name} points to videos on this machine, which a worker can't see. "
-        "Save it with its images first: in SLEAP, File > Export Labels Package; "
-        'in Python, labels.save("labels.pkg.slp", embed="user").'
-    )
-
-
-def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
-    """The size of the first video's images, which nobody but an estimate needs."""
-    try:
-        attributes = file[videos[0]["backend"]["dataset"]].attrs
-        pixels = int(attributes["height"]) * int(attributes["width"])
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError):
-        return None
-    return pixels / 1e6 if 0 < pixels <= MAX_PIXELS else None
-
-
-def _is_embedded(video: Any) -> bool:
-    backend = video.get("backend") if isinstance(video, dict) else None
-    return isinstance(backend, dict) and backend.get("filename") == "."
-
-
-def _skeleton_name(metadata: Any) -> str | None:
-    try:
-        name = metadata["skeletons"][0]["graph"]["name"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return name if isinstance(name, str) else None
-
-
 @attrs.frozen
 class UnpackedPackage:
     """A training job package.
@@ -215,6 +114,26 @@ class UnpackedPackage:
         """Makes the dataset of it, from what its labels are."""
         info = attrs.evolve(labels_info, format=DatasetFormat.ZIP, estimated_size_mb=_size_mb(self.path))
         return Dataset(self.path, info, model_type_of_configs(list(self.configs)), configs=self.configs)
+
+
+def labels_info(labels: LabelsSummary) -> DatasetInfo:
+    """Returns what workers are told of labels."""
+    return DatasetInfo(
+        DatasetFormat.SLP,
+        labels.frame_count,
+        labels.skeleton_name,
+        labels.size_mb,
+        labels.frame_megapixels,
+    )
+
+
+def without_images(name: str) -> InvalidDatasetError:
+    """Makes the error for labels whose images are elsewhere."""
+    return InvalidDatasetError(
+        f"{name} points to videos on this machine, which a worker can't see. "
+        "Save it with its images first: in SLEAP, File > Export Labels Package; "
+        'in Python, labels.save("labels.pkg.slp", embed="user").'
+    )
 
 
 def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
@@ -241,7 +160,3 @@ def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
         unpacked = folder / f"{path.stem}.slp"
         extract_member(package, members[labels[0]], unpacked)
     return UnpackedPackage(path, unpacked, tuple(configs))
-
-
-if __name__ == "__main__":
-    answer(lambda: describe(Path(sys.argv[1])))

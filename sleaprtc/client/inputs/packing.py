@@ -22,11 +22,14 @@ from ...errors import InvalidDatasetError
 from ...formats.child import ask_child
 from ...protocol.jobs import DatasetInfo
 from ..events.job import Emit, Notice
-from .dataset import AS_LABELS, Dataset, info_from_json, unpack_package, without_images
+from .dataset import Dataset, labels_info, unpack_package, without_images
+from .labels_summary import LabelsSummary
 from .scratch import Scratch
 
 SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
-READER_MODULE: Final = f"{__package__}.dataset"
+READER_MODULE: Final = f"{__package__}.labels_reader"
+AS_LABELS: Final = "SLEAP labels"
+LABELS_SUFFIX: Final = ".slp"
 TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
 
 HOW_TO_PACK: Final = (
@@ -79,6 +82,8 @@ async def _read(path: Path, scratch: Scratch) -> Dataset | None:
     """
     if path.suffix != ".zip" or not await trio.Path(path).is_file():
         info = await _labels_info(path, path.name)
+        if info is None and path.suffix != LABELS_SUFFIX:
+            raise without_images(path.name)
         return None if info is None else Dataset(path, info)
     package = await trio.to_thread.run_sync(unpack_package, path, scratch.path)
     try:
@@ -91,9 +96,9 @@ async def _read(path: Path, scratch: Scratch) -> Dataset | None:
 
 
 async def _labels_info(labels: Path, name: str) -> DatasetInfo | None:
-    return info_from_json(
-        await ask_child(READER_MODULE, [str(labels)], name, InvalidDatasetError, as_what=AS_LABELS)
-    )
+    answer = await ask_child(READER_MODULE, [str(labels)], name, InvalidDatasetError, as_what=AS_LABELS)
+    found = answer["labels"]
+    return None if found is None else labels_info(LabelsSummary(**found))
 
 
 async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:

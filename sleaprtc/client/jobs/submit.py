@@ -75,7 +75,7 @@ class JobOrder:
     """What to do, with what, where.
 
     Attributes:
-        dataset: What :func:`sleaprtc.client.inputs.dataset.read_dataset` found.
+        dataset: What :func:`sleaprtc.client.inputs.packing.read_with_images` found.
         settings: The request's ``config``, such as ``model_type epochs``, those that were given.
         destination: Where the result goes.
         filters: Which workers fit.

@@ -17,7 +17,7 @@ import h5py
 
 from ...base.sentences import as_clause
 from ...errors import BrokenResultError, InvalidDatasetError, StorageError
-from ...formats.child import answer
+from ...formats.child_main import answer
 from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
 
 LABELS_SUFFIX: Final = ".slp"

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sleaprtc.errors import InvalidDatasetError
-from sleaprtc.worker.sleap_nn.intake.dataset import DatasetSummary, inspect_dataset, read_summary
+from sleaprtc.worker.sleap_nn.intake.dataset import inspect_dataset
+from sleaprtc.worker.sleap_nn.intake.dataset_reader import read_summary
+from sleaprtc.worker.sleap_nn.intake.dataset_summary import DatasetSummary
 
 from .slp_files import EDGE_TYPE, EMBEDDED, SYMMETRY_TYPE, write_slp
 

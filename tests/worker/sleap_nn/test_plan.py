@@ -7,7 +7,7 @@ import pytest
 
 from sleaprtc.errors import InvalidTrainingConfigError
 from sleaprtc.worker.sleap_nn.intake.configuration import section
-from sleaprtc.worker.sleap_nn.intake.dataset import DatasetSummary
+from sleaprtc.worker.sleap_nn.intake.dataset_summary import DatasetSummary
 from sleaprtc.worker.sleap_nn.plan.settings import choose_max_stride, choose_min_steps
 from sleaprtc.worker.sleap_nn.plan.training import (
     ModelPlan,

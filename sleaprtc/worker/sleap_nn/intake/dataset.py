@@ -1,70 +1,20 @@
-"""What a received ``.slp`` holds, read without sleap-io and without trusting it.
+"""What a received ``.slp`` holds: asked of a process of its own.
 
-The file comes from a stranger and is parsed by a C library, so :func:`inspect_dataset` reads it in a
-process of its own that may crash, hang or run out of memory without harm. The layout read here is
-SLEAP's (https://io.sleap.ai/latest/formats/#sleap): tables of frames, instances and points, with the
-skeleton as JSON, and one group of encoded images for each embedded video.
+The file comes from a stranger and is parsed by a C library, so :mod:`.dataset_reader` reads it in a process
+that may crash, hang or run out of memory without harm. Nothing here imports that library.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import attrs
-import h5py
-import numpy as np
+from typing import Any, Final
 
 from ....errors import InvalidDatasetError
-from ....formats.child import answer, ask_child
-from ....formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, read_table, row_count
+from ....formats.child import ask_child
+from .dataset_summary import DatasetSummary
 
-T = TypeVar("T")
-
+READER_MODULE: Final = f"{__package__}.dataset_reader"
 AS_WHAT: Final = "a SLEAP dataset"
-BLOCK_POINTS: Final = 1_000_000
-"""Points that are looked at together."""
-
-MAX_SIDE_PX: Final = 100_000
-MAX_CHANNELS: Final = 16
-MAX_COORDINATE_PX: Final = 1e7
-MAX_NODES: Final = 10_000
-"""Beyond these a dataset is broken, whatever it says of itself."""
-
-USER_INSTANCE: Final = 0
-"""SLEAP's ``instance_type`` of what a person labelled; 1 is a prediction."""
-
-EDGE: Final = 1
-"""SLEAP's ``EdgeType.BODY``; 2 is a symmetry."""
-
-
-@attrs.frozen
-class DatasetSummary:
-    """What choosing and checking settings needs to know of a dataset.
-
-    Only frames with a visible point set by a person count: predictions aren't trained on.
-
-    Attributes:
-        frame_count: Labelled frames.
-        max_instances: Most labelled animals in one frame.
-        node_names: Of the skeleton, in its order.
-        edge_count: Of the skeleton.
-        height: Of the largest image, in pixels.
-        width: Of the largest image, in pixels.
-        channels: 1 for grey images, 3 for colour.
-        max_instance_px: Longer side of the largest animal's bounding box, in pixels.
-    """
-
-    frame_count: int
-    max_instances: int
-    node_names: tuple[str, ...]
-    edge_count: int
-    height: int
-    width: int
-    channels: int
-    max_instance_px: float
 
 
 async def inspect_dataset(path: Path) -> DatasetSummary:
@@ -98,192 +48,6 @@ async def count_predicted_frames(path: Path) -> int:
 
 
 async def _ask_reader(question: str, path: Path) -> dict[str, Any]:
-    return await ask_child(__name__, [question, str(path)], path.name, InvalidDatasetError, as_what=AS_WHAT)
-
-
-def read_summary(path: Path) -> DatasetSummary:
-    """Reads a dataset's summary in this process.
-
-    Raises:
-        InvalidDatasetError: As with :func:`inspect_dataset`.
-    """
-    return _read(path, _summarize)
-
-
-def read_frame_count(path: Path) -> int:
-    """Does in this process what :func:`inspect_images` does in its own.
-
-    Raises:
-        InvalidDatasetError: As there.
-    """
-    return _read(path, _count_frames)
-
-
-def _read(path: Path, look: Callable[[h5py.File, str], T]) -> T:
-    with open_hdf5(path, InvalidDatasetError, as_what=AS_WHAT) as file:
-        return look(file, path.name)
-
-
-def _summarize(file: h5py.File, name: str) -> DatasetSummary:
-    node_names, edge_count = _read_skeleton(file, name)
-    instances = read_table(file, "instances")
-    points = read_table(file, "points")
-    boxes = _bounding_box_sides(instances, points)
-    labelled = instances["frame_id"][~np.isnan(boxes)]
-    if labelled.size == 0:
-        raise InvalidDatasetError(
-            f"{name} has no frame labelled by a person: there's nothing to train on."
-            if instances.size == 0 or not np.any(instances["instance_type"] == USER_INSTANCE)
-            else f"{name} has labelled animals, but none with a visible point."
-        )
-    if np.any(instances["skeleton"][~np.isnan(boxes)] != 0):
-        raise InvalidDatasetError(f"{name} uses several skeletons; training needs a single one.")
-    _, per_frame = np.unique(labelled, return_counts=True)
-    height, width, channels = _read_image_shape(file, name)
-    return DatasetSummary(
-        frame_count=int(per_frame.size),
-        max_instances=int(per_frame.max()),
-        node_names=node_names,
-        edge_count=edge_count,
-        height=height,
-        width=width,
-        channels=channels,
-        max_instance_px=float(np.nanmax(boxes)),
+    return await ask_child(
+        READER_MODULE, [question, str(path)], path.name, InvalidDatasetError, as_what=AS_WHAT
     )
-
-
-def _count_frames(file: h5py.File, name: str) -> int:
-    _read_image_shape(file, name)
-    frame_count = row_count(file, "frames")
-    if not frame_count:
-        raise InvalidDatasetError(f"{name} has no labelled frames, and so none to predict on.")
-    return frame_count
-
-
-def _count_predicted_frames(file: h5py.File, name: str) -> int:
-    read_json_attribute(file, "metadata", "json")
-    return row_count(file, "frames")
-
-
-def _bounding_box_sides(instances: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The longer side of each instance's visible points; NaN for predictions and empty instances."""
-    sides = np.full(instances.shape, np.nan)
-    numbers = np.flatnonzero(instances["instance_type"] == USER_INSTANCE)
-    starts, ends = (instances[f"point_id_{end}"][numbers].astype(np.int64) for end in ("start", "end"))
-    counts = ends - starts
-    if counts.size and (starts.min() < 0 or counts.min() < 0 or ends.max() > points.size):
-        raise ValueError("an instance has points that aren't there")
-    if counts.sum(dtype=float) > points.size:
-        raise ValueError("instances share their points")
-    block, next_block = 0, 0
-    blocks = np.cumsum(counts) // BLOCK_POINTS
-    while block < numbers.size:
-        next_block = int(np.searchsorted(blocks, blocks[block], side="right"))
-        chosen = slice(block, next_block)
-        sides[numbers[chosen]] = _sides_of_block(points, starts[chosen], counts[chosen])
-        block = next_block
-    return sides
-
-
-def _sides_of_block(points: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    owner = np.repeat(np.arange(counts.size), counts)
-    offsets = np.arange(owner.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows = points[np.repeat(starts, counts) + offsets]
-    is_seen = rows["visible"].astype(bool) & np.isfinite(rows["x"]) & np.isfinite(rows["y"])
-    longer = np.full(counts.size, np.nan)
-    for axis in ("x", "y"):
-        places = rows[axis][is_seen].astype(float)
-        if places.size and np.abs(places).max() > MAX_COORDINATE_PX:
-            raise ValueError("a point lies outside of every image")
-        low, high = np.full(counts.size, np.inf), np.full(counts.size, -np.inf)
-        np.minimum.at(low, owner[is_seen], places)
-        np.maximum.at(high, owner[is_seen], places)
-        is_known = high >= low
-        longer[is_known] = np.fmax(longer[is_known], high[is_known] - low[is_known])
-    return longer
-
-
-def _read_skeleton(file: h5py.File, name: str) -> tuple[tuple[str, ...], int]:
-    """Names of the first skeleton's nodes, which is the one sleap-nn trains, and its number of edges."""
-    metadata = read_json_attribute(file, "metadata", "json")
-    skeletons = metadata["skeletons"]
-    if not skeletons or not skeletons[0]["nodes"]:
-        raise InvalidDatasetError(f"{name} has no skeleton with nodes: there's nothing to train on.")
-    if max(len(metadata["nodes"]), len(skeletons[0]["nodes"])) > MAX_NODES:
-        raise InvalidDatasetError(f"{name} has more nodes than any skeleton.")
-    all_names = [node["name"] for node in metadata["nodes"]]
-    names = tuple(str(all_names[int(node["id"])]) for node in skeletons[0]["nodes"])
-    return names, _count_edges(skeletons[0]["links"])
-
-
-def _count_edges(links: Sequence[Mapping[str, Any]]) -> int:
-    """Symmetries are kept among the edges, as type 2; a type is spelled out once, then referred to."""
-    spelled_out: list[int] = []
-    count = 0
-    for link in links:
-        kind = link.get("type", {})
-        if "py/reduce" in kind:
-            spelled_out.append(kind["py/reduce"][1]["py/tuple"][0])
-            value = spelled_out[-1]
-        else:
-            position = int(kind.get("py/id", 1)) - 1
-            value = spelled_out[position] if position < len(spelled_out) else EDGE
-        count += value == EDGE
-    return count
-
-
-def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
-    shapes = []
-    for video in read_json_list(file, "videos_json"):
-        images = file[_embedded_images(video, name)]
-        # a video without embedded frames has nothing to say of their size
-        if images.shape[0]:
-            shapes.append(_image_shape(images, video["backend"]))
-    if not shapes:
-        raise InvalidDatasetError(f"{name} has no images: save it as a package with embedded images.")
-    heights, widths, channels = zip(*shapes, strict=True)
-    shape = max(heights), max(widths), max(channels)
-    is_size = min(*heights, *widths, *channels) > 0 and max(shape[:2]) <= MAX_SIDE_PX
-    if not is_size or shape[2] > MAX_CHANNELS:
-        raise ValueError(f"its images can't have a size of {' by '.join(map(str, shape))}"[:120])
-    return shape
-
-
-def _embedded_images(video: Mapping[str, Any], name: str) -> str:
-    """Where a video's embedded images are; refuses a video that lies elsewhere."""
-    backend = video["backend"]
-    location = backend.get("filename", video.get("filename"))
-    if location != "." or "filenames" in backend or "dataset" not in backend:
-        shown = str(location).replace("\\", "/").rsplit("/", 1)[-1][:80]
-        raise InvalidDatasetError(
-            f"{name} refers to the video {shown!r} outside of itself: save it as a package (.pkg.slp) "
-            "with embedded images."
-        )
-    return str(backend["dataset"])
-
-
-def _image_shape(images: h5py.Dataset, backend: Mapping[str, Any]) -> tuple[int, int, int]:
-    attributes = images.attrs
-    if "height" in attributes and "width" in attributes:
-        return int(attributes["height"]), int(attributes["width"]), int(attributes.get("channels", 1))
-    if images.ndim == 4:  # raw frames rather than encoded ones
-        return int(images.shape[1]), int(images.shape[2]), int(images.shape[3])
-    _, height, width, channels = backend["shape"]
-    return int(height), int(width), int(channels)
-
-
-_QUESTIONS: Final[Mapping[str, Callable[[Path], dict[str, Any]]]] = {
-    "summary": lambda path: attrs.asdict(read_summary(path)),
-    "images": lambda path: {"frame_count": read_frame_count(path)},
-    "predictions": lambda path: {"frame_count": _read(path, _count_predicted_frames)},
-}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Prints what is asked about a dataset, or what is wrong with it, as one JSON object."""
-    question, path = arguments[0], Path(arguments[1])
-    answer(lambda: _QUESTIONS[question](path))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

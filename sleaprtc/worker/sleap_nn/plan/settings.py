@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ....errors import InvalidTrainingConfigError
 from ....jobs.estimate import DEFAULT_BATCH_SIZE, MAX_EPOCHS, MODEL_HEADS
-from ..intake.dataset import DatasetSummary
+from ..intake.dataset_summary import DatasetSummary
 
 FILTERS: Final = {True: 32, False: 8}
 """Of the first block, with and without a GPU: eight find a small animal's nodes to within a pixel."""

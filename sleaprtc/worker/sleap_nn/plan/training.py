@@ -14,7 +14,7 @@ import attrs
 
 from ....errors import InvalidTrainingConfigError
 from ..intake.configuration import check_requested, filter_config, head_of, subsection
-from ..intake.dataset import DatasetSummary
+from ..intake.dataset_summary import DatasetSummary
 from .settings import choose_min_steps, choose_model_type, derive_settings, heads_for
 
 RUNS_FOLDER: Final = "models"
