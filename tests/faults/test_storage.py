@@ -14,10 +14,11 @@ from sleaprtc.client.jobs.attach import attach_to_job
 from sleaprtc.client.jobs.retry import Persistence
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import JobFailedError, StorageError
+from sleaprtc.jobs.life import Cause, State
 from sleaprtc.protocol.jobs import JobComplete, JobRequest
 from sleaprtc.transfer.archive import pack_folders
 from sleaprtc.worker.journal.recovery import WallClock, forget_old, make_jobs_dir, remove_orphans
-from sleaprtc.worker.journal.store import COMPLETED, FAILED, TRAINING, Journal
+from sleaprtc.worker.journal.store import Journal
 
 from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
 
@@ -108,7 +109,7 @@ async def train_beside_a_locked_journal(lab, labels, trainer):
                 await trio.sleep(0.02)
             await trio.sleep(0.3)  # longer than the model waits for its client
         with closing(Journal(journal_of(lab, "gpu-1"))) as journal:
-            while [entry.state for entry in journal.entries()] != [COMPLETED]:
+            while [entry.state for entry in journal.entries()] != [State.COMPLETED]:
                 await trio.sleep(0.02)
 
 
@@ -281,16 +282,20 @@ def journal(tmp_path):
         yield journal
 
 
-def add_job(journal, folder, state):
+DONE = (Cause.INPUTS_ARRIVED, Cause.WORK_DONE)
+
+
+def add_job(journal, folder, causes):
     folder.mkdir(parents=True)
     (folder / "x.zip").write_text("model")
     journal.begin(folder.name, "client", JobRequest(folder.name, "training"), folder)
-    journal.change(folder.name, state, last_word=JobComplete(folder.name), archive=folder / "x.zip")
+    for cause in causes:
+        assert journal.move(folder.name, cause, last_word=JobComplete(folder.name), archive=folder / "x.zip")
 
 
 def test_only_folders_with_a_waiting_model_outlive_a_kill(journal, tmp_path):
-    for number, state in enumerate((COMPLETED, FAILED, "delivered")):
-        add_job(journal, tmp_path / f"job-{number}", state)
+    for number, causes in enumerate((DONE, [Cause.WORK_FAILED], (*DONE, Cause.RESULT_FETCHED))):
+        add_job(journal, tmp_path / f"job-{number}", causes)
     (tmp_path / "job-unknown").mkdir()
     remove_orphans(journal, tmp_path)
     assert [path.name for path in tmp_path.glob("job-*")] == ["job-0"]
@@ -298,7 +303,7 @@ def test_only_folders_with_a_waiting_model_outlive_a_kill(journal, tmp_path):
 
 @pytest.mark.parametrize("jump_sec", [56 * YEAR_SEC, -56 * YEAR_SEC])
 def test_a_clock_that_is_set_forgets_no_model(journal, tmp_path, jump_sec):
-    add_job(journal, tmp_path / "job-1", COMPLETED)
+    add_job(journal, tmp_path / "job-1", DONE)
     (entry,) = journal.entries()
     before = WallClock(entry.updated_at, 1000.0)
     now, monotonic = entry.updated_at + jump_sec + 3600, 4600.0
@@ -334,6 +339,6 @@ async def test_a_worker_whose_clock_is_set_goes_on(lab, labels, monkeypatch):
             monkeypatch.setattr("time.time", partial(_set_clock, wall, jump_sec))
             await trio.sleep(0.1)
             with closing(Journal(journal_of(lab, "gpu-1"))) as journal:
-                assert [entry.state for entry in journal.entries()] == [TRAINING]
+                assert [entry.state for entry in journal.entries()] == [State.TRAINING]
         trainer.go_on.set()
     assert len(done[0].model_dirs) == 1

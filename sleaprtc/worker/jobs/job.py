@@ -14,10 +14,12 @@ from ...base.logs import get_logger
 from ...base.nurseries import contained, keep_running, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError, TransferError
+from ...jobs import life
+from ...jobs.life import Cause, Phase, State
 from ...protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
 from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock
-from ..journal.store import COMPLETED, DELIVERED, FAILED, TRAINING, JournalEntry
+from ..journal.store import JournalEntry
 from ..trainer import Trainer
 from .cache import FileCache
 from .connection import ClientConnection
@@ -28,11 +30,11 @@ from .slot import JobSlot
 from .statuses import StatusReporter
 
 RESULT_WAIT_SEC: Final = 15 * 60.0
-"""How long a finished job waits for its client before it lies down in the journal, to be attached to."""
+"""How long a finished job waits for its client. After that only the journal has it, for an attach."""
 
 LAST_WORD_SEC: Final = 8.0
-"""How long a worker that has handed over its result tries to say what it is like, without the server or over
-a half-open connection, which takes it seven seconds to replace; our client waits two seconds longer."""
+"""How long a worker that has handed over its result tries to send its last word. Without the server, or over
+a half-open connection, a new connection takes seven seconds; our client waits two seconds longer."""
 
 _log = get_logger(__name__)
 
@@ -40,20 +42,22 @@ OnWorked = Callable[[EpochClock], None]
 
 
 class Job:
-    """A job that this worker has taken on.
+    """A job that this worker has accepted.
 
     Args:
-        request: What the client asked for.
+        request: The client's request.
         job_dir: A folder of the job's own.
-        connection: The data channel to the client, whoever that is at the time.
-        cache: Files of earlier jobs, or None where none are kept.
-        max_dataset_bytes: The largest dataset that the owner takes.
+        connection: The data channel to the job's client; a later process of the client may replace it.
+        cache: Files of earlier jobs, or None if none are kept.
+        max_dataset_bytes: The largest dataset that the worker's owner allows.
         notes: The job's page in the journal.
-        deliver: Takes a job message to a client, whenever that is possible.
-        try_send: The same, but drops the message where the client can't be reached just now.
+        deliver: Sends a job message to a client as soon as that is possible.
+        try_send: Sends a job message to a client, or drops it if the client can't be reached now.
+        state: The job's present state.
 
     Attributes:
-        client_id: Who gets statuses and last word; a later process of the same client has another name.
+        client_id: The peer that gets statuses and the last word. A later process of a client has another id.
+        state: How the job stands. The journal follows, a little later if it can't be written.
     """
 
     def __init__(
@@ -67,10 +71,12 @@ class Job:
         notes: JobNotes,
         deliver: Callable[[str, JobMessage], Awaitable[None]],
         try_send: Callable[[str, JobMessage], Awaitable[None]],
+        state: State,
     ) -> None:
         self.request = request
         self.connection = connection
         self.client_id = connection.remote_id
+        self.state = state
         self._job_dir = job_dir
         self._cache = cache
         self._max_dataset_bytes = max_dataset_bytes
@@ -84,7 +90,6 @@ class Job:
         self._kind = WORK[request.job_type]
         self._is_worked = False
         self._was_connected = False
-        self._keep = False
         self._ended = trio.Event()
 
     @property
@@ -93,22 +98,26 @@ class Job:
         return self.request.job_id
 
     def stop(self) -> None:
-        """Ends the work early; the best model, or the predictions, so far are kept and sent."""
+        """Ends the work early. The best model so far, or the predictions so far, are kept and sent."""
         self._stop.set()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to end early."""
+        """Whether the job was asked to end early."""
         return self._stop.is_set()
 
     async def cancel(self) -> None:
-        """Ends the job and waits until nothing of it is left, running or on disk."""
+        """Ends the job and waits until nothing of it is left, running or on disk.
+
+        The journal's page is the caller's.
+        """
+        self._change_state(Cause.CANCELLED)
         self._scope.cancel()
         await self._ended.wait()
         shutil.rmtree(self._job_dir, ignore_errors=True)
 
     def expect_client(self) -> bool:
-        """Waits its full time anew for a client that is about to connect; False if the waiting is over."""
+        """Restarts the wait for a client that is about to connect. Returns False if the wait is over."""
         if self._waiting is None:
             return not self._ended.is_set()
         if self._waiting.cancel_called:
@@ -117,17 +126,17 @@ class Job:
         return True
 
     async def wait_ended(self) -> None:
-        """Waits until the job needs nothing more of this worker, but for a result that nobody fetched."""
+        """Waits until the job needs nothing more of this worker; an unfetched result may still be kept."""
         await self._ended.wait()
 
     async def run(self, trainer: Trainer, thread_count: int, slot: JobSlot, on_worked: OnWorked) -> None:
-        """Does the job. Everything that goes wrong is told to the client; nothing is raised.
+        """Does the job. Every failure is reported to the client; nothing is raised.
 
         Args:
-            trainer: What trains and predicts.
-            thread_count: CPU threads for it.
-            slot: The job's; where it is lost, the job fails.
-            on_worked: Called once, when the job no longer needs its slot: with its epochs, however it ended.
+            trainer: Trains and predicts.
+            thread_count: The number of CPU threads for it.
+            slot: The job's slot. The job fails if it loses the slot.
+            on_worked: Called once, with the timed epochs, when the job no longer needs its slot.
         """
 
         async def work() -> None:
@@ -141,19 +150,18 @@ class Job:
             self._mark_worked(on_worked)
 
     async def run_delivery(self, entry: JournalEntry) -> None:
-        """Hands over the result of a job that was done before, as :meth:`run` does at its end."""
+        """Hands over the result of a job that completed earlier, as :meth:`run` does at its end."""
 
         async def work() -> None:
             if isinstance(entry.last_word, JobComplete) and entry.archive is not None:
-                self._keep = True
                 await self._hand_over(entry.last_word, entry.archive)
 
         await self._serve(work)
 
     async def _serve(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Works with the connection beside it; keeps the job's folder only for a result that waits.
+        """Runs the work beside the connection; keeps the job's folder only if a result waits in it.
 
-        A failure of the connection costs the connection, and the client makes another one; a failure of the
+        A failure of the connection costs the connection, and the client makes another one. A failure of the
         work costs the job.
         """
         try:
@@ -163,7 +171,7 @@ class Job:
                     await work()
                     nursery.cancel_scope.cancel()
         finally:
-            if not self._keep:
+            if not life.keeps_result(self.state):
                 # Synchronous, so that neither cancellation nor shutdown leaves a dataset behind.
                 shutil.rmtree(self._job_dir, ignore_errors=True)
             self._ended.set()
@@ -172,6 +180,22 @@ class Job:
         if not self._is_worked:
             self._is_worked = True
             on_worked(self._clock)
+
+    def _change_state(self, cause: Cause) -> bool:
+        following = life.after(self.state, cause)
+        if following is None:
+            return False
+        self.state = following
+        return True
+
+    async def _move(
+        self, cause: Cause, *, last_word: JobComplete | JobFailed | None = None, archive: Path | None = None
+    ) -> None:
+        """Moves the job on, here at once and then in the journal."""
+        if self._change_state(cause):
+            await self._notes.move(cause, last_word=last_word, archive=archive)
+        else:
+            _log.info("The job's state stays as it is.", job=self.job_id, state=self.state, cause=str(cause))
 
     # --- work -------------------------------------------------------------------------------
 
@@ -193,25 +217,24 @@ class Job:
             _log.exception("The job failed unexpectedly.", job=self.job_id)
             failed = JobFailed(self.job_id, JobError("INTERNAL", FAILED_UNEXPECTEDLY, True))
         else:
-            self._keep = True
             _log.info("The job is done.", peer=self.client_id)
-            await self._notes.change(COMPLETED, last_word=product.complete, archive=product.file)
+            await self._move(Cause.WORK_DONE, last_word=product.complete, archive=product.file)
             self._mark_worked(on_worked)
             return product.complete, product.file
         _log.warning(
             "The job failed.", peer=self.client_id, code=failed.error.code, error=failed.error.message
         )
         if slot.is_lost and not self._was_connected:
-            await self._notes.forget()  # whoever asked for it has shown nothing but that it can ask
+            await self._move(Cause.SLOT_LOST)  # the client has done nothing for the job but ask for it
         else:
             await self._notes.keep_log(self._job_dir)
-            await self._notes.change(FAILED, last_word=failed)
+            await self._move(Cause.WORK_FAILED, last_word=failed)
         self._mark_worked(on_worked)
         await self._deliver(self.client_id, failed)
         return None
 
     async def _work_in_slot(self, trainer: Trainer, thread_count: int, slot: JobSlot) -> Product:
-        """Works for as long as the slot is the job's."""
+        """Works for as long as the job has its slot."""
 
         async def confirm() -> None:
             await self.connection.transfers.wait_connected()
@@ -236,7 +259,7 @@ class Job:
         return product
 
     async def _work_and_report(self, trainer: Trainer, thread_count: int) -> Product:
-        """Works with statuses going out beside it; how it ends is known only when the last one is sent.
+        """Works and sends statuses meanwhile; returns or raises only once the last status is sent.
 
         A failure in the reporter costs one status (:meth:`_send_status`).
         """
@@ -254,12 +277,12 @@ class Job:
         return product
 
     async def _send_status(self, status: JobStatus) -> None:
-        with contained("A status can't be told."):
+        with contained("A status can't be sent."):
             await self._notes.add_status(status)
             await self._try_send(self.client_id, status)
 
     async def _produce(self, trainer: Trainer, thread_count: int, reporter: StatusReporter) -> Product:
-        reporter.report("starting", message="Waiting for the client's connection.")
+        reporter.report(Phase.STARTING, message="Waiting for the client's connection.")
         inputs = await receive_inputs(
             self.job_id,
             self._job_dir,
@@ -269,7 +292,7 @@ class Job:
             self._max_dataset_bytes,
             self._kind.takes,
         )
-        await self._notes.change(TRAINING)
+        await self._move(Cause.INPUTS_ARRIVED)
         product = await self._kind.do(
             WorkOrder(
                 request=self.request,
@@ -290,14 +313,14 @@ class Job:
     # --- delivery ---------------------------------------------------------------------------
 
     async def _hand_over(self, complete: JobComplete, archive: Path) -> None:
-        """Sends the result, whether or not the server is there to say so.
+        """Sends the result, whether or not the last word can be sent through the server.
 
-        A failure here costs this delivery: the result stays for the client to attach to.
+        A failure here costs this delivery: the result is kept, and the client can attach to fetch it.
         """
         told = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
-                run_contained, "The client can't be told.", self._tell_completed, complete, told
+                run_contained, "The last word can't be sent.", self._send_last_word, complete, told
             )
             nursery.start_soon(keep_running, "The journal can't be written.", self._notes.keep_trying)
             with (
@@ -311,18 +334,17 @@ class Job:
                 except (TransferError, StorageError) as error:
                     _log.warning("The result wasn't taken.", peer=self.client_id, error=str(error))
                 else:
-                    self._keep = False
-                    await self._notes.change(DELIVERED)
-            if not self._keep:
+                    await self._move(Cause.RESULT_FETCHED)
+            if not life.keeps_result(self.state):
                 with trio.move_on_after(LAST_WORD_SEC):
                     await told.wait()
-            # Leaving closes the channel, by which the client sees that we have its last word.
+            # Leaving closes the channel, which tells the client that we know it has the result.
             nursery.cancel_scope.cancel()
-        if self._keep:
+        if life.keeps_result(self.state):
             await self._notes.keep_trying()  # until then, only this job knows that its result waits
             _log.info("The result is kept until it is fetched.", job=self.job_id, path=str(archive))
 
-    async def _tell_completed(self, complete: JobComplete, told: trio.Event) -> None:
+    async def _send_last_word(self, complete: JobComplete, told: trio.Event) -> None:
         await self._deliver(self.client_id, complete)
         told.set()
 

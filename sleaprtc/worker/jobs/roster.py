@@ -19,7 +19,9 @@ from ...base.logs import bind, get_logger
 from ...base.nurseries import contained, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError
+from ...jobs import life
 from ...jobs.attaching import is_key_of, may_attach
+from ...jobs.life import State
 from ...protocol.jobs import (
     ConnectionCheck,
     ConnectionCheckAnswer,
@@ -41,7 +43,7 @@ from ..journal.answers import describe, page_of_log, taken_over, unknown_job
 from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock, History, past_models
 from ..journal.recovery import JOB_DIR_PREFIX, WallClock, forget_old
-from ..journal.store import COMPLETED, DELIVERED, FAILED, Journal, JournalEntry
+from ..journal.store import Journal, JournalEntry
 from ..trainer import Trainer
 from .cache import FileCache
 from .checks import ConnectionChecks
@@ -194,7 +196,7 @@ class Roster:
     async def _ice_settings(self) -> IceSettings:
         return await self._settings.connection.ice_settings(self._link.ice_servers)
 
-    def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection) -> Job:
+    def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection, state: State) -> Job:
         return Job(
             request=request,
             job_dir=job_dir,
@@ -204,6 +206,7 @@ class Roster:
             notes=JobNotes(self._journal, request.job_id),
             deliver=self.deliver,
             try_send=self.try_send,
+            state=state,
         )
 
     async def run_new(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
@@ -226,7 +229,7 @@ class Roster:
         except BaseException:
             self._drop_connection(connection)
             raise
-        job = self._new_job(request, job_dir, connection)
+        job = self._new_job(request, job_dir, connection, State.RECEIVING)
         await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, slot, on_worked))
 
     def _begin(self, client_id: str, request: JobRequest) -> Path:
@@ -334,7 +337,7 @@ class Roster:
         job = self._jobs.get(entry.job_id)
         is_stopping = job is not None and job.is_stopping
         follows = None if job is None else job.client_id == client_id
-        if request.follow and entry.state not in (FAILED, DELIVERED):
+        if request.follow and not life.is_closed(entry.state):
             follows = True
         attached = await trio.to_thread.run_sync(describe, self._journal, entry, is_stopping, follows)
         await self.try_send(client_id, attached)
@@ -385,8 +388,9 @@ class Roster:
             self._connections[client_id] = job.connection
             if earlier_id != client_id:
                 await self.try_send(earlier_id, taken_over(job.job_id))
-        elif entry.state == COMPLETED:
-            job = self._new_job(entry.request, entry.directory, self._new_connection(client_id))
+        elif life.keeps_result(entry.state):
+            connection = self._new_connection(client_id)
+            job = self._new_job(entry.request, entry.directory, connection, State(entry.state))
             # A failure here costs this delivery: the journal has the result for the next one.
             deliver = partial(job.run_delivery, entry)
             nursery.start_soon(run_contained, "A result can't be handed over.", self._run, job, deliver)

@@ -1,7 +1,8 @@
-"""What a job writes into the worker's journal, without the journal's troubles becoming the job's."""
+"""What a job writes into the worker's journal; a journal that can't be written doesn't fail the job."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import trio
 
 from ...base.logs import get_logger
 from ...errors import StorageError
+from ...jobs.life import Cause
 from ...protocol.jobs import JobComplete, JobFailed, JobStatus
 from .answers import keep_log
 from .store import Journal
@@ -21,56 +23,54 @@ _log = get_logger(__name__)
 
 
 class JobNotes:
-    """The journal's page of one job. A disk that is full costs the page, never the training.
+    """The journal's page of one job. A full disk costs the page, never the training.
+
+    Moves that couldn't be written are kept, and written in their order before the next one.
 
     Args:
-        journal: Where the page is.
-        job_id: Whose page it is.
+        journal: The journal.
+        job_id: The job that the page is about.
     """
 
     def __init__(self, journal: Journal, job_id: str) -> None:
         self._journal = journal
         self._job_id = job_id
-        self._unwritten: Callable[[], None] | None = None
+        self._unwritten: deque[Callable[[], object]] = deque()
+        self._writing = trio.Lock()
 
     async def add_status(self, status: JobStatus) -> None:
         """Keeps a status."""
         await self._write(partial(self._journal.add_status, status))
 
-    async def change(
+    async def move(
         self,
-        state: str,
+        cause: Cause,
         *,
         last_word: JobComplete | JobFailed | None = None,
         archive: Path | None = None,
     ) -> None:
         """Moves the job on to another state."""
-        self._unwritten = partial(
-            self._journal.change, self._job_id, state, last_word=last_word, archive=archive
+        self._unwritten.append(
+            partial(self._journal.move, self._job_id, cause, last_word=last_word, archive=archive)
         )
-        await self._write_change()
-
-    async def forget(self) -> None:
-        """Takes the job's page out, as if there had been no such job."""
-        self._unwritten = None
-        await self._write(partial(self._journal.forget, self._job_id))
+        await self._write_moves()
 
     async def keep_log(self, job_dir: Path) -> None:
-        """Keeps the end of the trainer's log, before the job's folder goes."""
+        """Keeps the end of the trainer's log before the job's folder is deleted."""
         await self._write(partial(keep_log, self._journal, self._job_id, job_dir))
 
     async def keep_trying(self) -> None:
-        """Returns once the last change is written, however long the disk is full or the file locked."""
-        while self._unwritten is not None:
+        """Returns once all moves are written, however long the disk is full or the file is locked."""
+        while self._unwritten:
             await trio.sleep(RETRY_SEC)
-            await self._write_change()
+            await self._write_moves()
 
-    async def _write_change(self) -> None:
-        change = self._unwritten
-        if change is not None and await self._write(change) and self._unwritten is change:
-            self._unwritten = None
+    async def _write_moves(self) -> None:
+        async with self._writing:
+            while self._unwritten and await self._write(self._unwritten[0]):
+                self._unwritten.popleft()
 
-    async def _write(self, write: Callable[[], None]) -> bool:
+    async def _write(self, write: Callable[[], object]) -> bool:
         try:
             await trio.to_thread.run_sync(write)
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""What a worker keeps on disk between jobs and between its own lives."""
+"""What a worker keeps on disk between jobs and across its own restarts."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from ...base.logs import get_logger
 from ...base.private_files import PRIVATE_MODE
 from ...base.sentences import as_clause
 from ...errors import StorageError
+from ...jobs import life
+from ...jobs.life import Cause, State
 from ...protocol.jobs import JobError, JobFailed
 from .answers import keep_log
-from .store import COMPLETED, FAILED, Journal, JournalEntry
+from .store import Journal, JournalEntry
 
 JOB_DIR_PREFIX: Final = "job-"
 MAX_DRIFT_SEC: Final = 60.0
-"""Two clocks that run apart by more than this in an hour: one of them was set."""
+"""If two clocks drift apart by more than this in an hour, one of them was set."""
 
 _log = get_logger(__name__)
 
 
 def default_work_dir(name: str) -> Path:
-    """Where the worker of this name keeps its files, unless it is told otherwise."""
+    """Returns the default folder for the files of the worker with this name."""
     return platformdirs.user_data_path("sleap-rtc") / "worker" / re.sub(r"[^\w-]", "_", name)
 
 
 class ResumeTokenFile:
-    """What lets a worker that was killed have its name back, while the server still takes it for alive.
+    """The token with which a killed worker gets its name back while the server still believes it connected.
 
     Args:
-        work_dir: Where the file is.
-        room_id: The token holds in this room only.
-        name: The worker's, likewise.
+        work_dir: The folder of the file.
+        room_id: The room that the token holds in.
+        name: The worker's name, which the token is for.
     """
 
     def __init__(self, work_dir: Path, room_id: str, name: str) -> None:
@@ -46,7 +48,7 @@ class ResumeTokenFile:
         self._place = [room_id, name]
 
     def read(self) -> str | None:
-        """The token of this worker's last life, if it was the same worker in the same room."""
+        """Returns the token of this worker's last run, if that was the same worker in the same room."""
         try:
             *place, token = parse_json(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError):
@@ -54,7 +56,7 @@ class ResumeTokenFile:
         return token if place == self._place and isinstance(token, str) else None
 
     def write(self, token: str | None) -> None:
-        """Keeps a token, readable by the owner only; without one, or without a disk, nothing is kept."""
+        """Stores a token, readable by the owner only. A disk that can't be written is logged, not raised."""
         try:
             self._path.unlink(missing_ok=True)
             self._path.touch(mode=0o600)
@@ -64,10 +66,10 @@ class ResumeTokenFile:
 
 
 def make_jobs_dir(work_dir: Path) -> Path:
-    """Makes the folder that jobs have theirs in.
+    """Makes the folder for the jobs' own folders.
 
     Raises:
-        StorageError: That isn't possible.
+        StorageError: It can't be made.
     """
     jobs_dir = work_dir / "jobs"
     try:
@@ -78,24 +80,35 @@ def make_jobs_dir(work_dir: Path) -> Path:
 
 
 def fail_interrupted(journal: Journal) -> list[JournalEntry]:
-    """Writes down as failed what was under way when the worker last ended; returns those jobs."""
+    """Marks the jobs that were under way when the worker last ended as failed.
+
+    Returns:
+        Those jobs.
+
+    Raises:
+        StorageError: The journal can't be read or written.
+    """
     interrupted = []
     for entry in journal.entries():
-        if entry.is_unfinished:
+        if life.after(entry.state, Cause.RESTARTED) is State.FAILED:
             word = JobFailed(
                 entry.job_id,
                 JobError("WORKER_RESTARTED", "The worker was restarted while it had this job.", True),
             )
-            journal.change(entry.job_id, FAILED, last_word=word)
+            journal.move(entry.job_id, Cause.RESTARTED, last_word=word)
             keep_log(journal, entry.job_id, entry.directory)
             shutil.rmtree(entry.directory, ignore_errors=True)
-            interrupted.append(attrs.evolve(entry, state=FAILED, last_word=word))
+            interrupted.append(attrs.evolve(entry, state=State.FAILED, last_word=word))
     return interrupted
 
 
 def remove_orphans(journal: Journal, jobs_dir: Path) -> None:
-    """Deletes job folders in which no model waits: the journal doesn't know them, or a kill left them."""
-    known = {entry.directory for entry in journal.entries() if entry.state == COMPLETED}
+    """Deletes job folders in which nothing is kept: those unknown to the journal, and what a kill left.
+
+    Raises:
+        StorageError: The journal can't be read.
+    """
+    known = {entry.directory for entry in journal.entries() if life.keeps_files(entry.state)}
     for path in jobs_dir.glob(f"{JOB_DIR_PREFIX}*"):
         if path not in known:
             shutil.rmtree(path, ignore_errors=True)
@@ -103,34 +116,34 @@ def remove_orphans(journal: Journal, jobs_dir: Path) -> None:
 
 @attrs.frozen
 class WallClock:
-    """The machine's date at one moment, beside a clock that nobody sets.
+    """The machine's date at one moment, together with a clock that nobody sets.
 
     Attributes:
         wall_sec: Unix epoch seconds.
-        monotonic_sec: Of the other clock, which may stand still while the machine sleeps.
+        monotonic_sec: The other clock's time; it may stand still while the machine sleeps.
     """
 
     wall_sec: float
     monotonic_sec: float
 
     def jump_sec(self, wall_sec: float, monotonic_sec: float) -> float:
-        """How far the date was set since then; a machine that slept looks as if it were set forward."""
+        """Returns how far the date was set since then. A machine that slept looks set forward."""
         jump_sec = (wall_sec - self.wall_sec) - (monotonic_sec - self.monotonic_sec)
         return jump_sec if abs(jump_sec) > MAX_DRIFT_SEC else 0.0
 
 
 def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> None:
-    """Deletes ended jobs, with the models that nobody fetched, ``keep_sec`` after their last change.
+    """Deletes jobs that are over, with results that nobody fetched, ``keep_sec`` after their last change.
 
-    A clock that was set by ``jump_sec`` makes nothing older: a machine that starts in 1970 and then learns
-    the date forgets no models.
+    Setting the clock forward by ``jump_sec`` makes no job older: a machine that starts in 1970 and
+    then learns the date forgets no models.
 
     Raises:
         StorageError: The journal can't be read or written.
     """
     journal.follow_clock(jump_sec, now)
     for entry in journal.entries():
-        if not entry.is_unfinished and now - entry.updated_at > keep_sec:
+        if not life.is_underway(entry.state) and now - entry.updated_at > keep_sec:
             shutil.rmtree(entry.directory, ignore_errors=True)
             journal.forget(entry.job_id)
             _log.info("The job is forgotten.", job=entry.job_id)

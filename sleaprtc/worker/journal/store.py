@@ -1,6 +1,7 @@
 """What a worker knows of its jobs, on disk, so that neither a crash nor a reboot forgets them.
 
-One SQLite file in the work folder. Calls block for as long as the disk takes: they are made in threads.
+One SQLite file in the work folder. How a job moves from state to state is :mod:`sleaprtc.jobs.life`'s.
+Calls block for as long as the disk takes: they are made in threads.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from typing import Any, Final
 import attrs
 
 from ...base.json_text import format_json, parse_json
+from ...base.logs import get_logger
 from ...base.sentences import as_clause
 from ...errors import ProtocolError, StorageError
+from ...jobs import life
+from ...jobs.life import Cause, State
 from ...protocol.codec import decode_job_message, encode_job_message
 from ...protocol.jobs import JobComplete, JobFailed, JobMessage, JobRequest, JobStatus
 
@@ -25,16 +29,12 @@ MAX_STATUSES_PER_JOB: Final = 20_000
 """Older ones are dropped: a year of statuses every half hour, or ten thousand epochs."""
 
 BUSY_TIMEOUT_SEC: Final = 2.0
-"""How long to wait where another process, such as a backup, has the file locked. Statuses wait behind it, and
-a client takes a worker for lost that says nothing for ten seconds."""
+"""How long to wait while another process, such as a backup, has the file locked. Statuses wait behind it, and
+a client gives a worker up for lost after ten seconds of silence."""
 
 SCHEMA_VERSION: Final = 1
 
-RECEIVING: Final = "receiving"
-TRAINING: Final = "training"
-COMPLETED: Final = "completed"
-FAILED: Final = "failed"
-DELIVERED: Final = "delivered"
+_log = get_logger(__name__)
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -66,11 +66,10 @@ class JournalEntry:
     """A job as the journal has it.
 
     Attributes:
-        state: ``receiving``, ``training`` (also while it predicts), ``completed`` (its result waits to be
-            fetched), ``failed`` or ``delivered``.
+        state: A :class:`~sleaprtc.jobs.life.State`, or a newer version's.
         directory: The job's own folder.
-        last_word: What the client is told when it asks again.
-        archive: The file that goes to the client, of a completed job.
+        last_word: What a client that asks again is sent.
+        archive: The file that a completed job sends to its client.
         updated_at: Unix epoch seconds.
     """
 
@@ -83,20 +82,15 @@ class JournalEntry:
     archive: Path | None
     updated_at: float
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether the job was being worked on when this was written."""
-        return self.state in (RECEIVING, TRAINING)
-
 
 class Journal:
     """The file. One worker process has it open at a time.
 
     Args:
-        path: Made where it doesn't exist.
+        path: Made if it doesn't exist.
 
     Raises:
-        StorageError: It can't be opened, is no journal, or belongs to a worker that runs.
+        StorageError: It can't be opened, is no journal, or belongs to a running worker.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,39 +119,59 @@ class Journal:
             self._db.close()
 
     def begin(self, job_id: str, client_id: str, request: JobRequest, directory: Path) -> None:
-        """Writes a job down before anything is done for it."""
-        self._write(
-            "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, NULL, NULL, ?)",
-            (job_id, client_id, _dump(request), str(directory), RECEIVING, time.time()),
-        )
+        """Writes a job down before anything is done for it, in the place of an earlier one with its id."""
+        with self._lock, _translated("written"):
+            earlier = self._state_of(job_id)
+            if life.after(earlier, Cause.ASSIGNED) is None:
+                # Its end couldn't be written, or it is a newer version's. Nothing works on it any more.
+                _log.info("An earlier job's page is replaced.", job=job_id, state=earlier)
+            self._db.execute(
+                "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, NULL, NULL, ?)",
+                (job_id, client_id, _dump(request), str(directory), str(State.RECEIVING), time.time()),
+            )
 
-    def change(
+    def move(
         self,
         job_id: str,
-        state: str,
+        cause: Cause,
         *,
         last_word: JobComplete | JobFailed | None = None,
         archive: Path | None = None,
-    ) -> None:
-        """Moves a job on; what isn't given stays as it is."""
-        self._write(
-            "UPDATE jobs SET state = ?, last_word = coalesce(?, last_word),"
-            " archive = coalesce(?, archive), updated_at = ? WHERE job_id = ?",
-            (
-                state,
-                None if last_word is None else _dump(last_word),
-                None if archive is None else str(archive),
-                time.time(),
-                job_id,
-            ),
-        )
+    ) -> State | None:
+        """Moves a job on; what isn't given stays as it is. A job that is absent then is deleted.
+
+        A job begins with :meth:`begin`.
+
+        Returns:
+            The state that the job is in then; None if ``cause`` changes nothing in its present one.
+        """
+        with self._lock, _translated("written"):
+            state = self._state_of(job_id)
+            following = None if state == State.ABSENT else life.after(state, cause)
+            if following is None:
+                _log.info("A job's state stays as it is.", job=job_id, state=state, cause=str(cause))
+            elif following is State.ABSENT:
+                self._db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+            else:
+                self._db.execute(
+                    "UPDATE jobs SET state = ?, last_word = coalesce(?, last_word),"
+                    " archive = coalesce(?, archive), updated_at = ? WHERE job_id = ?",
+                    (
+                        str(following),
+                        None if last_word is None else _dump(last_word),
+                        None if archive is None else str(archive),
+                        time.time(),
+                        job_id,
+                    ),
+                )
+            return following
 
     def follow_clock(self, jump_sec: float, now: float) -> None:
-        """Moves the times of all jobs with a clock that was set; none is left in the future."""
+        """Moves the times of all jobs along with a clock that was set; none is left in the future."""
         self._write("UPDATE jobs SET updated_at = min(updated_at + ?, ?)", (jump_sec, now))
 
     def add_status(self, status: JobStatus) -> None:
-        """Keeps a status for a client that isn't there to hear it."""
+        """Keeps a status for a client that isn't connected to receive it."""
         self._write(
             "INSERT OR REPLACE INTO statuses SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
             (status.seq, _dump(status), status.job_id),
@@ -169,7 +183,7 @@ class Journal:
             )
 
     def statuses_after(self, job_id: str, seq: int, most: int = -1) -> list[JobStatus]:
-        """Lists what was said after ``seq``, in order; with ``most``, no more than so many."""
+        """Returns the statuses after ``seq``, in order, and at most ``most`` of them."""
         rows = self._read(
             "SELECT status FROM statuses WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
             (job_id, seq, most),
@@ -177,36 +191,40 @@ class Journal:
         return [message for (text,) in rows if isinstance(message := _load(text), JobStatus)]
 
     def last_status(self, job_id: str) -> JobStatus | None:
-        """Looks up what was said last."""
+        """Returns a job's last status."""
         rows = self._read("SELECT status FROM statuses WHERE job_id = ? ORDER BY seq DESC LIMIT 1", (job_id,))
         message = _load(rows[0][0]) if rows else None
         return message if isinstance(message, JobStatus) else None
 
     def keep_log(self, job_id: str, offset_bytes: int, tail: bytes) -> None:
-        """Keeps the end of a trainer's log, which began ``offset_bytes`` into it."""
+        """Keeps the end of a trainer's log, which starts ``offset_bytes`` into the whole log."""
         self._write(
             "INSERT OR REPLACE INTO logs SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
             (offset_bytes, tail, job_id),
         )
 
     def kept_log(self, job_id: str) -> tuple[int, bytes]:
-        """The end of a trainer's log and how many bytes were before it; nothing where none was kept."""
+        """Returns the kept end of a trainer's log, after the number of bytes before it."""
         rows = self._read("SELECT offset_bytes, tail FROM logs WHERE job_id = ?", (job_id,))
         return (int(rows[0][0]), bytes(rows[0][1])) if rows else (0, b"")
 
     def find(self, job_id: str) -> JournalEntry | None:
-        """Looks a job up."""
+        """Returns a job's entry, if there is one."""
         rows = self._read("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
         return _entry(rows[0]) if rows else None
 
     def entries(self) -> list[JournalEntry]:
-        """Lists all jobs, the oldest first."""
+        """Returns all jobs, oldest change first."""
         rows = self._read("SELECT * FROM jobs ORDER BY updated_at", ())
         return [entry for row in rows if (entry := _entry(row)) is not None]
 
     def forget(self, job_id: str) -> None:
         """Deletes a job and its statuses; its folder is the caller's."""
         self._write("DELETE FROM jobs WHERE job_id = ?", (job_id,))
+
+    def _state_of(self, job_id: str) -> str:
+        rows = self._db.execute("SELECT state FROM jobs WHERE job_id = ?", (job_id,)).fetchall()
+        return str(rows[0][0]) if rows else State.ABSENT
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         with self._lock, _translated("written"):

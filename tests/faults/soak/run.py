@@ -9,7 +9,8 @@ from pathlib import Path
 
 import trio
 
-from sleaprtc.worker.journal.store import COMPLETED, Journal
+from sleaprtc.jobs.life import keeps_result
+from sleaprtc.worker.journal.store import Journal
 
 from ..processes import end, processes_below
 from .disks import missing_for_disks
@@ -187,7 +188,9 @@ def _look_for_remains(scene: Scene) -> None:
     for name in world.worker_names:
         work_dir = world.programs.work_dir(name)
         with closing(Journal(work_dir / "journal.sqlite3")) as journal:
-            kept = {entry.directory: entry.archive for entry in journal.entries() if entry.state == COMPLETED}
+            kept = {
+                entry.directory: entry.archive for entry in journal.entries() if keeps_result(entry.state)
+            }
         for folder in (work_dir / "jobs").iterdir():
             if folder not in kept:
                 scene.lose(f"{name} left {folder.name}")

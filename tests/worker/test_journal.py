@@ -1,0 +1,110 @@
+"""The journal moves jobs by the table of a job's life, and loses no move that it can't write at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sleaprtc.jobs import life
+from sleaprtc.jobs.life import Cause, State
+from sleaprtc.protocol.jobs import JobComplete, JobRequest
+from sleaprtc.worker.journal.page import JobNotes
+from sleaprtc.worker.journal.recovery import fail_interrupted, forget_old, remove_orphans
+from sleaprtc.worker.journal.store import Journal
+
+REQUEST = JobRequest("job-1", "training")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(tmp_path / "journal.sqlite3")) as journal:
+        yield journal
+
+
+def state_in(journal: Journal) -> str:
+    entry = journal.find("job-1")
+    return State.ABSENT if entry is None else entry.state
+
+
+def put(journal: Journal, state: str) -> None:
+    """Writes a state as a version that has other transitions would have."""
+    journal._write("UPDATE jobs SET state = ?", (state,))
+
+
+@given(causes=st.lists(st.sampled_from(sorted(Cause)), max_size=12))
+def test_a_job_moves_by_the_table_alone(
+    tmp_path_factory: pytest.TempPathFactory, causes: list[Cause]
+) -> None:
+    state: State = State.ABSENT
+    with closing(Journal(tmp_path_factory.mktemp("journal") / "journal.sqlite3")) as journal:
+        for cause in causes:
+            if cause is Cause.ASSIGNED:
+                journal.begin("job-1", "client", REQUEST, Path("/"))
+                state = State.RECEIVING
+            else:
+                following = None if state is State.ABSENT else life.after(state, cause)
+                assert journal.move("job-1", cause) is following
+                state = following or state
+            assert state_in(journal) == state
+
+
+def test_a_move_without_a_row_changes_nothing(journal: Journal, tmp_path: Path) -> None:
+    journal.begin("job-1", "client", REQUEST, tmp_path)
+    before = journal.find("job-1")
+    assert journal.move("job-1", Cause.WORK_DONE, last_word=JobComplete("job-1"), archive=tmp_path) is None
+    assert journal.find("job-1") == before
+    assert journal.move("job-2", Cause.WORK_FAILED) is None
+    assert [entry.job_id for entry in journal.entries()] == ["job-1"]
+
+
+def test_a_job_that_lost_its_slot_leaves_no_page(journal: Journal, tmp_path: Path) -> None:
+    journal.begin("job-1", "client", REQUEST, tmp_path)
+    assert journal.move("job-1", Cause.SLOT_LOST) is State.ABSENT
+    assert journal.entries() == []
+
+
+@pytest.mark.parametrize("state", [*sorted(set(State) - {State.ABSENT}), "levitating"])
+def test_a_start_fails_forgets_and_keeps_by_the_table(journal: Journal, tmp_path: Path, state: str) -> None:
+    folder = tmp_path / "job-x"
+    folder.mkdir()
+    journal.begin("job-1", "client", REQUEST, folder)
+    put(journal, state)
+    is_cut = state in (State.RECEIVING, State.TRAINING)
+    assert [entry.job_id for entry in fail_interrupted(journal)] == (["job-1"] if is_cut else [])
+    assert state_in(journal) == (State.FAILED if is_cut else state)
+    remove_orphans(journal, tmp_path)
+    assert folder.exists() == life.keeps_files(state)
+    (entry,) = journal.entries()
+    forget_old(journal, entry.updated_at + 100, 50)
+    assert (state_in(journal) == State.ABSENT) != life.is_underway(state_in(journal))
+
+
+@pytest.mark.trio
+async def test_moves_that_could_not_be_written_are_written_in_their_order(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a result would be lost: nothing leads from a job that still receives to one that is completed."""
+    monkeypatch.setattr("sleaprtc.worker.journal.page.RETRY_SEC", 0.01)
+    journal._db.execute("PRAGMA busy_timeout = 10")
+    journal.begin("job-1", "client", REQUEST, tmp_path)
+    notes = JobNotes(journal, "job-1")
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await notes.move(Cause.INPUTS_ARRIVED)
+        await notes.move(Cause.WORK_DONE, last_word=JobComplete("job-1"), archive=tmp_path / "x.zip")
+        assert state_in(journal) == State.RECEIVING
+        other.execute("COMMIT")
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(notes.keep_trying)
+            await notes.move(Cause.RESULT_FETCHED)
+    entry = journal.find("job-1")
+    assert entry is not None
+    assert (entry.state, entry.archive) == (State.DELIVERED, tmp_path / "x.zip")
