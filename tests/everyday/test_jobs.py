@@ -10,6 +10,7 @@ from sleaprtc.client.jobs.ask import Asker
 from sleaprtc.client.jobs.state import look
 from sleaprtc.client.records.files import amend, find, load_all, save
 from sleaprtc.errors import WorkerAwayError
+from sleaprtc.jobs.life import Sign
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
 from ..support.client_jobs import record_of
@@ -60,7 +61,7 @@ async def test_another_terminal_cancels(lab, client, labels, trainer):
 async def test_a_job_that_was_given_up_is_found_again(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)
-        amend(find(job), state="lost", message="gpu-1 has fallen silent.")
+        amend(find(job), Sign.SILENCE, message="gpu-1 has fallen silent.")
         assert (await client.run("status", job)).stdout.startswith(f"Job {job[:8]} (training): runs since")
         assert find(job).state == "running"
 
@@ -112,7 +113,7 @@ async def test_without_a_server_the_last_sight_and_a_network_error(lab, client, 
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)
         await look(find(job))
-    amend(find(job), http_url="http://127.0.0.1:9")
+    amend(find(job), Sign.HEARD, http_url="http://127.0.0.1:9")
     seen = await client.run("status", job)
     assert seen.status == 5
     assert "centroid: 1 of 4" in seen.stdout
@@ -238,8 +239,8 @@ async def test_records_are_forgotten(lab, client):
 
 async def test_an_end_that_is_known_is_not_overwritten(lab):
     save(record_of(lab, "job", state="completed"))
-    assert amend(record_of(lab, "job"), state="failed").state == "completed"
+    assert amend(record_of(lab, "job"), Sign.FAILURE).state == "completed"
     assert find("job").state == "completed"
     forgotten = record_of(lab, "gone")
-    assert amend(forgotten, state="failed") == forgotten
+    assert amend(forgotten, Sign.FAILURE) == forgotten
     assert len(load_all()) == 1

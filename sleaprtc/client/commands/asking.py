@@ -81,8 +81,8 @@ def stop(job: str, as_json: bool) -> None:
 
     The job then completes as usual; whoever follows it gets the model, else `attach` waits for it.
     """
+    from ...jobs.life import is_underway
     from ..jobs.ask import failure_of, open_asker
-    from ..jobs.logs import UNFINISHED
     from ..records.files import find, refuse_if_over
     from ..room import until_interrupted
 
@@ -101,7 +101,7 @@ def stop(job: str, as_json: bool) -> None:
         else:
             print("The job is finished already.")
         if not as_json:
-            still_ends = attached.state in UNFINISHED
+            still_ends = is_underway(attached.state)
             when, command = (" at its end", "attach") if still_ends else ("", "fetch")
             print(f"Its result{when}: sleap-rtc client {command} {record.job_id[:8]}")
 
@@ -119,13 +119,14 @@ def cancel(job: str, as_json: bool) -> None:
 
     `stop` ends a job early too, and keeps its best model.
     """
+    from ...jobs.life import Seen
     from ..jobs.ask import open_asker
-    from ..records.files import COMPLETED, find, refuse_if_over
+    from ..records.files import find, refuse_if_over
     from ..room import until_interrupted
 
     async def tell() -> None:
         record = find(job)
-        if record.state == COMPLETED:
+        if record.state == Seen.COMPLETED:
             refuse_if_over(record)
         async with open_asker(record) as asker:
             await asker.cancel()

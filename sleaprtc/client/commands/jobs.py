@@ -52,10 +52,11 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
 
     JOB is a job's id, or how it begins; `jobs` lists them.
     """
+    from ...jobs.life import Seen
     from ..display import open_display
     from ..events.job import Event, StatusChanged
     from ..jobs.attach import attach_to_job, completed_before
-    from ..records.files import COMPLETED, find
+    from ..records.files import find
     from ..room import until_interrupted
 
     result_dir = result_dir and result_dir.absolute()
@@ -63,7 +64,7 @@ def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> Non
     async def command() -> None:
         connection, record = connection_of(given), find(job)
         with open_display(as_json=as_json, job_id=record.job_id) as emit:
-            if record.state == COMPLETED and record.results and result_dir is None:
+            if record.state == Seen.COMPLETED and record.results and result_dir is None:
                 emit(completed_before(record))
                 return
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from ...base.printable import printable
 from ...base.sentences import as_sentence
+from ...jobs.life import OVER
 from ...protocol.jobs import JobStatus
 from ...protocol.values import is_time
 from ..events.job import Detached, Failed, Retrying, StatusChanged, Waiting
 from ..jobs.state import JobState
-from ..records.files import OVER
 from .words import duration_text, loss_text, status_sentence
 
 _STATES: Final = {

@@ -15,6 +15,8 @@ import trio
 
 from ...base.sentences import as_sentence
 from ...errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerAwayError
+from ...jobs import life
+from ...jobs.life import Seen, Sign, State
 from ...jobs.properties import WORKER_ROLE
 from ...protocol.jobs import (
     AppError,
@@ -30,7 +32,7 @@ from ...protocol.jobs import (
 from ...signaling.link import Link
 from ..events.job import StatusChanged
 from ..inbox import Inbox
-from ..records.files import CANCELLED, FAILED, LOST, RUNNING, JobRecord, amend
+from ..records.files import JobRecord, amend
 from ..room import open_room
 
 ANSWER_TIMEOUT_SEC: Final = 8.0
@@ -86,7 +88,7 @@ class Asker:
         await self._inbox.deliver(self.record.worker, JobStop(self.record.job_id, self.record.attach_key))
         with self._already_sent():
             attached = await self.state()
-        if attached.state in ("receiving", "training") and not attached.stop_requested:
+        if life.is_underway(attached.state) and not attached.stop_requested:
             raise JobFailedError(
                 f"{self.record.worker} goes on with the job: it lets nobody end it early but the process "
                 "that follows it.",
@@ -105,7 +107,7 @@ class Asker:
         await self._check_presence()
         with self._already_sent():
             await self._repeat(request, JobCancelled, CANCEL_TIMEOUT_SEC)
-        amend(self.record, state=CANCELLED, message="", ended_at=time.time())
+        amend(self.record, Sign.CANCELLATION, message="", ended_at=time.time())
 
     async def _ask(self, request: JobMessage, answer: type[Answer], timeout_sec: float) -> Answer:
         await self._check_presence()
@@ -150,7 +152,7 @@ class Asker:
                         f"{record.worker} can't be asked that: {as_sentence(message.message)}",
                         error_code="NOT_SUPPORTED",
                     )
-                if record.state == CANCELLED:
+                if record.state == Seen.CANCELLED:
                     raise UnknownJobError(
                         f"The job was cancelled: {record.worker} has nothing of it any more."
                     )
@@ -179,9 +181,9 @@ async def refuse_unfinished(record: JobRecord, link: Link, inbox: Inbox) -> None
     """
     attached = await Asker(record, link, inbox).state()
     note_answer(record, attached)
-    if attached.state in ("receiving", "training"):
+    if life.is_underway(attached.state):
         raise NotFinishedError(f"The job isn't finished yet: {progress_of(attached)}")
-    if attached.state == "failed":
+    if life.sign_of(attached.state) is Sign.FAILURE:
         raise failure_of(attached)
 
 
@@ -196,8 +198,10 @@ def failure_of(attached: JobAttached) -> JobFailedError:
 def progress_of(attached: JobAttached) -> str:
     """How far a job is, as a sentence."""
     status = attached.last_status
-    if status is None or attached.state == "receiving":
-        return "its worker waits for the dataset." if attached.state == "receiving" else "it runs."
+    if attached.state == State.RECEIVING:
+        return "its worker waits for the dataset."
+    if status is None:
+        return "it runs."
     epoch, left = status.details.current_epoch, status.details.estimated_remaining_minutes
     far = f"epoch {epoch} of {status.details.total_epochs or '?'}" if epoch else f"{status.progress:.0%}"
     if left is None:
@@ -206,13 +210,15 @@ def progress_of(attached: JobAttached) -> str:
 
 
 def note_answer(record: JobRecord, attached: JobAttached) -> JobRecord:
-    """Takes into the record what a worker said of a job; returns it as it then is."""
-    changes: dict[str, Any] = {"state": RUNNING} if record.state == LOST else {}
+    """Records a worker's answer about a job; returns the record as it is then."""
+    changes: dict[str, Any] = {}
+    sign = Sign.HEARD
     status = attached.last_status
     if status is not None:
         event = StatusChanged.of(record.worker, status)
         changes |= {"last_status": attrs.asdict(event), "last_seen_at": status.timestamp}
-    if attached.state == "failed":
+    if life.sign_of(attached.state) is Sign.FAILURE:
+        sign = Sign.FAILURE
         message = "" if attached.error is None else attached.error.message
-        changes |= {"state": FAILED, "message": message, "ended_at": attached.since or time.time()}
-    return amend(record, **changes)
+        changes |= {"message": message, "ended_at": attached.since or time.time()}
+    return amend(record, sign, **changes)

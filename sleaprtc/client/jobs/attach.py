@@ -10,6 +10,7 @@ import trio
 
 from ...access.place import ConnectionOptions
 from ...errors import JobFailedError, StorageError, TakenOverError, WorkerLostError
+from ...jobs.life import State, owes_inputs
 from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobResult
 from ...signaling.link import Link
 from ..events.job import Completed, Emit, Event, Notice
@@ -147,13 +148,13 @@ async def _fetch(
     incoming_dir: Path,
 ) -> JobOutcome:
     attached = await ask_to_follow(record, link, inbox, emit)
-    if attached.state == "delivered":
+    if attached.state == State.DELIVERED:
         # The worker has the word of a process that may have ended before it laid the model down.
         arrived = arrived_files(incoming_dir) or arrived_files(_earlier_incoming_dir(record))
         if not arrived:
             raise _fetched_before(record)
         return JobOutcome(arrived, JobComplete(record.job_id, result=attached.result or JobResult()))
-    send_inputs = attached.state == "receiving"
+    send_inputs = owes_inputs(attached.state)
     with Scratch() as scratch:
         inputs = await _inputs_again(record, scratch, emit) if send_inputs else ()
         follower = Follower(

@@ -27,6 +27,7 @@ from ...errors import (
     TransferError,
     WorkerLostError,
 )
+from ...jobs.life import has_begun
 from ...jobs.properties import read_worker
 from ...protocol.jobs import (
     AppError,
@@ -402,7 +403,7 @@ class Follower:
             if status.seq <= self._last_seq:
                 return  # told again to a process that attached
             self._last_seq = status.seq
-        self.has_started |= status.status in ("running", "sending")
+        self.has_started |= has_begun(status.status)
         if is_at_work(status):
             self._begun.set()
         event = StatusChanged.of(self._worker_id, status)

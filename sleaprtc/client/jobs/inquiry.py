@@ -13,6 +13,8 @@ import trio
 
 from ...base.nurseries import run_contained
 from ...errors import SleapRTCError
+from ...jobs import life
+from ...jobs.life import Sign
 from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobError, JobFailed, JobResult
 from ..inbox import Inbox
 
@@ -100,14 +102,15 @@ class Inquiry:
 
 def is_laid_down(attached: JobAttached) -> bool:
     """Whether a job's result waits on the worker, which has ended its part in bringing it here."""
-    return attached.state == "completed" and attached.follows is None
+    return life.keeps_result(attached.state) and attached.follows is None
 
 
 def last_word_of(attached: JobAttached) -> JobComplete | JobFailed | None:
     """The message that the worker has sent, or would have, about the end of the job; None before that."""
-    if attached.state == "failed":
+    sign = life.sign_of(attached.state)
+    if sign is Sign.FAILURE:
         error = attached.error or JobError("FAILED", "The job failed on the worker.")
         return JobFailed(attached.job_id, error)
-    if attached.state in ("completed", "delivered"):
+    if sign is Sign.DONE:
         return JobComplete(attached.job_id, result=attached.result or JobResult())
     return None

@@ -9,14 +9,13 @@ import attrs
 import trio
 
 from ...errors import SignalingLostError, WorkerAwayError
+from ...jobs.life import is_underway
 from ...protocol.jobs import JobLog
 from .ask import Asker
 
 FOLLOW_INTERVAL_SEC: Final = 1.0
 AWAY_PATIENCE_SEC: Final = 60.0
 """How long a log is followed further while its worker, or the server, is away."""
-
-UNFINISHED: Final = ("receiving", "training")
 
 
 async def read_log(asker: Asker, *, follow: bool) -> AsyncIterator[JobLog]:
@@ -32,7 +31,7 @@ async def read_log(asker: Asker, *, follow: bool) -> AsyncIterator[JobLog]:
         log = await _next(asker, seq, offset_bytes, patience_sec=AWAY_PATIENCE_SEC if follow else 0.0)
         seq = max([seq, *(status.seq or 0 for status in log.statuses)])
         offset_bytes = log.log_offset_bytes
-        is_last = not log.has_more and not (follow and log.state in UNFINISHED)
+        is_last = not log.has_more and not (follow and is_underway(log.state))
         lines, newline, rest = (begun_line + log.trainer_log).rpartition("\n")
         if is_last:
             yield attrs.evolve(log, trainer_log=lines + newline + rest)

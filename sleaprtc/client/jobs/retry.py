@@ -20,10 +20,11 @@ from ...errors import (
     UnknownJobError,
     WorkerLostError,
 )
+from ...jobs.life import Seen
 from ...signaling.link import Link
 from ..events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
 from ..inbox import Inbox
-from ..records.files import LOST, JobRecord, forget_old, reread
+from ..records.files import JobRecord, forget_old, reread
 from ..room import open_room
 from .ask import Asker
 from .submit import JobOrder, Submission
@@ -140,7 +141,7 @@ class Endeavour:
     async def _end_lost(self) -> None:
         """Ends the jobs of lost workers that are there again: they would train for nobody, in a slot."""
         for record in tuple(self._lost):
-            if reread(record).state == LOST:  # else another process has taken it up
+            if reread(record).state == Seen.LOST:  # else another process has taken it up
                 with trio.move_on_after(END_LOST_SEC) as waiting:
                     try:
                         await Asker(record, self._place["link"], self._place["inbox"]).cancel()

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
 
 from ...errors import NetworkError, RefusedError, SleapRTCError, UnknownJobError, WorkerAwayError
+from ...jobs.life import Seen, State, is_underway
 from ...protocol.jobs import JobAttached
-from ..records.files import CANCELLED, COMPLETED, FAILED, LOST, RUNNING, JobRecord
+from ..records.files import JobRecord
 from .ask import note_answer, open_asker
 
-RECEIVING: Final = "receiving"
 UNKNOWN: Final = "unknown"
 
-_STATES: Final = {
-    "receiving": RECEIVING,
-    "training": RUNNING,
-    "completed": COMPLETED,
-    "delivered": COMPLETED,
-    "failed": FAILED,
+_SHOWN: Final[Mapping[str, str]] = {
+    State.RECEIVING: State.RECEIVING,
+    State.TRAINING: Seen.RUNNING,
+    State.COMPLETED: Seen.COMPLETED,
+    State.DELIVERED: Seen.COMPLETED,
+    State.FAILED: Seen.FAILED,
 }
-"""A worker's words for a job's state, in those of a person's records."""
+"""How a job's state on its worker is shown: in the words of a person's records, as far as those have one."""
 
 
 @attrs.frozen
@@ -71,7 +72,7 @@ class Look:
 
 async def look(record: JobRecord) -> Look:
     """Asks the worker how a job stands, unless that is known for good."""
-    if record.state in (COMPLETED, CANCELLED):
+    if record.state in (Seen.COMPLETED, Seen.CANCELLED):
         return Look(picture(record, None, None))
     try:
         async with open_asker(record) as asker:
@@ -94,11 +95,13 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
         problem: Why the worker doesn't.
     """
     state, since = record.state, record.ended_at
-    fetched = record.state == COMPLETED
+    fetched = record.state == Seen.COMPLETED
     final_loss: float | None = None
+    is_stopping = False
     if attached is not None and not fetched:
-        state, since = _STATES.get(attached.state, attached.state), attached.since
-        fetched = attached.state == "delivered"
+        is_stopping = attached.stop_requested and is_underway(attached.state)
+        state, since = _SHOWN.get(attached.state, attached.state), attached.since
+        fetched = attached.state == State.DELIVERED
         final_loss = None if attached.result is None else attached.result.final_loss
     return JobState(
         job_id=record.job_id,
@@ -108,13 +111,13 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
         state=state,
         answered=attached is not None,
         fetched=fetched,
-        stopping=attached is not None and attached.stop_requested and state in (RECEIVING, RUNNING),
+        stopping=is_stopping,
         started_at=record.started_at,
         since=since,
         seen_at=record.last_seen_at,
         status=record.last_status,
         final_loss=final_loss,
-        message=(record.message if state in (FAILED, LOST) else None) or None,
+        message=(record.message if state in (Seen.FAILED, Seen.LOST) else None) or None,
         unanswered=problem,
         out_dir=record.out_dir,
         results=record.results,

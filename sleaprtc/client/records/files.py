@@ -1,4 +1,4 @@
-"""What this person's clients know of their jobs: one file a job, with the key to attach to it."""
+"""What this person's clients know of their jobs: one file for each job, with the key to attach to it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ import attrs
 from ...access.place import ConnectionOptions
 from ...base.private_files import private_state_dir, write_private_json
 from ...errors import StorageError, UsageError
+from ...jobs import life
+from ...jobs.life import Seen, Sign
 from ...protocol.messages import IceServer
 from ...rtc.secret import RoomSecret
 from ...signaling.http import Endpoints, Room
 
-RUNNING: Final = "running"
-COMPLETED: Final = "completed"
-FAILED: Final = "failed"
-CANCELLED: Final = "cancelled"
-LOST: Final = "lost"
-
-OVER: Final = frozenset({COMPLETED, FAILED, CANCELLED})
-"""States after which nothing more is expected of the worker."""
-
 SECRET_FIELDS: Final = ("attach_key", "token", "secret", "connection")
 
 KEPT_SEC: Final = 30 * 86_400.0
-"""How long a job that is over is remembered. Workers keep models for a week, unless told otherwise."""
+"""How long a job that is over is remembered. By default, workers keep results for a week."""
 
 UNFINISHED_KEPT_SEC: Final = 180 * 86_400.0
-"""The same for a job of which nothing more was heard: no worker still has it."""
+"""How long a job that isn't over is remembered after its last sign of life; no worker still has it."""
 
 
 @attrs.frozen
@@ -39,23 +32,23 @@ class JobRecord:
     """A job that was assigned to a worker.
 
     Attributes:
-        attach_key: Whoever has it may take the job over.
-        state: ``running``, ``completed``, ``failed``, ``cancelled`` or ``lost``, as last seen.
-        last_seq: Of the last status that was seen.
-        last_status: That status, as ``--json`` shows it.
-        last_seen_at: When it was seen, in Unix epoch seconds.
-        started_at: Unix epoch seconds.
-        ended_at: When it was seen to be over, likewise.
-        results: Where what came back lies.
+        attach_key: Lets its holder take the job over.
+        state: A :class:`~sleaprtc.jobs.life.Seen`, as last seen, or a newer version's.
+        last_seq: The sequence number of the last status that was seen.
+        last_status: The last status, as ``--json`` shows it.
+        last_seen_at: When the last status was seen, in Unix epoch seconds.
+        started_at: When the job was assigned, in Unix epoch seconds.
+        ended_at: When the job was seen to be over or lost, in Unix epoch seconds.
+        results: The paths of the result.
         connection: How data channels were made, see :meth:`connection_options`.
-        message: How it ended, in a sentence.
-        secret: The room's, as an invite has it; None where it has none.
-        digest_algorithm: What the files were announced by: what came of them goes by it.
+        message: How the job ended, in a sentence.
+        secret: The room's secret, as in an invite; None if the room has none.
+        digest_algorithm: The digest by which the files were announced, and partly sent files are continued.
         job_type: ``training`` or ``inference``.
         models: The model folders that an inference predicts with, in the order in which they were given.
-        out_file: Where an inference's predictions go; models go into ``out_dir``.
-        replace: Whether ``out_file`` may take the place of a file that exists already.
-        ca_file: Whose certificates vouch for the server, where those aren't the system's.
+        out_file: The file for an inference's predictions; models go into ``out_dir``.
+        replace: Whether ``out_file`` may replace an existing file.
+        ca_file: A file of certificates that vouch for the server, if the system's don't.
     """
 
     job_id: str
@@ -69,7 +62,7 @@ class JobRecord:
     configs: tuple[str, ...]
     out_dir: str
     started_at: float
-    state: str = RUNNING
+    state: str = Seen.RUNNING
     last_seq: int = 0
     message: str = ""
     secret: str | None = attrs.field(default=None, repr=False)
@@ -87,12 +80,17 @@ class JobRecord:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is expected of the worker."""
-        return self.state in OVER
+        """Whether the client expects nothing more of the worker."""
+        return self.state in life.OVER
+
+    def after(self, sign: Sign) -> JobRecord:
+        """Returns the record after one more sign of the job; unchanged if the sign changes nothing."""
+        following = life.seen_after(self.state, sign)
+        return self if following is None else attrs.evolve(self, state=str(following))
 
     @property
     def result_paths(self) -> tuple[str, ...]:
-        """Where what came back lies; what was noted down without its folder is in that of the job."""
+        """The paths of the result. One that was recorded without its folder is in the job's."""
         return tuple(
             path if Path(path).is_absolute() else str(Path(self.out_dir) / Path(path).name)
             for path in self.results
@@ -118,7 +116,7 @@ class JobRecord:
         return Room(self.room_id, self.token)
 
     def connection_options(self, given: ConnectionOptions) -> ConnectionOptions:
-        """How to connect: as was given now, else as the job was begun, which is known to work here.
+        """Returns how to connect: as given now, or else as when the job began, which is known to work here.
 
         Raises:
             UsageError: The record was changed.
@@ -135,7 +133,7 @@ class JobRecord:
 
 
 def connection_fields(options: ConnectionOptions) -> dict[str, Any]:
-    """What a record keeps of how a job was connected to; the room's secret has a field of its own."""
+    """Returns what a record keeps of a job's connection. The room's secret has a field of its own."""
     servers = [[list(server.urls), server.username, server.credential] for server in options.ice_servers]
     return {
         "ice_loopback": options.ice_loopback,
@@ -146,7 +144,7 @@ def connection_fields(options: ConnectionOptions) -> dict[str, Any]:
 
 
 def records_dir() -> Path:
-    """Where the records are.
+    """Returns the records' folder.
 
     Raises:
         OpenFolderError: Others have access to the state folder.
@@ -155,7 +153,7 @@ def records_dir() -> Path:
 
 
 def save(record: JobRecord) -> None:
-    """Writes a record, whole or not at all, readable by its owner only.
+    """Writes a record atomically, readable by its owner only.
 
     Raises:
         StorageError: The folder can't be written.
@@ -164,16 +162,21 @@ def save(record: JobRecord) -> None:
 
 
 def load_all() -> list[JobRecord]:
-    """Lists all records, the newest first; files that can't be read are passed over."""
+    """Returns all records, the newest first. Files that can't be read are skipped."""
     records = [record for path in records_dir().glob("*.json") if (record := _load(path)) is not None]
     return sorted(records, key=lambda record: -record.started_at)
 
 
-def amend(record: JobRecord, **changes: Any) -> JobRecord:
-    """Changes a record on disk as it is there by now; one that is over, or was forgotten, stays as it is.
+def amend(record: JobRecord, sign: Sign, **changes: Any) -> JobRecord:
+    """Changes a record as it is on disk by now. One that is over, or was forgotten, stays as it is.
 
-    The process that follows a job writes its record too: what that knows of the end counts.
-    Where the folder can't be written, the worker still knows better.
+    The process that follows the job writes the record too, and what it has seen of the end counts. A folder
+    that can't be written costs nothing: the worker can be asked again.
+
+    Args:
+        record: The job's record, as it was read before.
+        sign: What was seen of the job.
+        changes: Other fields.
 
     Returns:
         The record as it is then.
@@ -181,14 +184,14 @@ def amend(record: JobRecord, **changes: Any) -> JobRecord:
     current = _load(records_dir() / f"{record.job_id}.json")
     if current is None or current.is_over:
         return current or record
-    changed = attrs.evolve(current, **changes)
+    changed = attrs.evolve(current.after(sign), **changes)
     with contextlib.suppress(StorageError):
         save(changed)
     return changed
 
 
 def reread(record: JobRecord) -> JobRecord:
-    """A record as it is on disk by now; as it is given, where it isn't there."""
+    """Returns a record as it is on disk by now, or as it was given if it isn't there."""
     return _load(records_dir() / f"{record.job_id}.json") or record
 
 
@@ -198,7 +201,7 @@ def forget(record: JobRecord) -> None:
 
 
 def forget_old(now: float) -> None:
-    """Deletes the records of jobs that were over 30 days before ``now``, or not heard of for half a year."""
+    """Deletes records of jobs that ended 30 days before ``now``, or were last heard of half a year before."""
     for record in load_all():
         kept_sec = KEPT_SEC if record.is_over else UNFINISHED_KEPT_SEC
         if now - (record.ended_at or record.last_seen_at or record.started_at) > kept_sec:
@@ -206,10 +209,10 @@ def forget_old(now: float) -> None:
 
 
 def find(job: str) -> JobRecord:
-    """Finds a record by its job's id, or by how that begins.
+    """Finds a record by its job's id, or by the beginning of the id.
 
     Raises:
-        UsageError: There is none, or more than one.
+        UsageError: No record fits, or more than one does.
     """
     if not job:  # which is how every id begins, and an unset variable in a script
         raise UsageError("No job is named.")
@@ -222,18 +225,18 @@ def find(job: str) -> JobRecord:
 
 
 def refuse_if_over(record: JobRecord) -> None:
-    """Raises where there is nothing left to end.
+    """Raises if the job is over, so that there is nothing left to end.
 
     Raises:
-        UsageError: The job is known to be over.
+        UsageError: The job is over.
     """
     if record.is_over:
-        where = f", and its result is in {record.out_dir}" if record.state == COMPLETED else ""
+        where = f", and its result is in {record.out_dir}" if record.state == Seen.COMPLETED else ""
         raise UsageError(f"Job {record.job_id[:8]} is over: it is {record.state}{where}.")
 
 
 def public_fields(record: JobRecord) -> dict[str, Any]:
-    """What may be shown of a record: all but its secrets."""
+    """Returns the fields of a record without its secrets."""
     return attrs.asdict(record, filter=lambda field, _: field.name not in SECRET_FIELDS)
 
 

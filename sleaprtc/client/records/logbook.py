@@ -1,4 +1,4 @@
-"""Keeps a job's record up to date with what happens to it."""
+"""Keeps a job's record up to date while its process follows the job."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Final
 import attrs
 
 from ...errors import JobFailedError, SleapRTCError, StorageError, TakenOverError, WorkerLostError
+from ...jobs import life
+from ...jobs.life import Seen, Sign
 from ..events.job import Completed, Event, StatusChanged
-from .files import CANCELLED, COMPLETED, FAILED, LOST, RUNNING, JobRecord, reread, save
+from .files import JobRecord, reread, save
 
 SAVE_INTERVAL_SEC: Final = 5.0
 
@@ -19,13 +21,13 @@ _log = logging.getLogger(__name__)
 
 
 class Logbook:
-    """One job's record. That it can't be written costs attaching later, never the job.
+    """One job's record. If it can't be written, attaching later isn't possible, but the job goes on.
 
     Nothing is written before something happens.
 
     Args:
-        record: As the job begins, or as it was found.
-        out_dir: Where the result goes, once it is there, if not where the record says.
+        record: The record as the job begins, or as it was found.
+        out_dir: The folder for the result, if not the record's.
     """
 
     def __init__(self, record: JobRecord, out_dir: str | None = None) -> None:
@@ -34,15 +36,15 @@ class Logbook:
         self._saved_at = float("-inf")
 
     def begin(self) -> None:
-        """Writes down that there is such a job."""
-        self._save()
+        """Writes down that the job was assigned to the record's worker."""
+        if life.seen_after(reread(self.record).state, Sign.ASSIGNED) is not None:
+            self._write()
 
     def see(self, event: Event) -> None:
-        """Takes note of what happens."""
+        """Records an event."""
         if isinstance(event, StatusChanged):
             self.record = attrs.evolve(
-                self.record,
-                state=RUNNING if self.record.state == LOST else self.record.state,  # it has been found again
+                self.record.after(Sign.HEARD),
                 last_seq=max(event.seq or 0, self.record.last_seq),
                 last_status=attrs.asdict(event),
                 last_seen_at=time.time(),
@@ -54,34 +56,34 @@ class Logbook:
             results = tuple(str(Path(path).absolute()) for path in paths)
             replace = self.record.replace and self._out_dir == self.record.out_dir
             self.record = attrs.evolve(self.record, results=results, out_dir=self._out_dir, replace=replace)
-            self._end(COMPLETED, "")
+            self._end(Sign.RESULT_IN_PLACE, "")
 
     def fail(self, error: SleapRTCError) -> None:
-        """Takes note of how the job ended without a model, unless it has one from before."""
-        if self.record.state == COMPLETED or isinstance(error, TakenOverError):
+        """Records how the job ended without a result, unless the record knows of a stronger end."""
+        if isinstance(error, TakenOverError):
             return
         if isinstance(error, WorkerLostError) and not error.before_work:
-            self._end(LOST, str(error))
+            self._end(Sign.SILENCE, str(error))
         elif isinstance(error, JobFailedError) and error.error_code == "CANCELLED":
-            self._end(CANCELLED, str(error))
+            self._end(Sign.CANCELLATION, str(error))
         else:
-            self._end(FAILED, str(error))
+            self._end(Sign.FAILURE, str(error))
 
     def leave(self, *, is_cancelled: bool, is_complete: bool) -> str | None:
-        """Takes note that this process ends before the job did.
+        """Records that this process ends before the job does.
 
         Args:
-            is_cancelled: The worker has said that it dropped the job.
-            is_complete: The worker has said that the job is done: its result waits there, or has arrived.
+            is_cancelled: Whether the worker has confirmed that it dropped the job.
+            is_complete: Whether the worker has reported the job done: its result waits there, or has arrived.
 
         Returns:
-            What becomes of the job, and what is left to be done, as a sentence; None where it is completed.
+            What becomes of the job and what is left to do, as a sentence; None if the result is in its place.
         """
-        if self.record.state == COMPLETED:
+        if self.record.state == Seen.COMPLETED:
             return None
         worker, job = self.record.worker, self.record.job_id[:8]
         if is_cancelled:
-            self._end(CANCELLED, "")
+            self._end(Sign.CANCELLATION, "")
             return f"Job {job} was cancelled on {worker}; nothing of it is kept."
         if is_complete:
             message = f"{worker} is done with the job; its result: sleap-rtc client fetch {job}"
@@ -90,22 +92,26 @@ class Logbook:
                 f"{worker} hasn't said that it dropped the job, which may go on there. "
                 f"When it can be reached: sleap-rtc client cancel {job}"
             )
-        self._end(LOST, message)
+        self._end(Sign.SILENCE, message)
         return message
 
     def detach(self) -> None:
-        """Writes down how far the job was seen; it goes on without this process."""
+        """Writes down the last that was seen of a job that goes on without this process."""
         self._save()
 
-    def _end(self, state: str, message: str) -> None:
-        self.record = attrs.evolve(self.record, state=state, message=message, ended_at=time.time())
+    def _end(self, sign: Sign, message: str) -> None:
+        if life.seen_after(self.record.state, sign) is None:
+            return  # a stronger end is known
+        self.record = attrs.evolve(self.record.after(sign), message=message, ended_at=time.time())
         self._save()
 
     def _save(self) -> None:
+        """Writes the record, unless another process has seen something stronger."""
+        if not life.outranks(reread(self.record).state, self.record.state):
+            self._write()
+
+    def _write(self) -> None:
         self._saved_at = time.monotonic()
-        known = reread(self.record).state
-        if known == COMPLETED != self.record.state or (known == CANCELLED and self.record.state == LOST):
-            return  # another process knows better
         try:
             save(self.record)
         except StorageError as error:
