@@ -1,8 +1,8 @@
 """Plays a new user's first ten minutes and writes them to ``first-ten-minutes.md``.
 
 ``python docs/make_first_ten_minutes.py --trainer-python PYTHON`` runs every command for real, on 127.0.0.1: a
-server, a worker, and a laptop with its own home folder. Their output is written down unchanged, except that the
-temporary folder becomes ``~``.
+server, a worker, and a laptop with its own home folder. Their output is written down unchanged, except that
+the temporary folder becomes ``~``.
 """
 
 from __future__ import annotations
