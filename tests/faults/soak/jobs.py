@@ -195,7 +195,7 @@ class Client:
 
 
 def _command(record: JobRecord | None, order: Order, invite: str) -> tuple[str, ...]:
-    """Returns the next command: attach if the worker may have the job, fetch if it's completed, else train."""
+    """Returns the next command: attach if the worker may have the job, fetch if it completed, else train."""
     if record is not None and record.state in ("running", "lost"):
         return ("attach", record.job_id)
     if record is not None and record.state == "completed":
