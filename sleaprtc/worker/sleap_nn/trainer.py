@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 import attrs
 import trio
@@ -20,6 +20,7 @@ from ...jobs.estimate import MODEL_HEADS
 from ...protocol.vocabulary import ErrorCode, JobType
 from ..trainer import (
     EpochEnded,
+    FramesPredicted,
     PredictionEvent,
     PredictionJob,
     PredictionOutcome,
@@ -35,11 +36,22 @@ from .inputs import gather_sources
 from .intake.configuration import is_legacy, legacy_core
 from .intake.model_files import read_models
 from .intake.recordings import put_recording
-from .plan.prediction import plan_prediction, read_frames_event, read_prediction_outcome
-from .plan.training import RUNS_FOLDER, ModelSource, ReceivedConfig, plan_models
+from .plan.prediction import plan_prediction
+from .plan.training import ModelSource, ReceivedConfig, plan_models
 from .process.environment import runner_environment
+from .process.events import (
+    Converted,
+    DeviceFound,
+    EpochReported,
+    Installed,
+    PredictionDone,
+    RunnerEvent,
+    RunnerFailed,
+    TrainingDone,
+)
 from .process.failures import reported_failure, silent_failure
 from .process.limits import NO_LIMITS, TrainingLimits, wait_for_excess
+from .process.outcomes import judge_prediction, judge_training
 from .process.runner_process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
 
 PROBE_TIMEOUT_SEC: Final = 90.0
@@ -50,8 +62,28 @@ CONVERSION_TIMEOUT_SEC: Final = 180.0
 
 OLDEST_SLEAP_NN: Final = (0, 3)
 
-_WORK: Final = {"train": "training", "predict": "prediction", "convert": "training"}
-_KEPT: Final = {"train": "keeping the best model", "predict": "keeping the predictions so far"}
+PROBE: Final = "probe"
+CONVERT: Final = "convert"
+TRAIN: Final = "train"
+PREDICT: Final = "predict"
+"""The runner's commands (``runner/tasks.py``)."""
+
+_WORK: Final = {TRAIN: "training", PREDICT: "prediction", CONVERT: "training"}
+_KEPT: Final = {TRAIN: "keeping the best model", PREDICT: "keeping the predictions so far"}
+
+LastWord: TypeAlias = TrainingDone | PredictionDone | RunnerFailed
+
+
+@attrs.frozen
+class RunnerTask:
+    """What a runner is to do: a command, and what belongs to it as JSON."""
+
+    command: str
+    fields: Mapping[str, object] = attrs.field(factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the JSON object that the runner reads."""
+        return {"command": self.command, **self.fields}
 
 
 class SleapNNTrainer(Trainer):
@@ -82,25 +114,26 @@ class SleapNNTrainer(Trainer):
     async def probe(self) -> TrainerCapabilities:
         """Asks the trainer's Python what is installed, which takes a few seconds."""
         versions: Mapping[str, str] | None = None
-        device: str | None = None
-        torch_cuda: str | None = None
-        last: Mapping[str, Any] | None = None
+        found = DeviceFound(None, None)
+        failure: str | None = None
         with TemporaryDirectory(prefix="sleap-rtc-probe-") as folder, trio.move_on_after(PROBE_TIMEOUT_SEC):
             try:
-                async with self._open_runner({"command": "probe"}, Path(folder), 1) as runner:
-                    while (last := await runner.next_event()) is not None:
-                        versions = last.get("versions", versions)
-                        device = last.get("device", device)
-                        torch_cuda = last.get("torch_cuda", torch_cuda)
-                        if device is not None or last.get("event") == "failed":
+                async with self._open_runner(RunnerTask(PROBE), Path(folder), 1) as runner:
+                    while (event := await runner.next_event()) is not None:
+                        if isinstance(event, Installed):
+                            versions = event.versions
+                        elif isinstance(event, DeviceFound):
+                            found = event
+                            break
+                        elif isinstance(event, RunnerFailed):
+                            failure = event.message
                             break
             except TrainerError as error:
                 return TrainerCapabilities(problem=str(error), python=str(self._python))
-        failure = str(last.get("message")) if last is not None and last.get("event") == "failed" else None
         self._capabilities = attrs.evolve(
-            judge_installation(self._python, versions, device, failure),
+            judge_installation(self._python, versions, found.device, failure),
             torch_version=None if versions is None else versions.get("torch"),
-            torch_cuda=torch_cuda,
+            torch_cuda=found.torch_cuda,
             python=str(self._python),
         )
         return self._capabilities
@@ -122,16 +155,19 @@ class SleapNNTrainer(Trainer):
         except OSError as error:
             raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
         plans = plan_models(sources, job.requested, accelerated=capabilities.torch_device != "cpu")
-        task = {"command": "train", "models": [attrs.asdict(plan) for plan in plans]}
+        task = RunnerTask(TRAIN, {"models": [attrs.asdict(plan) for plan in plans]})
         heads = [plan.head for plan in plans]
 
-        def take(event: Mapping[str, Any]) -> None:
-            # null is a loss that is no number, after which the runner's last word says so
-            if event["event"] == "epoch" and event["train_loss"] is not None:
-                report(_read_epoch(event, heads))
+        def on_event(event: RunnerEvent) -> None:
+            if isinstance(event, StageStarted):
+                report(event)
+            elif isinstance(event, EpochReported) and (ended := _epoch_ended(event, heads)) is not None:
+                report(ended)
 
-        done = await self._carry_out(task, job, take=take, report=report, stop=stop)
-        return read_outcome(done, job.work_dir)
+        done = await self._run_task(task, job, on_event=on_event, stop=stop)
+        if not isinstance(done, TrainingDone):
+            raise TrainerError("The training process ended with another task's result.")
+        return judge_training(done, job.work_dir)
 
     async def predict(
         self, job: PredictionJob, *, report: Callable[[PredictionEvent], None], stop: trio.Event
@@ -149,14 +185,16 @@ class SleapNNTrainer(Trainer):
         except OSError as error:
             raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
         plan = plan_prediction(recording, models, job.requested)
-        task = {"command": "predict", **attrs.asdict(plan)}
+        task = RunnerTask(PREDICT, attrs.asdict(plan))
 
-        def take(event: Mapping[str, Any]) -> None:
-            if event["event"] == "frames":
-                report(read_frames_event(event))
+        def on_event(event: RunnerEvent) -> None:
+            if isinstance(event, StageStarted | FramesPredicted):
+                report(event)
 
-        done = await self._carry_out(task, job, take=take, report=report, stop=stop)
-        return await read_prediction_outcome(done, job.work_dir)
+        done = await self._run_task(task, job, on_event=on_event, stop=stop)
+        if not isinstance(done, PredictionDone):
+            raise TrainerError("The prediction process ended with another task's result.")
+        return await judge_prediction(done, job.work_dir)
 
     async def _ready_capabilities(self) -> TrainerCapabilities:
         capabilities = self._capabilities or await self.probe()
@@ -164,17 +202,16 @@ class SleapNNTrainer(Trainer):
             raise TrainerError(capabilities.problem, error_code=ErrorCode.NO_TRAINER, recoverable=True)
         return capabilities
 
-    async def _carry_out(
+    async def _run_task(
         self,
-        task: Mapping[str, Any],
+        task: RunnerTask,
         job: TrainingJob | PredictionJob,
         *,
-        take: Callable[[Mapping[str, Any]], None],
-        report: Callable[[StageStarted], None],
+        on_event: Callable[[RunnerEvent], None],
         stop: trio.Event,
-    ) -> Mapping[str, Any]:
-        """Has the runner carry out a task within the owner's limits; returns its last word, "done"."""
-        last: Mapping[str, Any] | None = None
+    ) -> TrainingDone | PredictionDone:
+        """Runs a task in the runner's process, within the owner's limits; returns the runner's last word."""
+        last: LastWord | None = None
         excess: TrainerError | None = None
         async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
             # A failure in here costs the job, even if only the limits can't be watched. No expected error is
@@ -182,11 +219,8 @@ class SleapNNTrainer(Trainer):
             async with trio.open_nursery() as nursery:
 
                 def end_early() -> None:
-                    report(
-                        StageStarted(
-                            Stage.FINALIZING, f"{self._limits.time_sentence}: {_KEPT[task['command']]}."
-                        )
-                    )
+                    message = f"{self._limits.time_sentence}: {_KEPT[task.command]}."
+                    on_event(StageStarted(Stage.FINALIZING, message))
                     nursery.start_soon(runner.send_stop)
 
                 async def end_on_excess() -> None:
@@ -198,16 +232,16 @@ class SleapNNTrainer(Trainer):
 
                 nursery.start_soon(_forward_stop, runner, stop)
                 nursery.start_soon(end_on_excess)
-                last = await _follow(runner, take, report)
+                last = await _follow(runner, on_event)
                 nursery.cancel_scope.cancel()
             if excess is not None:
                 raise excess
             await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
-            failure = _failure(last, runner, job.work_dir, _WORK[task["command"]])
-        if failure is not None:
-            raise failure
-        assert last is not None
-        return last
+            if not isinstance(last, TrainingDone | PredictionDone):
+                failure = _failure(last, runner, job.work_dir, _WORK[task.command])
+        if isinstance(last, TrainingDone | PredictionDone):
+            return last
+        raise failure
 
     async def _modernize(self, sources: tuple[ModelSource, ...], job: TrainingJob) -> tuple[ModelSource, ...]:
         """Has SLEAP's old JSON profiles converted by sleap-nn itself."""
@@ -221,28 +255,30 @@ class SleapNNTrainer(Trainer):
             for config in (source.config for source in old)
             if config is not None
         ]
-        task = {"command": "convert", "profiles": profiles}
-        event: Mapping[str, Any] | None = None
+        task = RunnerTask(CONVERT, {"profiles": profiles})
+        failure: SleapRTCError = TrainerError("Converting the configurations for sleap-nn took too long.")
+        converted: Converted | None = None
         with trio.move_on_after(CONVERSION_TIMEOUT_SEC):
             async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
                 event = await runner.next_event()
-                if event is None:
+                if isinstance(event, Converted):
+                    converted = event
+                else:
                     await runner.wait(EXIT_AFTER_LAST_EVENT_SEC)
-                failure = _failure(event, runner, job.work_dir, _WORK["convert"])
-            if failure is not None:
-                raise failure
-        if event is None:
-            raise TrainerError("Converting the configurations for sleap-nn took too long.")
-        converted = iter(event["configs"])
+                    last = event if isinstance(event, RunnerFailed) else None
+                    failure = _failure(last, runner, job.work_dir, _WORK[CONVERT])
+        if converted is None:
+            raise failure
+        configs = iter(converted.configs)
         return tuple(
-            attrs.evolve(source, config=ReceivedConfig(source.config.name, next(converted)))
+            attrs.evolve(source, config=ReceivedConfig(source.config.name, next(configs)))
             if source in old and source.config is not None
             else source
             for source in sources
         )
 
     def _open_runner(
-        self, task: Mapping[str, Any], work_dir: Path, thread_count: int
+        self, task: RunnerTask, work_dir: Path, thread_count: int
     ) -> AbstractAsyncContextManager[Runner]:
         environment = runner_environment(
             os.environ,
@@ -251,7 +287,7 @@ class SleapNNTrainer(Trainer):
             gpu_uuid=self._gpu_uuid,
         )
         return open_runner(
-            self._python, task, work_dir=work_dir, environment=environment, script=self._script
+            self._python, task.as_json(), work_dir=work_dir, environment=environment, script=self._script
         )
 
 
@@ -296,64 +332,34 @@ async def _forward_stop(runner: Runner, stop: trio.Event) -> None:
     await runner.send_stop()
 
 
-async def _follow(
-    runner: Runner, take: Callable[[Mapping[str, Any]], None], report: Callable[[StageStarted], None]
-) -> Mapping[str, Any] | None:
-    """Reports what the runner says, up to its last word, which is returned; None if it has none."""
+async def _follow(runner: Runner, on_event: Callable[[RunnerEvent], None]) -> LastWord | None:
+    """Passes the runner's events on up to its last word, which is returned; None if there is none."""
     while (event := await runner.next_event()) is not None:
-        if event.get("event") in ("done", "failed"):
+        if isinstance(event, TrainingDone | PredictionDone | RunnerFailed):
             return event
-        if event.get("event") == "stage":
-            report(StageStarted(event["stage"], event["message"], event.get("model"), event.get("device")))
-        elif "event" in event:
-            take(event)
+        on_event(event)
     return None
 
 
-def _read_epoch(event: Mapping[str, Any], heads: Sequence[str]) -> EpochEnded:
-    done = heads.index(event["model"]) + event["epoch"] / max(event["total_epochs"], 1)
+def _epoch_ended(event: EpochReported, heads: Sequence[str]) -> EpochEnded | None:
+    """Places an epoch in the whole job. None without a finite loss: the runner's last word says so then."""
+    if event.train_loss is None or event.model not in heads:
+        return None
+    done = heads.index(event.model) + event.epoch / max(event.total_epochs, 1)
     return EpochEnded(
-        model=event["model"],
-        epoch=event["epoch"],
-        total_epochs=event["total_epochs"],
+        model=event.model,
+        epoch=event.epoch,
+        total_epochs=event.total_epochs,
         progress=min(1.0, done / len(heads)),
-        train_loss=event["train_loss"],
-        val_loss=event["val_loss"],
-        device=event["device"],
-        elapsed_sec=event["elapsed_sec"],
+        train_loss=event.train_loss,
+        val_loss=event.val_loss,
+        device=event.device,
+        elapsed_sec=event.elapsed_sec,
     )
 
 
-def _failure(
-    last: Mapping[str, Any] | None, runner: Runner, work_dir: Path, work: str
-) -> SleapRTCError | None:
-    if last is None:
-        free_bytes = shutil.disk_usage(work_dir).free
-        return silent_failure(runner.exit_status, runner.log_tail(), free_bytes, work)
-    return reported_failure(last) if last["event"] == "failed" else None
-
-
-def read_outcome(done: Mapping[str, Any], work_dir: Path) -> TrainingOutcome:
-    """Judges a runner's "done": a finite loss, and the files of every model it names.
-
-    Raises:
-        TrainerError: Something of it is missing.
-    """
-    models = done["models"]
-    model_dirs = tuple(work_dir / RUNS_FOLDER / model["head"] for model in models)
-    missing = [
-        folder.name
-        for folder in model_dirs
-        if not all((folder / name).is_file() for name in ("best.ckpt", "training_config.yaml"))
-    ]
-    if missing or not models:
-        raise TrainerError(f"Training left no usable model of {', '.join(missing) or 'any head'}.")
-    if any(model["best_loss"] is None for model in models):
-        raise TrainerError("Training ended without a finite loss.", error_code=ErrorCode.LOSS_NOT_FINITE)
-    return TrainingOutcome(
-        model_dirs=model_dirs,
-        final_loss=models[-1]["best_loss"],
-        total_epochs=sum(model["epochs"] for model in models),
-        duration_sec=done["duration_sec"],
-        device=models[-1]["device"],
-    )
+def _failure(last: RunnerFailed | None, runner: Runner, work_dir: Path, work: str) -> SleapRTCError:
+    if last is not None:
+        return reported_failure(last)
+    free_bytes = shutil.disk_usage(work_dir).free
+    return silent_failure(runner.exit_status, runner.log_tail(), free_bytes, work)

@@ -1,20 +1,16 @@
-"""Deciding what is predicted, and judging what came of it."""
+"""Deciding what is predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from ....errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
+from ....errors import InvalidTrainingConfigError
 from ....jobs.frames import parse_frames
-from ....protocol.vocabulary import ErrorCode
-from ...trainer import FramesPredicted, PredictionOutcome
 from ..intake.allow_list import PREDICTION_VALUES
 from ..intake.configuration import check_values
-from ..intake.dataset import count_predicted_frames
 from ..intake.model_files import ReceivedModel
 from ..intake.recordings import is_video
 
@@ -82,34 +78,3 @@ def _frames(text: str | None) -> tuple[tuple[int, int], ...] | None:
         return tuple((frames[0], frames[-1]) for frames in parse_frames(text))
     except ValueError as error:
         raise InvalidTrainingConfigError(str(error)) from error
-
-
-def read_frames_event(event: Mapping[str, Any]) -> FramesPredicted:
-    """Reads how far the runner is."""
-    return FramesPredicted(
-        frames_done=event["frames_done"],
-        total_frames=event["total_frames"],
-        frames_per_sec=event["frames_per_sec"],
-        device=event["device"],
-    )
-
-
-async def read_prediction_outcome(done: Mapping[str, Any], work_dir: Path) -> PredictionOutcome:
-    """Judges a runner's "done": there has to be a file that can be opened, with all frames in it.
-
-    Raises:
-        TrainerError: It isn't so.
-    """
-    path = work_dir / PREDICTIONS_NAME
-    try:
-        frame_count = await count_predicted_frames(path)
-    except InvalidDatasetError as error:
-        raise TrainerError(
-            "Prediction left no readable predictions.", error_code=ErrorCode.PREDICTION_FAILED
-        ) from error
-    if frame_count < done["frame_count"] or not frame_count:
-        raise TrainerError(
-            f"Only {frame_count} of {done['frame_count']} frames are in the predictions.",
-            error_code=ErrorCode.PREDICTION_FAILED,
-        )
-    return PredictionOutcome(path, frame_count, done["duration_sec"], done["device"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from ....errors import (
     InvalidDatasetError,
@@ -14,6 +14,7 @@ from ....errors import (
     TrainerError,
 )
 from ....protocol.vocabulary import ErrorCode
+from .events import RunnerFailed
 
 FULL_DISK_BYTES: Final = 16 * 2**20
 """A training that ends without a word on a disk with less free space has most likely filled it."""
@@ -26,10 +27,9 @@ RECOVERABLE_CODES: Final[Collection[str]] = frozenset(
 MAX_MESSAGE_CHARS: Final = 1000
 
 
-def reported_failure(event: Mapping[str, Any]) -> SleapRTCError:
-    """The error for a runner's own "failed" event."""
-    code = str(event.get("code") or ErrorCode.TRAINING_FAILED)
-    message = str(event.get("message") or "Training failed.")[:MAX_MESSAGE_CHARS]
+def reported_failure(failed: RunnerFailed) -> SleapRTCError:
+    """Returns the error for a failure that the runner itself reports."""
+    code, message = failed.code, failed.message[:MAX_MESSAGE_CHARS]
     if code == InvalidDatasetError.code:
         return InvalidDatasetError(message)
     if code == InvalidTrainingConfigError.code:

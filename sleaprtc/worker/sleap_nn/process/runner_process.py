@@ -23,6 +23,7 @@ from ....base.json_text import parse_json
 from ....base.sentences import as_clause
 from ....errors import TrainerError
 from ....protocol.vocabulary import ErrorCode
+from .events import RunnerEvent, read_event
 
 RUNNER_FILE: Final = Path(__file__).parents[1] / "runner" / "start.py"
 LOG_NAME: Final = "trainer.log"
@@ -80,11 +81,18 @@ class Runner:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._commands.send_all(line)
 
-    async def next_event(self) -> dict[str, Any] | None:
-        """What the runner says next, or None once nothing more is to come.
+    async def next_event(self) -> RunnerEvent | None:
+        """Returns the next event that can be read, or None once no more will come.
 
-        A runner that says what isn't an event isn't listened to any longer.
+        Nothing more is read of a runner that writes something else than JSON objects.
         """
+        while (said := await self._next_object()) is not None:
+            event = read_event(said)
+            if event is not None:
+                return event
+        return None
+
+    async def _next_object(self) -> Mapping[str, object] | None:
         while b"\n" not in self._received:
             block = await self._receive()
             if not block or len(self._received) > MAX_EVENT_BYTES:
@@ -92,10 +100,10 @@ class Runner:
             self._received += block
         line, _, self._received = self._received.partition(b"\n")
         try:
-            event = parse_json(bytes(line))
+            said = parse_json(bytes(line))
         except ValueError:
             return None
-        return event if isinstance(event, dict) else None
+        return said if isinstance(said, dict) else None
 
     async def _receive(self) -> bytes:
         with trio.CancelScope(deadline=self._reading_ends) as self._reading:
