@@ -135,20 +135,19 @@ def _checked_name(name: str) -> str:
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
 @log_options
-def main(**given: Any) -> None:
+def main(log_format: str, log_level: str | None, verbose: bool, **given: Any) -> None:
     """Take training jobs from the people in a room.
 
     Without --invite, that is the room that was joined here with `sleap-rtc join`. Without such a room, it is
     one of the worker's own, to which it comes back after a restart; what to paste on the machine with the
     labels is printed.
     """
-    log_format, log_level = given.pop("log_format"), given.pop("log_level")
-    start_log(log_format, log_level, logging.INFO, verbose=given.pop("verbose"))
+    start_log(log_format, log_level, logging.INFO, verbose=verbose)
 
     async def command() -> int:
-        from .program import work  # so that --help and completion are quick
+        from .program import run_worker  # so that --help and completion are quick
 
-        return await work(_options(given))
+        return await run_worker(_worker_options(given))
 
     run(command)
 
@@ -158,27 +157,31 @@ def _limit(amount: float, unit: float) -> float:
     return amount * unit if amount > 0 else math.inf
 
 
-def _peer(given: Mapping[str, Any]) -> PeerOptions:
-    """Which room to be in; none where the worker is to make one.
+def _peer_or_new_room(peer: PeerOptions, *, new_room: bool) -> PeerOptions:
+    """Returns which room to be in; without one, the worker makes its own.
 
     Raises:
-        UsageError: As :func:`peer_options`, or a room besides --new-room.
+        UsageError: A room was named besides --new-room.
     """
-    peer = peer_options(given)
     if peer.to_remember is not None:
         click.echo(
             "Warning: --invite on the command line can be read by everyone on this machine; use "
             "SLEAP_RTC_INVITE, or `sleap-rtc join -`.",
             err=True,
         )
-    if not given["new_room"]:
+    if not new_room:
         return peer
     if peer.room is not None and not peer.is_remembered:
         raise UsageError("Either --new-room or the room that is named besides (--invite, --room).")
     return attrs.evolve(peer, room=None, is_remembered=False)
 
 
-def _options(given: Mapping[str, Any]) -> WorkerOptions:
+def _worker_options(given: Mapping[str, Any]) -> WorkerOptions:
+    """Makes the program's options of what click collected; nothing else reads that dictionary.
+
+    Raises:
+        UsageError: An option can't be as it is, or two of them exclude each other.
+    """
     from .journal.recovery import default_work_dir
     from .program import WorkerOptions
     from .sleap_nn.process.limits import SECONDS_AN_HOUR, TrainingLimits
@@ -186,7 +189,7 @@ def _options(given: Mapping[str, Any]) -> WorkerOptions:
     max_jobs = given["max_jobs"]
     name = _checked_name(given["name"] or socket.gethostname())
     return WorkerOptions(
-        peer=_peer(given),
+        peer=_peer_or_new_room(peer_options(given), new_room=given["new_room"]),
         name=name,
         with_secret=not given["no_secret"],
         with_qr=given["qr"],

@@ -107,11 +107,11 @@ class Agent:
         self._slots = Slots(max_jobs, has_secret=secret is not None)
         self._requests: dict[tuple[str, str], JobRequest] = {}
         self._assigned: dict[str, JobSlot] = {}
-        self._doing: dict[str, trio.Event] = {}  # by job id: set when nothing of the job is left
+        self._ends: dict[str, trio.Event] = {}  # by job id: set when nothing of the job is left
         self._slots_changed = trio.Event()
         self._pending = PendingRequests()
-        self._heard = KeyedBuckets(HEARD_MESSAGES_PER_SEC, HEARD_MESSAGE_BURST)
-        self._strangers_log = LimitedLog(
+        self._message_rates = KeyedBuckets(HEARD_MESSAGES_PER_SEC, HEARD_MESSAGE_BURST)
+        self._limited_log = LimitedLog(
             _log, KeyedBuckets(LINES_PER_SEC, LINE_BURST), TokenBucket(ALL_LINES_PER_SEC, ALL_LINE_BURST)
         )
         self._is_leaving = False
@@ -127,7 +127,7 @@ class Agent:
                 raised; what they still have to say goes over their data channels.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_running, "The status can't be kept true.", self._keep_status_true)
+            nursery.start_soon(keep_running, "The status can't be kept true.", self._publish_status_changes)
             nursery.start_soon(self._roster.serve)
             nursery.start_soon(keep_running, "Heartbeats can't be sent.", self._send_heartbeats)
             nursery.start_soon(
@@ -137,7 +137,7 @@ class Agent:
             )
             try:
                 while True:
-                    self._take(await self._link.receive(), nursery)
+                    self._handle_message(await self._link.receive(), nursery)
             except RefusedError as error:
                 if self._roster.running():
                     _log.warning(f"{as_sentence(error)} The jobs that run go on.")
@@ -156,38 +156,38 @@ class Agent:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def _take(self, message: Inbound, nursery: trio.Nursery) -> None:
+    def _handle_message(self, message: Inbound, nursery: trio.Nursery) -> None:
         """Acts on one message; whatever waits runs in a task of its own, so that nobody blocks the rest."""
         sender = sender_of(message)
-        if sender is not None and not self._hears(sender):
+        if sender is not None and not self._is_heard(sender):
             return
         # A failure here costs the message, of which its sender is told.
         with contained("A message can't be handled.") as containment:
             if isinstance(message, ErrorMessage):
                 _log.debug("The signaling server says an error.", error=message.message, code=message.code)
             elif isinstance(message, PeerMessage):
-                self._take_job_message(message, nursery)
+                self._handle_job_message(message, nursery)
             elif not self._roster.take_signal(message) and isinstance(message, Offer):
                 nursery.start_soon(self._roster.repeat_failure, message.sender)
         if containment.failure is not None and isinstance(message, PeerMessage):
             reply = AppError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, job_id=_known_job_id(message))
             nursery.start_soon(self._roster.try_send, message.from_peer_id, reply)
 
-    def _hears(self, peer_id: str) -> bool:
+    def _is_heard(self, peer_id: str) -> bool:
         """Whether a peer's message is acted on; one that sends too many gets no answer to the rest."""
-        return self._heard.take(peer_id, trio.current_time()) == 0 or any(
-            job.client_id == peer_id and self._is_confirmed(job.job_id) for job in self._roster.running()
+        return self._message_rates.take(peer_id, trio.current_time()) == 0 or any(
+            job.client_id == peer_id and self._has_connected(job.job_id) for job in self._roster.running()
         )
 
-    def _is_confirmed(self, job_id: str) -> bool:
+    def _has_connected(self, job_id: str) -> bool:
         """Whether a job's client has connected; a job that has freed its slot had to."""
         slot = self._assigned.get(job_id)
         return slot is None or slot.is_confirmed
 
-    def _log_of_stranger(self, event: str, peer_id: str, **fields: object) -> None:
-        self._strangers_log.info(event, peer_id, trio.current_time(), about={"peer": peer_id}, **fields)
+    def _log_limited(self, event: str, peer_id: str, **fields: object) -> None:
+        self._limited_log.info(event, peer_id, trio.current_time(), about={"peer": peer_id}, **fields)
 
-    async def _handle(
+    async def _run_handler(
         self, handle: Callable[..., Awaitable[None]], client_id: str, message: JobMessage, *args: object
     ) -> None:
         """Does what waits for the sake of one message; a failure costs that, and its sender is told."""
@@ -197,7 +197,7 @@ class Agent:
             reply = AppError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, job_id=message.job_id)
             await self._roster.try_send(client_id, reply)
 
-    def _take_job_message(self, message: PeerMessage, nursery: trio.Nursery) -> None:
+    def _handle_job_message(self, message: PeerMessage, nursery: trio.Nursery) -> None:
         client_id = message.from_peer_id
         try:
             payload = decode_job_message(message.payload)
@@ -209,29 +209,29 @@ class Agent:
         if isinstance(payload, JobRequest):
             proven = self._is_proven(client_id, payload)
             if self._pending.begin(client_id, proven):
-                nursery.start_soon(self._handle, self._answer, client_id, payload, proven)
+                nursery.start_soon(self._run_handler, self._answer_request, client_id, payload, proven)
         elif isinstance(payload, JobAssignment):
             self._assign(client_id, payload.job_id, nursery)
         elif isinstance(payload, JobCancel):
-            nursery.start_soon(self._handle, self._cancel, client_id, payload)
+            nursery.start_soon(self._run_handler, self._cancel_job, client_id, payload)
         elif isinstance(payload, AppError):
             said = payload.message[:MAX_LOGGED_CHARS]
-            self._log_of_stranger("A client says an error.", client_id, job=payload.job_id, error=said)
+            self._log_limited("A client says an error.", client_id, job=payload.job_id, error=said)
         else:
-            self._take_word_on_job(client_id, payload, nursery)
+            self._handle_message_about_job(client_id, payload, nursery)
 
-    def _take_word_on_job(self, client_id: str, payload: JobMessage, nursery: trio.Nursery) -> None:
+    def _handle_message_about_job(self, client_id: str, payload: JobMessage, nursery: trio.Nursery) -> None:
         """Acts on what a client, or another process of its, says about a job that is there."""
         if isinstance(payload, JobStop):
             if not self._roster.stop(client_id, payload):
                 nursery.start_soon(self._roster.try_send, client_id, unknown_job(payload.job_id))
         elif isinstance(payload, JobAttach):
-            nursery.start_soon(self._handle, self._roster.attach, client_id, payload, nursery)
+            nursery.start_soon(self._run_handler, self._roster.attach, client_id, payload, nursery)
         elif isinstance(payload, JobLogRequest):
-            nursery.start_soon(self._handle, self._roster.tell_log, client_id, payload)
+            nursery.start_soon(self._run_handler, self._roster.tell_log, client_id, payload)
         elif isinstance(payload, ConnectionCheck):
             proven = self._is_proven(client_id, payload)
-            nursery.start_soon(self._handle, self._roster.answer_check, client_id, payload, proven)
+            nursery.start_soon(self._run_handler, self._roster.answer_check, client_id, payload, proven)
 
     # --- requests ---------------------------------------------------------------------------
 
@@ -240,17 +240,17 @@ class Agent:
             return False
         return is_proven(self._secret.key, request, client_id=client_id, worker_id=self._link.peer_id)
 
-    async def _answer(self, client_id: str, request: JobRequest, proven: bool) -> None:
+    async def _answer_request(self, client_id: str, request: JobRequest, proven: bool) -> None:
         bind(job=request.job_id, peer=client_id)
         try:
             version = request.requirements.sleap_version or await self._version_of(client_id)
             gpu = await trio.to_thread.run_sync(self._read_gpu)
-            response = self._judge(client_id, request, version, gpu, proven)
+            response = self._judge_request(client_id, request, version, gpu, proven)
             judged = {"accepted": response.accepted, "reason": response.reason}
             if proven:
                 _log.info("A request was judged.", **judged)
             else:
-                self._log_of_stranger("A request was judged.", client_id, **judged)
+                self._log_limited("A request was judged.", client_id, **judged)
             await self._roster.try_send(client_id, response)
         finally:
             self._pending.end(client_id, proven)
@@ -266,7 +266,7 @@ class Agent:
                 return read_client(peer.metadata.properties).sleap_version
         return None
 
-    def _judge(
+    def _judge_request(
         self, client_id: str, request: JobRequest, client_version: str | None, gpu: GpuInfo, proven: bool
     ) -> JobResponse:
         job_id = request.job_id
@@ -293,21 +293,23 @@ class Agent:
         )
 
     def _assign(self, client_id: str, job_id: str, nursery: trio.Nursery) -> None:
-        if self._is_said_twice(client_id, job_id):
+        if self._is_assigned_again(client_id, job_id):
             return
         if not self._slots.assign(job_id, client_id, trio.current_time()):
             failure = JobError(ErrorCode.NOT_RESERVED, "This worker holds no slot for the job.", True)
             nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
             return
         request = self._requests.pop((job_id, client_id))
-        self._end_lost()
+        self._end_jobs_without_slot()
         slot = self._assigned[job_id] = JobSlot(
-            client_id, free=lambda: self._free(job_id, slot), confirm=lambda: self._confirm(job_id, slot)
+            client_id,
+            free=lambda: self._free_slot(job_id, slot),
+            confirm=lambda: self._confirm_slot(job_id, slot),
         )
         self._slots_changed.set()
-        nursery.start_soon(self._do, client_id, request, slot)
+        nursery.start_soon(self._run_assigned_job, client_id, request, slot)
 
-    def _is_said_twice(self, client_id: str, job_id: str) -> bool:
+    def _is_assigned_again(self, client_id: str, job_id: str) -> bool:
         """Whether a client assigns what is its own already, be it only about to begin."""
         if self._roster.of_client(job_id, client_id) is not None:
             return True
@@ -315,18 +317,18 @@ class Agent:
         is_own = slot is not None and slot.client_id == client_id
         return is_own and not self._slots.accepts(job_id, client_id)
 
-    def _free(self, job_id: str, slot: JobSlot) -> None:
+    def _free_slot(self, job_id: str, slot: JobSlot) -> None:
         if self._assigned.get(job_id) is slot:
             del self._assigned[job_id]
             self._slots.finish(job_id)
             self._slots_changed.set()
 
-    def _confirm(self, job_id: str, slot: JobSlot) -> None:
+    def _confirm_slot(self, job_id: str, slot: JobSlot) -> None:
         if self._assigned.get(job_id) is slot:
             self._slots.connected(job_id, slot.client_id, trio.current_time())
             self._slots_changed.set()
 
-    def _end_lost(self) -> None:
+    def _end_jobs_without_slot(self) -> None:
         """Ends the jobs that have lost their slots."""
         for job_id, loss in self._slots.take_lost().items():
             _log.info("The job has lost its slot.", job=job_id, why=loss.name)
@@ -334,12 +336,12 @@ class Agent:
             if slot is not None:  # else it was freed in the same turn
                 slot.lose(loss)
 
-    async def _do(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
+    async def _run_assigned_job(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
         """Does a job; a mistake in this program costs that one job, and none of the others that run."""
         bind(job=request.job_id, peer=client_id)
-        while (displaced := self._doing.get(request.job_id)) is not None:
+        while (displaced := self._ends.get(request.job_id)) is not None:
             await displaced.wait()  # of the same id: it has lost its slot, and is about to be gone
-        ended = self._doing[request.job_id] = trio.Event()
+        ended = self._ends[request.job_id] = trio.Event()
         try:
             with contained("The job failed unexpectedly.") as containment:
                 await self._roster.run_new(client_id, request, slot)
@@ -348,10 +350,10 @@ class Agent:
                 failure = JobError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, True)
                 await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
         finally:
-            del self._doing[request.job_id]
+            del self._ends[request.job_id]
             ended.set()
 
-    async def _cancel(self, client_id: str, request: JobCancel) -> None:
+    async def _cancel_job(self, client_id: str, request: JobCancel) -> None:
         if self._slots.release(request.job_id, client_id, trio.current_time()):
             self._slots_changed.set()
         await self._roster.cancel(client_id, request)
@@ -394,7 +396,7 @@ class Agent:
     async def _publish_status(self, status: WorkerStatus) -> None:
         await self._link.update_metadata(Metadata(properties=as_json(WorkerProperties(status=status))))
 
-    async def _keep_status_true(self) -> None:
+    async def _publish_status_changes(self) -> None:
         """Publishes the status whenever the slots change, by a message or by the end of a reservation."""
         published = self._slots.status
         while True:
@@ -403,7 +405,7 @@ class Agent:
                 await self._slots_changed.wait()
             self._slots_changed = trio.Event()
             self._slots.expire(trio.current_time())
-            self._end_lost()
+            self._end_jobs_without_slot()
             self._requests = {
                 key: request for key, request in self._requests.items() if self._slots.accepts(*key)
             }

@@ -79,7 +79,7 @@ class WorkerOptions:
     training_limits: TrainingLimits = NO_LIMITS
 
 
-async def work(options: WorkerOptions) -> int:
+async def run_worker(options: WorkerOptions) -> int:
     """Runs a worker until SIGINT or SIGTERM; returns its exit status.
 
     Raises:
@@ -95,12 +95,12 @@ async def work(options: WorkerOptions) -> int:
         interrupted = fail_interrupted(journal)
         remove_orphans(journal, jobs_dir)
         try:
-            return await _work(options, jobs_dir, journal, interrupted)
+            return await _run_in_rooms(options, jobs_dir, journal, interrupted)
         finally:
             journal.close()
 
 
-async def _work(
+async def _run_in_rooms(
     options: WorkerOptions, jobs_dir: Path, journal: Journal, interrupted: list[JournalEntry]
 ) -> int:
     read_own_gpu = functools.partial(read_gpu, options.gpu_index)
@@ -116,7 +116,7 @@ async def _work(
     for line in introduction(options.name, gpu, capabilities, problems):
         _say(line)
     history = History(options.work_dir / "history.jsonl")
-    options = _at_home(options)
+    options = _with_own_room(options)
     if options.peer.is_remembered:
         _say("This worker goes to the room that was joined here; --new-room makes one of its own.")
     account, room, connection = await _enter_room_in_time(options, SignalingResetError)
@@ -144,7 +144,7 @@ async def _work(
                         history=history,
                         journal=journal,
                         interrupted=interrupted,
-                        settings=_settings(options, jobs_dir, connection),
+                        settings=_roster_settings(options, jobs_dir, connection),
                     )
                     interrupted = []
                     agent = Agent(
@@ -156,7 +156,7 @@ async def _work(
                         max_jobs=options.max_jobs,
                         secret=connection.secret,
                     )
-                    await _serve(agent, watch, link, account, room, options)
+                    await _stay_in_room(agent, watch, link, account, room, options)
                     return 0
         except (RoomExpiredError, RoomNotFoundError) as error:
             options = _for_a_new_room(options, error)
@@ -175,7 +175,7 @@ def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOption
     return attrs.evolve(options, peer=attrs.evolve(options.peer, room=None, is_remembered=False))
 
 
-def _settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOptions) -> WorkerSettings:
+def _roster_settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOptions) -> WorkerSettings:
     cache = FileCache(options.work_dir / "datasets", options.cache_bytes)
     cache.clean()
     return WorkerSettings(
@@ -188,7 +188,7 @@ def _settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOpti
     )
 
 
-def _at_home(options: WorkerOptions) -> WorkerOptions:
+def _with_own_room(options: WorkerOptions) -> WorkerOptions:
     """Takes a room that was joined here for the worker's own, where it is the one that the worker made."""
     kept, peer = KeptRoomFile(options.work_dir).read(), options.peer
     if kept is None or not peer.is_remembered or peer.room is None:
@@ -206,7 +206,7 @@ async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, Connection
         if options.peer.room is not None:
             account, room = await http.sign_in(), options.peer.room
         else:
-            kept = await _own_room(options, http)
+            kept = await _enter_own_room(options, http)
             KeptRoomFile(options.work_dir).write(kept)
             account, room = kept.account, kept.place.room
             connection = attrs.evolve(connection, secret=kept.place.secret)
@@ -215,7 +215,7 @@ async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, Connection
     return account, room, connection
 
 
-async def _own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRoom:
+async def _enter_own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRoom:
     """The room that the worker made before, or a new one; says how to join it."""
     endpoints, kept = options.peer.endpoints, KeptRoomFile(options.work_dir).read()
     own = None
@@ -253,7 +253,7 @@ async def _enter_room_in_time(
             await trio.sleep(next(delays))
 
 
-async def _serve(
+async def _stay_in_room(
     agent: Agent, watch: ProblemWatch, link: Link, account: Account, room: Room, options: WorkerOptions
 ) -> None:
     """Works in one room until told to leave.
