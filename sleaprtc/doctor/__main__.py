@@ -73,7 +73,7 @@ def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
     run(command)
 
 
-def _plan(given: dict[str, Any], is_configured: bool) -> Any:
+def _plan(given: dict[str, Any], is_configured: bool) -> Plan:
     from ..base.private_files import state_dir
     from ..commandline.options import peer_options
     from ..worker.journal.recovery import default_work_dir

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import attrs
 
@@ -36,7 +35,7 @@ class Finding:
     status: Status
     sentence: str
     remedy: str | None = None
-    facts: Mapping[str, Any] = attrs.field(factory=dict)
+    facts: Mapping[str, object] = attrs.field(factory=dict)
 
     @property
     def is_usable(self) -> bool:
@@ -44,17 +43,17 @@ class Finding:
         return self.status in (Status.OK, Status.WARNING)
 
 
-def ok(check: str, sentence: str, **facts: Any) -> Finding:
+def ok(check: str, sentence: str, **facts: object) -> Finding:
     """Makes a finding of something that is as it should be."""
     return Finding(check, Status.OK, sentence, None, facts)
 
 
-def warning(check: str, sentence: str, remedy: str | None, **facts: Any) -> Finding:
+def warning(check: str, sentence: str, remedy: str | None, **facts: object) -> Finding:
     """Makes a finding of something that works and could be better."""
     return Finding(check, Status.WARNING, sentence, remedy, facts)
 
 
-def failed(check: str, sentence: str, remedy: str, **facts: Any) -> Finding:
+def failed(check: str, sentence: str, remedy: str, **facts: object) -> Finding:
     """Makes a finding of something that is broken."""
     return Finding(check, Status.FAILED, sentence, remedy, facts)
 

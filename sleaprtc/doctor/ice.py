@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -81,7 +81,7 @@ class IceAnswer:
 
 def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
     """Says whether the servers that help through firewalls answer."""
-    facts: dict[str, Any] = {"ice_servers": [_facts_of(answer) for answer in answers]}
+    facts: dict[str, object] = {"ice_servers": [_facts_of(answer) for answer in answers]}
     if not answers:
         sentence = (
             "Host candidates only: no STUN or TURN server is configured, which does within one network."
@@ -95,7 +95,7 @@ def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
     return judge("ice", " ".join(_sentences(useless)), " ".join(_remedies(useless)), **facts)
 
 
-def _facts_of(answer: IceAnswer) -> dict[str, Any]:
+def _facts_of(answer: IceAnswer) -> dict[str, object]:
     trouble = None if answer.trouble is None else answer.trouble.name.lower()
     return {**attrs.asdict(answer), "trouble": trouble}
 

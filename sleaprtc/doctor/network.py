@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -179,7 +179,7 @@ class SelfTest:
 
 def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> Finding:
     """Says whether this machine can make data channels at all, and how fast."""
-    facts: dict[str, Any] = {"measurements": [_facts_of(test) for test in tests]}
+    facts: dict[str, object] = {"measurements": [_facts_of(test) for test in tests]}
     broken = [test for test in tests if test.rate is None]
     if broken:
         each = "; ".join(f"{test.engine}: {as_clause(test.problem)}" for test in broken)
@@ -201,8 +201,8 @@ def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> 
     return ok("data_channel", f"A data channel to itself works: {each}.", **facts)
 
 
-def _facts_of(test: SelfTest) -> dict[str, Any]:
-    facts = {
+def _facts_of(test: SelfTest) -> dict[str, object]:
+    facts: dict[str, object] = {
         "engine": test.engine,
         "connect_ms": None if test.connect_ms is None else round(test.connect_ms),
         "problem": test.problem,
@@ -217,7 +217,7 @@ def in_words(rate: Rate) -> str:
     return f"{up:.1f} MiB/s there and {down:.1f} MiB/s back"
 
 
-def rate_facts(rate: Rate) -> dict[str, Any]:
+def rate_facts(rate: Rate) -> dict[str, object]:
     """A rate as the facts of a finding."""
     return {
         "upload_mib_per_sec": round(rate.upload_mib_per_sec, 2),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
@@ -26,7 +25,7 @@ def judge_gpu(gpu: GpuInfo, users: Sequence[GpuUser], training_count: int) -> Fi
         users: The processes that compute on it.
         training_count: How many trainings of this package run on this machine.
     """
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "gpu_model": gpu.model,
         "gpu_memory_mb": gpu.memory_mb,
         "available_memory_mb": gpu.available_memory_mb,
@@ -48,7 +47,7 @@ def judge_gpu(gpu: GpuInfo, users: Sequence[GpuUser], training_count: int) -> Fi
     return ok("gpu", sentence, **facts)
 
 
-def _judge_missing_gpu(gpu: GpuInfo, facts: dict[str, Any]) -> Finding:
+def _judge_missing_gpu(gpu: GpuInfo, facts: dict[str, object]) -> Finding:
     problem = gpu.problem or "No GPU was found."
     if any(words in problem for words in _HARMLESS):
         return ok(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -84,12 +84,14 @@ class ModelWork:
     batch_size: int
 
 
-def _number(value: Any, most: float) -> float | None:
+def _number(value: object, most: float) -> float | None:
     """A stranger's number, if it is one that counts something."""
-    return min(value, most) if type(value) in (int, float) and value > 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return min(value, most) if value > 0 else None
 
 
-def _whole(value: Any, default: int, most: int) -> int:
+def _whole(value: object, default: int, most: int) -> int:
     number = _number(value, most)
     return default if number is None or number < 1 else int(number)
 
@@ -104,7 +106,7 @@ def models_of(request: JobRequest, *, has_gpu: bool) -> tuple[ModelWork, ...]:
     return tuple(_work_of(request, head, described.get(head, {}), has_gpu) for head in wanted)
 
 
-def _described(listed: Any) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+def _described(listed: object) -> Iterator[tuple[str | None, Mapping[str, object]]]:
     known = {head for heads in MODEL_HEADS.values() for head in heads}
     for entry in listed if isinstance(listed, list) else ():
         head = entry.get("model") if isinstance(entry, dict) else None
@@ -112,7 +114,9 @@ def _described(listed: Any) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
             yield head, entry
 
 
-def _work_of(request: JobRequest, head: str | None, described: Mapping[str, Any], has_gpu: bool) -> ModelWork:
+def _work_of(
+    request: JobRequest, head: str | None, described: Mapping[str, object], has_gpu: bool
+) -> ModelWork:
     config, info = request.config, request.dataset_info
     epochs = _whole(described.get("epochs"), MAX_EPOCHS[has_gpu], 100_000)
     batch_size = _whole(described.get("batch_size"), DEFAULT_BATCH_SIZE, 10_000)
@@ -127,7 +131,7 @@ def _work_of(request: JobRequest, head: str | None, described: Mapping[str, Any]
 
 
 def _network_megapixels(
-    head: str | None, described: Mapping[str, Any], frame_megapixels: float | None
+    head: str | None, described: Mapping[str, object], frame_megapixels: float | None
 ) -> float | None:
     scale = _number(described.get("scale"), 100.0) or 1.0
     if head == "centered_instance":

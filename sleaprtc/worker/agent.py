@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -188,11 +189,11 @@ class Agent:
         self._limited_log.info(event, peer_id, trio.current_time(), about={"peer": peer_id}, **fields)
 
     async def _run_handler(
-        self, handle: Callable[..., Awaitable[None]], client_id: str, message: JobMessage, *args: object
+        self, handle: Callable[[], Awaitable[None]], client_id: str, message: JobMessage
     ) -> None:
-        """Does what waits for the sake of one message; a failure costs that, and its sender is told."""
+        """Runs what waits for the sake of one message. A failure costs the message, and its sender is told."""
         with contained("A message can't be handled.") as containment:
-            await handle(client_id, message, *args)
+            await handle()
         if containment.failure is not None:
             reply = AppError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, job_id=message.job_id)
             await self._roster.try_send(client_id, reply)
@@ -209,11 +210,13 @@ class Agent:
         if isinstance(payload, JobRequest):
             proven = self._is_proven(client_id, payload)
             if self._pending.begin(client_id, proven):
-                nursery.start_soon(self._run_handler, self._answer_request, client_id, payload, proven)
+                handle = partial(self._answer_request, client_id, payload, proven)
+                nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, JobAssignment):
             self._assign(client_id, payload.job_id, nursery)
         elif isinstance(payload, JobCancel):
-            nursery.start_soon(self._run_handler, self._cancel_job, client_id, payload)
+            handle = partial(self._cancel_job, client_id, payload)
+            nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, AppError):
             said = payload.message[:MAX_LOGGED_CHARS]
             self._log_limited("A client says an error.", client_id, job=payload.job_id, error=said)
@@ -226,12 +229,15 @@ class Agent:
             if not self._roster.stop(client_id, payload):
                 nursery.start_soon(self._roster.try_send, client_id, unknown_job(payload.job_id))
         elif isinstance(payload, JobAttach):
-            nursery.start_soon(self._run_handler, self._roster.attach, client_id, payload, nursery)
+            handle = partial(self._roster.attach, client_id, payload, nursery)
+            nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, JobLogRequest):
-            nursery.start_soon(self._run_handler, self._roster.tell_log, client_id, payload)
+            handle = partial(self._roster.tell_log, client_id, payload)
+            nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, ConnectionCheck):
             proven = self._is_proven(client_id, payload)
-            nursery.start_soon(self._run_handler, self._roster.answer_check, client_id, payload, proven)
+            handle = partial(self._roster.answer_check, client_id, payload, proven)
+            nursery.start_soon(self._run_handler, handle, client_id, payload)
 
     # --- requests ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import IO, Final
 
 from rich.console import Console, RenderableType
 
@@ -32,7 +32,7 @@ class NotebookArea:
     def __init__(self, render: Callable[[int, int], RenderableType | None]) -> None:
         from IPython.display import HTML, display
 
-        self._html: Callable[[str], Any] = HTML
+        self._html: Callable[[str], object] = HTML
         self._render = render
         self._output = display(HTML(""), display_id=True)
         self._next_redraw_sec = 0.0
@@ -58,7 +58,7 @@ class NotebookArea:
         self._output.update(self._html(page.export_html(inline_styles=True, code_format=PAGE)))
 
 
-def _console(file: Any, *, record: bool) -> Console:
+def _console(file: IO[str], *, record: bool) -> Console:
     return Console(
         file=file,
         record=record,

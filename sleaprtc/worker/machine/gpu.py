@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import attrs
 import pynvml
@@ -19,6 +19,7 @@ from ...jobs.properties import NO_GPU_MODEL
 from ...protocol.limits import MIB
 
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 
 @attrs.frozen
@@ -161,7 +162,7 @@ def _cuda_version() -> str | None:
     return None if version is None else f"{version // 1000}.{version % 1000 // 10}"
 
 
-def _optional(query: Callable[..., T], *arguments: Any) -> T | None:
+def _optional(query: Callable[[*Arguments], T], *arguments: *Arguments) -> T | None:
     """What not every device can tell, such as its utilisation under some virtualisation."""
     try:
         return query(*arguments)

@@ -6,15 +6,17 @@ that may crash, hang or run out of memory without harm. Nothing here imports tha
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ....errors import InvalidDatasetError
 from ....formats.child import ask_child
 from .dataset_summary import DatasetSummary
 
 READER_MODULE: Final = f"{__package__}.dataset_reader"
-AS_WHAT: Final = "a SLEAP dataset"
+
+_ask = functools.partial(ask_child, READER_MODULE, error=InvalidDatasetError, as_what="a SLEAP dataset")
 
 
 async def inspect_dataset(path: Path) -> DatasetSummary:
@@ -24,7 +26,7 @@ async def inspect_dataset(path: Path) -> DatasetSummary:
         InvalidDatasetError: The file isn't a readable SLEAP dataset, has nothing labelled, or refers
             to images outside itself.
     """
-    answer = await _ask_reader("summary", path)
+    answer = await _ask(["summary", str(path)], path.name)
     return DatasetSummary(**{**answer, "node_names": tuple(answer["node_names"])})
 
 
@@ -35,7 +37,7 @@ async def inspect_images(path: Path) -> int:
         InvalidDatasetError: The file isn't a readable SLEAP dataset, has no frames, or refers to images
             outside itself.
     """
-    return int((await _ask_reader("images", path))["frame_count"])
+    return int((await _ask(["images", str(path)], path.name))["frame_count"])
 
 
 async def count_predicted_frames(path: Path) -> int:
@@ -44,10 +46,4 @@ async def count_predicted_frames(path: Path) -> int:
     Raises:
         InvalidDatasetError: It can't be read.
     """
-    return int((await _ask_reader("predictions", path))["frame_count"])
-
-
-async def _ask_reader(question: str, path: Path) -> dict[str, Any]:
-    return await ask_child(
-        READER_MODULE, [question, str(path)], path.name, InvalidDatasetError, as_what=AS_WHAT
-    )
+    return int((await _ask(["predictions", str(path)], path.name))["frame_count"])

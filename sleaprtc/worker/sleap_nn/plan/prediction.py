@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -37,7 +37,7 @@ class PredictionPlan:
 
     recording: str
     is_video: bool
-    models: tuple[dict[str, Any], ...]
+    models: tuple[Mapping[str, object], ...]
     frames: tuple[tuple[int, int], ...] | None
     batch_size: int = DEFAULT_BATCH_SIZE
     peak_threshold: float = DEFAULT_PEAK_THRESHOLD
@@ -46,7 +46,7 @@ class PredictionPlan:
 
 
 def plan_prediction(
-    recording: str, models: Sequence[ReceivedModel], requested: Mapping[str, Any]
+    recording: str, models: Sequence[ReceivedModel], requested: Mapping[str, object]
 ) -> PredictionPlan:
     """Plans a prediction.
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -178,7 +178,7 @@ class Runner:
 @asynccontextmanager
 async def open_runner(
     python: Path,
-    task: Mapping[str, Any],
+    task: Mapping[str, object],
     *,
     work_dir: Path,
     environment: Mapping[str, str],
