@@ -191,7 +191,7 @@ class Agent:
     async def _run_handler(
         self, handle: Callable[[], Awaitable[None]], client_id: str, message: JobMessage
     ) -> None:
-        """Runs what waits for the sake of one message. A failure costs the message, and its sender is told."""
+        """Handles one message. A failure costs that message alone, and its sender is told."""
         with contained("A message can't be handled.") as containment:
             await handle()
         if containment.failure is not None:
