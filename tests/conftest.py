@@ -1,4 +1,4 @@
-"""Fixtures for all tests. A server here is always a real one, on free ports of 127.0.0.1."""
+"""Fixtures for all tests. Servers are always real, on free ports of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .support.time_limits import limited
 EXIT_TIMEOUT_SEC = 60
 TEST_SEC = 300
 LONG_TEST_SEC = 1500
-"""Far beyond what a test takes on a machine with four times its load; setup.cfg's is longer still."""
+"""Far longer than a test takes under four times the usual load; the limit in setup.cfg is longer still."""
 
-# How long an example takes, or its making, says something of the machine's other work alone.
+# How long an example takes to run, or to generate, depends only on the machine's other load.
 PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-# The same examples each time: whether the tests pass is a matter of the code alone.
+# The same examples each time, so that only the code decides whether the tests pass.
 hypothesis.settings.register_profile("same", PATIENT, derandomize=True, database=None)
-# Others each time, and more of them: what this finds is to be written down as an @example.
+# Other examples each time, and more of them. Add any failure that this finds as an @example.
 hypothesis.settings.register_profile(
     "fresh", PATIENT, derandomize=False, database=None, max_examples=1000, print_blob=True
 )
@@ -40,8 +40,8 @@ class RunningServer:
     """A signaling server that accepts connections.
 
     Attributes:
-        process: The process that it runs in, where it isn't the test's own.
-        log: Where that process' standard error goes.
+        process: The process that it runs in, or None for the test's own process.
+        log: The file with that process's standard error.
     """
 
     ws_url: str
@@ -67,21 +67,21 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Leaves what all tests share out of what is looked through after each of them."""
+    """Excludes the objects that all tests share from garbage collection after each test."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def own_garbage() -> Iterator[None]:
-    """Finds what a test left behind while it's still that test's: the first fixture is the last to end."""
+    """Collects a test's garbage before the next test runs: the first fixture is the last to end."""
     yield
     gc.collect()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def later_imports() -> Iterator[None]:
-    """Leaves out what tests import as they run, too: looking through it would take 15 ms after each test."""
+    """Excludes modules that tests import as they run, too; they would cost 15 ms after each test."""
     yield
     gc.collect()
     gc.freeze()
@@ -113,7 +113,7 @@ async def server(start_server: StartServer) -> RunningServer:
 
 @contextmanager
 def running_server(state_dir: Path, *options: str, descriptors: int | None = None) -> Iterator[RunningServer]:
-    """Runs a server as a process of its own, and ends it; with so many descriptors, where that's given."""
+    """Runs a server in a process of its own during the block, with a limit of ``descriptors`` if given."""
     log = state_dir.with_name(f"{state_dir.name}.log")
     command = [sys.executable, "-m", "sleaprtc.server", "--ws-port", "0", "--http-port", "0"]
     if descriptors is not None:
@@ -143,7 +143,7 @@ def running_server(state_dir: Path, *options: str, descriptors: int | None = Non
 
 @pytest.fixture(scope="session")
 def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server process for all tests that don't change its settings nor end it."""
+    """One server process for all tests that neither change its settings nor end it."""
     with running_server(tmp_path_factory.mktemp("signaling") / "state") as running:
         yield running
 
@@ -158,7 +158,7 @@ async def lab(server: RunningServer, tmp_path: Path) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_state_dir_of_the_user_s(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what a module's fixtures make, before any test, out of the user's own folder, too."""
+    """Keeps module-scoped fixtures, which run before any test, out of the user's own state folder, too."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SLEAP_RTC_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         yield
@@ -166,7 +166,7 @@ def no_state_dir_of_the_user_s(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(autouse=True)
 def own_state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keeps what clients remember of their jobs out of the user's own folder."""
+    """Keeps clients' records of their jobs out of the user's own state folder."""
     path = tmp_path_factory.mktemp("client-state")
     monkeypatch.setenv("SLEAP_RTC_STATE_DIR", str(path))
     return path
@@ -174,6 +174,6 @@ def own_state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 @pytest.fixture(autouse=True)
 def no_size_but_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes away the size that running the tests in several processes gives to all of them."""
+    """Removes the terminal size that pytest-xdist sets for all of its processes."""
     for name in ("COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)

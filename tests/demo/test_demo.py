@@ -1,4 +1,4 @@
-"""The demo's folder, what it says without sleap-nn, and the whole of it with real training."""
+"""The demo's folder, its error without sleap-nn, and the whole demo with real training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How predictions are held against labels. Needs what sleap-nn brings."""
+"""How predictions are compared with labels. Needs packages that sleap-nn depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's recording: flies that stay in the picture and apart, labelled where they are drawn."""
+"""The demo's recording: flies stay in the picture and apart, and labels match where they are drawn."""
 
 from __future__ import annotations
 

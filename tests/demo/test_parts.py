@@ -1,4 +1,4 @@
-"""Programs that a demo starts: what they say is heard, and none of them outlives it."""
+"""Programs that a demo starts: their output is read, and none of them outlives the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zip files and HDF5 files that break a reader in some way, made from sound ones."""
+"""Zip and HDF5 files that break a reader in some way, made from valid ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCAL_HEADER = b"PK\x03\x04"
 
 
 def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A sound zip file."""
+    """Returns a valid zip file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, content in members.items():
@@ -37,7 +37,10 @@ def with_field(content: bytes, signature: bytes, offset: int, value: bytes) -> b
 
 
 def broken_zips(members: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """What each file has, and its bytes. ``members`` are those of a sound one, the largest compressible."""
+    """Yields a description and the bytes of each file, made from a valid file's ``members``.
+
+    The largest member must be compressible.
+    """
     sound = zipped(members)
     first = next(iter(members))
     data_at = 30 + len(first.encode())
@@ -91,7 +94,7 @@ def broken_zips(members: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def broken_hdf5(path: Path) -> Iterator[str]:
-    """Changes a sound SLEAP dataset at ``path`` in some way, and says how; each time from the sound one."""
+    """Breaks a valid SLEAP dataset at ``path``, each time in another way, and yields a description."""
     sound = path.read_bytes()
     for name, change in _CHANGES.items():
         path.write_bytes(sound)

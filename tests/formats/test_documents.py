@@ -1,4 +1,4 @@
-"""Configurations that would cost a parser its life, its time or its memory."""
+"""Configurations that would crash a parser, or take too much of its time or memory."""
 
 import time
 
@@ -98,7 +98,7 @@ def test_dates_stay_texts_and_numbers_numbers():
     "value", [10**400, -(10**400), 10**5000, 2**64, float("inf"), float("nan")], ids=lambda value: "number"
 )
 def test_huge_numbers_are_an_invalid_configuration(value):
-    """They are no floats, or can't be written out."""
+    """Numbers that aren't finite floats, are too large, or can't be printed."""
     for key in ("learning_rate", "epochs", "batch_size"):
         with pytest.raises(InvalidTrainingConfigError, match=key):
             check_requested({key: value})

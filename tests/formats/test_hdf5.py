@@ -1,4 +1,4 @@
-"""Broken and hostile HDF5 files, on worker and client: a sentence within seconds and little memory."""
+"""Broken and hostile HDF5 files, on worker and client: an error within seconds, with little memory."""
 
 import resource
 import time

@@ -83,7 +83,7 @@ def test_a_checkpoint_that_would_grow_is_none(tmp_path: Path) -> None:
 
 
 def test_what_was_there_stays_until_all_is_unpacked(tmp_path: Path) -> None:
-    """A killed process may have left half of it."""
+    """A killed process may have left a part of it."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "half").touch()
@@ -105,7 +105,7 @@ def test_a_directory_is_read_within_bounds(tmp_path: Path) -> None:
 
 
 def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
-    """As in David Fifield's bombs, in which every member reads the same bytes."""
+    """As in David Fifield's zip bombs, in which all members share the same bytes."""
     content = zipped({f"{number}.txt": b"x" * 100 for number in range(10)}, 0)
     at = content.find(b"PK\x01\x02")
     shared = bytearray(content)

@@ -14,7 +14,7 @@ from sleaprtc.rooms.filters import parse_filters
 
 
 def finds(condition: Any, **properties: Any) -> bool:
-    """Says whether a condition on `x` finds a peer with these properties."""
+    """Returns whether a condition on `x` matches a peer with these properties."""
     return parse_filters({"properties": {"x": condition}}).matches("peer", Metadata(properties=properties))
 
 

@@ -125,7 +125,7 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
 
     @rule(connection=connections)
     def leave(self, connection: int) -> None:
-        """Also for connections that never registered, or whose name another one has by now."""
+        """Includes connections that never registered, or whose peer id another one has by now."""
         self.registry.leave(connection)
         self.members.pop(connection, None)
 
@@ -179,7 +179,7 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
 
     @rule(at_least=st.none() | st.integers(-6, 6))
     def discover(self, at_least: int | None) -> None:
-        """By more filters than a peer remembers its answer to."""
+        """Uses more filters than a peer remembers results for."""
         filters = {} if at_least is None else {"properties": {"x": {"$gte": at_least}}}
         self.everybody_finds(filters, lambda x: at_least is None or (x is not None and x >= at_least))
 
@@ -245,7 +245,7 @@ def test_what_a_peer_says_of_itself_is_found_as_soon_as_it_says_it() -> None:
         update = UpdateMetadata("bob", Metadata(properties={"status": status}))
         answer(registry.peer_on(1), update, "", now=0.0)
         assert [found(status), found(other), found(status)] == [1, 0, 1]
-        long = "x" * MAX_REMEMBERED_CHARS  # what is too long to be remembered is asked anew
+        long = "x" * MAX_REMEMBERED_CHARS  # results for longer filters aren't remembered
         assert [found(status, comment=long), found(other, comment=long)] == [1, 0]
 
 

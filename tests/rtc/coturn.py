@@ -1,4 +1,4 @@
-"""A real TURN server (Debian's package ``coturn``), where this machine has one."""
+"""A real TURN server (Debian's package ``coturn``), if it's installed on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ needs_coturn = needs("turnserver", "coturn")
 USER, PASSWORD = "lab", "right"
 READY_SEC = 60.0
 STARTED = "Total General servers"
-"""What its log says when its threads are there."""
+"""Part of the line that it logs once its threads run."""
 
 
 @attrs.frozen
@@ -31,9 +31,9 @@ class Coturn:
     """A running server.
 
     Attributes:
-        port: For UDP and TCP.
-        tls_port: For TLS.
-        ca_file: Who signed its certificate.
+        port: The port for UDP and TCP.
+        tls_port: The port for TLS.
+        ca_file: The certificate of the authority that signed its own.
     """
 
     port: int
@@ -89,7 +89,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """It listens before it can serve, and a client that comes between the two is never answered."""
+    """Waits until it can serve: it listens before that, but never answers clients that come too early."""
     deadline = time.monotonic() + READY_SEC
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)

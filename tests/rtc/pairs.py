@@ -1,4 +1,4 @@
-"""Two connected peers in one process, with Trio channels in the signaling server's place."""
+"""Two connected peers in one process, with Trio channels instead of a signaling server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOPBACK = IceSettings(loopback=True)
 
 
 class Signaling:
-    """What the two sides send to each other; ``on_message`` may change, drop or multiply messages."""
+    """Signaling between the two sides; ``on_message`` may change, drop or multiply messages."""
 
     def __init__(self, on_message: Callable[[Message], list[Message]] | None = None) -> None:
         self.messages: list[Message] = []
@@ -47,7 +47,7 @@ async def open_side(
     engine: str = "aiortc",
     **options: object,
 ) -> AsyncIterator[Peer]:
-    """Peer ``a``, which offers, or ``b``."""
+    """Connects as peer ``a``, which makes the offer, or as ``b``."""
     async with open_peer(
         local_id=name,
         remote_id="b" if name == "a" else "a",
@@ -70,7 +70,7 @@ async def run_pair(
     timeout_sec: float = 120,
     **options: object,
 ) -> None:
-    """Runs a body on either side, each in its own task and connection."""
+    """Runs a body on each side, in a task and with a connection of its own."""
     signaling = signaling or Signaling()
 
     async def side(name: str, body: Callable[[Peer], Awaitable[None]], engine: str) -> None:

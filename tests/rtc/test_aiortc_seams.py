@@ -1,4 +1,4 @@
-"""What this package relies on in aiortc beyond its promises. A failure names what a new release changed."""
+"""Non-public parts of aiortc that this package relies on. A failure names what a new release changed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_the_overrides_are_built_on_is_called_where_it_was() -> None:
     assert "_transmit" in names(theirs._receive_sack_chunk)
     assert "_transmit" in names(theirs._send)
     assert {"_sent_queue", "_outbound_queue", "_retransmit"} <= set(names(theirs._transmit))
-    # Only these two mark anything to be sent again, and both are known to the override.
+    # Only these two mark chunks for retransmission, and the override handles both.
     marking = [
         name
         for name, method in inspect.getmembers(theirs, inspect.isfunction)
@@ -70,7 +70,7 @@ async def test_the_attributes_that_are_read_are_there() -> None:
 async def test_packets_are_acknowledged_by_the_handful_and_the_last_ones_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Without an acknowledgement at once, SCTP would send again only after that.
+    # Without an immediate acknowledgement, SCTP would retransmit only after that.
     monkeypatch.setattr(rtcsctptransport, "SCTP_RTO_MIN", rtcsctptransport.SCTP_RTO_MAX)
     sacks: list[int] = []
     size_bytes = MIB

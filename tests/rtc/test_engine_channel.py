@@ -1,4 +1,4 @@
-"""A channel whose engine sends, and whose bridge is crossed, when the test says so."""
+"""A channel with an engine that sends, and a bridge that is crossed, only when the test says so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MESSAGE = bytes(MIB // 4)
 
 
 class HeldBridge:
-    """Calls what crosses the bridge when the test says so."""
+    """Holds calls that cross the bridge until the test lets them run."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[], None]] = []
@@ -29,7 +29,7 @@ class HeldBridge:
 
 
 class HeldEngine:
-    """Buffers what it's given, and has it sent when the test says so."""
+    """Buffers messages until the test lets them be sent."""
 
     high_water_bytes = 2 * MIB
     low_water_bytes = MIB
@@ -44,7 +44,7 @@ class HeldEngine:
         self.buffered_bytes += len(message)
 
     def flow(self) -> None:
-        """Sends all that is buffered; tells of it as engines do, only where the mark is crossed."""
+        """Sends everything buffered; like engines, it reports this only if the low-water mark is crossed."""
         while self.buffered_bytes:
             self.sent_messages += 1
             self.buffered_bytes -= len(MESSAGE)
@@ -77,7 +77,7 @@ async def test_a_buffer_that_empties_before_the_next_messages_cross_wakes_the_se
             engine.buffered_bytes -= len(MESSAGE)
         channel.buffer_low()
         await trio.testing.wait_all_tasks_blocked()  # half a buffer waits to cross, and half to be sent
-        engine.flow()  # told to nobody, since the mark isn't crossed
+        engine.flow()  # not reported, since the mark isn't crossed
         bridge.cross()
         with trio.fail_after(60):
             while nursery.child_tasks:

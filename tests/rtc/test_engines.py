@@ -1,4 +1,4 @@
-"""Every engine with every other: what peers rely on doesn't depend on who carries it."""
+"""Every engine with every other: what peers rely on doesn't depend on the engine."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_leaving_frees_every_socket_and_task(pair: tuple[str, str]) -> Non
     def open_files() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    await run_pair(say_hello, say_hello, engines=pair)  # what a stack keeps for the process, it opens now
+    await run_pair(say_hello, say_hello, engines=pair)  # the stack opens now what it keeps for the process
     before_files = open_files()
     before_tasks = trio.lowlevel.current_statistics().tasks_living
     for _ in range(3):

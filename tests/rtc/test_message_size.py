@@ -1,4 +1,4 @@
-"""No message is larger than the other side announces that it takes (RFC 8841, section 6.1)."""
+"""No message is larger than the limit that the other side announces (RFC 8841, section 6.1)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_a_description_announces(line: str, size: float) -> None:
 
 
 def _announcing(line: str | None) -> Signaling:
-    """Has side b announce something else than its engine does."""
+    """Makes side b announce another limit than its engine's."""
 
     def change(message: Message) -> list[Message]:
         if message.sender != "b" or not hasattr(message, "sdp"):
@@ -74,7 +74,7 @@ async def test_a_file_comes_in_messages_that_the_other_side_takes(
             await transfers.send_file(tmp_path / "file.bin", purpose="dataset")
 
     async def receive(peer: Peer) -> None:
-        """As an implementation of another make, by the reference alone."""
+        """Receives as another implementation would, following only the protocol reference."""
         offer = json.loads(await peer.channel.receive())
         name = {"transfer_id": offer["transfer_id"]}
         await peer.channel.send(json.dumps({"type": "file_accept", **name, "offset_bytes": 0}))

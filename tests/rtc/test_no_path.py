@@ -1,4 +1,4 @@
-"""What a failed connection says: what was configured and what was found decide."""
+"""The error of a failed connection depends on the settings and the candidates."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_server_s_words_stay_short_and_plain_and_tell_no_password() -> None:
 
 
 def _astray(message: Message) -> list[Message]:
-    """Has the other side look where nobody is."""
+    """Makes the other side check an address at which nobody answers."""
     if isinstance(message, Candidate):
         return []
     lines = [line for line in message.sdp.splitlines() if not line.startswith("a=candidate:")]

@@ -276,7 +276,7 @@ async def test_several_connections_at_once() -> None:
 
 
 async def test_a_message_handler_can_t_be_made_to_raise() -> None:
-    """A flood ends this connection with a sentence, and nothing else."""
+    """A flood ends this connection with an error message, and has no other effect."""
 
     async def flood(peer: Peer) -> None:
         channel = peer.channel
@@ -394,7 +394,7 @@ async def test_an_unknown_engine_is_wrong_usage() -> None:
 
 
 async def test_sending_waits_while_the_other_side_is_behind() -> None:
-    """What is queued stays near the high-water mark, whatever is to be sent."""
+    """The queue stays near the high-water mark, however much there is to send."""
     chunk = bytes(16 * 1024)
     sent = itertools.count()
     done = trio.Event()

@@ -1,4 +1,4 @@
-"""The proof of a room's secret: what holds, and what each attack on it comes to."""
+"""The proof of a room's secret, and attacks on it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def say(frame):
 
 
 def talk(client, worker):
-    """Carries both ends' messages across; each end's tag arrives after its nonce."""
+    """Relays both ends' messages; each end's tag arrives after its nonce."""
     client_tag = client.message_received(say(worker.opening))
     worker_tag = worker.message_received(say(client.opening))
     client.message_received(say(worker_tag))
@@ -54,7 +54,7 @@ def test_two_ends_that_share_a_secret_prove_it():
 
 
 def test_a_tag_is_what_the_reference_says():
-    """A vector for other implementations, also in the protocol reference."""
+    """A test vector for other implementations, which is in the protocol reference, too."""
     tag = proof_tag(KEY, Role.CLIENT, NONCES, {Role.CLIENT: CLIENT, Role.WORKER: WORKER})
     assert tag == VECTOR
 
@@ -78,7 +78,7 @@ def test_whoever_knows_something_else_proves_nothing(changes):
 
 
 def test_a_replayed_handshake_proves_nothing():
-    """What a worker once said, to a client with a fresh nonce."""
+    """A worker's recorded frames are sent to a client with a fresh nonce."""
     worker = end(Role.WORKER)
     recorded = worker.opening, worker.message_received(say(end(Role.CLIENT).opening))
     client = end(Role.CLIENT, nonce="e" * 32)

@@ -22,7 +22,7 @@ NAMES = {
 
 
 class Resolver(trio.abc.HostnameResolver):
-    """Names that mean what the test says; each is asked for once."""
+    """Resolves names as the test says; each name may be resolved only once."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -120,7 +120,7 @@ async def test_others_are_not(resolver, url):
 
 @pytest.mark.parametrize("url", ["stun:127.1", "stun:2130706433", "stun:0x7f000001", "stun:0177.0.0.1"])
 async def test_other_ways_to_write_the_same_address(url):
-    """Without a resolver of the test's: the system reads them as 127.0.0.1."""
+    """With the system's own resolver, which reads them as 127.0.0.1."""
     assert await public_only((IceServer((url,)),)) == ((), (url,))
 
 

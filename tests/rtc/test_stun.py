@@ -1,4 +1,4 @@
-"""STUN messages as RFC 5769, section 2, has them."""
+"""STUN messages against the test vectors of RFC 5769, section 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose certificate makes an engine trust a TURN server over TLS (``turns:``), as the documents have it."""
+"""Which authorities an engine trusts for TURN over TLS (``turns:``), as documented."""
 
 from __future__ import annotations
 

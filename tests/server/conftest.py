@@ -1,4 +1,4 @@
-"""Clients that share no code with the package: httpx, and the `websockets` library in threads."""
+"""Clients that share no code with the package: httpx, and the library `websockets` in threads."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RawPeer:
         return answer
 
     def close_code(self) -> int:
-        """Reads until the server closes."""
+        """Reads until the server closes, and returns its close code."""
         with suppress(ConnectionClosed):
             while True:
                 self.connection.recv(timeout=RECEIVE_TIMEOUT_SEC)
@@ -111,7 +111,7 @@ def room(api: Api, account: dict[str, str]) -> dict[str, Any]:
 def new_peer(
     server_process: Any, connect_peer: Callable[..., RawPeer], room: dict[str, Any], account: dict[str, str]
 ) -> Callable[..., RawPeer]:
-    """Connects a peer, and registers it in the test's room where it's given a name."""
+    """Connects a peer, and registers it in the test's room if it's given a name."""
 
     def connect_to_room(peer_id: str | None = None, **registration: Any) -> RawPeer:
         peer = connect_peer(server_process.ws_url, room, account["id_token"])

@@ -1,4 +1,4 @@
-"""Who goes for whom, as a model has it."""
+"""Which connection makes room for a new one, compared with a model."""
 
 from __future__ import annotations
 

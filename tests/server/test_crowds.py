@@ -1,4 +1,4 @@
-"""Crowds of connections that do nothing: with 256 descriptors, the server still serves whoever asks."""
+"""Crowds of idle connections: with 256 descriptors, the server still serves new clients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ConnectPeer = Callable[..., RawPeer]
 def crowd(
     url: str, said: bytes = b"", *, is_answered: bool = False, source: str | None = None
 ) -> Iterator[list[socket.socket]]:
-    """Opens connections that say so much and then nothing more."""
+    """Opens connections that send some bytes and then nothing more."""
     address = urlsplit(url)
     with ExitStack() as stack:
         connections = []
@@ -58,7 +58,7 @@ def crowd(
 
 
 def is_served(server: RunningServer, connect_peer: ConnectPeer) -> None:
-    """Somebody new comes and gets all the way into a room of their own."""
+    """Checks that a new client can get all the way into a room of its own."""
     with httpx.Client(base_url=server.http_url, timeout=10) as http:
         api = Api(http)
         id_token = api.sign_in()["id_token"]
@@ -69,19 +69,17 @@ def is_served(server: RunningServer, connect_peer: ConnectPeer) -> None:
 
 
 def cpu_share(process: psutil.Process) -> float:
-    """How much of one core a process takes, over a moment."""
+    """Returns how much of one core a process uses, over a short time."""
     return process.cpu_percent(interval=0.3) / 100
 
 
 def is_calm(server: RunningServer) -> None:
-    """Nothing spins, and nothing is wrong but that the server has no place."""
+    """Checks that the server doesn't busy-loop, and logs no problem but that it's full."""
     assert server.process is not None
     assert server.log is not None
     process = psutil.Process(server.process.pid)
     deadline = time.monotonic() + PATIENCE_SEC
-    while (
-        cpu_share(process) > 0.5
-    ):  # what spins does so for ever; what is still busy with the crowd, for a while
+    while cpu_share(process) > 0.5:  # a busy loop never ends; the work with the crowd does
         assert time.monotonic() < deadline
     log = server.log.read_text()
     assert "Traceback" not in log

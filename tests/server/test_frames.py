@@ -1,4 +1,4 @@
-"""Whatever a peer sends, in whatever pieces: it is read as wsproto alone would read it."""
+"""Whatever a peer sends, in whatever pieces, it is parsed as wsproto alone would parse it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sleaprtc.server.frames import (
 
 
 def read(pieces: Iterable[bytes]) -> tuple[list[object], int | None]:
-    """Everything that a peer said, and the close code where it broke the protocol."""
+    """Returns all messages of a peer, and the close code if it broke the protocol."""
     reader, events = FrameReader(), []
     try:
         for piece in pieces:

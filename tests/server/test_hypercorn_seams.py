@@ -1,4 +1,4 @@
-"""What the HTTP port relies on in Hypercorn beyond its promises: a failure names what a release changed."""
+"""Non-public parts of Hypercorn that the HTTP port relies on. A failure names what a new release changed."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ async def test_a_slow_consumer_is_closed_and_nobody_else_waits(start_server: Sta
 
 
 async def test_a_flood_costs_its_sender_alone(start_server: StartServer) -> None:
-    """Whoever reads again has lost nothing but what the flooder was told of."""
+    """A peer that reads again has lost only messages that were reported to the flooder."""
     server = await start_server(outbox_messages=20)
     async with (
         open_lab(server.ws_url, server.http_url) as lab,
@@ -225,7 +225,7 @@ async def test_rooms_of_one_account_are_limited(start_server: StartServer) -> No
 async def test_nobody_new_is_let_in_while_the_server_leaves(start_server: StartServer) -> None:
     stop = trio.Event()
     server = await start_server(stop=stop)
-    # A peer that doesn't read has the server wait for it: its queue of one is filled by two messages.
+    # The server waits for a peer that doesn't read: two messages fill its queue of one.
     async with open_lab(server.ws_url, server.http_url) as lab, lab.peer("slow") as slow:
         for _ in range(3):
             await slow.send(to("slow", "slow"))

@@ -1,4 +1,4 @@
-"""What waits is counted, whatever becomes of it."""
+"""Waiting messages are counted, whether they are sent or dropped."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def mute_connection(url: str) -> socket.socket:
 
 
 def fails(*options: str, environment: dict[str, str] | None = None) -> str:
-    """Runs a server that can't start and returns what it says."""
+    """Runs a server that can't start and returns its error message."""
     ended = subprocess.run(
         [*COMMAND, "--ws-port", "0", "--http-port", "0", *options],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Whose word counts for where a client is."""
+"""Which proxies the server trusts to name a client's address."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_connections_are_counted_by_the_address_that_a_proxy_names(start_s
         return stream
 
     async def answers(stream):
-        """Whether a connection is still served; each address may have one, and the older idle one goes."""
+        """Whether a connection is still served. Each address may have one; an older idle one is closed."""
         try:
             await stream.send_all(PING)
             return await stream.receive_some(4096) == b"\x8a\x00"

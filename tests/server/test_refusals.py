@@ -1,4 +1,4 @@
-"""Every error code and close code that a peer can cause with a server as it comes."""
+"""Every error code and close code that a peer can cause with default settings."""
 
 from __future__ import annotations
 

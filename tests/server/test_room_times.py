@@ -1,4 +1,4 @@
-"""A room's two hours, on a clock that the test moves: everything but the sockets is real."""
+"""A room's lifetime of two hours, on a clock that the test moves. Everything but the sockets is real."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOUSEKEEPING_ROUNDS = 40
 
 
 class MemoryStream(PeerStream):
-    """A connection in memory, whose every write waits."""
+    """A connection in memory on which every write waits."""
 
     def __init__(self, pair):
         self._pair = pair
@@ -60,7 +60,7 @@ class MemoryStream(PeerStream):
 
 @attrs.define
 class World:
-    """A hub whose wall clock is the test's too."""
+    """A hub with a wall clock that the test controls, too."""
 
     hub: Hub
     settings: ServerSettings

@@ -1,4 +1,4 @@
-"""Requests that libraries stumble over: they cost their own connection, and no line of the log."""
+"""Requests that make libraries fail: they cost only their own connection, and nothing is logged."""
 
 from __future__ import annotations
 

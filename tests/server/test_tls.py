@@ -1,4 +1,4 @@
-"""TLS on both ports, and what clients make of certificates."""
+"""TLS on both ports, and how clients check certificates."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_what_is_no_certificate_is_refused(certificates, tmp_path):
 
 
 def test_commands_over_tls(certificates, tmp_path):
-    """The programs: an invite that says TLS, and one clear sentence where the authority isn't known."""
+    """The programs: an invite for TLS works, and an unknown authority gives one clear error message."""
     from ..conftest import running_server
 
     pem = str(certificates / "here.pem")

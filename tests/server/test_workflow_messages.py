@@ -1,4 +1,4 @@
-"""The workflow's messages in its order, sent with another WebSocket library and answered field for field."""
+"""The workflow's messages in order, sent with another WebSocket library, with every field of the answers."""
 
 from __future__ import annotations
 

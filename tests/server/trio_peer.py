@@ -1,4 +1,4 @@
-"""A peer under Trio, for tests that hold time or many connections in their hands."""
+"""A peer under Trio, for tests that control time or many connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 PATIENCE_SEC = 120
-"""Bounds every test; none depends on it."""
+"""A time limit for every test; no result depends on it."""
 
 
 @attrs.define
@@ -54,14 +54,14 @@ class TrioPeer:
         return answer
 
     async def finds(self, own_id: str, other_id: str) -> bool:
-        """Says whether a peer is in the room, whatever else comes before the answer."""
+        """Returns whether a peer is in the room, and ignores messages that come before the answer."""
         found = await self.ask({"type": "discover_peers", "from_peer_id": own_id, "filters": {}})
         while found["type"] != "peer_list":
             found = await self.receive()
         return any(peer["peer_id"] == other_id for peer in found["peers"])
 
     async def close_code(self) -> int:
-        """Reads until the server closes."""
+        """Reads until the server closes, and returns its close code."""
         try:
             while True:
                 await self.websocket.get_message()
@@ -101,7 +101,7 @@ async def open_stream(ws_url: str) -> trio.SocketStream:
 
 @asynccontextmanager
 async def open_lab(ws_url: str, http_url: str) -> AsyncIterator[Lab]:
-    """Signs in and makes a room; the block as a whole is bounded in time."""
+    """Signs in and creates a room; the whole block has a time limit."""
     with trio.fail_after(PATIENCE_SEC):
         async with httpx.AsyncClient(base_url=http_url) as http:
             id_token = (await http.post("/anonymous-signin", json={})).raise_for_status().json()["id_token"]

@@ -1,1 +1,1 @@
-"""What several tests stand on; no tests."""
+"""Code that several test modules share; no tests."""

@@ -1,4 +1,4 @@
-"""A lab for tests: a real server, workers with real agents, and a trainer that does what the test says.
+"""A lab for tests: a real server, workers with real agents, and a scripted trainer.
 
 Everything but the training is real: sockets, data channels, files.
 """
@@ -57,12 +57,12 @@ class ScriptedTrainer(Trainer):
 
     Attributes:
         started: Set when a job's work begins.
-        go_on: Work waits for it after its first epoch or frame.
+        go_on: Work waits for this event after its first epoch or frame.
         failure: Raised after the first epoch or frame.
-        jobs: What it was given.
-        running: Jobs that run; back to 0 when they end in any way.
-        job_types: What it says that it can do.
-        judge: Takes a prediction's job and may raise.
+        jobs: The jobs that it was given.
+        running: The number of running jobs; back to 0 however they end.
+        job_types: The job types that it announces.
+        judge: Called with a prediction's job; may raise.
     """
 
     def __init__(self, *, epochs=3, failure=None, hold=False, job_types=("training",), judge=None):
@@ -145,7 +145,7 @@ NOT_FINITE = TrainerError("The loss isn't finite any more.", error_code="LOSS_NO
 
 
 def make_labels(path: Path, *, frames=5, embedded=True, padding_bytes=0, video=None) -> Path:
-    """Writes what the client reads of a labels file, and nothing more; ``video`` is where its images are."""
+    """Writes a labels file with only what the client reads; ``video`` is the path of its images."""
     with h5py.File(path, "w") as file:
         file["frames"] = np.zeros(frames, dtype=[("frame_id", "u8")])
         metadata = file.create_group("metadata")
@@ -158,7 +158,7 @@ def make_labels(path: Path, *, frames=5, embedded=True, padding_bytes=0, video=N
 
 
 def make_checkpoint(path: Path, imports=("torch._utils _rebuild_tensor_v2",), weights_bytes=7000) -> Path:
-    """Writes a zip file, always the same, as checkpoints are; loading it would import ``imports``."""
+    """Writes a checkpoint, a zip file that is always the same; loading it would import ``imports``."""
     pickled = b"".join(b"c" + name.replace(" ", "\n").encode() + b"\n" for name in imports)
     with zipfile.ZipFile(path, "w") as checkpoint:
         checkpoint.writestr(zipfile.ZipInfo("best/data.pkl"), b"\x80\x02" + pickled + b".")
@@ -167,7 +167,7 @@ def make_checkpoint(path: Path, imports=("torch._utils _rebuild_tensor_v2",), we
 
 
 def make_model(folder: Path, head="centroid", *, imports=("torch._utils _rebuild_tensor_v2",)) -> Path:
-    """Makes a model folder whose checkpoint would import such names when it is loaded."""
+    """Makes a model folder with a checkpoint that would import ``imports`` when it is loaded."""
     folder.mkdir(parents=True)
     make_checkpoint(folder / "best.ckpt", imports, 300_000)
     (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head=head))
@@ -176,13 +176,13 @@ def make_model(folder: Path, head="centroid", *, imports=("torch._utils _rebuild
 
 
 def make_video(path: Path) -> Path:
-    """Writes what begins as a video does."""
+    """Writes a file that begins like a video."""
     path.write_bytes(b"\x00\x00\x00\x20ftypisom" + np.random.default_rng(0).bytes(50_000))
     return path
 
 
 def make_package(path: Path, labels: Path, heads=("centroid", "centered_instance")) -> Path:
-    """Zips labels with one configuration a head, as SLEAP's export does."""
+    """Zips labels with one configuration for each head, as SLEAP's export does."""
     with zipfile.ZipFile(path, "w") as package:
         package.write(labels, labels.name)
         for head in heads:

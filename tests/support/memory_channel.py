@@ -16,7 +16,7 @@ class MemoryChannel(DataChannel):
 
     Attributes:
         sent: Everything that this end has sent.
-        message_bytes: The size of binary message that suits it; tests may change it.
+        message_bytes: The best size for binary messages; tests may change it.
     """
 
     message_bytes = CHUNK_BYTES
@@ -65,18 +65,18 @@ class MemoryChannel(DataChannel):
         self._flowing = trio.Event()
 
     def go_on(self) -> None:
-        """Has this end read again."""
+        """Lets this end read again."""
         self._flowing.set()
 
     def cut(self) -> None:
-        """Both ends find the connection lost; what was under way is gone."""
+        """Breaks the connection for both ends; messages in flight are lost."""
         for end in (self, self.other):
             if end is not None:
                 end._outbound.close()
                 end._inbound.close()
 
     def cut_after(self, byte_count: float) -> None:
-        """Cuts once this end has sent more than so many bytes from now on."""
+        """Cuts once this end has sent more than ``byte_count`` further bytes."""
         self._cut_after_bytes = self._sent_bytes + byte_count
 
 

@@ -1,4 +1,4 @@
-"""Files between two ends of a channel in memory."""
+"""File transfers between two ends of a channel in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sender that stops, or nearly, in the middle of a file that was accepted."""
+"""A sender that stops, or nearly stops, in the middle of an accepted file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_silence_begins_with_the_last_byte_and_not_before_the_wait() -> None:
 async def test_a_sender_that_stops_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_bytes: int
 ) -> None:
-    """Over a real data channel; what came stays for another attempt."""
+    """Over a real data channel; what has arrived is kept for another attempt."""
     monkeypatch.setattr("sleaprtc.transfer.arrival.STALL_TIMEOUT_SEC", 0.3)
     aborts = []
 
@@ -100,7 +100,7 @@ async def test_a_sender_that_stops_is_given_up(
 async def test_a_disk_that_is_slow_is_not_the_sender_s_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each write takes longer than a sender may be silent."""
+    """Each write takes longer than a sender may send nothing."""
     write = PartialFile.write
 
     def write_slowly(partial: PartialFile, chunks: list[bytes]) -> int:

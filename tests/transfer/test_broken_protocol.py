@@ -77,7 +77,7 @@ async def all_offers(transfers: Transfers) -> None:
 
 
 async def last_frames(channel: MemoryChannel) -> list[object]:
-    """What comes until the channel is closed, without bytes."""
+    """Returns the frames that arrive until the channel is closed, without file bytes."""
     frames = []
     with suppress(ChannelClosedError):
         while True:
@@ -175,7 +175,7 @@ async def test_an_idle_side_hears_it_too() -> None:
 
 
 async def test_words_that_cross_do_no_harm(tmp_path: Path) -> None:
-    """Bytes and frames that were under way when the other side gave up belong to nobody's mistake."""
+    """Bytes and frames that were in flight when the other side gave up aren't protocol errors."""
     content = os.urandom(1000)
     a, b = memory_channel_pair()
     with trio.fail_after(60):

@@ -1,4 +1,4 @@
-"""What a checkpoint would import when it is loaded."""
+"""Finds what a checkpoint would import when it is loaded."""
 
 import os
 import pickle
@@ -80,7 +80,7 @@ def test_what_is_no_checkpoint_is_left_alone(tmp_path, content):
 
 
 def flipped(path):
-    """Makes the checksum of a pickle wrong, by which Python refuses to read what PyTorch reads."""
+    """Makes the checksum of a pickle wrong, which Python refuses and PyTorch ignores."""
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x03\x04") + 14] ^= 0xFF
     content[content.index(b"PK\x01\x02") + 16] ^= 0xFF
@@ -97,12 +97,12 @@ def encrypted(path):
 
 
 def prefixed(path):
-    """Puts a pickle before the archive: PyTorch goes by the first bytes, Python by the last."""
+    """Puts a pickle before the archive: PyTorch decides by the first bytes, Python by the last."""
     path.write_bytes(pickle.dumps(Evil()) + path.read_bytes())
 
 
 def commented(path):
-    """Says something after its end, where another end may stand that some reader takes instead."""
+    """Adds a comment after the archive's end. It may contain another end, which some readers use instead."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = b"PK\x05\x06" + bytes(30)
 
@@ -128,7 +128,7 @@ def test_bare_pickles_that_cannot_be_followed(tmp_path, pickled):
 
 
 def test_a_member_that_python_and_pytorch_call_by_different_names(tmp_path):
-    """Python 3.12 and later go by an extra field, where PyTorch reads the name itself: ``best/data.pkl``."""
+    """Python 3.12 and later use an extra field, but PyTorch uses the name itself: ``best/data.pkl``."""
     name, other = b"best/data.pkl", b"best/notes.txt"
     member = zipfile.ZipInfo(name.decode())
     member.extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, zlib.crc32(name)) + other
@@ -143,6 +143,6 @@ def test_any_bytes_are_survived(content):
 
 
 def test_the_opcodes_that_import_are_known():
-    """Fails when a new Python adds a way to import that isn't looked at."""
+    """Fails when a new Python adds an opcode that imports and isn't checked."""
     importing_opcodes = {op.name for op in pickletools.opcodes if "import" in (op.doc or "").lower()}
     assert importing_opcodes <= {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4", "OBJ", "NEWOBJ"}

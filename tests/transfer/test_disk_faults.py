@@ -1,4 +1,4 @@
-"""Disks that fail while a file comes in: a sentence on both sides, and no remains."""
+"""Disks that fail while a file arrives: an error message on both sides, and no leftovers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .pairs import open_memory_pair
 
 
 class FullDisk:
-    """Takes so many bytes, and then none."""
+    """Accepts a number of bytes, and then none."""
 
     def __init__(self, room_bytes: int) -> None:
         self.room_bytes = room_bytes
@@ -45,7 +45,7 @@ def fail(*args: object) -> None:
 
 
 async def transfer(tmp_path: Path, receiver_says: str) -> None:
-    """Sends 5 MiB, which the receiver's disk doesn't take."""
+    """Sends 5 MiB, which the receiver's disk doesn't accept."""
     (tmp_path / "x.bin").write_bytes(os.urandom(5 * MIB))
     async with open_memory_pair() as (sending, receiving, _, _), trio.open_nursery() as nursery:
 
@@ -70,7 +70,7 @@ async def test_a_disk_that_fails_when_it_must_keep(tmp_path: Path, monkeypatch: 
 
 
 class _OsWith:
-    """The os module, with something else in it."""
+    """The os module, with some of its functions replaced."""
 
     def __init__(self, **replaced: object) -> None:
         self.__dict__.update(replaced)

@@ -1,4 +1,4 @@
-"""The transfer protocol's two state machines against each other, and against anything at all."""
+"""The transfer protocol's two state machines against each other, and against arbitrary input."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_digests_are_named() -> None:
 
 
 class TwoSides(RuleBasedStateMachine):
-    """A sender and a receiver that keep to the rules, over an ordered channel in each direction.
+    """A sender and a receiver that follow the protocol, over an ordered channel in each direction.
 
-    Whatever the order of their words, the machines never object, and agree in the end.
+    In whatever order their frames arrive, the machines never raise, and agree in the end.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class TwoSides(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_stuck(self) -> None:
-        """With all words heard and all bytes written, either side can go on."""
+        """Once all frames are handled and all bytes written, either side can go on."""
         sender, receiver = self.a.sender, self.b.receiver
         if self.to_a or self.to_b or sender.offer is None or receiver.current is None:
             return

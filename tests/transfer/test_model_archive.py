@@ -1,4 +1,4 @@
-"""Models as files that are the same wherever they are made."""
+"""Reproducible archives of models."""
 
 import zipfile
 
@@ -24,7 +24,7 @@ def test_the_same_model_is_the_same_file(tmp_path):
 
 
 def test_its_bytes_are_the_protocols(tmp_path):
-    """What is written down in the protocol reference, so that other implementations get the same digests."""
+    """The protocol reference describes them, so that other implementations get the same digests."""
     make_model(tmp_path / "m")
     pack_model(tmp_path / "m", tmp_path / "m.zip")
     with zipfile.ZipFile(tmp_path / "m.zip") as packed:

@@ -20,7 +20,7 @@ DEVICES = {
     "NUL",
     *(f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789"),
 }
-"""Of Windows. ``PurePath.is_reserved`` isn't asked: what it says differs from one Python to the next."""
+"""Windows device names. ``PurePath.is_reserved`` isn't used, since its results depend on Python's version."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The proof over real data channels, with a server in the middle that reads along."""
+"""The proof over real data channels, with a server that intercepts the connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT = os.urandom(100_000)
 
 
 class End:
-    """A client that sends a file, or a worker that takes one; remembers how that ended."""
+    """A client that sends a file, or a worker that receives one; records how that ended."""
 
     def __init__(self, role: Role, secret: RoomSecret | None, folder: Path) -> None:
         self.role, self.secret, self.folder = role, secret, folder
@@ -81,7 +81,7 @@ async def test_another_secret_is_told_on_both_ends(tmp_path):
 
 
 class ReadingAlong:
-    """A server that answers each end in the other's name, and passes on what they say to each other."""
+    """A server that answers each end in the other's name, and forwards their messages."""
 
     def __init__(self) -> None:
         self.to_client, self.to_worker = Signaling(), Signaling()
@@ -123,7 +123,7 @@ async def read_along(tmp_path, secret):
 
 
 async def test_a_server_in_the_middle_reads_a_room_without_a_secret(tmp_path):
-    """Which is what the secret is for: nothing else would be noticed."""
+    """This is what the secret prevents; without one, nothing is noticed."""
     _, worker, middle = await read_along(tmp_path, None)
     assert worker.received == CONTENT
     assert b"".join(message for message in middle.seen if isinstance(message, bytes)) == CONTENT
@@ -142,7 +142,7 @@ async def test_a_server_in_the_middle_is_noticed_before_any_file(tmp_path):
 
 @pytest.mark.parametrize("which", ["offer", "answer"])
 async def test_one_fingerprint_more_in_a_description_is_noticed(tmp_path, which):
-    """With the right one left in, DTLS has nothing to object to where it takes any of several."""
+    """The right one is still there, so DTLS accepts it if any of several is enough."""
     more = "a=fingerprint:md5 BA:D0\r\n"
 
     def add(message: Message) -> list[Message]:

@@ -1,4 +1,4 @@
-"""A file that is read ahead of what is asked for."""
+"""Reading a file ahead of what is requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE_BYTES = 3 * MIB + 12_345
 
 
 class SlowFile(SourceFile):
-    """Its disk takes its time."""
+    """A file on a slow disk."""
 
     def read(self, offset_bytes: int, byte_count: int, message_bytes: int) -> list[bytes]:
         time.sleep(0.2)
@@ -27,7 +27,7 @@ class SlowFile(SourceFile):
 
 
 class FailingFile(SourceFile):
-    """Its disk has a bad sector after the first MiB."""
+    """A file with a bad sector after the first MiB."""
 
     def read(self, offset_bytes: int, byte_count: int, message_bytes: int) -> list[bytes]:
         if offset_bytes:

@@ -27,7 +27,7 @@ async def take(transfers: Transfers, directory: Path) -> None:
 
 async def attempt(path: Path, directory: Path, cut_after_bytes: float) -> tuple[int, bool]:
     """Sends until the path is cut; returns the bytes that were sent, and whether the file arrived."""
-    sending_end, receiving_end = memory_channel_pair(buffer_messages=4096)  # the network holds much
+    sending_end, receiving_end = memory_channel_pair(buffer_messages=4096)  # much data is in flight
     sending_end.cut_after(cut_after_bytes)
     arrived = False
     async with open_both(sending_end, receiving_end) as (sending, receiving), trio.open_nursery() as nursery:

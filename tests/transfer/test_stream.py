@@ -1,4 +1,4 @@
-"""What the two sides of a file transfer see, over a channel in memory."""
+"""Both sides of a file transfer, over a channel in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_file(path: Path, size_bytes: int) -> bytes:
 async def send_one(
     sending: Transfers, receiving: Transfers, path: Path, directory: Path, **options: object
 ) -> Path:
-    """Sends a file and accepts it; returns where it went."""
+    """Sends a file and accepts it; returns its path at the receiver."""
     received: list[Path] = []
 
     async def receive() -> None:
@@ -489,7 +489,7 @@ async def test_two_attempts_at_one_content_don_t_write_into_each_other(tmp_path:
 
 
 async def test_leaving_the_block_lets_go_of_other_tasks(tmp_path: Path) -> None:
-    """A job waits for its file beside the connections that the file goes over, one after another."""
+    """A job waits for its file in another task than those of the connections, which come and go."""
     (tmp_path / "x.bin").write_bytes(b"x" * 100)
     a, b = memory_channel_pair()
     ended: list[str] = []
