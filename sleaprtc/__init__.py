@@ -21,32 +21,37 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .access.place import PeerOptions
     from .client.events.job import Completed, Event, WorkerSummary
+    from .client.jobs.filters import WhichWorker
+    from .client.jobs.persistence import Persistence
 
 __all__ = ["__version__", "track", "train", "workers"]
 
 
 def _peer_options(
+    *,
     room: str | None,
     token: str | None,
+    invite: str | None,
     signaling_ws: str | None,
     signaling_http: str | None,
-    ice_loopback: bool | None,
-    invite: str | None,
+    ice_loopback: bool | None = None,
 ) -> PeerOptions:
-    """Fills what isn't given from the environment, as the command does, and from the room that was joined."""
+    """Fills in what isn't given, as the command does: from the environment, and from the room joined here."""
+    import attrs
+
     from .access.choice import RoomSource, RoomSources, find_access, weaker_sources
-    from .access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions, PeerOptions
+    from .access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions
     from .signaling.http import Endpoints
 
     environ = os.environ
-    given = RoomSource("the call", {"invite": invite, "room": room, "token": token})
+    named = {"invite": invite, "room": room, "token": token}
+    given = RoomSource("the call", {name: value for name, value in named.items() if value is not None})
     ws_url = signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")
     http_url = signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")
     sources = RoomSources((given, *weaker_sources(environ, (), "client")), bool(ws_url or http_url))
     endpoints = Endpoints(
         ws_url or DEFAULT_WS_URL, http_url or DEFAULT_HTTP_URL, environ.get("SLEAP_RTC_TLS_CA")
     )
-    access = find_access(endpoints, sources)
     private = environ.get("SLEAP_RTC_PRIVATE_ICE_SERVERS", "1").lower()
     if ice_loopback is None:
         ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
@@ -54,10 +59,21 @@ def _peer_options(
         ice_loopback=ice_loopback,
         private_ice_servers=private not in ("0", "false", "no", "off", "n", "f"),
         engine=environ.get("SLEAP_RTC_ENGINE", "auto"),
-        secret=access.secret,
     )
-    # What a script is given isn't for the commands that come later: it isn't remembered.
-    return PeerOptions(access.endpoints, access.room, connection, access.is_remembered)
+    # A script's invite isn't meant for later commands.
+    return attrs.evolve(find_access(endpoints, sources, connection), to_remember=None)
+
+
+def _which_worker(worker: str | None, filters: Mapping[str, Any] | None) -> WhichWorker:
+    from .client.jobs.filters import WhichWorker, worker_filters
+
+    return WhichWorker(filters=filters or worker_filters(), worker=worker)
+
+
+def _persistence(wait_minutes: float | bool, retries: int) -> Persistence:
+    from .client.jobs.persistence import Persistence
+
+    return Persistence(math.inf if wait_minutes is True else 60 * wait_minutes, retries)
 
 
 def train(
@@ -81,50 +97,51 @@ def train(
     retries: int = 0,
     on_event: Callable[[Event], None] | None = None,
 ) -> Completed:
-    """Trains on a worker of the room and brings the models home; blocks until they are there.
+    """Trains on a worker in the room and saves the models here; blocks until it is done.
 
-    What isn't given is looked up in the environment, under the names that the command line uses. An
-    interrupt (Ctrl-C, a notebook's stop button) cancels the job on the worker.
+    What isn't given is taken from the environment variables that the command line uses. An interrupt
+    (Ctrl-C, a notebook's stop button) cancels the job on the worker.
 
     Args:
         dataset: Labels (``.slp``; those that point to videos are packed first, which needs sleap-io) or a
             training job package (``.zip``).
-        out: Folder for the models; made where needed.
+        out: Folder for the models; made if needed.
         room: The room's id.
         token: The room's token.
-        invite: Server, room, token and secret in one line, instead of those.
+        invite: Server, room, token and secret in one line, instead of the single arguments.
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
-        ice_loopback: Whether to connect over 127.0.0.1, for both ends on one machine.
+        ice_loopback: Whether to connect over 127.0.0.1, for a worker on the same machine.
         configs: Model configurations, in training order.
         model_type: ``base``, ``centroid``, ``topdown`` or ``bottomup``.
-        epochs: Most epochs for each model.
-        batch_size: Frames, or crops, a step.
-        learning_rate: Of the optimizer.
+        epochs: The most epochs for each model.
+        batch_size: Frames, or crops, per step.
+        learning_rate: The optimizer's.
         worker: The only worker to ask.
         filters: Which workers fit, as in a discovery (protocol reference, section 2).
-        wait: Minutes to wait for a worker that is free, or True for as long as it takes.
-        retries: How often to begin again where the worker was lost or the failure need not come again.
+        wait: Minutes to wait for a free worker, or True for as long as it takes.
+        retries: How often to begin again if the worker was lost or the failure may not happen again.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 
     Returns:
-        Where the models are, and what the worker said of them.
+        Where the models are, and what the worker reported about them.
 
     Raises:
-        SleapRTCError: One of its kinds, with a sentence that says what happened.
+        SleapRTCError: A subclass of it, with a sentence about what happened.
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
-    from .client.jobs.retry import Persistence
+    from .client.jobs.settings import TrainingSettings
     from .client.jobs.train import train_on_a_worker
 
-    options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
-    given = {
-        "model_type": model_type,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-    }
+    options = _peer_options(
+        room=room,
+        token=token,
+        invite=invite,
+        signaling_ws=signaling_ws,
+        signaling_http=signaling_http,
+        ice_loopback=ice_loopback,
+    )
 
     with open_display(as_json=False) as show:
 
@@ -134,10 +151,9 @@ def train(
                 out_dir=Path(out),
                 options=options,
                 configs=[Path(config) for config in configs],
-                settings={key: value for key, value in given.items() if value is not None},
-                filters=filters,
-                worker=worker,
-                persistence=Persistence(math.inf if wait is True else 60 * wait, retries),
+                settings=TrainingSettings(model_type, epochs, batch_size, learning_rate),
+                which=_which_worker(worker, filters),
+                persistence=_persistence(wait, retries),
                 emit=on_event or show,
             )
 
@@ -166,50 +182,51 @@ def track(
     retries: int = 0,
     on_event: Callable[[Event], None] | None = None,
 ) -> Completed:
-    """Predicts on a worker of the room and brings the predictions home; blocks until they are there.
+    """Predicts on a worker in the room and saves the predictions here; blocks until it is done.
 
-    What isn't given is looked up as :func:`train` does. An interrupt cancels the job on the worker.
+    What isn't given is filled in as by :func:`train`. An interrupt cancels the job on the worker.
 
     Args:
-        recording: A video, or labels (``.slp``), whose labelled frames are looked at anew.
+        recording: A video, or labels (``.slp``): then their labelled frames are predicted.
         models: Model folders, or a folder of model folders, as a training leaves it.
-        out: File for the predictions; ``NAME.predictions.slp`` in the current folder by default.
-        replace: Whether the file takes the place of one that exists; else it gets a number.
+        out: File for the predictions; ``NAME.predictions.slp`` in the working directory by default.
+        replace: Whether to replace a file that exists; otherwise the new one gets a number.
         room: The room's id.
         token: The room's token.
-        invite: Server, room, token and secret in one line, instead of those.
+        invite: Server, room, token and secret in one line, instead of the single arguments.
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
-        ice_loopback: Whether to connect over 127.0.0.1, for both ends on one machine.
-        peak_threshold: How sure a node must be, 0.0 to 1.0.
-        batch_size: Frames at once.
-        frames: Only these, such as ``"0-99,120"``.
-        tracking: Whether animals are followed from frame to frame.
+        ice_loopback: Whether to connect over 127.0.0.1, for a worker on the same machine.
+        peak_threshold: The least confidence of a node, 0.0 to 1.0.
+        batch_size: Frames per step.
+        frames: The frames to predict, such as ``"0-99,120"``; all by default.
+        tracking: Whether to follow animals from frame to frame.
         worker: The only worker to ask.
-        filters: Which workers fit, as in a discovery; of those that predict.
-        wait: Minutes to wait for a worker that is free, or True for as long as it takes.
-        retries: How often to begin again where the worker was lost or the failure need not come again.
+        filters: Which of the workers that predict fit, as in a discovery.
+        wait: Minutes to wait for a free worker, or True for as long as it takes.
+        retries: How often to begin again if the worker was lost or the failure may not happen again.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 
     Returns:
-        Where the predictions are, and what the worker said of them.
+        Where the predictions are, and what the worker reported about them.
 
     Raises:
-        SleapRTCError: One of its kinds, with a sentence that says what happened.
+        SleapRTCError: A subclass of it, with a sentence about what happened.
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
-    from .client.jobs.retry import Persistence
+    from .client.jobs.settings import PredictionSettings
     from .client.jobs.track import track_on_a_worker
 
-    options = _peer_options(room, token, signaling_ws, signaling_http, ice_loopback, invite)
+    options = _peer_options(
+        room=room,
+        token=token,
+        invite=invite,
+        signaling_ws=signaling_ws,
+        signaling_http=signaling_http,
+        ice_loopback=ice_loopback,
+    )
     folders = [models] if isinstance(models, str | os.PathLike) else models
-    given = {
-        "peak_threshold": peak_threshold,
-        "batch_size": batch_size,
-        "frames": frames,
-        "tracking": tracking,
-    }
 
     with open_display(as_json=False) as show:
 
@@ -220,10 +237,9 @@ def track(
                 out=None if out is None else Path(out),
                 replace=replace,
                 options=options,
-                settings={key: value for key, value in given.items() if value is not None},
-                filters=filters,
-                worker=worker,
-                persistence=Persistence(math.inf if wait is True else 60 * wait, retries),
+                settings=PredictionSettings(peak_threshold, batch_size, frames, tracking),
+                which=_which_worker(worker, filters),
+                persistence=_persistence(wait, retries),
                 emit=on_event or show,
             )
 
@@ -239,28 +255,30 @@ def workers(
     signaling_http: str | None = None,
     filters: Mapping[str, Any] | None = None,
 ) -> tuple[WorkerSummary, ...]:
-    """Lists the workers of a room that fit.
+    """Lists the workers in a room that fit.
 
     Args:
         room: The room's id.
         token: The room's token.
-        invite: Server, room, token and secret in one line, instead of those.
+        invite: Server, room, token and secret in one line, instead of the single arguments.
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         filters: Which workers fit, as in a discovery; all of them by default.
 
     Raises:
-        SleapRTCError: One of its kinds, with a sentence that says what happened.
+        SleapRTCError: A subclass of it, with a sentence about what happened.
     """
     from .client.blocking import run_blocking
     from .client.events.job import summarize
-    from .client.jobs.filters import worker_filters
     from .client.room import open_room
 
-    options = _peer_options(room, token, signaling_ws, signaling_http, None, invite)
+    options = _peer_options(
+        room=room, token=token, invite=invite, signaling_ws=signaling_ws, signaling_http=signaling_http
+    )
+    which = _which_worker(None, filters)
 
     async def work() -> tuple[WorkerSummary, ...]:
         async with open_room(options.endpoints, options.room, on_change=lambda _: None) as (link, _):
-            return tuple(summarize(peer) for peer in await link.discover(filters or worker_filters()))
+            return tuple(summarize(peer) for peer in await link.discover(which.filters))
 
     return run_blocking(work)

@@ -45,6 +45,7 @@ DOORS = {
         "blocking",
         "jobs",
         "display",
+        "actions",
         "commands",
     ],
     "worker": ["trainer", "machine", "sleap_nn", "journal", "jobs", "agent", "invitation", "program"],

@@ -1,10 +1,10 @@
-"""Which room is meant, where several sources name one: never the id of one room with the token of another."""
+"""Chooses the room when several sources name one: never one room's id with another room's token."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -17,7 +17,7 @@ from ..signaling.http import Endpoints, Room
 from . import joined_room
 from .invite import Invite
 from .joined_room import RememberedRoom
-from .place import Access
+from .place import ConnectionOptions, PeerOptions
 
 CREDENTIALS: Final = ("token", "token_file", "secret")
 ROOM_SETTINGS: Final = ("invite", "room", *CREDENTIALS)
@@ -25,35 +25,36 @@ ROOM_SETTINGS: Final = ("invite", "room", *CREDENTIALS)
 
 @attrs.frozen
 class RoomSource:
-    """What one source, such as the environment, says of a room.
+    """What one source, such as the environment, sets for the room.
 
     Attributes:
-        origin: How a sentence calls the source.
-        values: Of :data:`ROOM_SETTINGS`, those that it sets.
+        origin: The source's name in a sentence.
+        values: Those of :data:`ROOM_SETTINGS` that it sets.
     """
 
     origin: str
-    values: Mapping[str, Any]
+    values: Mapping[str, str]
 
     @property
     def names_a_room(self) -> bool:
-        """Whether it says which room, and not only how to get in."""
+        """Whether it names a room, rather than only a token or a secret."""
         return bool(self.values.get("invite") or self.values.get("room"))
 
 
-def chosen_room(sources: Sequence[RoomSource]) -> dict[str, Any]:
+def chosen_room(sources: Sequence[RoomSource]) -> dict[str, str]:
     """Chooses the room of the strongest source that names one.
 
-    A token and a secret belong to the room that is named beside them: those of another room aren't taken. One
-    that stands alone belongs to whichever room is meant, unless it stands below an invite, which has its own.
+    A token and a secret belong to the room named by the same source, and are never used with another room.
+    Those from a source that names no room belong to the chosen room, unless a stronger source has an invite:
+    an invite has its own.
 
     Args:
         sources: The strongest first.
 
     Returns:
-        Of :data:`ROOM_SETTINGS` those that hold.
+        Those of :data:`ROOM_SETTINGS` that apply.
     """
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, str] = {}
     named = next((source for source in sources if source.names_a_room), None)
     for source in sources:
         if named is not None and source is not named:
@@ -68,7 +69,7 @@ def chosen_room(sources: Sequence[RoomSource]) -> dict[str, Any]:
     return chosen
 
 
-def _add(chosen: dict[str, Any], values: Mapping[str, Any], *, rooms_too: bool) -> None:
+def _add(chosen: dict[str, str], values: Mapping[str, str], *, rooms_too: bool) -> None:
     has_token = "token" in chosen or "token_file" in chosen
     for name in ROOM_SETTINGS if rooms_too else CREDENTIALS:
         if values.get(name) and name not in chosen and not (has_token and name in ("token", "token_file")):
@@ -78,7 +79,7 @@ def _add(chosen: dict[str, Any], values: Mapping[str, Any], *, rooms_too: bool) 
 def weaker_sources(
     environ: Mapping[str, str], files: Sequence[SettingsFile], program: str
 ) -> Iterator[RoomSource]:
-    """What the environment and the settings files say of a room."""
+    """Yields what the environment and the settings files set for the room."""
     variables = {name: SETTINGS[SHARED][name].variable for name in ROOM_SETTINGS}
     set_there = {name: environ.get(variable) for name, variable in variables.items() if variable is not None}
     yield RoomSource("the environment", {name: value for name, value in set_there.items() if value})
@@ -89,27 +90,41 @@ def weaker_sources(
 
 @attrs.frozen
 class RoomSources:
-    """Who says what of server and room.
+    """What all sources set for server and room.
 
     Attributes:
         rooms: The strongest first.
-        names_a_server: Whether any of them says where the server is.
+        names_a_server: Whether any of them sets the server's address.
     """
 
     rooms: tuple[RoomSource, ...]
     names_a_server: bool = False
 
 
-def find_access(endpoints: Endpoints, sources: RoomSources) -> Access:
-    """Finds the server and the room that are meant. An invite says all of it, whatever ``endpoints`` are.
+def find_access(
+    endpoints: Endpoints, sources: RoomSources, connection: ConnectionOptions | None = None
+) -> PeerOptions:
+    """Finds the server and the room to use. An invite sets both, whatever ``endpoints`` are.
 
-    If no source names a room, it is the one that was joined here, unless that is on another server than the
-    one that is named. A room that the strongest source names by an invite is to be remembered.
+    If no source names a room, it is the room joined on this machine, unless that is on another server than
+    the one that is set. A room that the strongest source names by an invite is to be remembered.
+
+    Args:
+        endpoints: The server, as set by options.
+        sources: What is set for the room.
+        connection: How to connect; the result has it with the room's secret.
 
     Raises:
-        UsageError: A room without its token, or the other way round; an invite that can't be read, or that is
-            to another room than the one named besides.
+        UsageError: A room without its token or a token without its room; an invite that can't be read, or
+            that is for another room than the one named besides.
+        OpenFolderError: Others have access to the state folder, where the joined room is.
     """
+    found = _find_access(endpoints, sources)
+    connection = attrs.evolve(connection or ConnectionOptions(), secret=found.secret)
+    return attrs.evolve(found, connection=connection)
+
+
+def _find_access(endpoints: Endpoints, sources: RoomSources) -> PeerOptions:
     named = chosen_room(sources.rooms)
     if not named:
         return _remembered_access(endpoints, sources.names_a_server)
@@ -119,11 +134,12 @@ def find_access(endpoints: Endpoints, sources: RoomSources) -> Access:
     return access
 
 
-def _named_access(endpoints: Endpoints, named: Mapping[str, Any]) -> Access:
+def _named_access(endpoints: Endpoints, named: Mapping[str, str]) -> PeerOptions:
     token = _token_in(Path(named["token_file"])) if named.get("token_file") else named.get("token")
     secret = RoomSecret.parse(named["secret"]) if named.get("secret") else None
     if not named.get("invite"):
-        return Access(endpoints, room_of(named.get("room"), token), secret)
+        room = room_of(named.get("room"), token)
+        return PeerOptions(endpoints, room, ConnectionOptions(secret=secret))
     invite = Invite.parse(named["invite"])
     invited = (invite.room.room_id, invite.room.token, invite.secret)
     if (named.get("room") or invited[0], token or invited[1], secret or invited[2]) != invited:
@@ -132,34 +148,35 @@ def _named_access(endpoints: Endpoints, named: Mapping[str, Any]) -> Access:
             "(SLEAP_RTC_INVITE), or --room, --token and --secret (SLEAP_RTC_ROOM_ID, SLEAP_RTC_TOKEN and "
             "SLEAP_RTC_SECRET)."
         )
-    return Access(attrs.evolve(invite.endpoints, ca_file=endpoints.ca_file), invite.room, invite.secret)
+    at = attrs.evolve(invite.endpoints, ca_file=endpoints.ca_file)
+    return PeerOptions(at, invite.room, ConnectionOptions(secret=invite.secret))
 
 
-def _remembered_access(endpoints: Endpoints, names_a_server: bool) -> Access:
-    """The room that was joined here: its token is for its own server alone."""
+def _remembered_access(endpoints: Endpoints, names_a_server: bool) -> PeerOptions:
+    """The room joined on this machine, whose token is for its own server only."""
     joined = joined_room.load()
     if joined is None or (names_a_server and not joined.is_at(endpoints.ws_url, endpoints.http_url)):
-        return Access(endpoints, None, None)
+        return PeerOptions(endpoints, None)
     at = attrs.evolve(joined.endpoints, ca_file=endpoints.ca_file or joined.endpoints.ca_file)
-    return Access(at, joined.room, joined.secret, is_remembered=True)
+    return PeerOptions(at, joined.room, ConnectionOptions(secret=joined.secret), is_remembered=True)
 
 
 def _token_in(path: Path) -> str:
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = "it is no text" if isinstance(error, UnicodeDecodeError) else as_clause(error)
+        why = "it isn't text" if isinstance(error, UnicodeDecodeError) else as_clause(error)
         raise UsageError(f"The token file {path} can't be read: {why}.") from error
     if not token or len(token.split()) > 1:
-        raise UsageError(f"The token file {path} has to hold the room's token and nothing else.")
+        raise UsageError(f"The token file {path} must hold the room's token and nothing else.")
     return token
 
 
 def room_of(room: str | None, token: str | None) -> Room | None:
-    """Joins ``--room`` and ``--token``, of which there must be both or neither.
+    """Combines ``--room`` and ``--token``; returns None if neither is given.
 
     Raises:
-        UsageError: Only one of the two is there, or one that can't be one.
+        UsageError: Only one of the two is given, or one of them isn't valid.
     """
     if not room and not token:
         return None

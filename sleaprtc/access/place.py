@@ -1,4 +1,4 @@
-"""How to get to a room and to the peers in it: server, room, secret, data channels."""
+"""How a peer reaches its room and the other peers in it: server, room, secret, data channels."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ DEFAULT_HTTP_URL: Final = "http://127.0.0.1:8001"
 
 @attrs.frozen
 class ConnectionOptions:
-    """How data channels are made.
+    """How to make data channels.
 
     Attributes:
-        ice_loopback: Whether 127.0.0.1 takes part in connecting.
-        ice_servers: Own STUN and TURN servers, besides those the signaling server hands out.
-        private_ice_servers: Whether to ask those that the signaling server hands out, wherever they are, and
-            not at public addresses alone.
-        engine: Which WebRTC engine to use.
-        secret: The room's, which both ends prove to each other; None where there is none, and the signaling
-            server is trusted.
+        ice_loopback: Whether to offer 127.0.0.1 as a candidate.
+        ice_servers: STUN and TURN servers to use in addition to those from the signaling server.
+        private_ice_servers: Whether to also use the signaling server's ICE servers at private addresses.
+        engine: Which WebRTC engine to use: ``auto``, ``aiortc`` or ``libwebrtc``.
+        secret: The room's secret, which both ends prove to know; None if the room has none, in which case
+            the signaling server is trusted.
     """
 
     ice_loopback: bool = False
@@ -39,7 +38,7 @@ class ConnectionOptions:
     secret: RoomSecret | None = None
 
     async def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
-        """Joins these settings with the ICE servers that the signaling server hands out."""
+        """Combines these options with the ICE servers from the signaling server."""
         from ..rtc.engines.base import IceSettings  # commands that make no connection start without it
         from ..rtc.public_ice import public_only
 
@@ -51,13 +50,14 @@ class ConnectionOptions:
 
 @attrs.frozen
 class PeerOptions:
-    """How to reach the server, which room to be in, and how to connect to peers.
+    """Which server and room to use, and how to connect to other peers.
 
     Attributes:
         endpoints: The signaling server.
-        room: None where neither room nor token was given, nor a room joined here.
-        is_remembered: Whether the room is the one that was joined here, and not one that was named.
-        to_remember: The room, where it was named by ``--invite``: it is kept once the server lets us in.
+        room: None if no room and no token was given, and no room was joined on this machine.
+        connection: How to make data channels; it holds the room's secret.
+        is_remembered: Whether the room is the one joined on this machine, rather than one that was named.
+        to_remember: The room if ``--invite`` named it: it is remembered once the server admits us.
     """
 
     endpoints: Endpoints
@@ -66,20 +66,7 @@ class PeerOptions:
     is_remembered: bool = False
     to_remember: RememberedRoom | None = None
 
-
-@attrs.frozen
-class Access:
-    """Which server and which room.
-
-    Attributes:
-        room: None where neither room nor token was given, nor a room joined here.
-        secret: None where the room has none.
-        is_remembered: As in :class:`PeerOptions`.
-        to_remember: As in :class:`PeerOptions`.
-    """
-
-    endpoints: Endpoints
-    room: Room | None
-    secret: RoomSecret | None
-    is_remembered: bool = False
-    to_remember: RememberedRoom | None = None
+    @property
+    def secret(self) -> RoomSecret | None:
+        """The room's secret; None if it has none."""
+        return self.connection.secret

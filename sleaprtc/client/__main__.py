@@ -7,11 +7,10 @@ import logging
 import click
 
 from ..commandline.log_options import log_options, start_log
-from ..commandline.options import config_file_option
 from ..commandline.programs import ProgramGroup
-from .commands.asking import cancel, logs, status, stop
+from ..commandline.settings_option import config_file_option
 from .commands.common import HELP
-from .commands.jobs import attach, fetch, jobs
+from .commands.jobs import attach, cancel, fetch, jobs, logs, status, stop
 from .commands.rooms import room
 from .commands.track import track
 from .commands.train import train

@@ -1,29 +1,26 @@
-"""Command-line options that worker and client share."""
+"""Command-line options that several programs share; each hands its command a finished value."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeAlias
 
-import attrs
 import click
 from click.core import ParameterSource
 
 from ..access.choice import ROOM_SETTINGS, RoomSource, RoomSources, find_access, weaker_sources
-from ..access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, Access, ConnectionOptions, PeerOptions
+from ..access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions
 from ..protocol.ice import parse_ice_server
 from ..signaling.http import Endpoints
-from .settings_option import config_file_option as config_file_option
+from .run import errors_reported
 from .settings_option import files_of
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _warn_of_arguments(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Warns of a secret among a process' arguments, which everyone on the machine can read."""
+    """Warns about a secret on the command line, which everyone on the machine can read."""
     if value and option.name and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
         file = " or --token-file FILE" if option.name == "token" else ""
         click.echo(
@@ -34,7 +31,7 @@ def _warn_of_arguments(context: click.Context, option: click.Parameter, value: s
     return value
 
 
-_OPTIONS: Final = (
+_SERVER_OPTIONS: Final = (
     click.option(
         "--signaling-ws",
         envvar="SLEAP_RTC_SIGNALING_WS",
@@ -120,83 +117,94 @@ _CONNECTION_OPTIONS: Final = (
 )
 
 
-def _stack(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+Command: TypeAlias = Callable[..., None]
+
+
+def _stack(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def server_options(command: Command) -> Command:
-    """Adds the addresses of the signaling server."""
-    return _stack(command, _OPTIONS)
+    """Adds the signaling server's addresses; the command gets ``endpoints``, an :class:`Endpoints`."""
+    return _stack(_with_endpoints(command), _SERVER_OPTIONS)
 
 
 def room_options(command: Command) -> Command:
-    """Adds the addresses of the signaling server and the room.
-
-    The command is also handed ``access_sources``, by which :func:`access_of` knows who says what.
-    """
-
-    @functools.wraps(command)
-    def with_sources(**given: Any) -> Any:
-        return command(**given, access_sources=sources_of(click.get_current_context()))
-
-    return _stack(cast("Command", with_sources), (*_ROOM_OPTIONS, *_OPTIONS))
+    """Adds the server's addresses and the room; the command gets ``peer``, a :class:`PeerOptions`."""
+    return _stack(_with_peer(command), (*_ROOM_OPTIONS, *_SERVER_OPTIONS))
 
 
 def connection_options(command: Command) -> Command:
-    """Adds what decides about WebRTC connections."""
-    return _stack(command, _CONNECTION_OPTIONS)
+    """Adds how to connect to peers; the command gets ``connection``, a :class:`ConnectionOptions`."""
+    return _stack(_with_connection(command), _CONNECTION_OPTIONS)
 
 
-def peer_options(given: Mapping[str, Any]) -> PeerOptions:
-    """Gathers what :func:`room_options` and :func:`connection_options` have collected.
-
-    Raises:
-        UsageError: As :func:`access_of`, or a malformed ICE server.
-    """
-    access = access_of(given)
-    connection = attrs.evolve(connection_of(given), secret=access.secret)
-    return PeerOptions(access.endpoints, access.room, connection, access.is_remembered, access.to_remember)
+def peer_options(command: Command) -> Command:
+    """Adds server, room and connection; the command gets all of it as ``peer``, a :class:`PeerOptions`."""
+    options = (*_ROOM_OPTIONS, *_SERVER_OPTIONS, *_CONNECTION_OPTIONS)
+    return _stack(_with_connection(_with_peer(command)), options)
 
 
-def endpoints_of(given: Mapping[str, Any]) -> Endpoints:
-    """Gathers what :func:`server_options` has collected."""
-    return Endpoints(given["signaling_ws"], given["signaling_http"], given.get("tls_ca"))
+def _with_endpoints(command: Command) -> Command:
+    @functools.wraps(command)
+    def with_endpoints(
+        *, signaling_ws: str, signaling_http: str, tls_ca: str | None, **others: object
+    ) -> None:
+        command(**others, endpoints=Endpoints(signaling_ws, signaling_http, tls_ca))
+
+    return with_endpoints
 
 
-def connection_of(given: Mapping[str, Any]) -> ConnectionOptions:
-    """Gathers what :func:`connection_options` has collected.
+def _with_peer(command: Command) -> Command:
+    @functools.wraps(command)
+    def with_peer(
+        *, endpoints: Endpoints, connection: ConnectionOptions | None = None, **others: object
+    ) -> None:
+        sources = sources_of(click.get_current_context())
+        for name in ROOM_SETTINGS:
+            del others[name]
+        with errors_reported(as_json=bool(others.get("as_json"))):
+            peer = find_access(endpoints, sources, connection)
+        command(**others, peer=peer)
 
-    Raises:
-        UsageError: A malformed ICE server.
-    """
-    return ConnectionOptions(
-        ice_loopback=given["ice_loopback"],
-        ice_servers=tuple(parse_ice_server(url) for url in given["ice_servers"]),
-        private_ice_servers=given["private_ice_servers"],
-        engine=given["engine"],
-    )
+    return _with_endpoints(with_peer)
+
+
+def _with_connection(command: Command) -> Command:
+    @functools.wraps(command)
+    def with_connection(
+        *,
+        ice_loopback: bool,
+        ice_servers: tuple[str, ...],
+        private_ice_servers: bool,
+        engine: str,
+        **others: object,
+    ) -> None:
+        with errors_reported(as_json=bool(others.get("as_json"))):
+            servers = tuple(parse_ice_server(url) for url in ice_servers)
+        connection = ConnectionOptions(
+            ice_loopback=ice_loopback,
+            ice_servers=servers,
+            private_ice_servers=private_ice_servers,
+            engine=engine,
+        )
+        command(**others, connection=connection)
+
+    return with_connection
 
 
 def sources_of(context: click.Context) -> RoomSources:
-    """Gathers what a command's options, its environment and its settings files say of server and room."""
+    """Gathers what a command's options, its environment and its settings files set for server and room."""
     given = {
-        name: context.params.get(name)
+        name: str(value)
         for name in ROOM_SETTINGS
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if (value := context.params.get(name)) is not None
     }
     program, files = files_of(context)
     rooms = (RoomSource("the command line", given), *weaker_sources(os.environ, files, program))
     defaults = (None, ParameterSource.DEFAULT)
     addresses = ("signaling_ws", "signaling_http")
     return RoomSources(rooms, any(context.get_parameter_source(name) not in defaults for name in addresses))
-
-
-def access_of(given: Mapping[str, Any]) -> Access:
-    """Gathers what :func:`room_options` has collected.
-
-    Raises:
-        UsageError: As :func:`sleaprtc.access.choice.find_access`.
-    """
-    return find_access(endpoints_of(given), given["access_sources"])

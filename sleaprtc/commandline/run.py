@@ -1,10 +1,11 @@
-"""Where a command's errors end: one sentence on standard error and an exit status."""
+"""How a command runs and ends: errors as one sentence on standard error, and an exit status."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import trio
@@ -19,6 +20,7 @@ from ..errors import (
     NobodyReadsError,
     SleapRTCError,
 )
+from .json_lines import print_json
 
 
 class _InterruptedError(SleapRTCError):
@@ -27,10 +29,10 @@ class _InterruptedError(SleapRTCError):
 
 
 def ending(error: BaseException) -> SleapRTCError | None:
-    """Says which one error a command ended with that raised ``error``.
+    """Reduces what a command raised to the one error that ended it.
 
     Returns:
-        None where there is a programming error among the leaves, which deserves its traceback.
+        None if a programming error is among the leaves, which deserves its traceback.
     """
     found = list(leaves(error))
     ours = [leaf for leaf in found if isinstance(leaf, SleapRTCError)]
@@ -41,38 +43,50 @@ def ending(error: BaseException) -> SleapRTCError | None:
     return None
 
 
-def run(
-    main: Callable[[], Awaitable[int | None]],
-    *,
-    on_error: Callable[[str, str, int], None] | None = None,
-) -> NoReturn:
-    """Runs an async command under Trio and leaves the process with its exit status (None is 0).
+def run(main: Callable[[], Awaitable[int | None]], *, as_json: bool = False) -> NoReturn:
+    """Runs an async command under Trio and exits with its status (None is 0).
 
     Args:
         main: The command.
-        on_error: Told code, sentence and exit status of an error, besides the sentence on standard error.
+        as_json: Whether to print an error as a JSON object too, besides the sentence on standard error.
     """
     try:
         status = trio.run(main, strict_exception_groups=True)
     except SystemExit:
         raise
     except BaseException as error:
-        status = _report(error, on_error)
+        status = _report(error, as_json=as_json)
     sys.exit(status or EXIT_DONE)
 
 
-def _report(error: BaseException, on_error: Callable[[str, str, int], None] | None) -> int:
+@contextmanager
+def errors_reported(*, as_json: bool) -> Iterator[None]:
+    """Ends the process as :func:`run` does if the block raises an error of this package."""
+    try:
+        yield
+    except SleapRTCError as error:
+        sys.exit(_report(error, as_json=as_json))
+
+
+def to_standard_error(sentence: str) -> None:
+    """Prints a sentence for a person, apart from what programs read; it may quote what others sent."""
+    print(printable(sentence), file=sys.stderr)
+
+
+def _report(error: BaseException, *, as_json: bool) -> int:
     ended = ending(error)
     if any(isinstance(leaf, BrokenPipeError | NobodyReadsError) for leaf in leaves(error)):
-        # What is still buffered goes nowhere, instead of failing once more at the interpreter's end.
+        # What is still buffered is dropped; otherwise writing it would fail again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if ended is not None:
-            print(f"Error: {printable(str(ended))}", file=sys.stderr)
+            to_standard_error(f"Error: {ended}")
         return EXIT_NOBODY_READS
     if ended is None:
         sys.excepthook(type(error), error, error.__traceback__)
         return EXIT_JOB_FAILED
-    print(f"Error: {printable(str(ended))}", file=sys.stderr)
-    if on_error is not None:
-        on_error(ended.code, str(ended), ended.exit_status)
+    to_standard_error(f"Error: {ended}")
+    if as_json:
+        print_json(
+            {"event": "error", "code": ended.code, "message": str(ended), "exit_status": ended.exit_status}
+        )
     return ended.exit_status

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from ..access.place import PeerOptions
 from ..base.logs import HUMAN
 from ..commandline.log_options import start_log
-from ..commandline.options import config_file_option, connection_options, room_options
+from ..commandline.options import peer_options
 from ..commandline.programs import Program
 from ..commandline.run import run
+from ..commandline.settings_option import config_file_option
 from .plan import Plan
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -22,8 +23,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 @click.command(cls=Program, context_settings=HELP)
 @config_file_option("worker")
-@room_options
-@connection_options
+@peer_options
 @click.option("--worker", metavar="NAME", help="Measure the way to this worker too.")
 @click.option(
     "--work-dir",
@@ -39,7 +39,15 @@ HELP = {"help_option_names": ["-h", "--help"]}
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a check, and one for the whole.")
 @click.pass_context
-def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
+def main(
+    context: click.Context,
+    /,
+    peer: PeerOptions,
+    worker: str | None,
+    work_dir: Path | None,
+    trainer_python: Path | None,
+    as_json: bool,
+) -> None:
     """Check this machine, the server, the room and the way to a worker.
 
     Says for each check that all is well, or what is wrong and what to do about it, within half a minute. The
@@ -48,8 +56,23 @@ def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
     named = any(
         context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
         for name in ("signaling_ws", "signaling_http", "invite", "room")
-        if given.get(name)
+        if context.params.get(name)
     )
+
+    def plan() -> Plan:
+        from ..base.private_files import state_dir
+        from ..worker.journal.recovery import default_work_dir
+
+        return Plan(
+            endpoints=peer.endpoints,
+            is_configured=named or peer.room is not None,
+            room=peer.room,
+            connection=peer.connection,
+            worker=worker,
+            work_dir=work_dir or default_work_dir(socket.gethostname()),
+            state_dir=state_dir(),
+            trainer_python=trainer_python,
+        )
 
     async def command() -> int:
         from .display import (
@@ -63,7 +86,7 @@ def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
         from .findings import exit_status
 
         ordered = OrderedDisplay(CHECKS, show_as_text)
-        examination = Examination(_plan(given, named), show_as_json if as_json else ordered.take)
+        examination = Examination(plan(), show_as_json if as_json else ordered.take)
         await examination.run()
         ordered.finish()
         (show_summary_as_json if as_json else show_summary_as_text)(examination.findings)
@@ -71,24 +94,6 @@ def main(context: click.Context, /, as_json: bool, **given: Any) -> None:
 
     start_log(HUMAN, None, logging.ERROR)  # what libraries say besides is said by the findings
     run(command)
-
-
-def _plan(given: dict[str, Any], is_configured: bool) -> Plan:
-    from ..base.private_files import state_dir
-    from ..commandline.options import peer_options
-    from ..worker.journal.recovery import default_work_dir
-
-    peer = peer_options(given)
-    return Plan(
-        endpoints=peer.endpoints,
-        is_configured=is_configured or peer.room is not None,
-        room=peer.room,
-        connection=peer.connection,
-        worker=given["worker"],
-        work_dir=given["work_dir"] or default_work_dir(socket.gethostname()),
-        state_dir=state_dir(),
-        trainer_python=given["trainer_python"],
-    )
 
 
 if __name__ == "__main__":

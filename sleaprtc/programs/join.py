@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..commandline.programs import Program
+
+if TYPE_CHECKING:
+    from ..access.joined_room import RememberedRoom
 
 _INVITE: Final = re.compile(r"sleap-rtcs?://[^\s'\"]+")
 NEXT_STEP: Final = "sleap-rtc client train labels.pkg.slp"
@@ -37,7 +40,7 @@ def main(invite: str | None, forget: bool, unchecked: bool, tls_ca: str | None, 
 
     Whatever names a room elsewhere (an option, an environment variable, a settings file) comes before it.
     """
-    from ..client.commands.common import run_command
+    from ..commandline.run import run
     from ..errors import UsageError
 
     if forget and invite:
@@ -58,7 +61,7 @@ def main(invite: str | None, forget: bool, unchecked: bool, tls_ca: str | None, 
                 )
             await _join(found.group(), tls_ca, unchecked, as_json)
 
-    run_command(command, as_json)
+    run(command, as_json=as_json)
 
 
 async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) -> None:
@@ -84,11 +87,11 @@ async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) 
     click.echo(f"Commands go there now without further options, such as:\n  {NEXT_STEP}")
 
 
-async def _workers_in(joined: Any) -> list[str]:
+async def _workers_in(joined: RememberedRoom) -> list[str]:
     """The names of the workers in a room, which also shows that one gets in."""
-    from ..client.commands.common import to_standard_error
     from ..client.jobs.filters import worker_filters
     from ..client.room import open_room
+    from ..commandline.run import to_standard_error
 
     async with open_room(joined.endpoints, joined.room, on_change=to_standard_error) as (link, _):
         return sorted(peer.peer_id for peer in await link.discover(worker_filters()))
@@ -101,7 +104,7 @@ def _who_is_there(workers: list[str]) -> str:
     return f"{count} there: {', '.join(workers)}."
 
 
-def _public_fields(joined: Any) -> dict[str, Any]:
+def _public_fields(joined: RememberedRoom) -> dict[str, object]:
     return {
         "joined": True,
         "room_id": joined.room.room_id,

@@ -15,9 +15,10 @@ import click
 
 from ..access.place import PeerOptions
 from ..commandline.log_options import log_options, start_log
-from ..commandline.options import config_file_option, connection_options, peer_options, room_options
+from ..commandline.options import peer_options
 from ..commandline.programs import Program
 from ..commandline.run import run
+from ..commandline.settings_option import config_file_option
 from ..errors import UsageError
 from ..protocol.limits import MIB
 
@@ -46,8 +47,7 @@ def _checked_name(name: str) -> str:
 
 @click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @config_file_option("worker")
-@room_options
-@connection_options
+@peer_options
 @click.option("--name", envvar="SLEAP_RTC_WORKER_NAME", help="Name in the room.  [default: this host's name]")
 @click.option(
     "--work-dir",
@@ -189,7 +189,7 @@ def _worker_options(given: Mapping[str, Any]) -> WorkerOptions:
     max_jobs = given["max_jobs"]
     name = _checked_name(given["name"] or socket.gethostname())
     return WorkerOptions(
-        peer=_peer_or_new_room(peer_options(given), new_room=given["new_room"]),
+        peer=_peer_or_new_room(given["peer"], new_room=given["new_room"]),
         name=name,
         with_secret=not given["no_secret"],
         with_qr=given["qr"],

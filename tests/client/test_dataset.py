@@ -6,7 +6,8 @@ import zipfile
 import h5py
 import pytest
 
-from sleaprtc.client.inputs.dataset import model_type_of_configs, read_config
+from sleaprtc.client.inputs.dataset import read_config
+from sleaprtc.client.inputs.model_descriptions import model_type_of_configs
 from sleaprtc.client.inputs.packing import read_with_images
 from sleaprtc.client.inputs.scratch import Scratch
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError

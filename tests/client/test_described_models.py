@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.inputs.model_descriptions import described_models
+from sleaprtc.client.inputs.model_descriptions import ModelDescription, described_models
 from sleaprtc.client.jobs.train import training_order
 from tests.support.lab import make_labels
 
@@ -25,7 +25,7 @@ async def test_a_request_tells_what_its_configurations_ask_for(tmp_path):
     config.write_text(CONFIG)
     labels = make_labels(tmp_path / "flies.pkg.slp")
     order = await training_order(labels, out_dir=tmp_path / "out", configs=[config])
-    assert order.settings["models"] == [
+    assert order.settings.as_json()["models"] == [
         {"model": "centroid", "epochs": 200, "batch_size": 4, "scale": 0.5, "filters": 16}
     ]
 
@@ -36,7 +36,7 @@ async def test_models_known_in_part_only_are_not_told(tmp_path):
     old.write_text("{}")
     labels = make_labels(tmp_path / "flies.pkg.slp")
     order = await training_order(labels, out_dir=tmp_path / "out", configs=[config, old])
-    assert "models" not in order.settings
+    assert "models" not in order.settings.as_json()
 
 
 def test_the_size_of_the_images_is_told(tmp_path):
@@ -56,7 +56,7 @@ def test_what_is_no_number_of_epochs_is_not_told(epochs):
         "model_config": {"head_configs": {"centroid": {}}},
         "trainer_config": {"max_epochs": epochs},
     }
-    assert described_models([config]) == [{"model": "centroid"}]
+    assert described_models([config]) == (ModelDescription("centroid"),)
 
 
 @given(
@@ -70,4 +70,4 @@ def test_what_is_no_number_of_epochs_is_not_told(epochs):
     )
 )
 def test_any_configuration_can_be_looked_at(config):
-    assert described_models([config]) == []
+    assert described_models([config]) == ()

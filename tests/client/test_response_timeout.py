@@ -9,6 +9,8 @@ import trio.testing
 from sleaprtc.access.place import ConnectionOptions
 from sleaprtc.client.events.job import Answered
 from sleaprtc.client.inputs.dataset import Dataset
+from sleaprtc.client.jobs.filters import WhichWorker
+from sleaprtc.client.jobs.settings import TrainingSettings
 from sleaprtc.client.jobs.submit import JobOrder, Submission
 from sleaprtc.client.results.delivery import ModelFolders
 from sleaprtc.errors import NoWorkerError
@@ -45,7 +47,8 @@ class Room:
 
 async def ask(answers, tmp_path):
     room, events = Room(answers), []
-    order = JobOrder(Dataset(tmp_path / "a.slp", DatasetInfo()), {}, ModelFolders(tmp_path / "out"), {})
+    dataset = Dataset(tmp_path / "a.slp", DatasetInfo())
+    order = JobOrder(dataset, TrainingSettings(), ModelFolders(tmp_path / "out"))
     submission = Submission(
         link=room,
         inbox=room,
@@ -80,7 +83,10 @@ async def test_an_acceptance_is_taken_up_before_its_slot_is_free_again(autojump_
     """A slot is held for ten seconds, however long the client is willing to wait for the others."""
     room = Room({"quick": (1, True), "silent": (math.inf, True)})
     order = JobOrder(
-        Dataset(tmp_path / "a.slp", DatasetInfo()), {}, ModelFolders(tmp_path), {}, response_timeout_sec=60
+        Dataset(tmp_path / "a.slp", DatasetInfo()),
+        TrainingSettings(),
+        ModelFolders(tmp_path),
+        WhichWorker(response_timeout_sec=60),
     )
     submission = Submission(
         link=room, inbox=room, order=order, connection=ConnectionOptions(), emit=lambda _: None

@@ -21,9 +21,12 @@ import trio
 
 NEEDED = (
     "client.__main__",
-    "client.jobs.attach",
-    "client.display.several",
-    "client.jobs.train",
+    "client.actions.ask",
+    "client.actions.attach",
+    "client.actions.jobs",
+    "client.actions.train",
+    "client.commands.jobs",
+    "client.commands.train",
     "rtc.engines.aiortc_engine",
 )
 MAX_REQUEST_BYTES = 2**18

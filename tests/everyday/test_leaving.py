@@ -12,7 +12,7 @@ from sleaprtc.client.events.job import Completed, Connected, Notice, Retrying, S
 from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.jobs.ask import open_asker
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.retry import Persistence
+from sleaprtc.client.jobs.persistence import Persistence
 from sleaprtc.client.records.files import find, load_all, save
 from sleaprtc.client.records.logbook import Logbook
 from sleaprtc.errors import (
@@ -338,7 +338,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
 
 async def test_a_hint_stands_last(lab, labels, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.jobs.retry.RETRY_PATIENCE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.persistence.RETRY_PATIENCE_SEC", 0.1)
     monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.2)
     monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.05)
     events, failures = [], []

@@ -11,7 +11,7 @@ import trio
 
 from sleaprtc.client.events.job import Retrying, StatusChanged
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.retry import Persistence
+from sleaprtc.client.jobs.persistence import Persistence
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import JobFailedError, StorageError
 from sleaprtc.jobs.life import Cause, State

@@ -22,9 +22,9 @@ import numpy as np
 import yaml
 
 from sleaprtc.base.json_text import parse_json
-from sleaprtc.client.inputs.dataset import model_type_of_configs, read_config
+from sleaprtc.client.inputs.dataset import read_config
 from sleaprtc.client.inputs.labels_reader import read_labels
-from sleaprtc.client.inputs.model_descriptions import described_models
+from sleaprtc.client.inputs.model_descriptions import described_models, model_type_of_configs
 from sleaprtc.client.results import report, video_places
 from sleaprtc.client.results.delivery import _lay_down_models
 from sleaprtc.errors import SleapRTCError, StorageError

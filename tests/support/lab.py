@@ -16,6 +16,8 @@ import numpy as np
 import trio
 
 from sleaprtc.access.place import ConnectionOptions, PeerOptions
+from sleaprtc.client.jobs.filters import WhichWorker
+from sleaprtc.client.jobs.settings import PredictionSettings, TrainingSettings
 from sleaprtc.client.jobs.track import track_on_a_worker
 from sleaprtc.client.jobs.train import train_on_a_worker
 from sleaprtc.errors import TrainerError
@@ -257,12 +259,23 @@ class Lab:
         """Does what the `train` command does."""
         out_dir = changes.pop("out_dir", self.tmp_path / "models")
         options = attrs.evolve(self.options, connection=changes.pop("connection", LOOPBACK))
+        changes = _with_values(changes, TrainingSettings)
         return await train_on_a_worker(dataset, out_dir=out_dir, options=options, emit=emit, **changes)
 
     async def track(self, recording, *models, emit=lambda _: None, **changes):
         """Does what the `track` command does."""
         out = changes.pop("out", self.tmp_path / "predictions.slp")
+        changes = _with_values(changes, PredictionSettings)
         return await track_on_a_worker(recording, models, out=out, options=self.options, emit=emit, **changes)
+
+
+def _with_values(changes, settings_type):
+    """The same with settings and with which worker is asked as values of their own."""
+    which = {
+        field.name: changes.pop(field.name) for field in attrs.fields(WhichWorker) if field.name in changes
+    }
+    settings = settings_type(**changes.pop("settings", {}))
+    return changes | {"which": WhichWorker(**which), "settings": settings}
 
 
 async def open_lab(server, tmp_path) -> Lab:

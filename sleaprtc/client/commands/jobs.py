@@ -1,88 +1,39 @@
-"""``client jobs``, ``attach`` and ``fetch``: jobs that were begun before."""
+"""``client jobs``, and the commands about one of them: ``status logs attach fetch stop cancel``."""
 
 from __future__ import annotations
 
 import functools
-import time
 from pathlib import Path
-from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from ...commandline.json_lines import print_json
-from ...commandline.options import connection_of, connection_options
-from .common import HELP, complete_job, goes_on, job_argument, json_option, run_command
-
-
-@click.command(context_settings=HELP)
-@job_argument
-@connection_options
-@json_option
-def attach(job: str, as_json: bool, **given: Any) -> None:
-    """Take up JOB again: what was missed, how it goes on, and its model.
-
-    JOB is a job's id, or how it begins; `jobs` lists them. Ctrl-C leaves the job running.
-    """
-    from ..display import open_display
-    from ..jobs.attach import attach_to_job
-    from ..records.files import find
-    from ..room import until_interrupted
-
-    async def command() -> None:
-        connection, record = connection_of(given), find(job)
-        with open_display(as_json=as_json, job_id=record.job_id) as emit:
-            follow = functools.partial(attach_to_job, record, connection=connection, emit=emit)
-            await until_interrupted(follow, goes_on(record.job_id))
-
-    run_command(command, as_json)
+from ...access.place import ConnectionOptions
+from ...base.printable import printable
+from ...commandline.options import connection_options
+from ...commandline.run import run
+from ...errors import UsageError
+from ..actions.options import SHOWN_ID_LENGTH
+from ..records.files import load_all
+from .common import HELP, json_option
 
 
-@click.command(context_settings=HELP)
-@job_argument
-@click.option(
-    "--out",
-    "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were begun
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the result goes.  [default: as the job was begun]",
-)
-@connection_options
-@json_option
-def fetch(job: str, result_dir: Path | None, as_json: bool, **given: Any) -> None:
-    """Get the result of JOB if it is finished; exit status 75 says that it isn't yet.
+def complete_job(
+    _context: click.Context, _argument: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Lists the jobs that a shell can complete to, by the part of their ids that tables show."""
+    try:
+        records = load_all()
+    except UsageError:  # the command itself reports what is wrong
+        return []
+    return [
+        CompletionItem(record.job_id[:SHOWN_ID_LENGTH], help=printable(f"{record.state} on {record.worker}"))
+        for record in records
+        if record.job_id.startswith(incomplete[:SHOWN_ID_LENGTH])
+    ]
 
-    JOB is a job's id, or how it begins; `jobs` lists them.
-    """
-    from ...jobs.life import Seen
-    from ..display import open_display
-    from ..events.job import Event, StatusChanged
-    from ..jobs.attach import attach_to_job, completed_before
-    from ..records.files import find
-    from ..room import until_interrupted
 
-    result_dir = result_dir and result_dir.absolute()
-
-    async def command() -> None:
-        connection, record = connection_of(given), find(job)
-        with open_display(as_json=as_json, job_id=record.job_id) as emit:
-            if record.state == Seen.COMPLETED and record.results and result_dir is None:
-                emit(completed_before(record))
-                return
-
-            def show(event: Event) -> None:
-                if not isinstance(event, StatusChanged):  # how it went is told by `logs`
-                    emit(event)
-
-            get = functools.partial(
-                attach_to_job,
-                record,
-                connection=connection,
-                emit=show,
-                only_if_finished=True,
-                out_dir=result_dir,
-            )
-            await until_interrupted(get)
-
-    run_command(command, as_json)
+job_argument = click.argument("job", metavar="JOB", shell_complete=complete_job)
 
 
 @click.command(context_settings=HELP)
@@ -98,24 +49,94 @@ def jobs(wanted: tuple[str, ...], forget: bool, as_json: bool) -> None:
 
     Jobs that are over are forgotten 30 days later by themselves.
     """
-    from ..display import jobs_table, print_table
-    from ..records import files
+    from ..actions.jobs import list_jobs
 
-    async def command() -> None:
-        files.forget_old(time.time())
-        found = [files.find(job) for job in wanted] if wanted else files.load_all()
-        if forget:
-            found = [record for record in found if wanted or record.is_over]
-            for record in found:
-                files.forget(record)
-        if as_json:
-            for record in found:
-                print_json(files.public_fields(record))
-        elif forget:
-            print(f"Forgot {len(found)} job{'' if len(found) == 1 else 's'}.")
-        elif found:
-            print_table(jobs_table(found))
-        else:
-            print("No jobs yet.")
+    run(functools.partial(list_jobs, wanted, forget=forget, as_json=as_json), as_json=as_json)
 
-    run_command(command, as_json)
+
+@click.command(context_settings=HELP)
+@job_argument
+@json_option
+def status(job: str, as_json: bool) -> None:
+    """Ask JOB's worker how it stands: epoch, losses, time left.
+
+    The process that follows the job isn't disturbed. Where the worker is away, what was last seen is shown.
+    """
+    from ..actions.ask import show_status
+
+    run(functools.partial(show_status, job, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@job_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@json_option
+def logs(job: str, follow: bool, as_json: bool) -> None:
+    """Show what JOB said, and the end of what its trainer printed (lines that begin with |).
+
+    The process that follows the job isn't disturbed. Ctrl-C ends the showing alone.
+    """
+    from ..actions.ask import show_logs
+
+    run(functools.partial(show_logs, job, follow=follow, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@job_argument
+@connection_options
+@json_option
+def attach(job: str, connection: ConnectionOptions, as_json: bool) -> None:
+    """Take up JOB again: what was missed, how it goes on, and its model.
+
+    JOB is a job's id, or how it begins; `jobs` lists them. Ctrl-C leaves the job running.
+    """
+    from ..actions import attach as action
+
+    run(functools.partial(action.attach, job, connection, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@job_argument
+@click.option(
+    "--out",
+    "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were begun
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the result goes.  [default: as the job was begun]",
+)
+@connection_options
+@json_option
+def fetch(job: str, result_dir: Path | None, connection: ConnectionOptions, as_json: bool) -> None:
+    """Get the result of JOB if it is finished; exit status 75 says that it isn't yet.
+
+    JOB is a job's id, or how it begins; `jobs` lists them.
+    """
+    from ..actions import attach as action
+
+    target = result_dir and result_dir.absolute()
+    run(functools.partial(action.fetch, job, connection, result_dir=target, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@job_argument
+@json_option
+def stop(job: str, as_json: bool) -> None:
+    """End JOB's training early and keep its best model.
+
+    The job then completes as usual; whoever follows it gets the model, else `attach` waits for it.
+    """
+    from ..actions.ask import stop_job
+
+    run(functools.partial(stop_job, job, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@job_argument
+@json_option
+def cancel(job: str, as_json: bool) -> None:
+    """End JOB and throw away what it has made: nothing of it is left on its worker.
+
+    `stop` ends a job early too, and keeps its best model.
+    """
+    from ..actions.ask import cancel_job
+
+    run(functools.partial(cancel_job, job, as_json=as_json), as_json=as_json)

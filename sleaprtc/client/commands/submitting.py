@@ -1,32 +1,35 @@
-"""Options of the commands that submit jobs: which worker gets it, and how long to try."""
+"""The options of commands that submit jobs: which worker gets the job, and how long to try."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import attrs
 import click
 
+from ...access.place import PeerOptions
+from ...commandline.options import peer_options
 from ...jobs.negotiation import SelectionRule
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
-from .common import filters_of
-
-if TYPE_CHECKING:
-    from ..jobs.retry import Persistence
+from ..actions.options import JobOptions
+from ..jobs.filters import WhichWorker
+from ..jobs.persistence import Persistence
+from .common import Command, filter_options
 
 FOREVER: Final = "forever"
 
 
 def with_explicit_wait(arguments: list[str]) -> list[str]:
-    """Says for how long to wait where ``--wait`` alone doesn't, so that it takes no dataset for minutes."""
+    """Adds the time that a lone ``--wait`` leaves out, lest the dataset after it be read as minutes."""
     explicit: list[str] = []
     for number, argument in enumerate(arguments):
         if argument == "--":
             return [*explicit, *arguments[number:]]
         following = arguments[number + 1] if number + 1 < len(arguments) else ""
-        is_told = following == FOREVER or following.replace(".", "", 1).isdigit()
-        explicit.append(f"--wait={FOREVER}" if argument == "--wait" and not is_told else argument)
+        is_followed_by_time = following == FOREVER or following.replace(".", "", 1).isdigit()
+        explicit.append(f"--wait={FOREVER}" if argument == "--wait" and not is_followed_by_time else argument)
     return explicit
 
 
@@ -42,68 +45,82 @@ class _Minutes(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 
 
 class SubmittingCommand(click.Command):
-    """A command with :func:`submission_options`."""
+    """A command with :func:`job_options`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parses the command line, on which ``--wait`` may stand alone."""
         return super().parse_args(ctx, with_explicit_wait(args))
 
 
-def submission_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options."""
-    options = (
-        click.option("--worker", metavar="NAME", help="Ask only this worker."),
-        click.option(
-            "--select",
-            "rule",
-            type=click.Choice([rule.value for rule in SelectionRule]),
-            default=SelectionRule.FASTEST.value,
-            show_default=True,
-            help="Who of those that accept gets the job.",
-        ),
-        click.option(
-            "--response-timeout",
-            type=click.FloatRange(min=0.1),
-            default=JOB_RESPONSE_TIMEOUT_SEC,
-            show_default=True,
-            metavar="SEC",
-            help="How long to wait for answers.",
-        ),
-        click.option(
-            "--wait",
-            "wait_minutes",
-            type=_Minutes(),
-            default=0.0,
-            metavar="[MINUTES]",
-            help="Wait for a worker that is free, at most so long; without a number, as long as it takes.",
-        ),
-        click.option(
-            "--retries",
-            type=click.IntRange(0, 100),
-            default=0,
-            show_default=True,
-            help="Begin again so often where the worker was lost or the failure need not come again.",
-        ),
-        click.option("--detach", is_flag=True, help="Return when the work has begun; the worker goes on."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+_SUBMISSION_OPTIONS: Final = (
+    click.option("--worker", metavar="NAME", help="Ask only this worker."),
+    click.option(
+        "--select",
+        "rule",
+        type=click.Choice([rule.value for rule in SelectionRule]),
+        default=SelectionRule.FASTEST.value,
+        show_default=True,
+        help="Who of those that accept gets the job.",
+    ),
+    click.option(
+        "--response-timeout",
+        type=click.FloatRange(min=0.1),
+        default=JOB_RESPONSE_TIMEOUT_SEC,
+        show_default=True,
+        metavar="SEC",
+        help="How long to wait for answers.",
+    ),
+    click.option(
+        "--wait",
+        "wait_minutes",
+        type=_Minutes(),
+        default=0.0,
+        metavar="[MINUTES]",
+        help="Wait for a worker that is free, at most so long; without a number, as long as it takes.",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(0, 100),
+        default=0,
+        show_default=True,
+        help="Begin again so often where the worker was lost or the failure need not come again.",
+    ),
+    click.option("--detach", is_flag=True, help="Return when the work has begun; the worker goes on."),
+)
 
 
-def how_to_submit(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Which workers are asked, as the orders' makers want to know it."""
-    return {
-        "filters": filters_of(given),
-        "min_gpu_memory_mb": given["min_gpu_memory_mb"] or 0,
-        "worker": given["worker"],
-        "rule": SelectionRule(given["rule"]),
-        "response_timeout_sec": given["response_timeout"],
-    }
+def job_options(command: Command) -> Command:
+    """Adds how to submit a job, server and room, and which worker gets it.
+
+    The command gets all of it as ``options``, a :class:`~sleaprtc.client.actions.options.JobOptions`.
+    """
+    decorated = peer_options(filter_options(_with_job_options(command)))
+    for option in reversed(_SUBMISSION_OPTIONS):
+        decorated = option(decorated)
+    return decorated
 
 
-def persistence_of(given: Mapping[str, Any]) -> Persistence:
-    """How long to try."""
-    from ..jobs.retry import Persistence
+def _with_job_options(command: Command) -> Command:
+    @functools.wraps(command)
+    def with_job_options(
+        *,
+        peer: PeerOptions,
+        which: WhichWorker,
+        worker: str | None,
+        rule: str,
+        response_timeout: float,
+        wait_minutes: float,
+        retries: int,
+        detach: bool,
+        **others: object,
+    ) -> None:
+        which = attrs.evolve(
+            which,
+            worker=worker,
+            rule=SelectionRule(rule),
+            response_timeout_sec=response_timeout,
+        )
+        persistence = Persistence(wait_sec=60 * wait_minutes, retries=retries)
+        command(**others, options=JobOptions(peer, which, persistence, detach))
 
-    return Persistence(wait_sec=60 * given["wait_minutes"], retries=given["retries"])
+    return with_job_options

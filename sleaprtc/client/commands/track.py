@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
 
 import click
 
-from ...commandline.options import connection_options, peer_options, room_options
-from .common import HELP, filter_options, json_option, run_command
-from .submitting import SubmittingCommand, how_to_submit, persistence_of, submission_options
-
-_SETTINGS: Final = {"peak_threshold": "peak_threshold", "frames_at_once": "batch_size", "frames": "frames"}
-"""What the job calls them, by the options' parameters."""
+from ...commandline.run import run
+from ..actions.options import JobOptions
+from ..jobs.settings import PredictionSettings
+from .common import HELP, json_option
+from .submitting import SubmittingCommand, job_options
 
 
 @click.command(cls=SubmittingCommand, context_settings=HELP)
@@ -55,43 +51,27 @@ _SETTINGS: Final = {"peak_threshold": "peak_threshold", "frames_at_once": "batch
     help="Only these frames of a video; of labels, of their labelled frames.",
 )
 @click.option("--tracking", is_flag=True, help="Follow animals from frame to frame.")
-@submission_options
-@room_options
-@connection_options
-@filter_options
+@job_options
 @json_option
-def track(as_json: bool, **given: Any) -> None:
+def track(
+    recording: Path,
+    models: tuple[Path, ...],
+    out_file: Path | None,
+    force: bool,
+    peak_threshold: float | None,
+    frames_at_once: int | None,
+    frames: str | None,
+    tracking: bool,
+    options: JobOptions,
+    as_json: bool,
+) -> None:
     """Predict poses in VIDEO_OR_SLP on a worker and bring the predictions home.
 
     VIDEO_OR_SLP is a video (.mp4 .avi .mov .mkv), or labels, whose labelled frames are looked at anew. The
     predictions point to it where it lies on this machine. Models are sent unless the worker has them already.
     """
-    from ..room import until_interrupted
+    from ..actions.track import Tracking
 
-    async def command() -> None:
-        await until_interrupted(functools.partial(_track, given, as_json))
-
-    run_command(command, as_json)
-
-
-async def _track(given: Mapping[str, Any], as_json: bool) -> None:
-    from ..display import open_display
-    from ..jobs.retry import open_endeavour
-    from ..jobs.track import tracking_order
-
-    settings = {name: given[key] for key, name in _SETTINGS.items() if given[key] is not None}
-    if given["tracking"]:
-        settings["tracking"] = True
-    options = peer_options(given)
-    with open_display(as_json=as_json) as emit:
-        order = await tracking_order(
-            given["recording"],
-            given["models"],
-            out=given["out_file"],
-            replace=given["force"],
-            settings=settings,
-            emit=emit,
-            **how_to_submit(given),
-        )
-        async with open_endeavour(order, options, persistence_of(given), emit) as endeavour:
-            await (endeavour.begin() if given["detach"] else endeavour.run())
+    settings = PredictionSettings(peak_threshold, frames_at_once, frames, tracking or None)
+    job = Tracking(recording, models, out_file, force, settings, options, as_json)
+    run(job.run, as_json=as_json)

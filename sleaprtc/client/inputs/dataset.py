@@ -15,16 +15,10 @@ from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
 from ...protocol.vocabulary import DatasetFormat
 from .labels_summary import LabelsSummary
+from .model_descriptions import model_type_of_configs
 
 PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
 """Of a training job package; a worker takes fewer members."""
-
-_MODEL_TYPE_OF_HEAD: Final = {
-    "single_instance": "base",
-    "centroid": "centroid",
-    "centered_instance": "topdown",
-    "bottomup": "bottomup",
-}
 
 
 @attrs.frozen
@@ -51,14 +45,6 @@ class Dataset:
         return self.packed_from or self.path
 
 
-def model_type_of_configs(configs: list[dict[str, Any]]) -> str | None:
-    """Says in the protocol's words what the configurations train together."""
-    heads = {head for config in configs for head in heads_of(config)}
-    if "centered_instance" in heads:
-        return "topdown"
-    return _MODEL_TYPE_OF_HEAD[min(heads)] if len(heads) == 1 else None
-
-
 def read_config(path: Path) -> dict[str, Any] | None:
     """Reads a sleap-nn configuration; SLEAP's older JSON is left to the worker and comes out as None.
 
@@ -81,15 +67,6 @@ def read_config(path: Path) -> dict[str, Any] | None:
 def _parse_config(name: str, content: bytes) -> dict[str, Any] | None:
     config = read_document(content, name, InvalidTrainingConfigError)
     return None if name.endswith(".json") else config
-
-
-def heads_of(config: dict[str, Any]) -> list[str]:
-    """The heads of a configuration that workers know."""
-    model = config.get("model_config")
-    heads = model.get("head_configs") if isinstance(model, dict) else None
-    if not isinstance(heads, dict):
-        return []
-    return [name for name, head in heads.items() if head is not None and name in _MODEL_TYPE_OF_HEAD]
 
 
 def _size_mb(path: Path) -> float:

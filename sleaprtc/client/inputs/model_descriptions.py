@@ -1,14 +1,23 @@
-"""What configurations say of the time that their models take to train; workers estimate from it."""
+"""What training configurations say about their models; workers estimate the duration from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from .dataset import heads_of
+import attrs
 
-MOST_TOLD: Final = 10**6
-"""Numbers from here on are a mistake, and may be none that JSON can carry."""
+from ...protocol.messages import JSONObject
+
+_MODEL_TYPE_OF_HEAD: Final = {
+    "single_instance": "base",
+    "centroid": "centroid",
+    "centered_instance": "topdown",
+    "bottomup": "bottomup",
+}
+
+MOST_SENT: Final = 10**6
+"""Numbers from here on are a mistake, and JSON may not be able to carry them."""
 
 _PREPROCESSING: Final = ("data_config", "preprocessing")
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -17,36 +26,69 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "scale": (*_PREPROCESSING, "scale"),
     "crop_size": (*_PREPROCESSING, "crop_size"),
 }
-"""What a request tells of each model, and where configurations have it."""
+"""Where configurations have the fields of a :class:`ModelDescription`."""
 
 
-def described_models(configs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The models of configurations, in order; none where one of them has no single known head."""
+@attrs.frozen
+class ModelDescription:
+    """One model of a training, as a request describes it (protocol reference, section 3).
+
+    Attributes:
+        model: Its head, such as ``centroid``.
+        numbers: Those of ``epochs batch_size scale crop_size filters`` that its configuration has.
+    """
+
+    model: str
+    numbers: Mapping[str, float] = attrs.field(factory=dict)
+
+    def as_json(self) -> JSONObject:
+        """Returns the object that a request has for it."""
+        return {"model": self.model, **self.numbers}
+
+
+def heads_of(config: JSONObject) -> list[str]:
+    """Returns those heads of a configuration that workers know."""
+    heads = _at(config, ("model_config", "head_configs"))
+    if not isinstance(heads, Mapping):
+        return []
+    return [name for name, head in heads.items() if head is not None and name in _MODEL_TYPE_OF_HEAD]
+
+
+def model_type_of_configs(configs: Iterable[JSONObject]) -> str | None:
+    """Returns what the configurations train together, in the protocol's words; None if that isn't clear."""
+    heads = {head for config in configs for head in heads_of(config)}
+    if "centered_instance" in heads:
+        return "topdown"
+    return _MODEL_TYPE_OF_HEAD[min(heads)] if len(heads) == 1 else None
+
+
+def described_models(configs: Iterable[JSONObject]) -> tuple[ModelDescription, ...]:
+    """Describes the models of configurations, in order; none if one of them has no single known head."""
     described = []
     for config in configs:
-        heads = heads_of(dict(config))
+        heads = heads_of(config)
         if len(heads) != 1:
-            return []
+            return ()
         found = {name: _at(config, path) for name, path in _FIELDS.items()}
         found["filters"] = _filters(config)
         numbers = {
             name: value
             for name, value in found.items()
-            if type(value) in (int, float) and 0 < value < MOST_TOLD
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST_SENT
         }
-        described.append({"model": heads[0], **numbers})
-    return described
+        described.append(ModelDescription(heads[0], numbers))
+    return tuple(described)
 
 
-def _at(config: Any, path: Iterable[str]) -> Any:
+def _at(config: object, path: Iterable[str]) -> object:
     for key in path:
         config = config.get(key) if isinstance(config, Mapping) else None
     return config
 
 
-def _filters(config: Mapping[str, Any]) -> Any:
+def _filters(config: JSONObject) -> object:
     backbones = _at(config, ("model_config", "backbone_config"))
     for backbone in backbones.values() if isinstance(backbones, Mapping) else ():
         if isinstance(backbone, Mapping):
-            return backbone.get("filters")
+            return _at(backbone, ("filters",))
     return None

@@ -17,7 +17,8 @@ from ...transfer.checkpoints import unsafe_imports
 from ...transfer.file_signatures import is_checkpoint_file
 from ...transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
 from ..results.delivery import INCOMING_PREFIX
-from .dataset import heads_of, model_type_of_configs, read_config
+from .dataset import read_config
+from .model_descriptions import heads_of, model_type_of_configs
 
 POSITIONS_ONLY: Final = (
     "A centroid model alone finds where animals are, not their nodes: the predictions are positions only. "

@@ -1,14 +1,22 @@
-"""What a person asks of a worker, as the filters of a discovery."""
+"""Which worker gets a job: what a person requires of it, as values and as the filters of a discovery."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final, NamedTuple
+
+import attrs
 
 from ...base.json_text import parse_json
 from ...errors import UsageError
-from ...jobs.properties import COMMON_TAG, TEXT_PROPERTIES, WORKER_ROLE
+from ...jobs.negotiation import SelectionRule
+from ...jobs.properties import COMMON_TAG, TEXT_PROPERTIES, WORKER_ROLE, WORKER_TAGS
+from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
+from ...protocol.messages import JSONObject
+from ...protocol.vocabulary import JobType
+
+INFERENCE_TAG: Final = WORKER_TAGS[JobType.INFERENCE]
 
 _CONDITION: Final = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|==|=|>|<)\s*([^<>=!\s].*?)\s*", re.DOTALL)
 _OPERATORS: Final = {
@@ -22,23 +30,31 @@ _OPERATORS: Final = {
 }
 
 
-def parse_condition(text: str) -> tuple[str, str, Any]:
-    """Reads ``key>=value`` and the like into name, operator and operand.
+class Condition(NamedTuple):
+    """A comparison with a worker's property; ``operator`` is a discovery's, such as ``$gte``."""
 
-    The value is read as JSON where it is JSON (``8192``, ``true``, ``"11.8"``), else as a string.
+    name: str
+    operator: str
+    operand: object
+
+
+def parse_condition(text: str) -> Condition:
+    """Parses ``key>=value`` and the like.
+
+    The value is JSON if it can be parsed as JSON (``8192``, ``true``, ``"11.8"``), and a string otherwise.
 
     Raises:
-        UsageError: There is no comparison in it.
+        UsageError: It has no comparison.
     """
     match = _CONDITION.fullmatch(text)
     if match is None or not match[3]:
         raise UsageError(f"{text!r} is no condition; write key=value, or >=, <=, >, <, != in place of =.")
-    return match[1], _OPERATORS[match[2]], _operand(match[1], match[3])
+    return Condition(match[1], _OPERATORS[match[2]], _operand(match[1], match[3]))
 
 
-def _operand(name: str, text: str) -> Any:
+def _operand(name: str, text: str) -> object:
     try:
-        value = parse_json(text)
+        value: object = parse_json(text)
     except ValueError:
         return text
     return text if name in TEXT_PROPERTIES and not isinstance(value, str) else value
@@ -49,13 +65,13 @@ def worker_filters(
     min_gpu_memory_mb: float | None = None,
     conditions: Iterable[str] = (),
     tags: Iterable[str] = (),
-) -> dict[str, Any]:
-    """Makes the filters for workers that fit; all conditions must hold.
+) -> JSONObject:
+    """Returns the filters that find workers for which all conditions hold; all workers by default.
 
     Raises:
-        UsageError: A condition can't be read, or two of them compare the same property in the same way.
+        UsageError: A condition can't be parsed, or two compare the same property in the same way.
     """
-    properties: dict[str, dict[str, Any]] = {}
+    properties: dict[str, dict[str, object]] = {}
     if min_gpu_memory_mb:
         properties["gpu_memory_mb"] = {"$gte": min_gpu_memory_mb}
     for text in conditions:
@@ -63,7 +79,32 @@ def worker_filters(
         if operator in properties.setdefault(name, {}):
             raise UsageError(f"There are two conditions of the same kind on {name}.")
         properties[name][operator] = operand
-    filters: dict[str, Any] = {"role": WORKER_ROLE, "tags": [COMMON_TAG, *tags]}
+    filters: dict[str, object] = {"role": WORKER_ROLE, "tags": [COMMON_TAG, *tags]}
     if properties:
         filters["properties"] = properties
     return filters
+
+
+def predicting(filters: JSONObject) -> JSONObject:
+    """Returns the filters for those of the workers that can predict."""
+    tags = [tag for tag in filters.get("tags", ()) if tag != INFERENCE_TAG]
+    return {**filters, "tags": [*tags, INFERENCE_TAG]}
+
+
+@attrs.frozen
+class WhichWorker:
+    """Which worker gets a job.
+
+    Attributes:
+        filters: The filters of the discovery that finds workers to ask.
+        min_gpu_memory_mb: The GPU memory that the request requires.
+        worker: The only worker to ask; None for all that are found.
+        rule: Which of the workers that accept gets the job.
+        response_timeout_sec: How long to wait for answers.
+    """
+
+    filters: JSONObject = attrs.field(factory=worker_filters)
+    min_gpu_memory_mb: float = 0
+    worker: str | None = None
+    rule: SelectionRule = SelectionRule.FASTEST
+    response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import attrs
 import trio
 
 from ...access.place import ConnectionOptions, PeerOptions
@@ -27,53 +26,16 @@ from ..inbox import Inbox
 from ..records.files import JobRecord, forget_old, reread
 from ..room import open_room
 from .ask import Asker
+from .persistence import Persistence
 from .submit import JobOrder, Submission
-from .wait import Patience, WorkerQueue
+from .wait import WorkerQueue
 
 T = TypeVar("T", Completed, Detached)
-
-RETRY_PATIENCE_SEC: Final = 60.0
-"""How long a job that is begun again waits for a worker, at the least: the lost one may come back."""
 
 RETRY_PAUSE_SEC: Final = 1.0
 
 END_LOST_SEC: Final = 10.0
 """How long a worker that is back may take to end the job that was given up."""
-
-
-class Turn:
-    """Whose turn it is to ask the workers: always this job's, if it is the only one."""
-
-    async def take(self) -> None:
-        """Waits for one's turn."""
-
-    def give_back(self) -> None:
-        """Lets the next one ask; called again, it does nothing."""
-
-
-@attrs.frozen
-class Persistence:
-    """How much is done for a job to come about.
-
-    Attributes:
-        wait_sec: How long to wait for a worker that takes it; infinity for as long as it takes.
-        retries: How often it is begun again after a failure that need not come again.
-        is_worth_waiting: See :class:`~sleaprtc.client.jobs.wait.Patience`.
-        turn: See :class:`Turn`.
-    """
-
-    wait_sec: float = 0.0
-    retries: int = 0
-    is_worth_waiting: Callable[[], bool] = lambda: False
-    turn: Turn = attrs.field(factory=Turn)
-
-    def patience(self, *, is_retry: bool) -> Patience:
-        """How long to wait for a worker now."""
-        least_sec = RETRY_PATIENCE_SEC if is_retry else 0.0
-        return Patience(max(self.wait_sec, least_sec), self.is_worth_waiting)
-
-
-ONE_ATTEMPT: Final = Persistence()
 
 
 class Endeavour:
@@ -99,7 +61,8 @@ class Endeavour:
         emit: Emit,
     ) -> None:
         self._order = order
-        self._place: dict[str, Any] = {"link": link, "inbox": inbox, "emit": emit}
+        self._link = link
+        self._inbox = inbox
         self._connection = connection
         self._persistence = persistence
         self._emit = emit
@@ -144,7 +107,7 @@ class Endeavour:
             if reread(record).state == Seen.LOST:  # else another process has taken it up
                 with trio.move_on_after(END_LOST_SEC) as waiting:
                     try:
-                        await Asker(record, self._place["link"], self._place["inbox"]).cancel()
+                        await Asker(record, self._link, self._inbox).cancel()
                     except UnknownJobError:
                         pass  # there is nothing to end
                     except (JobFailedError, NetworkError):
@@ -154,7 +117,13 @@ class Endeavour:
             self._lost.remove(record)
 
     def _submission(self) -> Submission:
-        submission = Submission(order=self._order, connection=self._connection, **self._place)
+        submission = Submission(
+            link=self._link,
+            inbox=self._inbox,
+            order=self._order,
+            connection=self._connection,
+            emit=self._emit,
+        )
         self._emit(
             JobBegun(submission.job_id, str(self._order.dataset.named.absolute()), self._order.job_type)
         )
@@ -174,10 +143,12 @@ class Endeavour:
                 return await work(submission)
 
         queue = WorkerQueue(
-            **self._place,
-            filters=self._order.filters,
-            worker=self._order.worker,
+            link=self._link,
+            inbox=self._inbox,
+            filters=self._order.which.filters,
+            worker=self._order.which.worker,
             patience=self._persistence.patience(is_retry=is_retry),
+            emit=self._emit,
         )
         await self._persistence.turn.take()
         try:

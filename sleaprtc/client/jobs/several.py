@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
@@ -24,7 +24,10 @@ from ..events.job import (
     StatusChanged,
     Transferred,
 )
-from .retry import Persistence, Turn, open_endeavour
+from .filters import WhichWorker
+from .persistence import Persistence, Turn
+from .retry import open_endeavour
+from .settings import TrainingSettings
 from .train import training_order
 
 FREED_WORKER_SEC: Final = 15.0
@@ -122,24 +125,28 @@ async def train_several(
     *,
     out_dir: Path,
     options: PeerOptions,
+    configs: Sequence[Path],
+    settings: TrainingSettings,
+    which: WhichWorker,
     persistence: Persistence,
     detach: bool,
     display: Display,
-    **how: Any,
 ) -> list[Outcome]:
-    """Trains on each dataset, and lays its models into a folder of its own below ``out_dir``.
+    """Trains on each dataset, and saves its models in a folder of its own below ``out_dir``.
 
-    Cancelling this call cancels all jobs. What goes wrong with one job, failures of this program included, is
-    its outcome, and raises nothing.
+    Cancelling this call cancels all jobs. A failure of one job, programming errors included, is recorded in
+    its outcome and isn't raised.
 
     Args:
-        datasets: Each becomes a job; all have the same settings.
-        out_dir: Made where needed.
+        datasets: Each becomes a job.
+        out_dir: Made if needed.
         options: Server, room and connection.
-        persistence: How much to do for each. A job also waits for those workers that have others of these.
+        configs: Model configurations, the same for each job.
+        settings: What not to leave to the worker, the same for each job.
+        which: Which workers get the jobs.
+        persistence: How much to do for each. A job also waits for workers that are busy with the others.
         detach: Whether to leave each job to its worker once its training has begun.
         display: Shows what happens.
-        how: All else, as :func:`sleaprtc.client.jobs.train.training_order` has it.
     """
     asking, counter = trio.Semaphore(1), _Counter()
     outcomes = [Outcome(*pair) for pair in zip(datasets, folders_for(datasets, out_dir), strict=True)]
@@ -149,7 +156,14 @@ async def train_several(
         own = attrs.evolve(persistence, turn=turn, is_worth_waiting=counter.will_free_a_worker)
         try:
             with contained("A job failed unexpectedly.", let_through=(SleapRTCError,)) as containment:
-                order = await training_order(outcome.dataset, out_dir=outcome.out_dir, emit=note, **how)
+                order = await training_order(
+                    outcome.dataset,
+                    out_dir=outcome.out_dir,
+                    configs=configs,
+                    settings=settings,
+                    which=which,
+                    emit=note,
+                )
                 async with open_endeavour(order, options, own, note) as endeavour:
                     outcome.result = await (endeavour.begin() if detach else endeavour.run())
             if containment.failure is not None:

@@ -1,4 +1,4 @@
-"""A job from the question who can do it to its result on disk."""
+"""A job, from asking workers for it to its result on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -25,12 +25,12 @@ from ...errors import (
     WorkerLostError,
 )
 from ...jobs.attaching import attach_digest
-from ...jobs.negotiation import Negotiation, SelectionRule
+from ...jobs.negotiation import Negotiation
 from ...jobs.properties import WORKER_ROLE
 from ...jobs.request_proof import request_proof
 from ...protocol.features import ATTACH_FEATURE
 from ...protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
-from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, RESERVATION_SEC
+from ...protocol.limits import RESERVATION_SEC
 from ...protocol.messages import JSONObject
 from ...protocol.vocabulary import ErrorCode, JobType, Purpose
 from ...signaling.link import Link
@@ -56,7 +56,9 @@ from ..records.logbook import Logbook
 from ..results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from ..room import room_end_notice
 from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
+from .filters import WhichWorker
 from .follow import Follower
+from .settings import PredictionSettings, TrainingSettings
 
 T = TypeVar("T")
 
@@ -72,45 +74,37 @@ DISCOVERY_ROUNDS: Final = 3
 
 @attrs.frozen
 class JobOrder:
-    """What to do, with what, where.
+    """A job to be done.
 
     Attributes:
         dataset: What :func:`sleaprtc.client.inputs.packing.read_with_images` found.
-        settings: The request's ``config``, such as ``model_type epochs``, those that were given.
+        settings: What isn't left to the worker.
         destination: Where the result goes.
-        filters: Which workers fit.
+        which: Which worker gets the job.
         job_type: ``training`` or ``inference``.
-        configs: Model configurations to send along, in training order.
-        models: Packed models to send along, that an inference predicts with.
-        model_dirs: The folders that those were packed from.
-        model_info: What workers are told of them.
-        min_gpu_memory_mb: What a worker must have.
-        worker: The only worker to ask, if not all that fit.
-        rule: Which of those that accept is the best.
-        response_timeout_sec: How long to wait for answers.
-        sleap_version: The client's own, where it has one.
-        scratch: Where temporary files are, among those that are sent.
+        configs: Model configurations to send, in training order.
+        models: Packed models to send, for an inference.
+        model_dirs: The folders that they were packed from.
+        model_info: What the request says of them.
+        sleap_version: The client's own version of sleap-nn, if it has one.
+        scratch: Where temporary files are, including some that are sent.
     """
 
     dataset: Dataset
-    settings: Mapping[str, Any]
+    settings: TrainingSettings | PredictionSettings
     destination: Destination
-    filters: JSONObject
+    which: WhichWorker = attrs.field(factory=WhichWorker)
     job_type: str = JobType.TRAINING
     configs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
     model_dirs: tuple[Path, ...] = ()
     model_info: JSONObject | None = None
-    min_gpu_memory_mb: float = 0
-    worker: str | None = None
-    rule: SelectionRule = SelectionRule.FASTEST
-    response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
     sleap_version: str | None = None
     scratch: Scratch = attrs.field(factory=Scratch)
 
     @property
     def inputs(self) -> tuple[OutgoingFile, ...]:
-        """What is sent, in order: the dataset is last."""
+        """The files to send, in order: the dataset is last."""
         return (
             *(OutgoingFile(path, Purpose.CONFIG) for path in self.configs),
             *(OutgoingFile(path, Purpose.MODEL) for path in self.models),
@@ -119,18 +113,18 @@ class JobOrder:
 
 
 class Submission:
-    """One job, over as many workers as it takes to find one that begins.
+    """One job, offered to one worker after another until one begins.
 
     Args:
-        link: The client's place in the room.
-        inbox: What arrives in it; its ``run`` is the caller's.
+        link: The client's connection to the room.
+        inbox: Messages from the room; the caller runs it.
         order: What to do.
         connection: How to connect.
-        emit: Takes what happens.
+        emit: Called with what happens.
 
     Attributes:
         job_id: The client's name for the job.
-        avoided: Workers that aren't asked where there are others that fit.
+        avoided: Workers to ask only if no others fit.
     """
 
     def __init__(
@@ -300,7 +294,7 @@ class Submission:
             workers = {worker.worker: worker for worker in await self._discover(tried)}
             negotiation = await self._ask(list(workers))
             chosen: str | None = self._choose(negotiation, workers)
-            others = negotiation.ranked(self._order.rule)[1:]
+            others = negotiation.ranked(self._order.which.rule)[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
                 follower = self._follower = self._new_follower(workers[chosen], incoming_dir)
@@ -315,7 +309,7 @@ class Submission:
                     if follower.has_started or not _is_worth_another(error):
                         raise
                     tried[chosen] = error
-                    if self._order.worker is None:
+                    if self._order.which.worker is None:
                         self._emit(WorkerLost(chosen, str(error)))
                     negotiation.withdraw(chosen)
                 chosen, others = await self._next_that_accepts(negotiation), []
@@ -340,11 +334,11 @@ class Submission:
 
     async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
         """Finds the workers that fit, but for those that failed; one that was busy is asked again."""
-        peers = await self._link.discover(self._order.filters)
+        peers = await self._link.discover(self._order.which.filters)
         failed = {worker for worker, error in tried.items() if error.error_code != ErrorCode.NOT_RESERVED}
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
-        if self._order.worker is not None:
-            workers = [worker for worker in workers if worker.worker == self._order.worker]
+        if self._order.which.worker is not None:
+            workers = [worker for worker in workers if worker.worker == self._order.which.worker]
         workers = [worker for worker in workers if worker.worker not in self.avoided] or workers
         self._emit(WorkersFound(tuple(workers)))
         if not workers:
@@ -354,7 +348,7 @@ class Submission:
     async def _nobody_left(self, tried: Mapping[str, JobFailedError]) -> SleapRTCError:
         """Makes the error for a job that no further worker can be asked for."""
         present = [summarize(peer) for peer in await self._link.discover({"role": WORKER_ROLE})]
-        return nobody_left(tried, why_none(present, tried, self._order.worker))
+        return nobody_left(tried, why_none(present, tried, self._order.which.worker))
 
     def _job_request(self, worker_id: str) -> JobRequest:
         """The request as one worker gets it: with a proof that is of use to that worker alone."""
@@ -363,11 +357,11 @@ class Submission:
             job_id=self.job_id,
             job_type=order.job_type,
             dataset_info=order.dataset.info,
-            config=dict(order.settings),
+            config=order.settings.as_json(),
             requirements=Requirements(
-                min_gpu_memory_mb=order.min_gpu_memory_mb, sleap_version=order.sleap_version
+                min_gpu_memory_mb=order.which.min_gpu_memory_mb, sleap_version=order.sleap_version
             ),
-            timeout_ms=round(order.response_timeout_sec * 1000),
+            timeout_ms=round(order.which.response_timeout_sec * 1000),
             model_info=order.model_info,
             attach_digest=attach_digest(self._attach_key),
         )
@@ -381,7 +375,7 @@ class Submission:
         negotiation = Negotiation(self.job_id, worker_ids)
         for worker_id in worker_ids:
             await self._inbox.send(worker_id, self._job_request(worker_id))
-        with trio.move_on_after(self._order.response_timeout_sec) as waiting:
+        with trio.move_on_after(self._order.which.response_timeout_sec) as waiting:
             while not negotiation.is_complete:
                 sender, message = await self._inbox.next_job_message()
                 answer = self._answer_in(message)
@@ -399,7 +393,7 @@ class Submission:
         return message if isinstance(message, JobResponse) else None
 
     def _choose(self, negotiation: Negotiation, workers: Mapping[str, WorkerSummary]) -> str:
-        ranked = negotiation.ranked(self._order.rule)
+        ranked = negotiation.ranked(self._order.which.rule)
         answers = tuple(summarize_answer(w, negotiation.response_of(w)) for w in negotiation.asked)
         self._emit(Answered(self.job_id, answers, ranked[0] if ranked else None))
         if not ranked:
@@ -408,9 +402,9 @@ class Submission:
 
     async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
         """Asks those that had accepted again, best first: they were told that the job went elsewhere."""
-        for worker_id in negotiation.ranked(self._order.rule):
+        for worker_id in negotiation.ranked(self._order.which.rule):
             again = await self._ask([worker_id])
-            if again.ranked(self._order.rule):
+            if again.ranked(self._order.which.rule):
                 return worker_id
             negotiation.withdraw(worker_id)
         return None

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
 
+import attrs
 import trio
 
 from ...access.place import PeerOptions
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError, UsageError
 from ...jobs.frames import parse_frames
-from ...jobs.negotiation import SelectionRule
-from ...jobs.properties import WORKER_TAGS
 from ...protocol.jobs import DatasetInfo
-from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC, MIB
-from ...protocol.messages import JSONObject
+from ...protocol.limits import MIB
 from ...protocol.vocabulary import DatasetFormat, JobType, Purpose
 from ...transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from ..events.job import Completed, Emit, Notice
@@ -28,15 +25,15 @@ from ..inputs.scratch import Scratch
 from ..records.files import JobRecord
 from ..results.predictions import PredictionsFile
 from ..room import installed_sleap_version
-from .filters import worker_filters
-from .retry import ONE_ATTEMPT, Persistence, open_endeavour
+from .filters import WhichWorker, predicting
+from .persistence import ONE_ATTEMPT, Persistence
+from .retry import open_endeavour
+from .settings import PredictionSettings
 from .submit import JobOrder
-
-INFERENCE_TAG: Final = WORKER_TAGS[JobType.INFERENCE]
 
 
 def default_out(recording: Path) -> Path:
-    """What predictions are called where nobody says: ``video.predictions.slp``, where the command is run."""
+    """The default file for predictions: ``NAME.predictions.slp`` in the working directory."""
     return Path(f"{recording.name.removesuffix(recording.suffix).removesuffix('.pkg')}.predictions.slp")
 
 
@@ -46,35 +43,27 @@ async def tracking_order(
     *,
     out: Path | None = None,
     replace: bool = False,
-    settings: Mapping[str, Any] | None = None,
-    filters: JSONObject | None = None,
-    min_gpu_memory_mb: float = 0,
-    worker: str | None = None,
-    rule: SelectionRule = SelectionRule.FASTEST,
-    response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC,
+    settings: PredictionSettings | None = None,
+    which: WhichWorker | None = None,
     emit: Emit = lambda _: None,
 ) -> JobOrder:
-    """Reads what is to be predicted on with which models, and says how.
+    """Reads what to predict on and the models to use, and makes the order for it.
 
     Args:
-        recording: A video, or labels, whose labelled frames are looked at.
+        recording: A video, or labels: then their labelled frames are predicted.
         models: Model folders, or folders of model folders.
         out: Where the predictions go.
-        replace: Whether they take the place of a file that exists; else they get a number.
-        settings: ``peak_threshold batch_size frames tracking``, those that aren't to be the worker's.
-        filters: Which workers fit, as in a discovery; all that predict by default.
-        min_gpu_memory_mb: What a worker must have.
-        worker: The only worker to ask.
-        rule: Which of the workers that accept gets the job.
-        response_timeout_sec: How long to wait for answers.
-        emit: Takes what happens meanwhile.
+        replace: Whether to replace a file that exists; otherwise the new one gets a number.
+        settings: What not to leave to the worker.
+        which: Which of the workers that predict gets the job; any by default.
+        emit: Called with what happens meanwhile.
 
     Raises:
-        UsageError: A file can't be read as what it should be, or a setting can't be as it is.
+        UsageError: A file can't be read as what it should be, or a setting isn't valid.
     """
+    settings, which = settings or PredictionSettings(), which or WhichWorker()
     target = _checked_out(out or default_out(recording), recording)
-    chosen = dict(settings or {})
-    frame_count = _count_frames(chosen.get("frames"))
+    frame_count = _count_frames(settings.frames)
     found = await trio.to_thread.run_sync(read_models, models)
     scratch = Scratch()
     try:
@@ -87,17 +76,13 @@ async def tracking_order(
         emit(Notice(POSITIONS_ONLY))
     return JobOrder(
         dataset=dataset,
-        settings=chosen,
+        settings=settings,
         destination=PredictionsFile(target, recording, replace),
-        filters=_predicting(filters or worker_filters()),
+        which=attrs.evolve(which, filters=predicting(which.filters)),
         job_type=JobType.INFERENCE,
         models=archives,
         model_dirs=tuple(model.folder for model in found),
         model_info=model_info(found),
-        min_gpu_memory_mb=min_gpu_memory_mb,
-        worker=worker,
-        rule=rule,
-        response_timeout_sec=response_timeout_sec,
         sleap_version=installed_sleap_version(),
         scratch=scratch,
     )
@@ -108,42 +93,51 @@ async def track_on_a_worker(
     models: Sequence[Path],
     *,
     options: PeerOptions,
+    out: Path | None = None,
+    replace: bool = False,
+    settings: PredictionSettings | None = None,
+    which: WhichWorker | None = None,
     persistence: Persistence = ONE_ATTEMPT,
     emit: Emit = lambda _: None,
-    **how: Any,
 ) -> Completed:
-    """Finds a worker in the room, has it predict, and lays the predictions down.
+    """Finds a worker in the room, predicts on it, and saves the predictions.
 
     Cancelling this call cancels the job on the worker.
 
     Args:
-        recording: A video, or labels.
+        recording: As for :func:`tracking_order`, as are ``models``, ``out``, ``replace``, ``settings`` and
+            ``which``.
         models: Model folders.
         options: Server, room and connection.
-        persistence: Whether to wait for a worker, and to begin again after a failure.
-        emit: Takes what happens, see :mod:`sleaprtc.client.events.job`.
-        how: All else, as :func:`tracking_order` has it.
+        out: Where the predictions go.
+        replace: Whether to replace a file that exists.
+        settings: What not to leave to the worker.
+        which: Which worker gets the job.
+        persistence: How long to wait for a worker, and how often to begin again after a failure.
+        emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
 
     Raises:
-        UsageError: A file or an option can't be as it is.
+        UsageError: A file or an option isn't valid.
         NoWorkerError: No worker fits or accepts.
         JobFailedError: The job failed on the worker, or the worker was lost.
-        TransferError: A file didn't get across.
+        TransferError: A file couldn't be sent or received.
         NetworkError: The server can't be reached.
-        RefusedError: The server doesn't let the client in.
+        RefusedError: The server refuses the client.
     """
-    order = await tracking_order(recording, models, emit=emit, **how)
+    order = await tracking_order(
+        recording, models, out=out, replace=replace, settings=settings, which=which, emit=emit
+    )
     async with open_endeavour(order, options, persistence, emit) as endeavour:
         return await endeavour.run()
 
 
 async def tracking_inputs(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
-    """Makes the files of an inference again that another process began to send.
+    """Makes the input files of an inference again, which another process began to send.
 
     Args:
-        record: The job's.
-        scratch: Where files are made.
-        emit: Takes what happens meanwhile.
+        record: The job's record.
+        scratch: Where to make files.
+        emit: Called with what happens meanwhile.
 
     Raises:
         UsageError: A file can't be read as what it was.
@@ -189,8 +183,3 @@ def _count_frames(text: str | None) -> int | None:
         return sum(map(len, parse_frames(text)))
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _predicting(filters: JSONObject) -> JSONObject:
-    tags = [tag for tag in filters.get("tags", ()) if tag != INFERENCE_TAG]
-    return {**filters, "tags": [*tags, INFERENCE_TAG]}

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import attrs
 import trio
 
 from ...access.place import PeerOptions
-from ...jobs.negotiation import SelectionRule
-from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
-from ...protocol.messages import JSONObject
 from ..events.job import Completed, Emit
-from ..inputs.dataset import Dataset, model_type_of_configs, read_config
-from ..inputs.model_descriptions import described_models
+from ..inputs.dataset import Dataset, read_config
+from ..inputs.model_descriptions import described_models, model_type_of_configs
 from ..inputs.packing import read_with_images
 from ..inputs.scratch import Scratch
 from ..results.delivery import ModelFolders
 from ..room import installed_sleap_version
-from .filters import worker_filters
-from .retry import ONE_ATTEMPT, Persistence, open_endeavour
+from .filters import WhichWorker
+from .persistence import ONE_ATTEMPT, Persistence
+from .retry import open_endeavour
+from .settings import TrainingSettings
 from .submit import JobOrder
 
 
-def _with_models(dataset: Dataset, configs: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds to the settings what dataset and configurations train, where that isn't said otherwise."""
+def _completed(settings: TrainingSettings, dataset: Dataset, configs: Sequence[Path]) -> TrainingSettings:
+    """Adds what dataset and configurations train, unless the settings say otherwise."""
     parsed = [config for path in configs if (config := read_config(path)) is not None]
-    model_type = settings.get("model_type") or model_type_of_configs(parsed) or dataset.model_type
-    # what is described in part only would be taken for all that is trained
+    # A partial list would be read as all that is trained.
     is_whole = len(parsed) == len(configs)
-    models = described_models(parsed if configs else dataset.configs) if is_whole else []
-    return {
-        **settings,
-        **({"model_type": model_type} if model_type else {}),
-        **({"models": models} if models else {}),
-    }
+    return attrs.evolve(
+        settings,
+        model_type=settings.model_type or model_type_of_configs(parsed) or dataset.model_type,
+        models=described_models(parsed if configs else dataset.configs) if is_whole else (),
+    )
 
 
 async def training_order(
@@ -43,27 +40,19 @@ async def training_order(
     *,
     out_dir: Path,
     configs: Sequence[Path] = (),
-    settings: Mapping[str, Any] | None = None,
-    filters: JSONObject | None = None,
-    min_gpu_memory_mb: float = 0,
-    worker: str | None = None,
-    rule: SelectionRule = SelectionRule.FASTEST,
-    response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC,
+    settings: TrainingSettings | None = None,
+    which: WhichWorker | None = None,
     emit: Emit = lambda _: None,
 ) -> JobOrder:
-    """Reads what is to be trained, and says how.
+    """Reads what to train on, and makes the order for it.
 
     Args:
         dataset: Labels, or a training job package. Labels that point to videos are packed first.
-        out_dir: Where the models go: made where needed; models that are there already are kept.
+        out_dir: Where the models go: made if needed; models in it are kept.
         configs: Model configurations, in training order.
-        settings: ``model_type epochs batch_size learning_rate``, those that aren't to be derived.
-        filters: Which workers fit, as in a discovery; all of them by default.
-        min_gpu_memory_mb: What a worker must have.
-        worker: The only worker to ask.
-        rule: Which of the workers that accept gets the job.
-        response_timeout_sec: How long to wait for answers.
-        emit: Takes what happens meanwhile.
+        settings: What not to leave to the worker.
+        which: Which worker gets the job; any by default.
+        emit: Called with what happens meanwhile.
 
     Raises:
         UsageError: A file can't be read as what it should be.
@@ -71,7 +60,7 @@ async def training_order(
     scratch = Scratch()
     try:
         described = await read_with_images(dataset, scratch, embed="user", emit=emit)
-        chosen = await trio.to_thread.run_sync(_with_models, described, configs, settings or {})
+        chosen = await trio.to_thread.run_sync(_completed, settings or TrainingSettings(), described, configs)
     except BaseException:
         scratch.remove()
         raise
@@ -79,12 +68,8 @@ async def training_order(
         dataset=described,
         settings=chosen,
         destination=ModelFolders(out_dir),
+        which=which or WhichWorker(),
         configs=tuple(configs),
-        filters=filters or worker_filters(),
-        min_gpu_memory_mb=min_gpu_memory_mb,
-        worker=worker,
-        rule=rule,
-        response_timeout_sec=response_timeout_sec,
         sleap_version=installed_sleap_version(),
         scratch=scratch,
     )
@@ -93,30 +78,38 @@ async def training_order(
 async def train_on_a_worker(
     dataset: Path,
     *,
+    out_dir: Path,
     options: PeerOptions,
+    configs: Sequence[Path] = (),
+    settings: TrainingSettings | None = None,
+    which: WhichWorker | None = None,
     persistence: Persistence = ONE_ATTEMPT,
     emit: Emit = lambda _: None,
-    **how: Any,
 ) -> Completed:
-    """Finds a worker in the room, has it train, and lays the models down.
+    """Finds a worker in the room, trains on it, and saves the models.
 
     Cancelling this call cancels the job on the worker.
 
     Args:
-        dataset: Labels, or a training job package.
+        dataset: As for :func:`training_order`, as are ``out_dir``, ``configs``, ``settings`` and ``which``.
+        out_dir: Where the models go.
         options: Server, room and connection.
-        persistence: Whether to wait for a worker, and to begin again after a failure.
-        emit: Takes what happens, see :mod:`sleaprtc.client.events.job`.
-        how: All else, as :func:`training_order` has it.
+        configs: Model configurations.
+        settings: What not to leave to the worker.
+        which: Which worker gets the job.
+        persistence: How long to wait for a worker, and how often to begin again after a failure.
+        emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
 
     Raises:
-        UsageError: A file or an option can't be as it is.
+        UsageError: A file or an option isn't valid.
         NoWorkerError: No worker fits or accepts.
         JobFailedError: The job failed on the worker, or the worker was lost.
-        TransferError: A file didn't get across.
+        TransferError: A file couldn't be sent or received.
         NetworkError: The server can't be reached.
-        RefusedError: The server doesn't let the client in.
+        RefusedError: The server refuses the client.
     """
-    order = await training_order(dataset, emit=emit, **how)
+    order = await training_order(
+        dataset, out_dir=out_dir, configs=configs, settings=settings, which=which, emit=emit
+    )
     async with open_endeavour(order, options, persistence, emit) as endeavour:
         return await endeavour.run()

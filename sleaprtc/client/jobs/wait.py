@@ -20,6 +20,7 @@ from ...protocol.vocabulary import WorkerStatus
 from ...signaling.link import Link
 from ..events.job import Emit, Waiting
 from ..inbox import Inbox
+from .persistence import Patience
 
 T = TypeVar("T")
 
@@ -36,28 +37,6 @@ PAUSE_MOST_SEC: Final = 30.0
 """Pauses between questions double up to this, where workers look free and refuse all the same."""
 
 REPORT_INTERVAL_SEC: Final = 60.0
-
-
-class Patience:
-    """How long to wait for a worker.
-
-    Args:
-        wait_sec: Nothing where no waiting is wanted, infinity where it isn't limited.
-        is_worth_waiting: Another reason to wait on, such as a job of one's own that will free its worker.
-    """
-
-    def __init__(self, wait_sec: float = 0.0, is_worth_waiting: Callable[[], bool] = lambda: False) -> None:
-        self.wait_sec = wait_sec
-        self._is_worth_waiting = is_worth_waiting
-
-    @property
-    def limit_sec(self) -> float | None:
-        """The longest wait, None where it isn't limited."""
-        return None if self._is_worth_waiting() or math.isinf(self.wait_sec) else self.wait_sec
-
-    def is_over(self, waited_sec: float) -> bool:
-        """Whether so long a wait is enough."""
-        return waited_sec >= self.wait_sec and not self._is_worth_waiting()
 
 
 class WorkerQueue:

@@ -1,0 +1,101 @@
+"""``client status``, ``logs``, ``stop`` and ``cancel``: questions and orders to a job's worker.
+
+They need no data channel, and don't disturb the process that follows the job.
+"""
+
+from __future__ import annotations
+
+import time
+
+import attrs
+
+from ...base.printable import printable
+from ...commandline.json_lines import print_json
+from ...jobs.life import Seen, State, is_underway
+from ...protocol.vocabulary import JobType
+from ..display.job_lines import state_lines
+from ..display.log_lines import JSONLog, PlainLog
+from ..jobs.ask import failure_of, open_asker
+from ..jobs.logs import read_log
+from ..jobs.state import look
+from ..records.files import find, refuse_if_over
+from ..room import until_interrupted
+from .options import SHOWN_ID_LENGTH
+
+
+def goes_on(job_id: str) -> str:
+    """The sentence for an interrupt that ends only the display of a job, and not the job."""
+    job = job_id[:SHOWN_ID_LENGTH]
+    return f"Job {job} goes on without this command. To follow it again: sleap-rtc client attach {job}"
+
+
+async def show_status(job: str, *, as_json: bool) -> None:
+    """Prints how a job stands; if its worker is away, how it stood last."""
+    record = find(job)
+    seen = await until_interrupted(lambda: look(record))
+    if as_json:
+        print_json({"event": seen.state.event, **attrs.asdict(seen.state)})
+    else:
+        for line in state_lines(seen.state, time.time()):
+            print(line)
+    if seen.error is not None:
+        raise seen.error
+
+
+async def show_logs(job: str, *, follow: bool, as_json: bool) -> None:
+    """Prints a job's log, with ``follow`` until the job is over."""
+    record = find(job)
+
+    async def show() -> None:
+        out = JSONLog(record) if as_json else PlainLog(record)
+        async with open_asker(record) as asker:
+            async for part in read_log(asker, follow=follow):
+                out.show(part)
+                state = part.state
+            if state == State.FAILED:
+                out.show_failure(failure_of(await asker.state()))
+
+    sentence = goes_on(record.job_id) if follow and not record.is_over else "Cancelled."
+    await until_interrupted(show, sentence)
+
+
+async def stop_job(job: str, *, as_json: bool) -> None:
+    """Ends a job early and prints what it keeps."""
+
+    async def stop() -> None:
+        record = find(job)
+        refuse_if_over(record)
+        async with open_asker(record) as asker:
+            attached = await asker.stop()
+        if attached.state == State.FAILED:
+            raise failure_of(attached)
+        if as_json:
+            print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
+            return
+        if attached.stop_requested:
+            kept = "the predictions so far" if record.job_type == JobType.INFERENCE else "its best model"
+            print(f"{printable(record.worker)} is ending the job early and keeps {kept}.")
+        else:
+            print("The job is finished already.")
+        when, command = (" at its end", "attach") if is_underway(attached.state) else ("", "fetch")
+        print(f"Its result{when}: sleap-rtc client {command} {record.job_id[:SHOWN_ID_LENGTH]}")
+
+    await until_interrupted(stop)
+
+
+async def cancel_job(job: str, *, as_json: bool) -> None:
+    """Ends a job and discards what it has made."""
+
+    async def cancel() -> None:
+        record = find(job)
+        if record.state == Seen.COMPLETED:
+            refuse_if_over(record)
+        async with open_asker(record) as asker:
+            await asker.cancel()
+        if as_json:
+            print_json({"event": "cancelled", "job_id": record.job_id, "worker": record.worker})
+        else:
+            name, worker = record.job_id[:SHOWN_ID_LENGTH], printable(record.worker)
+            print(f"Job {name} is cancelled; nothing of it is left on {worker}.")
+
+    await until_interrupted(cancel)

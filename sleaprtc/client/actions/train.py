@@ -1,0 +1,67 @@
+"""``client train``: one dataset, or several as jobs of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from ..display import open_display, print_table
+from ..display.several import next_commands, open_several_display, outcomes_table
+from ..jobs.retry import open_endeavour
+from ..jobs.settings import TrainingSettings
+from ..jobs.several import failure_of, train_several
+from ..jobs.train import training_order
+from ..room import until_interrupted
+from .options import JobOptions
+
+
+@attrs.frozen
+class Training:
+    """A ``train`` command; the attributes are its options."""
+
+    datasets: tuple[Path, ...]
+    out_dir: Path
+    configs: tuple[Path, ...]
+    settings: TrainingSettings
+    options: JobOptions
+    as_json: bool
+
+    async def run(self) -> None:
+        """Trains on each dataset, and shows how."""
+        await until_interrupted(self._train_one if len(self.datasets) == 1 else self._train_several)
+
+    async def _train_one(self) -> None:
+        (dataset,) = self.datasets
+        with open_display(as_json=self.as_json) as emit:
+            order = await training_order(
+                dataset,
+                out_dir=self.out_dir,
+                configs=self.configs,
+                settings=self.settings,
+                which=self.options.which,
+                emit=emit,
+            )
+            async with open_endeavour(order, self.options.peer, self.options.persistence, emit) as endeavour:
+                await (endeavour.begin() if self.options.detach else endeavour.run())
+
+    async def _train_several(self) -> None:
+        with open_several_display(as_json=self.as_json) as display:
+            outcomes = await train_several(
+                self.datasets,
+                out_dir=self.out_dir,
+                options=self.options.peer,
+                configs=self.configs,
+                settings=self.settings,
+                which=self.options.which,
+                persistence=self.options.persistence,
+                detach=self.options.detach,
+                display=display,
+            )
+        if not self.as_json:
+            print_table(outcomes_table(outcomes))
+            if self.options.detach:
+                print(next_commands())
+        failure = failure_of(outcomes)
+        if failure is not None:
+            raise failure

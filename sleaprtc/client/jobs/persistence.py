@@ -1,0 +1,69 @@
+"""How much to do for a job: how long to wait for a worker, and how often to begin again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+RETRY_PATIENCE_SEC: Final = 60.0
+"""The least time to wait for a worker when a job is begun again: the lost one may come back."""
+
+
+class Patience:
+    """How long to wait for a worker.
+
+    Args:
+        wait_sec: 0 not to wait, infinity for no limit.
+        is_worth_waiting: Another reason to go on, such as a job of one's own that will free its worker.
+    """
+
+    def __init__(self, wait_sec: float = 0.0, is_worth_waiting: Callable[[], bool] = lambda: False) -> None:
+        self.wait_sec = wait_sec
+        self._is_worth_waiting = is_worth_waiting
+
+    @property
+    def limit_sec(self) -> float | None:
+        """The longest wait; None for no limit."""
+        return None if self._is_worth_waiting() or math.isinf(self.wait_sec) else self.wait_sec
+
+    def is_over(self, waited_sec: float) -> bool:
+        """Whether a wait of this length is enough."""
+        return waited_sec >= self.wait_sec and not self._is_worth_waiting()
+
+
+class Turn:
+    """Whose turn it is to ask the workers: always this job's, if it is the only one."""
+
+    async def take(self) -> None:
+        """Waits for this job's turn."""
+
+    def give_back(self) -> None:
+        """Lets the next job ask; calling it again does nothing."""
+
+
+@attrs.frozen
+class Persistence:
+    """How much to do for a job.
+
+    Attributes:
+        wait_sec: How long to wait for a worker that takes it; infinity for no limit.
+        retries: How often to begin it again after a failure that may not happen again.
+        is_worth_waiting: See :class:`Patience`.
+        turn: See :class:`Turn`.
+    """
+
+    wait_sec: float = 0.0
+    retries: int = 0
+    is_worth_waiting: Callable[[], bool] = lambda: False
+    turn: Turn = attrs.field(factory=Turn)
+
+    def patience(self, *, is_retry: bool) -> Patience:
+        """Returns how long to wait for a worker in this attempt."""
+        least_sec = RETRY_PATIENCE_SEC if is_retry else 0.0
+        return Patience(max(self.wait_sec, least_sec), self.is_worth_waiting)
+
+
+ONE_ATTEMPT: Final = Persistence()
