@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Final
 
 import click
 
 from ..commandline.log_options import log_options, start_log
-from ..commandline.programs import ProgramGroup
+from ..commandline.programs import LazyCommand, LazyGroup
 from ..commandline.settings_option import config_file_option
-from .commands.common import HELP
-from .commands.jobs import attach, cancel, fetch, jobs, logs, status, stop
-from .commands.rooms import room
-from .commands.track import track
-from .commands.train import train
-from .commands.workers import workers
+
+_TABLE: Final = (
+    ("attach", "jobs", "Take up JOB again: what was missed, how it goes on, and its model."),
+    ("cancel", "jobs", "End JOB and throw away what it has made: nothing of it is left on its worker."),
+    ("fetch", "jobs", "Get the result of JOB if it is finished; exit status 75 says that it isn't yet."),
+    ("jobs", "jobs", "List the jobs that were begun here, the newest first, and what was last seen of them."),
+    (
+        "logs",
+        "jobs",
+        "Show what JOB said, and the end of what its trainer printed (lines that begin with |).",
+    ),
+    ("room", "rooms", "Make rooms, in which workers and clients meet."),
+    ("status", "jobs", "Ask JOB's worker how it stands: epoch, losses, time left."),
+    ("stop", "jobs", "End JOB's training early and keep its best model."),
+    ("track", "track", "Predict poses in VIDEO_OR_SLP on a worker and bring the predictions home."),
+    ("train", "train", "Train DATASET on a worker and bring the models home."),
+    ("workers", "workers", "List the workers in the room that fit."),
+)
+"""Each command's name, its module in ``commands``, and the first sentence of its own help."""
+
+COMMANDS: Final[Mapping[str, LazyCommand]] = {
+    name: LazyCommand(f"{__package__}.commands.{module}", name, help_line)
+    for name, module, help_line in _TABLE
+}
 
 
-@click.group(cls=ProgramGroup, context_settings=HELP)
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @config_file_option("client")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
 @log_options
 def main(verbose: bool, log_format: str, log_level: str | None) -> None:
     """Make rooms, find workers, train models, predict with them."""
     start_log(log_format, log_level, logging.ERROR, verbose=verbose)
-
-
-for command in (room, workers, train, track, jobs, status, logs, attach, fetch, stop, cancel):
-    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Commands that end an interrupt with one word and exit status 130, and that print in any locale."""
+"""The kinds of click commands that programs are: how they start, load their commands and end."""
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -15,22 +16,22 @@ from ..base.sentences import as_sentence
 from ..errors import EXIT_INTERRUPTED
 
 FILE_ORIGIN: Final = "sleaprtc.file-origin"
-"""Where a context's ``meta`` has what says on which line of which file a parameter's value stands."""
+"""The key in a context's ``meta`` of the function that finds a parameter's place in the settings files."""
 
 
 class _Interruptible(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the program of which this is the outermost command."""
+        """Runs the program whose outermost command this is."""
         _replace_what_cannot_be_shown()
         return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Reads the arguments, and what stands in their place."""
+        """Parses the arguments, and what replaces them: environment and settings files."""
         with _naming_origins():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; click itself would say "Aborted!" and return 1."""
+        """Runs the command; on an interrupt, click itself would print "Aborted!" and exit with 1."""
         try:
             with _naming_origins():
                 return super().invoke(ctx)
@@ -47,9 +48,47 @@ class ProgramGroup(_Interruptible, click.Group):
     """A program with subcommands."""
 
 
+class LazyCommand(NamedTuple):
+    """Where a command is, and its line in the help."""
+
+    module: str
+    name: str
+    help: str
+
+
+class LazyGroup(ProgramGroup):
+    """A program that imports a subcommand's module when that is asked for; its help imports none.
+
+    Args:
+        table: The subcommands, in the order of the help.
+    """
+
+    def __init__(self, *args: Any, table: Mapping[str, LazyCommand], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the subcommands' names."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a subcommand; None if there is none of that name."""
+        entry = self._table.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(importlib.import_module(entry.module), entry.name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of subcommands from the table; click's own would import them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self._table.items()])
+
+
 @contextmanager
 def _naming_origins() -> Iterator[None]:
-    """Says of a value that is wrong where it stands, if that isn't the command line."""
+    """Adds to an error about a value where it was set, unless that is the command line."""
     try:
         yield
     except click.BadParameter as error:
@@ -73,7 +112,7 @@ def _origin(error: click.BadParameter) -> str | None:
 
 
 def _replace_what_cannot_be_shown() -> None:
-    """Lets a character that the locale hasn't, or a file name that isn't text, be a question mark.
+    """Prints a character that the locale lacks, or a file name that isn't text, as a question mark.
 
     Otherwise it would end the program.
     """

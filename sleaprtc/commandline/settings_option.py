@@ -1,10 +1,11 @@
-"""``--config-file``, and the settings files as what the other options are by default."""
+"""``--config-file``, and the settings files as the defaults of all other options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import UserDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import click
 
@@ -13,22 +14,20 @@ from ..config.files import FILE_VARIABLE, SettingsFile, by_parameter, merged, re
 from ..errors import EXIT_USAGE, SleapRTCError
 from .programs import FILE_ORIGIN
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 _META_KEY: Final = "sleaprtc.settings-files"
 
 
 class SettingsError(click.ClickException):
-    """A settings file that can't be used: the command was typed right, so its usage would be no help."""
+    """A settings file that can't be used. The command line is right, so its usage would be no help."""
 
     exit_code = EXIT_USAGE
 
 
-def config_file_option(section: str) -> Callable[[Command], Command]:
+def config_file_option(section: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Adds ``--config-file`` and makes the settings files the options' defaults.
 
     Args:
-        section: Which part of the files holds here.
+        section: The part of the files to use: ``worker``, ``client`` or ``server``.
     """
 
     def use(context: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -41,8 +40,10 @@ def config_file_option(section: str) -> Callable[[Command], Command]:
         context.meta[_META_KEY] = (section, files)
         found = by_parameter(merged(files, section), section)
         context.meta[FILE_ORIGIN] = lambda name: found[name].place if name in found else None
-        defaults = {name: value.value for name, value in found.items()}
-        context.default_map = _default_map(defaults, context.command)
+        defaults: dict[str, object] = {name: value.value for name, value in found.items()}
+        context.default_map = defaults
+        if isinstance(context.command, click.Group):
+            context.default_map = _GroupDefaults(defaults, context.command, context)
 
     return click.option(
         "--config-file",
@@ -61,8 +62,26 @@ def files_of(context: click.Context) -> tuple[str, list[SettingsFile]]:
     return found
 
 
-def _default_map(defaults: dict[str, Any], command: click.Command) -> dict[str, Any]:
-    """Arranges defaults as click looks them up: a group's own, and below the names of its commands theirs."""
-    if not isinstance(command, click.Group):
-        return defaults
-    return defaults | {name: _default_map(defaults, inner) for name, inner in command.commands.items()}
+class _GroupDefaults(UserDict[str, object]):
+    """Defaults as click looks them up: a group's own, and under the name of each of its commands theirs.
+
+    A command is looked at when its defaults are asked for, by when click has loaded it.
+    """
+
+    def __init__(self, defaults: Mapping[str, object], group: click.Group, context: click.Context) -> None:
+        super().__init__(defaults)
+        self._defaults = defaults
+        self._group = group
+        self._context = context
+
+    def __getitem__(self, name: str) -> object:
+        command = self._group.get_command(self._context, name)
+        return super().__getitem__(name) if command is None else self._of(command)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._group.list_commands(self._context)
+
+    def _of(self, command: click.Command) -> Mapping[str, object]:
+        if isinstance(command, click.Group):
+            return _GroupDefaults(self._defaults, command, self._context)
+        return self._defaults

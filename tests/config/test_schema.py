@@ -22,8 +22,9 @@ def commands(program):
 
     def walk(command, path):
         yield path, command
-        for name, inner in getattr(command, "commands", {}).items():
-            yield from walk(inner, (*path, name))
+        if isinstance(command, click.Group):
+            for name in command.list_commands(None):
+                yield from walk(command.get_command(None, name), (*path, name))
 
     yield from walk(importlib.import_module(f"sleaprtc.{program}.__main__").main, (program,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_every_command_that_takes_a_job_knows_those_that_there_are(record):
     assert offered("completion", "") == ["bash", "zsh", "fish"]
     taking = [
         command.name
-        for command in client.commands.values()
+        for command in map(functools.partial(client.get_command, None), client.list_commands(None))
         for argument in command.params
         if isinstance(argument, click.Argument) and "JOB" in (argument.metavar or "")
     ]
