@@ -15,7 +15,7 @@ from sleaprtc.client.inputs.model_descriptions import ModelDescription
 from sleaprtc.client.jobs.settings import PredictionSettings, TrainingSettings
 from sleaprtc.errors import EXIT_USAGE
 
-from ..lab import make_labels
+from ..support.lab import make_labels
 
 
 @pytest.mark.parametrize("name", COMMANDS)

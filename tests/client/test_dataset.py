@@ -138,7 +138,6 @@ async def test_a_package_whose_labels_have_no_images(tmp_path):
         await read_with_images(package, scratch, embed="user", emit=print)
 
 
-@pytest.mark.trio
 async def test_only_labels_named_as_such_are_packed(tmp_path):
     labels = make_labels(tmp_path / "fly.slp", embedded=False).rename(tmp_path / "fly.h5")
     with Scratch() as scratch, pytest.raises(InvalidDatasetError, match="points to videos on this machine"):

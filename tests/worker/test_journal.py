@@ -86,7 +86,6 @@ def test_a_start_fails_forgets_and_keeps_by_the_table(journal: Journal, tmp_path
     assert (state_in(journal) == State.ABSENT) != life.is_underway(state_in(journal))
 
 
-@pytest.mark.trio
 async def test_moves_that_could_not_be_written_are_written_in_their_order(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
