@@ -1,1 +1,1 @@
-"""What is wrong here, if anything: checks of this machine, of the server and of the way to a worker."""
+"""Finds what is wrong, if anything: checks of this machine, the server and the path to a worker."""

@@ -1,4 +1,4 @@
-"""``python -m sleaprtc.doctor``: looks for what is wrong, and says what to do about it."""
+"""``python -m sleaprtc.doctor``: finds what is wrong, and reports what to do about it."""
 
 from __future__ import annotations
 

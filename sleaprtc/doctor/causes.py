@@ -1,4 +1,4 @@
-"""From an exception to the kind of trouble that it stands for."""
+"""Finds out what kind of trouble an exception stands for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .network import Failure, Trouble
 
 
 def classify(error: SleapRTCError) -> Failure:
-    """Looks behind an error for what the system said."""
+    """Classifies an error by the system's own errors behind it."""
     behind = list(causes(error))
     if isinstance(error, UntrustedServerError):
         return Failure(error, Trouble.UNTRUSTED)
@@ -30,7 +30,7 @@ def classify(error: SleapRTCError) -> Failure:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yields an error, and all that are behind it or inside it."""
+    """Yields an error, its causes, and the members of groups among them."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""How findings look: a tick or a sentence each, as they come."""
+"""Shows findings as they come, each as a tick or a sentence."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def show_as_text(finding: Finding) -> None:
 
 
 def _wrapped(text: str, indent_columns: int) -> list[str]:
-    """Breaks a sentence to a terminal's width; elsewhere it stays one line."""
+    """Wraps a sentence to the terminal's width; without a terminal, it stays on one line."""
     if not sys.stdout.isatty():
         return [text]
     columns = max(shutil.get_terminal_size().columns - indent_columns, LEAST_COLUMNS)
@@ -76,7 +76,7 @@ def show_summary_as_json(findings: Iterable[Finding]) -> None:
 
 
 def show_summary_as_text(findings: Iterable[Finding]) -> None:
-    """Prints one sentence on the whole."""
+    """Prints one sentence about all checks together."""
     number = counts(findings)
     broken, odd = number[Status.FAILED], number[Status.WARNING]
     if broken:
@@ -89,7 +89,7 @@ def show_summary_as_text(findings: Iterable[Finding]) -> None:
 
 
 class OrderedDisplay:
-    """Shows findings in the order that a person reads them in, each as soon as those before it are there.
+    """Shows findings in reading order, each as soon as those before it are there.
 
     Args:
         order: The checks' names.
@@ -102,13 +102,13 @@ class OrderedDisplay:
         self._waiting: dict[str, Finding] = {}
 
     def take(self, finding: Finding) -> None:
-        """Shows a finding, or keeps it until its turn comes."""
+        """Shows a finding, or keeps it until it is next."""
         self._waiting[finding.check] = finding
         while self._order and self._order[0] in self._waiting:
             self._show(self._waiting.pop(self._order.pop(0)))
 
     def finish(self) -> None:
-        """Shows what still waits for a check that never came."""
+        """Shows the findings that still wait for a check that never ran."""
         for finding in self._waiting.values():
             self._show(finding)
         self._waiting.clear()

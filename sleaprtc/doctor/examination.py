@@ -1,4 +1,4 @@
-"""All checks, each in its time, and none that builds on one which failed."""
+"""Runs all checks, each with a time limit, and none that builds on a failed one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..base.nurseries import contained
 from ..base.sentences import as_clause
 from ..client.room import client_metadata
 from ..errors import NobodyReadsError, SleapRTCError
-from ..jobs.properties import WORKER_ROLE
+from ..jobs.properties import CLIENT_ROLE, WORKER_ROLE
 from ..protocol.messages import Register
 from ..signaling.http import Account, Room, open_http
 from ..signaling.session import Session, open_session
@@ -33,23 +33,23 @@ _log = logging.getLogger(__name__)
 Emit = Callable[[Finding], None]
 
 QUICK_SEC: Final = 6.0
-"""For what normally takes a fraction of a second."""
+"""The limit for a check that normally takes a fraction of a second."""
 
 PROBE_SEC: Final = 20.0
-"""To import torch, from a cold disk too."""
+"""The limit for importing torch, even from a cold disk."""
 
 CHANNELS_SEC: Final = 24.0
 WORKER_SEC: Final = 24.0
 
 TOTAL_SEC: Final = 27.0
-"""For everything: who asks for help waits half a minute, whatever is held up."""
+"""The limit for all checks together: nobody should wait more than half a minute for help."""
 
 MACHINE_CHECKS: Final = ("python", "packages", "engines", "disk", "gpu", "trainer", "torch")
 CHANNEL_CHECKS: Final = ("data_channel",)
 NETWORK_CHECKS: Final = ("server", "clock", "sign_in", "websocket", "room", "ice")
 WORKER_CHECK: Final = "worker"
 CHECKS: Final = (*MACHINE_CHECKS, *CHANNEL_CHECKS, *NETWORK_CHECKS, WORKER_CHECK)
-"""In the order in which a person reads them."""
+"""All checks, in reading order."""
 
 
 class Examination:
@@ -66,7 +66,7 @@ class Examination:
         self.findings: list[Finding] = []
 
     async def run(self) -> None:
-        """Runs all checks; what goes wrong is a finding."""
+        """Runs all checks. Whatever goes wrong becomes a finding."""
         network_checks = NETWORK_CHECKS if self._plan.worker is None else (*NETWORK_CHECKS, WORKER_CHECK)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_part, self._examine_machine, MACHINE_CHECKS)
@@ -102,7 +102,7 @@ class Examination:
         return finding.is_usable
 
     async def _within(self, check: str, limit_sec: float, work: Callable[[], Awaitable[Finding]]) -> bool:
-        """Says what a check finds, or that it takes too long; returns whether others can build on it."""
+        """Reports what a check finds, or that it takes too long; returns whether others can build on it."""
         finding: Finding | None = None
         try:
             with trio.move_on_after(limit_sec):
@@ -183,7 +183,7 @@ class Examination:
             await self._enter(account)
 
     async def _default_answers(self) -> bool:
-        """Whether a server runs where commands look for it that are told nothing."""
+        """Whether a server runs at the default address."""
         with trio.move_on_after(1):
             try:
                 await measure_network.ask_health(self._plan.endpoints)
@@ -205,7 +205,7 @@ class Examination:
     async def _enter_room(self, account: Account, room: Room) -> None:
         name = f"doctor-{socket.gethostname()[:64]}-{secrets.token_hex(4)}"
         register = Register(
-            name, room.room_id, room.token, account.id_token, role="client", metadata=client_metadata()
+            name, room.room_id, room.token, account.id_token, role=CLIENT_ROLE, metadata=client_metadata()
         )
         endpoints = self._plan.endpoints
         try:

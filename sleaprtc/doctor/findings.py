@@ -1,4 +1,4 @@
-"""What a check comes to."""
+"""The results of checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import EXIT_DONE, EXIT_JOB_FAILED
 
 
 class Status(enum.StrEnum):
-    """How a check ended; only ``failed`` makes the whole fail."""
+    """How a check ended. Only ``failed`` makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -44,32 +44,32 @@ class Finding:
 
 
 def ok(check: str, sentence: str, **facts: object) -> Finding:
-    """Makes a finding of something that is as it should be."""
+    """Returns a finding about something that is as it should be."""
     return Finding(check, Status.OK, sentence, None, facts)
 
 
 def warning(check: str, sentence: str, remedy: str | None, **facts: object) -> Finding:
-    """Makes a finding of something that works and could be better."""
+    """Returns a finding about something that works but could be better."""
     return Finding(check, Status.WARNING, sentence, remedy, facts)
 
 
 def failed(check: str, sentence: str, remedy: str, **facts: object) -> Finding:
-    """Makes a finding of something that is broken."""
+    """Returns a finding about something that is broken."""
     return Finding(check, Status.FAILED, sentence, remedy, facts)
 
 
 def skipped(check: str, sentence: str, remedy: str | None = None) -> Finding:
-    """Makes a finding of a check that made no sense."""
+    """Returns the finding of a check that couldn't sensibly run."""
     return Finding(check, Status.SKIPPED, sentence, remedy)
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many checks ended in which way, zeros included."""
+    """Counts the checks that ended in each way, including zeros."""
     statuses = [finding.status for finding in findings]
     return {status.value: statuses.count(status) for status in Status}
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """0 where nothing is broken, whatever could be better; else 1."""
+    """Returns 0 if nothing is broken, even if something could be better, and 1 otherwise."""
     broken = any(finding.status is Status.FAILED for finding in findings)
     return EXIT_JOB_FAILED if broken else EXIT_DONE

@@ -1,4 +1,4 @@
-"""Judgements on STUN and TURN servers, over what was measured of them."""
+"""Judges STUN and TURN servers by what was measured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHERE: Final = "--ice-server, here or at the signaling server"
 
 
 class IceTrouble(enum.Enum):
-    """Why a server is of no use."""
+    """Why a server is useless."""
 
     MALFORMED = enum.auto()
     NAME = enum.auto()
@@ -55,7 +55,7 @@ _REMEDIES: Final[Mapping[IceTrouble, str]] = {
 
 @attrs.frozen
 class IceAnswer:
-    """What came of asking one STUN or TURN server.
+    """The result of asking one STUN or TURN server.
 
     Attributes:
         url: As it was configured.
@@ -75,12 +75,12 @@ class IceAnswer:
 
     @property
     def is_over_udp(self) -> bool:
-        """Whether it is asked over UDP, where nothing says that nobody is there."""
+        """Whether it is asked over UDP, where an absent server looks like a silent one."""
         return not self.url.startswith(("stuns:", "turns:")) and "transport=tcp" not in self.url
 
 
 def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
-    """Says whether the servers that help through firewalls answer."""
+    """Judges whether the STUN and TURN servers answer."""
     facts: dict[str, object] = {"ice_servers": [_facts_of(answer) for answer in answers]}
     if not answers:
         sentence = (
@@ -118,7 +118,7 @@ def _sentences(useless: Sequence[IceAnswer]) -> Iterable[str]:
 
 
 def _remedies(useless: Sequence[IceAnswer]) -> Iterable[str]:
-    """What to do about each kind of trouble, with whose it is where there are several."""
+    """Yields what to do about each kind of trouble, naming its servers if there are several kinds."""
     troubles = list(dict.fromkeys(answer.trouble for answer in useless if answer.trouble is not None))
     for trouble in troubles:
         whose = ", ".join(answer.url for answer in useless if answer.trouble is trouble)

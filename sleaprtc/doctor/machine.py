@@ -1,4 +1,4 @@
-"""Judgements on this machine, over what :mod:`.measure_machine` has measured."""
+"""Judges this machine by what :mod:`.measure_machine` has measured."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAST_ENGINE: Final = "wrtc"
 
 
 def judge_python(version: tuple[int, int, int], executable: str) -> Finding:
-    """Says whether this Python is one that the package runs on."""
+    """Judges whether the package runs on this Python."""
     text = ".".join(map(str, version))
     facts = {"python_version": text, "executable": executable}
     oldest = ".".join(map(str, OLDEST_PYTHON))
@@ -66,7 +66,7 @@ _REQUIREMENT: Final = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9][0-9A-Za
 
 
 def parse_requirement(text: str) -> tuple[str, str | None] | None:
-    """Reads ``name>=version``, the only form that this package's own requirements have.
+    """Parses ``name>=version``, the only form of this package's own requirements.
 
     Returns:
         Name and oldest version; None for a requirement of an extra.
@@ -78,13 +78,13 @@ def parse_requirement(text: str) -> tuple[str, str | None] | None:
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with: (1, 26, 0) of ``1.26.0rc1``."""
+    """Returns the numbers that a version begins with: (1, 26, 0) of ``1.26.0rc1``."""
     numbers = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def judge_packages(own_version: str, packages: Sequence[Package], reinstall: str) -> Finding:
-    """Says whether everything that sleap-rtc needs is there; ``reinstall`` is the command that mends it."""
+    """Judges whether everything that sleap-rtc needs is installed; the command ``reinstall`` fixes it."""
     missing = [package.name for package in packages if package.installed is None]
     old = [
         f"{package.name} {package.installed} (needed: {package.least})"
@@ -113,7 +113,7 @@ def judge_packages(own_version: str, packages: Sequence[Package], reinstall: str
 def judge_engines(
     fast_version: str | None, fast_problem: str | None, has_wheels: bool, install: str
 ) -> Finding:
-    """Says which WebRTC engines there are, and what that means.
+    """Judges which WebRTC engines there are.
 
     Args:
         fast_version: Of the distribution ``wrtc``, or None.
@@ -161,7 +161,7 @@ class FolderState:
 
 
 def judge_disk(folders: Sequence[FolderState]) -> Finding:
-    """Says whether there is a place for jobs and their datasets."""
+    """Judges whether jobs and their datasets can be stored."""
     facts: Mapping[str, object] = {
         "folders": [
             {

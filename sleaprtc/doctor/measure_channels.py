@@ -1,4 +1,4 @@
-"""Makes data channels and measures them: to this process itself, and to a worker."""
+"""Opens data channels and measures them: to this process itself, and to a worker."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .network import SelfTest
 CONNECT_TIMEOUT_SEC: Final = 6.0
 SELF_TEST_SEC: Final = 10.0
 SELF_TEST_BYTES: Final = 2 * MIB
-"""Each way: both ends share this process, so that more would only take longer."""
+"""Bytes each way. Both ends share this process, so more would only take longer."""
 
 Signal: TypeAlias = Offer | Answer | Candidate
 
 
 def installed_engines() -> list[str]:
-    """The WebRTC engines that can be loaded, the faster first."""
+    """Returns the WebRTC engines that can be loaded, the faster first."""
     engines = []
     for name in ("libwebrtc", "aiortc"):
         try:

@@ -22,10 +22,10 @@ from .causes import causes
 from .ice import IceAnswer, IceTrouble
 
 STUN_TRIES_SEC: Final = (0.5, 1.0, 1.5)
-"""Datagrams get lost: a request is sent again, as in RFC 8489, section 6.2.1."""
+"""When to resend a request, since datagrams get lost (RFC 8489, section 6.2.1)."""
 
 ANSWER_SEC: Final = sum(STUN_TRIES_SEC)
-"""To look up a name, connect, and get an answer."""
+"""The limit for looking up a name, connecting, and getting an answer."""
 
 RELAY_TIMEOUT_SEC: Final = 2.5
 
@@ -45,7 +45,7 @@ _BY_STUN_CODE: Final = {
 
 
 async def ask_ice_servers(servers: tuple[IceServer, ...]) -> list[IceAnswer]:
-    """Asks all of them at once, in the order of their addresses."""
+    """Asks all of them at the same time; returns the answers in the order of the addresses."""
     owners: dict[str, IceServer] = {}
     for server in servers:
         for url in server.urls:
@@ -134,7 +134,7 @@ async def ask_ice_server(url: str) -> IceAnswer:
 
 
 def _trouble_of(error: BaseException) -> tuple[IceTrouble, str]:
-    """What kind of trouble an error stands for, and what the system or the server says of it."""
+    """Returns the kind of trouble that an error stands for, and the system's or server's words."""
     behind = list(causes(error))
     for cause in behind:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -1,4 +1,4 @@
-"""Looks at this machine: Python, packages, folders."""
+"""Inspects this machine: Python, packages, folders."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from . import machine
 from .findings import Finding
 
 _COMPILED: Final = ("blake3", "h5py", "aiortc")
-"""Packages with compiled parts, which can be installed and yet not work."""
+"""Packages with compiled parts, which may be installed and still not work."""
 
 
 def check_python() -> Finding:
-    """Looks at the Python that runs this."""
+    """Inspects the running Python."""
     return machine.judge_python(sys.version_info[:3], sys.executable)
 
 
 def check_packages() -> Finding:
-    """Looks for everything that this package's own metadata asks for."""
+    """Looks up everything that this package's own metadata requires."""
     try:
         requirements = importlib.metadata.requires(NAME) or []
     except importlib.metadata.PackageNotFoundError:
@@ -61,7 +61,7 @@ def _import_problem(module: str) -> str | None:
 
 
 def check_engines() -> Finding:
-    """Loads the fast engine, where it is installed."""
+    """Loads the fast engine, if it is installed."""
     version = _version_of(machine.FAST_ENGINE)
     problem = None if version is None else _import_problem("sleaprtc.rtc.engines.libwebrtc_engine")
     is_linux = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
@@ -70,7 +70,7 @@ def check_engines() -> Finding:
 
 
 def check_disk(work_dir: Path, state_dir: Path) -> Finding:
-    """Tries to write where a worker and a client write, and looks how much room there is."""
+    """Tries to write where workers and clients write, and checks how much room there is."""
     return machine.judge_disk(
         [
             _look_at_folder("work folder", work_dir, "--work-dir (SLEAP_RTC_WORK_DIR)"),

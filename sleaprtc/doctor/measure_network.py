@@ -23,7 +23,7 @@ DELETION_SEC: Final = 2.0
 
 
 async def ask_health(endpoints: Endpoints) -> tuple[Health, float, float | None]:
-    """Asks the server whether it is well.
+    """Asks the server for its health.
 
     Returns:
         Its word, the round trip in milliseconds, and how many seconds this machine's clock is ahead of the
@@ -40,7 +40,7 @@ async def ask_health(endpoints: Endpoints) -> tuple[Health, float, float | None]
 
 
 def clock_error_sec(date: str | None, now: float) -> float | None:
-    """How far ``now`` (epoch seconds) is ahead of an HTTP date; None where there is none to read."""
+    """Returns how far ``now`` (epoch seconds) is ahead of an HTTP date; None if that can't be read."""
     if date is None or _HTTP_DATE.fullmatch(date) is None:
         return None
     try:
@@ -52,7 +52,7 @@ def clock_error_sec(date: str | None, now: float) -> float | None:
 
 @asynccontextmanager
 async def open_passing_room(endpoints: Endpoints, account: Account) -> AsyncIterator[Room]:
-    """Makes a room for the time of the block.
+    """Opens a room for the duration of the block.
 
     Raises:
         SleapRTCError: The server doesn't make one.

@@ -1,4 +1,4 @@
-"""Judgements on the server, the room and the ways to other peers, over what was measured of them."""
+"""Judges the server, the room and the paths to other peers by what was measured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..transfer.rate import Rate
 from .findings import Finding, failed, ok, warning
 
 MOST_CLOCK_ERROR_SEC: Final = 120.0
-"""Beyond that, new tokens are refused as not valid yet, and rooms aren't renewed in time."""
+"""With a larger offset, new tokens count as not valid yet, and rooms aren't renewed in time."""
 
 NOTICEABLE_CLOCK_ERROR_SEC: Final = 10.0
 """The server's header has whole seconds, and the answer takes its time."""
@@ -36,7 +36,7 @@ HOW_TO_CONFIGURE: Final = (
 
 
 class Trouble(enum.Enum):
-    """Why a server doesn't answer as one."""
+    """Why something doesn't answer like a signaling server."""
 
     NAME = enum.auto()
     REFUSED = enum.auto()
@@ -61,21 +61,21 @@ _SERVER_REMEDIES: Final = {
 
 @attrs.frozen
 class Failure:
-    """What came of a call that failed."""
+    """A call that failed."""
 
     error: SleapRTCError
     trouble: Trouble
 
 
 def judge_server(url: str, version: str | None, round_trip_ms: float) -> Finding:
-    """Says that the server answers over HTTP."""
+    """Returns the finding that the server answers over HTTP."""
     named = f"sleap-rtc {version}" if version else "a signaling server"
     sentence = f"{url} answers in {round_trip_ms:.0f} ms ({named})."
     return ok("server", sentence, url=url, server_version=version, round_trip_ms=round(round_trip_ms, 1))
 
 
 def judge_failed_call(check: str, failure: Failure) -> Finding:
-    """Says why a call to the server failed, and what to do."""
+    """Judges why a call to the server failed, and what to do."""
     facts = {"code": failure.error.code}
     if isinstance(failure.error, RateLimitedError):
         return failed(check, str(failure.error), "Wait a minute and try again.", **facts)
@@ -83,7 +83,7 @@ def judge_failed_call(check: str, failure: Failure) -> Finding:
 
 
 def judge_silence(check: str, limit_sec: float) -> Finding:
-    """Says that the server let this machine wait."""
+    """Returns the finding that the server didn't answer in time."""
     sentence = f"The server doesn't answer within {limit_sec:.0f} seconds."
     return failed(check, sentence, _SERVER_REMEDIES[Trouble.SILENT])
 
@@ -110,7 +110,7 @@ def judge_clock(error_sec: float | None) -> Finding:
 
 
 def duration(seconds: float) -> str:
-    """A time for a person, in one unit."""
+    """Returns a duration for a person, in one unit."""
     for unit_sec, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * unit_sec:
             return f"{seconds / unit_sec:.0f} {name}"
@@ -118,12 +118,12 @@ def duration(seconds: float) -> str:
 
 
 def is_refusal(error: SleapRTCError) -> bool:
-    """Whether the server answered, and said no."""
+    """Whether the server answered with a refusal."""
     return isinstance(error, RefusedError)
 
 
 def judge_room(room_id: str, workers: Sequence[str], *, is_own: bool) -> Finding:
-    """Says that the room lets this machine in, and who is there.
+    """Returns the finding that the room lets this machine in, and who is there.
 
     Args:
         room_id: Which room.
@@ -139,12 +139,12 @@ def judge_room(room_id: str, workers: Sequence[str], *, is_own: bool) -> Finding
 
 
 def judge_refused_room(error: SleapRTCError) -> Finding:
-    """Says why the room doesn't let this peer in."""
+    """Judges why the room doesn't let this peer in."""
     return failed("room", str(error), refusal_remedy(error), code=error.code)
 
 
 def refusal_remedy(error: SleapRTCError) -> str:
-    """What to do where the server, or the room, says no."""
+    """Returns what to do about a refusal by the server or the room."""
     remedies: Mapping[type[SleapRTCError], str] = {
         RoomNotFoundError: "Ask for the invite again; `sleap-rtc client room create` makes a new room.",
         RoomExpiredError: "Ask for a new invite; a room that a worker makes is kept open by it.",
@@ -178,7 +178,7 @@ class SelfTest:
 
 
 def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> Finding:
-    """Says whether this machine can make data channels at all, and how fast."""
+    """Judges whether this machine can open data channels at all, and how fast they are."""
     facts: dict[str, object] = {"measurements": [_facts_of(test) for test in tests]}
     broken = [test for test in tests if test.rate is None]
     if broken:
@@ -212,13 +212,13 @@ def _facts_of(test: SelfTest) -> dict[str, object]:
 
 
 def in_words(rate: Rate) -> str:
-    """The faster way's rate where they are alike, else both."""
+    """Returns the rates in both directions, in words."""
     up, down = rate.upload_mib_per_sec, rate.download_mib_per_sec
     return f"{up:.1f} MiB/s there and {down:.1f} MiB/s back"
 
 
 def rate_facts(rate: Rate) -> dict[str, object]:
-    """A rate as the facts of a finding."""
+    """Returns a rate as the facts of a finding."""
     return {
         "upload_mib_per_sec": round(rate.upload_mib_per_sec, 2),
         "download_mib_per_sec": round(rate.download_mib_per_sec, 2),

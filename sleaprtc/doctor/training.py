@@ -1,4 +1,4 @@
-"""Judgements on what would train here: the GPU, the interpreter of sleap-nn, its build of torch."""
+"""Judges what would train here: the GPU, sleap-nn's interpreter, its build of torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..worker.trainer import TrainerCapabilities
 from .findings import Finding, failed, ok, skipped, warning
 
 _HARMLESS = ("No NVIDIA driver is installed", "finds no GPU", "is installed but not loaded")
-"""How a machine without a GPU looks; any other trouble is that of one which has a GPU."""
+"""Sentences about a machine without a GPU. Any other problem is that of a machine with one."""
 
 
 def judge_gpu(gpu: GpuInfo, users: Sequence[GpuUser], training_count: int) -> Finding:
-    """Says what GPU there is, whether it can be used, and by whom it is.
+    """Judges the GPU: what it is, whether it is usable, and who uses it.
 
     Args:
         gpu: As NVML has it.
@@ -61,7 +61,7 @@ def _judge_missing_gpu(gpu: GpuInfo, facts: dict[str, object]) -> Finding:
 
 
 def judge_trainer(trainer: TrainerCapabilities, *, is_wanted: bool) -> Finding:
-    """Says whether sleap-nn is there.
+    """Judges whether sleap-nn is installed.
 
     Args:
         trainer: What its interpreter said.
@@ -81,7 +81,7 @@ def judge_trainer(trainer: TrainerCapabilities, *, is_wanted: bool) -> Finding:
 
 
 def judge_torch(gpu: GpuInfo, trainer: TrainerCapabilities) -> Finding:
-    """Says whether the torch of sleap-nn's interpreter uses what the machine has."""
+    """Judges whether sleap-nn's torch uses what the machine has."""
     if trainer.torch_version is None:
         return skipped("torch", "The trainer's Python has no torch to look at.")
     facts = {

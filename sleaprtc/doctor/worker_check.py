@@ -1,4 +1,4 @@
-"""The way to one worker: who it is, and a data channel to it that carries no job."""
+"""Checks the path to one worker by a data channel that carries no job."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .findings import Finding, failed, ok, skipped, warning
 from .network import SLOW_MIB_PER_SEC, in_words, rate_facts, refusal_remedy
 
 ANSWER_SEC: Final = 5.0
-"""For a worker to say that it takes the check; one that doesn't know the message may say nothing."""
+"""How long a worker may take to accept the check. One that doesn't know the message may not answer."""
 
 CONNECT_TIMEOUT_SEC: Final = 12.0
 
@@ -56,7 +56,7 @@ _REMEDIES: Final[tuple[tuple[type[SleapRTCError], str], ...]] = (
 
 @attrs.frozen
 class Measured:
-    """A connection to a worker that came about."""
+    """A measured connection to a worker."""
 
     rate: Rate
     path: Path | None
@@ -64,7 +64,7 @@ class Measured:
 
 
 class _Mail:
-    """What arrives from one worker, sorted; what others say is dropped."""
+    """Sorts what arrives from one worker, and drops what others send."""
 
     def __init__(self, session: Session, worker_id: str) -> None:
         self._session = session
@@ -90,7 +90,7 @@ class _Mail:
 async def check_worker(
     session: Session, worker_id: str, *, ice: IceSettings, engine: str, secret: RoomSecret | None
 ) -> Finding:
-    """Finds a worker in the room and measures the way to it."""
+    """Finds a worker in the room and measures the path to it."""
     present = {peer.peer_id: peer for peer in await session.discover({"role": WORKER_ROLE})}
     worker = present.get(worker_id)
     if worker is None:
@@ -184,12 +184,12 @@ def _unmeasured(worker: PeerInfo, answer: JobMessage | None) -> Finding:
 
 
 def _is_of_this_make(worker: PeerInfo) -> bool:
-    """Whether a worker announces what only workers that know the check announce."""
+    """Whether a worker announces a feature that only workers with this check have."""
     return ATTACH_FEATURE in (read_worker(worker.metadata.properties).features or ())
 
 
 def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
-    """Says how good the way to a worker is, and what the worker says of itself."""
+    """Judges the path to a worker, and what the worker reports about itself."""
     rate, path = measured.rate, measured.path
     kind = {None: "", "direct": "directly, ", "relayed": "through a relay, "}.get(
         path.kind if path else None, ""
@@ -213,7 +213,7 @@ def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
 
 
 def _faster(measured: Measured) -> str:
-    """What could make a slow way faster, as far as what was measured tells."""
+    """Returns what could make a slow path faster, judged by what was measured."""
     remedies = []
     if measured.engine != "libwebrtc":
         remedies.append("give both sides the fast engine (sleap-rooms[fast])")

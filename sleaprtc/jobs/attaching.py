@@ -1,4 +1,4 @@
-"""Who may take over a job: whoever has the key whose digest came with the request."""
+"""Decides who may take over a job: whoever has the key whose digest came with the request."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..protocol.jobs import JobAttach, JobRequest
 
 
 def attach_digest(attach_key: str) -> str:
-    """The SHA-256, in hexadecimal, under which a worker remembers a key without knowing it."""
+    """Returns the SHA-256, in hexadecimal, by which a worker recognizes a key without knowing it."""
     return hashlib.sha256(attach_key.encode()).hexdigest()
 
 
 def may_attach(request: JobRequest, attach: JobAttach) -> bool:
-    """Whether the key fits the job; a job that came without a digest can't be attached to."""
+    """Whether the key fits the job. Nobody can attach to a job that came without a digest."""
     return is_key_of(request, attach.attach_key)
 
 

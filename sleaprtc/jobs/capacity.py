@@ -1,4 +1,4 @@
-"""Whether a worker takes a job: what it can do, and which of its slots are free.
+"""Decides whether a worker accepts a job: what it can run, and which of its slots are free.
 
 Time is an argument, in seconds on any clock that only moves forward.
 """
@@ -18,17 +18,17 @@ from .versions import is_compatible
 
 MAX_ACCEPTED: Final = 64
 MAX_ACCEPTED_PER_PEER: Final = 4
-"""Unproven requests that are accepted at a time, each of which is kept until it is assigned or lapses."""
+"""Unproven requests accepted at a time; each is kept until it is assigned or expires."""
 
 REFUSED_SEC: Final = 60.0
-"""How long a peer is refused whose assigned job it didn't connect to."""
+"""How long a peer is refused after it didn't connect to its assigned job."""
 
 MAX_REFUSED_PEERS: Final = 256
 
 
 @attrs.frozen
 class Capability:
-    """What a worker is able to run, whether or not it has room for it now."""
+    """What a worker can run, whether or not it has room now."""
 
     gpu_memory_mb: float
     supported_models: tuple[str, ...]
@@ -57,13 +57,13 @@ def refusal_reason(request: JobRequest, capability: Capability, client_version: 
 
 
 class Loss(enum.Enum):
-    """Why a job loses the slot that it was assigned."""
+    """Why a job loses its slot."""
 
     NOT_CONNECTED = enum.auto()
     """Its client didn't connect, or didn't prove itself, in time."""
 
     DISPLACED = enum.auto()
-    """The slot was promised to a client that has proved itself, and this one hadn't."""
+    """A client that had proved itself got the slot; this one hadn't."""
 
 
 @attrs.define
@@ -163,7 +163,7 @@ class Slots:
         return True
 
     def _make_room_for_acceptance(self, client_id: str, now: float) -> bool:
-        """Bounds what is remembered for peers that ask and ask; a peer's own oldest request goes first."""
+        """Bounds what is remembered for peers that keep asking. A peer's own oldest request goes first."""
         unproven = [key for key, accepted in self._accepted.items() if not accepted.is_proven]
         own = [key for key in unproven if key[1] == client_id]
         if len(own) >= MAX_ACCEPTED_PER_PEER:
@@ -172,7 +172,7 @@ class Slots:
         return len(unproven) < MAX_ACCEPTED
 
     def assign(self, job_id: str, client_id: str, now: float) -> bool:
-        """Turns an accepted request into a running job; False if there is none (any more), or no slot."""
+        """Turns an accepted request into a running job; False if it isn't accepted, or no slot is free."""
         self.expire(now)
         accepted = self._accepted.get((job_id, client_id))
         if accepted is None:
@@ -192,14 +192,14 @@ class Slots:
         return True
 
     def _displace(self) -> None:
-        """Ends the youngest jobs without proof where a proven one was assigned over them."""
+        """Ends the youngest unproven jobs when a proven one was assigned in their place."""
         unsettled = [job_id for job_id, occupant in self._running.items() if not occupant.is_settled]
         unsettled.sort(key=lambda job_id: not self._running[job_id].is_connected)
         while self.running > self.max_concurrent_jobs:
             self._lose(unsettled.pop(), Loss.DISPLACED)
 
     def connected(self, job_id: str, client_id: str, now: float) -> None:
-        """Notes that a running job's client is connected, and has proved itself where there is a secret."""
+        """Notes that a running job's client has connected and, if the room has a secret, proved it."""
         self.expire(now)
         occupant = self._running.get(job_id)
         if occupant is not None and occupant.client_id == client_id:
@@ -207,7 +207,7 @@ class Slots:
             self._settle()
 
     def release(self, job_id: str, client_id: str, now: float) -> bool:
-        """Gives up what a client was promised; False if that is nothing."""
+        """Drops an accepted request; False if there is none."""
         accepted = self._accepted.pop((job_id, client_id), None)
         if accepted is None:
             return False
@@ -221,7 +221,7 @@ class Slots:
         self._settle()
 
     def expire(self, now: float) -> None:
-        """Ends what has had its time: holds, promises, and jobs whose clients didn't connect."""
+        """Ends what has expired: holds, acceptances, and jobs whose clients didn't connect."""
         for key, accepted in list(self._accepted.items()):
             if accepted.expires_at <= now:
                 del self._accepted[key]
@@ -234,7 +234,7 @@ class Slots:
         self._settle()
 
     def take_lost(self) -> dict[str, Loss]:
-        """Hands out, once, the jobs that have lost their slots and are to be ended."""
+        """Returns the jobs that have lost their slots since the last call; the caller ends them."""
         lost, self._lost = self._lost, {}
         return lost
 
@@ -248,7 +248,7 @@ class Slots:
 
     @property
     def next_expiry(self) -> float | None:
-        """When time alone changes something next."""
+        """The next time at which something expires."""
         ends = [accepted.expires_at for accepted in self._accepted.values()]
         ends += [accepted.hold.end for accepted in self._accepted.values() if accepted.hold is not None]
         ends += [
@@ -270,7 +270,7 @@ class Slots:
 
     @property
     def status(self) -> WorkerStatus:
-        """The worker's ``status`` property as far as its slots decide it."""
+        """The worker's status, as far as its slots determine it."""
         if self.running >= self.max_concurrent_jobs:
             return WorkerStatus.BUSY
         is_full = self.taken >= self.max_concurrent_jobs
@@ -278,12 +278,12 @@ class Slots:
 
     @property
     def _firmly_taken(self) -> int:
-        """Slots that no proven request gets."""
+        """Slots that not even a proven request can get."""
         settled = sum(occupant.is_settled for occupant in self._running.values())
         return settled + sum(accepted.is_proven for accepted in self._accepted.values())
 
     def _settle(self) -> None:
-        """Lets connected jobs keep their slots, as far as none is promised to a proven request."""
+        """Lets connected jobs keep their slots unless those are promised to proven requests."""
         for occupant in self._running.values():
             if occupant.is_connected and self._firmly_taken < self.max_concurrent_jobs:
                 occupant.is_settled = True

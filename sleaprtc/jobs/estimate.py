@@ -1,4 +1,4 @@
-"""How long a job may take, judged from the epochs of comparable models that this worker has trained.
+"""Estimates how long a job takes from comparable models that this worker has trained.
 
 A model's time is its epochs times what one takes, and an epoch's time grows with the frames and their pixels.
 It also depends on what a request doesn't say, such as the least number of steps in an epoch, so that only
@@ -39,7 +39,7 @@ MODEL_HEADS: Final[Mapping[str, tuple[str, ...]]] = {
 """The heads that each model type of the protocol trains, in order."""
 
 MAX_EPOCHS: Final = {True: 100, False: 30}
-"""What workers of ours train where neither the request nor a configuration says, with and without a GPU."""
+"""Epochs that our workers train if neither the request nor a configuration says, with and without a GPU."""
 
 DEFAULT_FRAMES: Final = 200
 DEFAULT_BATCH_SIZE: Final = 4
@@ -51,7 +51,7 @@ NEAREST_COUNTED: Final = 5
 
 @attrs.frozen
 class PastModel:
-    """Epochs of one model that really ran.
+    """A past training of one model.
 
     Attributes:
         model: The model's head.
@@ -85,7 +85,7 @@ class ModelWork:
 
 
 def _number(value: object, most: float) -> float | None:
-    """A stranger's number, if it is one that counts something."""
+    """Returns a stranger's number, bounded, if it is a positive one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return min(value, most) if value > 0 else None
@@ -97,7 +97,7 @@ def _whole(value: object, default: int, most: int) -> int:
 
 
 def models_of(request: JobRequest, *, has_gpu: bool) -> tuple[ModelWork, ...]:
-    """Says which models a training would train, as far as its request tells."""
+    """Returns which models a training would train, as far as its request tells."""
     config = request.config
     model_type = config.get("model_type")
     heads = MODEL_HEADS.get(model_type, ()) if isinstance(model_type, str) else ()
@@ -146,14 +146,14 @@ def _network_megapixels(
 
 
 def _apart(one: float | None, other: float | None) -> float:
-    """How many times as large one is as the other, as a logarithm; what isn't known may be alike or not."""
+    """Returns the logarithm of the ratio of two sizes; 0 if both are unknown, that of 2 if one is."""
     if one is None or other is None:
         return 0.0 if one is other else math.log(2)
     return abs(math.log(one) - math.log(other)) if min(one, other) > 0 else math.inf
 
 
 def _distance(past: PastModel, work: ModelWork) -> float:
-    """How little a past model says about one that is asked for; infinite where it says nothing."""
+    """Returns how far a past model is from a requested one; infinite if they don't compare."""
     if past.model != work.model or past.filters != work.filters:
         return math.inf
     if past.duration_sec <= 0 or past.epochs < 1:
@@ -167,7 +167,7 @@ def _distance(past: PastModel, work: ModelWork) -> float:
 
 
 def _epoch_sec(past: PastModel, work: ModelWork) -> float:
-    """What an epoch of ``work`` would take at the speed of a past model."""
+    """Returns what an epoch of ``work`` would take at the speed of a past model."""
     factor = work.frame_count / past.frame_count
     if work.megapixels is not None and past.megapixels is not None:
         factor *= work.megapixels / past.megapixels
@@ -175,7 +175,7 @@ def _epoch_sec(past: PastModel, work: ModelWork) -> float:
 
 
 def measured_epoch_sec(work: ModelWork, past: Sequence[PastModel]) -> float | None:
-    """What an epoch takes by the nearest comparable models, the latest of those equally near; else None."""
+    """Estimates an epoch from the nearest comparable models, the latest first; None if there are none."""
     near = [(distance, model) for model in reversed(past) if (distance := _distance(model, work)) < math.inf]
     near.sort(key=lambda pair: pair[0])
     # what is much farther than the nearest would only blur it
@@ -185,10 +185,10 @@ def measured_epoch_sec(work: ModelWork, past: Sequence[PastModel]) -> float | No
 
 
 def estimated_duration_minutes(request: JobRequest, past: Sequence[PastModel], *, has_gpu: bool) -> float:
-    """Estimates a training as all epochs of all its models; early stopping isn't foreseen.
+    """Estimates a training as all epochs of all its models; early stopping isn't considered.
 
-    The protocol has no word for an estimate that isn't there, so that a model to which nothing of the past
-    compares is guessed. A prediction is estimated from its frames alone.
+    The protocol can't express a missing estimate, so a model that compares to nothing in the past is guessed.
+    A prediction is estimated from its frames alone.
     """
     if request.job_type == JobType.INFERENCE:
         return _estimated_prediction_minutes(request, has_gpu)

@@ -1,4 +1,4 @@
-"""Which frames of a recording are meant, as people write it: ``0-99,120``."""
+"""Parses frame ranges as people write them: ``0-99,120``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PART: Final = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", re.ASCII)
 
 
 def parse_frames(text: str) -> tuple[range, ...]:
-    """Reads numbers and ranges, separated by commas; both ends of a range belong to it.
+    """Parses numbers and ranges, separated by commas. A range includes both ends.
 
     Raises:
-        ValueError: It's something else; the message is a sentence.
+        ValueError: The text is something else; the message is a sentence.
     """
     parts = text.split(",")
     if len(parts) > MAX_PARTS:

@@ -1,4 +1,4 @@
-"""How long slots may be held for those who prove nothing: a few seconds in any minute.
+"""Limits how long slots are held for clients that prove nothing: a few seconds in any minute.
 
 Time is an argument, in seconds on any clock that only moves forward.
 """
@@ -15,10 +15,10 @@ LEAST_HOLD_SEC: Final = 1.0
 """A shorter hold ends before an assignment can follow it."""
 
 MAX_HOLDS: Final = 64
-"""Holds of one account that are remembered; whoever makes more in a minute gets none for a while."""
+"""Holds remembered for one account; an account that makes more in a minute gets none for a while."""
 
 MAX_ACCOUNTS: Final = 256
-"""Names cost nothing. Beyond so many in a minute, further ones get no holds."""
+"""A new name costs nothing, so beyond this many in a minute, further ones get no holds."""
 
 
 @attrs.define
@@ -30,7 +30,7 @@ class Hold:
 
 
 class HoldBudget:
-    """Holds that were granted, by the account that they are charged to.
+    """Granted holds, by the account that they are charged to.
 
     In any window of a minute, the holds of one account make at most ``hold_sec`` together, those of several
     slots added up. A hold is charged as granted while it lasts, and as used once it has ended.
@@ -48,7 +48,7 @@ class HoldBudget:
         self._accounts: dict[str, list[Hold]] = {}
 
     def grant(self, account: str, most_sec: float, now: float) -> Hold | None:
-        """Begins a hold, as long as what is left allows; None where that isn't worth it."""
+        """Begins a hold that lasts as long as the budget allows; None if that is too short to be useful."""
         self._forget(now)
         holds = self._accounts.get(account, [])
         left_sec = self._hold_sec - sum(hold.end - hold.start for hold in holds)
@@ -61,18 +61,18 @@ class HoldBudget:
         return hold
 
     def renew(self, account: str, hold: Hold, most_sec: float, now: float) -> None:
-        """Lets a hold that lasts go on from now, as long as what is left allows."""
+        """Extends a current hold from now on, as long as the budget allows."""
         self._forget(now)
         others_sec = sum(other.end - other.start for other in self._accounts[account] if other is not hold)
         end = min(now + most_sec, hold.start + self._hold_sec - others_sec)
         hold.end = max(hold.end, end)
 
     def end(self, account: str, hold: Hold, now: float) -> None:
-        """Ends a hold before its time: only what it used stays charged."""
+        """Ends a hold early. Only the time it used stays charged."""
         hold.end = max(hold.start, min(hold.end, now))
 
     def _forget(self, now: float) -> None:
-        """Drops what lies more than a window back."""
+        """Drops holds that ended more than a window ago."""
         since = now - self._window_sec
         for account, holds in list(self._accounts.items()):
             holds[:] = [hold for hold in holds if hold.end > since and hold.end > hold.start]

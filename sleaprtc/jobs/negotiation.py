@@ -1,4 +1,4 @@
-"""Which worker gets the job: collects answers and ranks those that accepted. Knows no time."""
+"""Chooses the worker for a job: collects answers and ranks those that accepted. Reads no clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SelectionRule(StrEnum):
 
 
 def _seconds_to_end(response: JobResponse) -> float:
-    """Waiting and training together; a worker that gives no estimate ranks last."""
+    """Returns waiting and training time together; a worker without an estimate ranks last."""
     minutes = response.estimated_duration_minutes
     if minutes is None:
         return math.inf
@@ -57,14 +57,14 @@ class Negotiation:
         self._gone: set[str] = set()
 
     def record(self, worker_id: str, response: JobResponse) -> bool:
-        """Takes a worker's first answer; returns False for what isn't one."""
+        """Records a worker's first answer; returns False for anything else."""
         if response.job_id != self.job_id or worker_id not in self.asked or worker_id in self._responses:
             return False
         self._responses[worker_id] = response
         return True
 
     def withdraw(self, worker_id: str) -> None:
-        """Counts a worker out: it left the room, or was tried and lost."""
+        """Excludes a worker that left the room, or was tried and lost."""
         self._gone.add(worker_id)
 
     @property
@@ -83,7 +83,7 @@ class Negotiation:
         return tuple(w for w in self.asked if w not in self._responses)
 
     def ranked(self, rule: SelectionRule) -> list[str]:
-        """Names the workers that accepted and are still there, best first; ties go to the first asked."""
+        """Returns the workers that accepted and are still there, best first; ties go to the first asked."""
         accepted = [
             (w, self._responses[w])
             for w in self.asked
@@ -92,5 +92,5 @@ class Negotiation:
         return [w for w, _ in sorted(accepted, key=lambda pair: _RANKS[rule](pair[1]))]
 
     def response_of(self, worker_id: str) -> JobResponse | None:
-        """What a worker answered, if it did."""
+        """Returns a worker's answer, if it has answered."""
         return self._responses.get(worker_id)

@@ -1,7 +1,7 @@
-"""The proof that comes with a request: whoever makes it knows the room's secret; no I/O.
+"""The proof in a request that its sender knows the room's secret; no I/O.
 
-A worker holds slots for members of the room first. Whoever has the room's token alone can send it requests,
-too, and with them could hold every slot for ever (protocol reference, section 3, "Proven requests").
+A worker holds slots for members of the room first. Somebody who has only the room's token can send requests
+too, and could hold every slot for ever with them (protocol reference, section 3, "Proven requests").
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 from ..protocol.jobs import ConnectionCheck, JobRequest
 
 CONTEXT: Final = "sleap-rtc request 1"
-"""Keeps these proofs apart from those of the data channel, which the same secret makes."""
+"""Separates these proofs from those on the data channel, which use the same secret."""
 
 
 def request_proof(
     key: bytes, request: JobRequest | ConnectionCheck, *, client_id: str, worker_id: str
 ) -> str | None:
-    """Makes the proof for one worker: HMAC-SHA256 (RFC 2104), in lower-case hexadecimal.
+    """Returns the proof for one worker: HMAC-SHA256 (RFC 2104), in lower-case hexadecimal.
 
-    Both names are in it, so that neither another peer nor another worker has any use for it.
+    It covers both names, so it is useless to another peer or for another worker.
 
     Returns:
         None where an id or a name has a line feed: what is joined by line feeds would be ambiguous.

@@ -1,4 +1,4 @@
-"""What can be made of a job message that can't be read as it should be."""
+"""Recovers what matters from a malformed job message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..protocol.messages import JSONObject
 
 
 def last_word(payload: JSONObject) -> JobMessage | None:
-    """Takes a job's end for one, however the rest of the message is: nobody may wait for it without end."""
+    """Recognizes the end of a job even in a malformed message, so that nobody waits for it forever."""
     job_id = payload.get("job_id")
     if not isinstance(job_id, str):
         return None

@@ -1,4 +1,4 @@
-"""Which versions may work together (protocol reference, section 3)."""
+"""Decides which versions work together (protocol reference, section 3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LEADING_NUMBERS = re.compile(r"v?(\d+)(?:\.(\d+))?")
 
 
 def is_compatible(worker_version: str | None, client_version: str | None) -> bool:
-    """Same major, and the worker's minor not below the client's; what isn't known is no obstacle."""
+    """Whether the majors are equal and the worker's minor isn't below the client's. Unknown versions pass."""
     worker = _LEADING_NUMBERS.match(worker_version or "")
     client = _LEADING_NUMBERS.match(client_version or "")
     if worker is None or client is None:

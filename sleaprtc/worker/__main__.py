@@ -30,7 +30,7 @@ SECONDS_A_DAY: Final = 86_400.0
 
 
 def default_threads(core_count: int, max_jobs: int) -> int:
-    """One core stays free for the transfers; more threads than free cores slow training down a lot."""
+    """Leaves one core for transfers. More threads than free cores slow training down a lot."""
     return min(max((core_count - 1) // max_jobs, 1), MAX_THREADS_BY_DEFAULT)
 
 
@@ -153,7 +153,7 @@ def main(log_format: str, log_level: str | None, verbose: bool, **given: Any) ->
 
 
 def _limit(amount: float, unit: float) -> float:
-    """Zero (and "nan", which click lets by) stands for no limit."""
+    """Returns a limit; zero (or "nan", which click accepts) means none."""
     return amount * unit if amount > 0 else math.inf
 
 

@@ -1,4 +1,4 @@
-"""The worker in its room: judges requests, holds slots, runs jobs, keeps its status true."""
+"""The worker in its room: it judges requests, holds slots, runs jobs and publishes its status."""
 
 from __future__ import annotations
 
@@ -56,36 +56,36 @@ from .trainer import TrainerCapabilities
 HEARTBEAT_INTERVAL_SEC: Final = 30.0
 PRESENCE_INTERVAL_SEC: Final = 5.0
 ABSENCES_COUNTED: Final = 2
-"""How often in a row a client that never connected must be missing; once can be its coming back."""
+"""How many times in a row a client that never connected must be absent. Once may be a reconnect."""
 
 FAREWELL_SEC: Final = 2.0
-"""How long a worker that ends takes to tell its clients."""
+"""How long a worker that ends may take to tell its clients."""
 
 LINES_PER_SEC: Final = 1.0
 LINE_BURST: Final = 20
-"""In the log, of one peer that has proved nothing."""
+"""Log lines about one peer that has proved nothing."""
 
 ALL_LINES_PER_SEC: Final = 5.0
 ALL_LINE_BURST: Final = 200
-"""Of all such peers together: names cost them nothing."""
+"""Log lines about all such peers together: a new name costs them nothing."""
 
 MAX_LOGGED_CHARS: Final = 300
-"""Of what a peer says in its own words."""
+"""How much of a peer's own message goes into the log."""
 
 _log = get_logger(__name__)
 
 
 class Agent:
-    """A worker's conduct in its room.
+    """Handles everything that a worker does in its room.
 
     Args:
         link: The worker's place in the room.
         roster: The worker's jobs.
-        trainer_capabilities: What the trainer said of itself.
+        trainer_capabilities: What the trainer reported about itself.
         read_gpu: Reads the GPU's state; called in a thread.
         history: Past trainings, for estimates.
         max_jobs: How many jobs may run at once.
-        secret: The room's: requests that prove it go before others.
+        secret: The room's secret. Requests that prove it take precedence.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Agent:
                 raised; what they still have to say goes over their data channels.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_running, "The status can't be kept true.", self._publish_status_changes)
+            nursery.start_soon(keep_running, "The status can't be published.", self._publish_status_changes)
             nursery.start_soon(self._roster.serve)
             nursery.start_soon(keep_running, "Heartbeats can't be sent.", self._send_heartbeats)
             nursery.start_soon(
@@ -147,7 +147,7 @@ class Agent:
                 raise
 
     async def leave(self) -> None:
-        """Takes no more jobs, tells the clients of those that run, and ends them."""
+        """Accepts no more jobs, tells the clients of running ones, and ends those."""
         self._is_leaving = True
         with trio.move_on_after(FAREWELL_SEC):
             for job in self._roster.running():
@@ -158,14 +158,14 @@ class Agent:
     # --- messages ---------------------------------------------------------------------------
 
     def _handle_message(self, message: Inbound, nursery: trio.Nursery) -> None:
-        """Acts on one message; whatever waits runs in a task of its own, so that nobody blocks the rest."""
+        """Handles one message. Whatever has to wait runs in its own task, so it doesn't block the rest."""
         sender = sender_of(message)
         if sender is not None and not self._is_heard(sender):
             return
         # A failure here costs the message, of which its sender is told.
         with contained("A message can't be handled.") as containment:
             if isinstance(message, ErrorMessage):
-                _log.debug("The signaling server says an error.", error=message.message, code=message.code)
+                _log.debug("The signaling server reports an error.", error=message.message, code=message.code)
             elif isinstance(message, PeerMessage):
                 self._handle_job_message(message, nursery)
             elif not self._roster.take_signal(message) and isinstance(message, Offer):
@@ -175,13 +175,13 @@ class Agent:
             nursery.start_soon(self._roster.try_send, message.from_peer_id, reply)
 
     def _is_heard(self, peer_id: str) -> bool:
-        """Whether a peer's message is acted on; one that sends too many gets no answer to the rest."""
+        """Whether a peer's message is handled. A peer that sends too many gets no answer to the rest."""
         return self._message_rates.take(peer_id, trio.current_time()) == 0 or any(
             job.client_id == peer_id and self._has_connected(job.job_id) for job in self._roster.running()
         )
 
     def _has_connected(self, job_id: str) -> bool:
-        """Whether a job's client has connected; a job that has freed its slot had to."""
+        """Whether a job's client has connected. For a job that has freed its slot, it has."""
         slot = self._assigned.get(job_id)
         return slot is None or slot.is_confirmed
 
@@ -191,7 +191,7 @@ class Agent:
     async def _run_handler(
         self, handle: Callable[[], Awaitable[None]], client_id: str, message: JobMessage
     ) -> None:
-        """Handles one message. A failure costs that message alone, and its sender is told."""
+        """Handles one message. A failure costs that message, and its sender gets ``INTERNAL``."""
         with contained("A message can't be handled.") as containment:
             await handle()
         if containment.failure is not None:
@@ -219,12 +219,12 @@ class Agent:
             nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, AppError):
             said = payload.message[:MAX_LOGGED_CHARS]
-            self._log_limited("A client says an error.", client_id, job=payload.job_id, error=said)
+            self._log_limited("A client reports an error.", client_id, job=payload.job_id, error=said)
         else:
             self._handle_message_about_job(client_id, payload, nursery)
 
     def _handle_message_about_job(self, client_id: str, payload: JobMessage, nursery: trio.Nursery) -> None:
-        """Acts on what a client, or another process of its, says about a job that is there."""
+        """Handles a message about an existing job, from its client or another process of that client."""
         if isinstance(payload, JobStop):
             if not self._roster.stop(client_id, payload):
                 nursery.start_soon(self._roster.try_send, client_id, unknown_job(payload.job_id))
@@ -262,7 +262,7 @@ class Agent:
             self._pending.end(client_id, proven)
 
     async def _version_of(self, client_id: str) -> str | None:
-        """What the client registered as its version, if it did."""
+        """Returns the version that the client registered with, if any."""
         try:
             peers = await self._link.discover({"properties": {"sleap_version": {"$exists": True}}})
         except SleapRTCError:
@@ -316,7 +316,7 @@ class Agent:
         nursery.start_soon(self._run_assigned_job, client_id, request, slot)
 
     def _is_assigned_again(self, client_id: str, job_id: str) -> bool:
-        """Whether a client assigns what is its own already, be it only about to begin."""
+        """Whether a client assigns a job that it already has here, even one that is still to begin."""
         if self._roster.of_client(job_id, client_id) is not None:
             return True
         slot = self._assigned.get(job_id)
@@ -343,10 +343,10 @@ class Agent:
                 slot.lose(loss)
 
     async def _run_assigned_job(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
-        """Does a job; a mistake in this program costs that one job, and none of the others that run."""
+        """Runs an assigned job. A bug in this program costs that job and none of the others."""
         bind(job=request.job_id, peer=client_id)
         while (displaced := self._ends.get(request.job_id)) is not None:
-            await displaced.wait()  # of the same id: it has lost its slot, and is about to be gone
+            await displaced.wait()  # a job with the same id that has lost its slot and is about to end
         ended = self._ends[request.job_id] = trio.Event()
         try:
             with contained("The job failed unexpectedly.") as containment:
@@ -365,7 +365,7 @@ class Agent:
         await self._roster.cancel(client_id, request)
 
     async def _end_jobs_of_absent_clients(self) -> None:
-        """Ends jobs whose clients have left the room without ever connecting, as one that was killed does."""
+        """Ends jobs whose clients left the room without ever connecting, such as killed ones."""
         absences: Counter[str] = Counter()
         while True:
             await trio.sleep(PRESENCE_INTERVAL_SEC)
@@ -403,7 +403,7 @@ class Agent:
         await self._link.update_metadata(Metadata(properties=as_json(WorkerProperties(status=status))))
 
     async def _publish_status_changes(self) -> None:
-        """Publishes the status whenever the slots change, by a message or by the end of a reservation."""
+        """Publishes the status whenever the slots change: after a message, or when a reservation expires."""
         published = self._slots.status
         while True:
             expiry = self._slots.next_expiry
@@ -420,10 +420,10 @@ class Agent:
                 try:
                     await self._publish_status(published)
                 except SignalingLostError as error:
-                    _log.debug("The status will be told with the next registration.", error=str(error))
+                    _log.debug("The status will be published with the next registration.", error=str(error))
 
 
 def _known_job_id(message: PeerMessage) -> str | None:
-    """The job that a message is about, as far as one that can't be read says so."""
+    """Returns the job id of a message that can't be read, if it has a usable one."""
     job_id = message.payload.get("job_id")
     return job_id if isinstance(job_id, str) and len(job_id) <= MAX_NAME_CHARS else None

@@ -1,4 +1,4 @@
-"""What a worker that has made a room prints for those who are to use it."""
+"""What a worker that has made a room prints for the people who will use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..signaling.http import Account, Endpoints, Room
 async def say_how_to_join(
     endpoints: Endpoints, account: Account, room: Room, secret: RoomSecret | None, *, with_qr: bool
 ) -> None:
-    """Prints one line to paste on the machine with the labels, which has all that it takes."""
+    """Prints one line to paste on the machine with the labels. Nothing else is needed there."""
     shared, remark = await _shared_endpoints(endpoints, account)
     invite = None if secret is None else Invite(shared, room, secret).line()
     if invite is None:
@@ -36,12 +36,12 @@ async def say_how_to_join(
 
 
 def paste_line(invite: str) -> str:
-    """The command that trains with an invite."""
+    """Returns the command that trains with an invite."""
     return f"sleap-rtc client train labels.pkg.slp --invite {shlex.quote(invite)}"
 
 
 async def _shared_endpoints(endpoints: Endpoints, account: Account) -> tuple[Endpoints, str]:
-    """Finds addresses that others can use, and a remark where they aren't the ones that were given."""
+    """Returns addresses that others can use, and a remark if those differ from the given ones."""
     if not (is_only_local(endpoints.ws_url) or is_only_local(endpoints.http_url)):
         return endpoints, ""
     address = await trio.to_thread.run_sync(own_address)

@@ -1,4 +1,4 @@
-"""A worker from its start to its leaving: folders, GPU, trainer, room, agent."""
+"""Runs a worker from start to shutdown: folders, GPU, trainer, room, agent."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ _log = get_logger(__name__)
 
 @attrs.frozen
 class WorkerOptions:
-    """What the command line says.
+    """The options of the worker program.
 
     Attributes:
         with_secret: Whether a room that the worker makes has a secret.
         with_qr: Whether the invite to such a room is drawn, too, on a terminal.
-        goes_back: Whether it is the room that the worker made before, where that is still there.
+        goes_back: Whether the worker returns to the room that it made before, if that still exists.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
@@ -164,10 +164,10 @@ async def _run_in_rooms(
 
 
 def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOptions:
-    """What holds once the room has ended, unless that is one that somebody named.
+    """Returns the options to go on with after the room has ended.
 
     Raises:
-        RefusedError: It is, and so the worker ends.
+        RefusedError: The room was named by the user, so the worker ends.
     """
     if options.peer.room is not None and not options.peer.is_remembered:
         raise error
@@ -189,7 +189,7 @@ def _roster_settings(options: WorkerOptions, jobs_dir: Path, connection: Connect
 
 
 def _with_own_room(options: WorkerOptions) -> WorkerOptions:
-    """Takes a room that was joined here for the worker's own, where it is the one that the worker made."""
+    """Treats a room that was joined here as the worker's own if the worker made it."""
     kept, peer = KeptRoomFile(options.work_dir).read(), options.peer
     if kept is None or not peer.is_remembered or peer.room is None:
         return options
@@ -200,7 +200,7 @@ def _with_own_room(options: WorkerOptions) -> WorkerOptions:
 
 
 async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, ConnectionOptions]:
-    """Signs in, and goes to a room of the worker's own, with its secret, where none is given."""
+    """Signs in. Without a given room, makes or reopens the worker's own, with its secret."""
     endpoints, connection = options.peer.endpoints, options.peer.connection
     async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         if options.peer.room is not None:
@@ -216,7 +216,7 @@ async def _enter_room(options: WorkerOptions) -> tuple[Account, Room, Connection
 
 
 async def _enter_own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRoom:
-    """The room that the worker made before, or a new one; says how to join it."""
+    """Returns the room that the worker made before, or a new one, and prints how to join it."""
     endpoints, kept = options.peer.endpoints, KeptRoomFile(options.work_dir).read()
     own = None
     if (
@@ -241,7 +241,7 @@ async def _enter_own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRo
 async def _enter_room_in_time(
     options: WorkerOptions, passing: type[NetworkError]
 ) -> tuple[Account, Room, ConnectionOptions]:
-    """Enters a room, however long that takes as long as only ``passing`` errors are in its way."""
+    """Enters a room, retrying for as long as only ``passing`` errors prevent it."""
     delays, said = iter(backoff_delays()), ""
     while True:
         try:
@@ -256,7 +256,7 @@ async def _enter_room_in_time(
 async def _stay_in_room(
     agent: Agent, watch: ProblemWatch, link: Link, account: Account, room: Room, options: WorkerOptions
 ) -> None:
-    """Works in one room until told to leave.
+    """Serves one room until the worker is told to leave.
 
     A failure of the watch for problems, or of the room's renewal, costs some seconds of it.
     """

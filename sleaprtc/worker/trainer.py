@@ -1,4 +1,4 @@
-"""What the worker's agent needs of a trainer, whichever framework does the training."""
+"""The interface between the worker and whatever framework does the training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..protocol.messages import JSONObject
 
 @attrs.frozen
 class TrainerCapabilities:
-    """What is really installed.
+    """What is installed, as found by a probe.
 
     Attributes:
         supported_models: Of ``base centroid topdown bottomup``; empty where training isn't possible.
@@ -41,7 +41,7 @@ class TrainerCapabilities:
 
 @attrs.frozen
 class TrainingJob:
-    """Everything that a training run is made from.
+    """The inputs of a training.
 
     Attributes:
         dataset: The received ``.slp``, ``.pkg.slp`` or training job package (``.zip``).
@@ -60,13 +60,13 @@ class TrainingJob:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What takes space on disk for it."""
+        """The files and folders that count against the job's disk limit."""
         return (self.work_dir, self.dataset)
 
 
 @attrs.frozen
 class PredictionJob:
-    """Everything that predictions are made from.
+    """The inputs of a prediction.
 
     Attributes:
         dataset: The received ``.slp`` with its images, or video.
@@ -85,7 +85,7 @@ class PredictionJob:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What takes space on disk for it."""
+        """The files and folders that count against the job's disk limit."""
         return (self.work_dir, self.dataset, *self.models)
 
 
@@ -184,7 +184,7 @@ class PredictionOutcome:
 
     Attributes:
         predictions: The ``.slp``.
-        frame_count: Frames that were looked at.
+        frame_count: Frames that were predicted on.
         duration_sec: Without loading libraries and models.
         device: What was really used.
     """
@@ -200,7 +200,7 @@ class Trainer(ABC):
 
     @abstractmethod
     async def probe(self) -> TrainerCapabilities:
-        """Finds out what is installed. Never raises for what is missing: it says so."""
+        """Finds out what is installed. What is missing is reported, not raised."""
 
     @abstractmethod
     async def train(
@@ -212,7 +212,7 @@ class Trainer(ABC):
 
         Raises:
             InvalidDatasetError: The dataset can't be read, or holds nothing to train on.
-            InvalidTrainingConfigError: A configuration asks for what isn't allowed or can't work.
+            InvalidTrainingConfigError: A configuration asks for something that isn't allowed or can't work.
             TrainerError: Training ended without a usable model.
         """
 
@@ -221,11 +221,11 @@ class Trainer(ABC):
     ) -> PredictionOutcome:
         """Predicts on all frames, or until ``stop`` is set, which keeps the predictions so far.
 
-        Cancelling this call ends every process of it before it returns. A trainer that can't predict says
-        so in its capabilities.
+        Cancelling this call ends all of its processes before it returns. A trainer that can't predict
+        doesn't list inference among its capabilities.
 
         Raises:
-            InvalidDatasetError: The dataset can't be read, or holds nothing to look at.
+            InvalidDatasetError: The dataset can't be read, or has no frames.
             InvalidModelError: A model can't be read, or may not be loaded.
             TrainerError: It ended without predictions.
         """

@@ -21,12 +21,12 @@ from .tables import jobs_table, print_table, workers_table
 __all__ = ["JSONDisplay", "PlainDisplay", "jobs_table", "open_display", "print_table", "workers_table"]
 
 NARROW_COLUMNS: Final = 70
-"""Below this width a bar has no room beside what it is about: plain lines say more."""
+"""Below this width there is no room for bars, and plain lines say more."""
 
 
 @contextmanager
 def open_display(*, as_json: bool, job_id: str | None = None) -> Iterator[Emit]:
-    """Chooses the display and shows events with it until the block is left.
+    """Opens the display that suits the output, until the block is left.
 
     Args:
         as_json: Whether programs are to read it.
@@ -51,13 +51,13 @@ def open_display(*, as_json: bool, job_id: str | None = None) -> Iterator[Emit]:
 
 
 def is_notebook() -> bool:
-    """Whether output goes to a notebook, which is so where IPython's kernel has been loaded."""
+    """Whether output goes to a notebook: IPython's kernel is running."""
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get_ipython is not None and "IPKernelApp" in getattr(get_ipython(), "config", {})
 
 
 def shows_curves(console: Console) -> bool:
-    """Whether this is a terminal that can draw in place, has the characters for curves, and room for them."""
+    """Whether this terminal can draw in place, and has the characters and the room for curves."""
     if not sys.stdout.isatty() or console.is_dumb_terminal or console.options.ascii_only:
         return False
     return console.width >= NARROW_COLUMNS

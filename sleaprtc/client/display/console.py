@@ -1,4 +1,4 @@
-"""Where text goes."""
+"""The console that text is printed to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console
 
 
 class PlainConsole(Console):
-    """A console that takes text as it is, and leaves it to its user what follows where nobody reads it.
+    """A console that prints text as it is, and raises an error when nobody reads it.
 
     Rich's own ends the process with status 1, and the job that it has under way with it.
     """
@@ -17,7 +17,7 @@ class PlainConsole(Console):
         super().__init__(highlight=False, markup=False, **options)
 
     def on_broken_pipe(self) -> None:
-        """Lets the error pass.
+        """Lets the error propagate.
 
         Raises:
             BrokenPipeError: It's called while that is handled.

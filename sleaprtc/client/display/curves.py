@@ -43,7 +43,7 @@ class Curve:
 
 @attrs.frozen
 class Scale:
-    """Maps values to 0.0 (least) to 1.0 (greatest)."""
+    """Maps values to the range from 0.0 (least) to 1.0 (greatest)."""
 
     low: float
     high: float
@@ -51,14 +51,14 @@ class Scale:
 
     @classmethod
     def over(cls, values: Iterable[float]) -> Scale:
-        """Chooses a scale on which all of the values are seen."""
+        """Returns a scale on which all values are visible."""
         listed = list(values)
         low, high = min(listed), max(listed)
         # compared as a product, since a quotient of extremes is infinite
         return cls(low, high, is_logarithmic=low > 0 and low <= high / LOG_RATIO)
 
     def place(self, value: float) -> float:
-        """Where a value lies; one in the middle where all are the same."""
+        """Returns where a value lies; in the middle if all are equal."""
         if self.is_logarithmic:
             low, high, at = math.log10(self.low), math.log10(self.high), math.log10(value)
         else:  # halved, since a difference of extremes is infinite
@@ -66,7 +66,7 @@ class Scale:
         return 0.5 if high <= low else min(max((at - low) / (high - low), 0.0), 1.0)
 
     def value(self, place: float) -> float:
-        """The value at a place, the opposite of :meth:`place`."""
+        """Returns the value at a place; the inverse of :meth:`place`."""
         if self.is_logarithmic:
             low, high = math.log10(self.low), math.log10(self.high)
             return float(10 ** min(low + place * (high - low), 308.0))
@@ -207,7 +207,7 @@ def _connect(canvas: _Canvas, start: tuple[int, int], end: tuple[int, int], styl
 
 
 def _beside(wanted: Sequence[tuple[int, Curve]], rows: int) -> dict[int, Curve]:
-    """Gives each name a row of its own, as near as can be to the one that it wants."""
+    """Gives each name a row of its own, as near as possible to the row that it wants."""
     placed: dict[int, Curve] = {}
     for row, curve in sorted(wanted, key=lambda item: item[0]):
         free = (other for other in range(rows) if other not in placed)

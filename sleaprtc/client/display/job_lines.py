@@ -29,7 +29,7 @@ _CONTROL_SEQUENCES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def clock_text(epoch_sec: float, now: float) -> str:
-    """A time of day, with its date where that isn't today's."""
+    """Returns a time of day, with its date unless that is today."""
     if not is_time(epoch_sec):  # a worker's word
         return "an unknown time"
     then, today = time.localtime(epoch_sec), time.localtime(now)
@@ -38,7 +38,7 @@ def clock_text(epoch_sec: float, now: float) -> str:
 
 
 def ago_text(epoch_sec: float, now: float) -> str:
-    """How long something is ago."""
+    """Returns how long ago something was."""
     seconds = max(0.0, now - epoch_sec)
     if seconds < 90:
         return f"{seconds:.0f} s ago"
@@ -52,7 +52,7 @@ def _when(epoch_sec: float, now: float) -> str:
 
 
 def state_words(state: JobState) -> str:
-    """A job's state, as the end of a sentence."""
+    """Returns a job's state as the end of a sentence."""
     if state.state == "completed":
         where = "its result is here" if state.fetched else "its result waits to be fetched"
         return f"finished, {where}"
@@ -62,7 +62,7 @@ def state_words(state: JobState) -> str:
 
 
 def seen_words(status: dict[str, object] | None) -> str:
-    """What was last seen of a job, as a sentence without its time; nothing where that is nothing."""
+    """Returns what was last seen of a job as a sentence, or an empty string."""
     event = _event_of(status)
     return "" if event is None else status_sentence(event)
 
@@ -75,7 +75,7 @@ def _event_of(status: dict[str, object] | None) -> StatusChanged | None:
 
 
 def state_lines(state: JobState, now: float) -> Iterator[str]:
-    """A picture of a job, a fact a line."""
+    """Yields a description of a job, one fact a line."""
     since = "" if state.since is None else f" since {_when(state.since, now)}"
     answered = "" if state.answered or state.fetched or state.state == "cancelled" else ", as last seen"
     yield f"Job {state.job_id[:8]} ({state.job_type}): {state_words(state)}{since}{answered}."
@@ -130,7 +130,7 @@ def _next_command(state: JobState) -> str | None:
 
 
 def course_line(event: Waiting | Retrying | Failed) -> str:
-    """What stands in a job's way, and what is done about it."""
+    """Returns what holds a job up, and what is done about it."""
     reason = printable(event.reason if isinstance(event, Waiting) else event.message)
     if isinstance(event, Failed):
         return f"Failed: {reason}"
@@ -142,7 +142,7 @@ def course_line(event: Waiting | Retrying | Failed) -> str:
 
 
 def detached_lines(event: Detached) -> Iterator[str]:
-    """How to go on with a job that was left to its worker, in commands to paste."""
+    """Returns commands to paste for a job that was left to its worker."""
     job = event.job_id[:8]
     yield f"Job {job} runs on {printable(event.worker)} and goes on without this terminal. What can be done:"
     for command, meaning in (
@@ -157,13 +157,13 @@ def detached_lines(event: Detached) -> Iterator[str]:
 
 
 def log_status_line(worker: str, status: JobStatus, now: float) -> str:
-    """A status in a job's log."""
+    """Returns a status as a line of a job's log."""
     sentence = status_sentence(StatusChanged.of(worker, status))
     return sentence if status.timestamp is None else f"{clock_text(status.timestamp, now)}  {sentence}"
 
 
 def trainer_lines(text: str) -> Iterator[str]:
-    """The lines of a trainer's log, without what moves a cursor; of a redrawn line, its last state."""
+    """Returns the lines of a trainer's log without cursor movements; of a redrawn line, its last state."""
     for line in _CONTROL_SEQUENCES.sub("", text).split("\n"):
         drawn = [part for part in line.split("\r") if part.strip()]
         if drawn:

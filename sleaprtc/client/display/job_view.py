@@ -24,7 +24,7 @@ VAL_STYLE: Final = "yellow"
 
 MAX_FIGURE_HEIGHT: Final = 14
 SIDE_BY_SIDE_WIDTH: Final = 100
-"""From this width on, two models' figures have room beside each other."""
+"""From this width on, two models' figures fit side by side."""
 
 BAR_WIDTH: Final = 20
 WORDS_WIDTH: Final = 66
@@ -39,7 +39,7 @@ RATE_EPOCHS: Final = 8
 
 
 class JobView:
-    """What is known of a job from its statuses, and how that looks.
+    """What is known of a job from its statuses, and how it is shown.
 
     Args:
         name: What tells it from other jobs, if there are any.
@@ -54,7 +54,7 @@ class JobView:
         self._ends_at_sec: float | None = None
 
     def see(self, status: StatusChanged, now_sec: float) -> None:
-        """Takes in a status at a time of a monotonic clock."""
+        """Records a status with its time on a monotonic clock."""
         before, self._status = self._status, status
         if before is not None and attrs.evolve(before, seq=status.seq) == status:
             return  # said again as a sign of life: what it says of the time left is old
@@ -67,7 +67,7 @@ class JobView:
         self._ends_at_sec = None if remaining is None else now_sec + remaining * 60
 
     def line(self, width: int, now_sec: float) -> Table:
-        """What happens now: in words, with a bar, the rate, and the time left, as far as there is room."""
+        """Returns the current state: words, a bar, the rate and the time left, as far as there is room."""
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.width = width
         grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -86,7 +86,7 @@ class JobView:
         return grid
 
     def _doing(self, status: StatusChanged) -> str:
-        """What matters most comes first, since the end is cut where there is no room."""
+        """Returns the state in words, the most important first, since the end is cut if there is no room."""
         name = f"{printable(self._name)}, " if self._name else ""
         device = f" ({printable(self._device)})" if self._device else ""
         where = f"{name}{printable(status.worker)}{device}"
@@ -98,7 +98,7 @@ class JobView:
         return f"Epoch {status.current_epoch} of {status.total_epochs or '?'}: {model}{where}"
 
     def _pace(self, status: StatusChanged, now_sec: float) -> str:
-        """The rate and the time left, those that are known."""
+        """Returns the rate and the time left, if known."""
         parts = []
         if status.frames_done is not None:
             rate = status.frames_per_sec
@@ -156,7 +156,7 @@ def _figure(model: ModelLosses, width: int, height: int) -> list[Text]:
 
 
 def _headline(model: ModelLosses, width: int) -> Text:
-    """Name, last losses and best epoch; where there's no room for all, without the first of the losses."""
+    """Returns name, last losses and best epoch; without room for all, the training loss is left out."""
     last, best = model.epochs[-1], model.best
     name = Text(no_wrap=True).append(printable(model.model) or "model", "bold")
     losses = [

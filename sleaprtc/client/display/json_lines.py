@@ -1,4 +1,4 @@
-"""What ``--json`` shows."""
+"""The output of ``--json``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..events.job import Emit, Event, JobBegun, as_json_object
 
 
 class JSONDisplay:
-    """One JSON object a line on standard output, each with the id of its job where there is one.
+    """Prints one JSON object a line on standard output, each with the id of its job, if there is one.
 
     Args:
         names_jobs: Whether an object says that a job has got its id, which tells several of them apart.
@@ -33,5 +33,5 @@ class SeveralJSON:
     """The same for several jobs at a time."""
 
     def for_job(self, _dataset: Path) -> Emit:
-        """A place for one of them."""
+        """Returns where the events of one job are shown."""
         return JSONDisplay(names_jobs=True).show

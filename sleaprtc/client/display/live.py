@@ -29,17 +29,17 @@ from .plain import show_common
 
 MAX_WIDTH: Final = 120
 MAX_JOBS: Final = 100
-"""A bound to what is kept, far above what a person looks at."""
+"""The most jobs that are kept, far more than anybody looks at."""
 
 
 class Area(Protocol):
-    """Where things are drawn in place."""
+    """An area in which things are drawn in place."""
 
     def changing(self) -> AbstractContextManager[None]:
-        """Changes what is shown, or prints, inside the block; draws it when it's left."""
+        """Lets the block change what is shown, or print; draws when the block is left."""
 
     def keep(self, shown: RenderableType) -> None:
-        """Leaves something where it can be looked at later."""
+        """Leaves something on the screen for later."""
 
 
 class TerminalDisplay:
@@ -63,7 +63,7 @@ class TerminalDisplay:
         self._area = area
 
     def show(self, event: Event, job: str = "") -> None:
-        """Draws an event; ``job`` names which one it is of, where there are several."""
+        """Draws an event; ``job`` names its job if there are several."""
         assert self._area is not None
         with self._area.changing():
             if isinstance(event, Transferred):
@@ -106,7 +106,7 @@ class TerminalDisplay:
             self._area.keep(figures)
 
     def render(self, width: int, height: int) -> RenderableType | None:
-        """Makes what is to be seen now: figures first, which get what room the lines leave."""
+        """Returns what to show now: figures first, in the room that the lines leave."""
         jobs = list(self._jobs.values())
         tasks = self._transfers.tasks
         if not jobs and not tasks:

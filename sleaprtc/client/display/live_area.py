@@ -19,7 +19,7 @@ from rich.file_proxy import FileProxy
 from rich.segment import ControlType, Segment
 
 REDRAW_INTERVAL_SEC: Final = 0.5
-"""What counts down, such as the time left, and a new width are seen after so long at the latest."""
+"""How long a countdown or a changed width may go unnoticed."""
 
 MIN_INTERVAL_SEC: Final = 0.05
 """Statuses that were missed come by the thousand; nobody can see each of them."""
@@ -89,7 +89,7 @@ class LiveArea(RenderHook):
         return f"\r{up}{ERASE_BELOW}" if rows else ""
 
     def leave(self) -> None:
-        """Lets what is drawn stay on the screen as it is."""
+        """Leaves what is drawn on the screen."""
         with self._lock:
             if self._drawn_widths:
                 self._drawn_widths = []

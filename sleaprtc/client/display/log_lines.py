@@ -15,7 +15,7 @@ from .words import status_sentence
 
 
 class PlainLog:
-    """Lines; what is said again and again is shown once."""
+    """Prints lines; repeated ones are shown once."""
 
     def __init__(self, record: JobRecord) -> None:
         self._worker = record.worker

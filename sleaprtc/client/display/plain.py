@@ -36,7 +36,7 @@ PLAIN_FRAMES_INTERVAL_SEC: Final = 5.0
 
 
 class PlainDisplay:
-    """A line for each thing that happens, for logs and pipes."""
+    """Prints a line for each event, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = PlainConsole(file=stream, force_terminal=False, force_jupyter=False, width=120)

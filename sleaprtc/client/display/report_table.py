@@ -1,4 +1,4 @@
-"""The table of what was measured of the models that came home, and where its pictures are."""
+"""The table of the returned models' measurements, with the paths of their pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLIT_NAMES: Final = {"val": "validation", "train": "training"}
 
 
 def show_report(console: Console, reports: Sequence[ModelReport]) -> None:
-    """Prints the table and the paths, where there is something to say."""
+    """Prints the table and the paths, unless both are empty."""
     measured = [report for report in reports if report.best_epoch is not None or report.split is not None]
     if measured:
         console.print(report_table(measured))
@@ -29,7 +29,7 @@ def show_report(console: Console, reports: Sequence[ModelReport]) -> None:
 
 
 def report_table(reports: Sequence[ModelReport]) -> Table:
-    """Lays out a column a model, which has room on any terminal, without the rows that would be empty."""
+    """Lays out one column for each model, which fits any terminal, without empty rows."""
     splits = [SPLIT_NAMES.get(report.split or "", "") for report in reports]
     rows = {
         "best epoch": [_of(report.best_epoch, report.epochs) for report in reports],

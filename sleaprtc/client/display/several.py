@@ -1,4 +1,4 @@
-"""Several jobs at a time, each line with the name of its dataset; and what came of them, in a table."""
+"""Shows several jobs at a time, each line with its dataset's name, and their results in a table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .plain import PlainDisplay
 from .words import duration_text, loss_text
 
 STATUS_INTERVAL_SEC: Final = 10.0
-"""How often the epochs of one of several jobs are told, so that the others aren't drowned."""
+"""How often epochs of one of several jobs are shown, so that they don't drown the others."""
 
 
 class _NamedLines(TextIOBase):
@@ -52,25 +52,25 @@ class _NamedLines(TextIOBase):
         self._begun = ""
 
     def write(self, text: str) -> int:
-        """Writes the lines that are whole by now."""
+        """Writes the lines that are complete so far."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             self._stream.write(f"{self._name}: {line}\n")
         return len(text)
 
     def flush(self) -> None:
-        """Hands on what was written."""
+        """Flushes what was written."""
         self._stream.flush()
 
 
 class SeveralLines:
-    """Lines, of which those that come often are left out here and there."""
+    """Lines for several jobs; some of the frequent ones are left out."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def for_job(self, dataset: Path) -> Emit:
-        """A place for one of them."""
+        """Returns where the events of one job are shown."""
         named = _NamedLines(self._stream, printable(dataset.name))
         display = PlainDisplay(named)  # type: ignore[arg-type]  # of a text stream, rich writes alone
         told_at = float("-inf")
@@ -88,7 +88,7 @@ class SeveralLines:
 
 
 def _in_short(event: Event) -> Iterator[Event]:
-    """Leaves out what is said of the room, and of each beginning, anew for each job."""
+    """Leaves out what would be repeated for each job about the room and the start."""
     if isinstance(event, StatusChanged) and event.status in (Phase.STARTING, Phase.RECEIVING):
         return
     if isinstance(event, Detached):
@@ -112,7 +112,7 @@ class SeveralCurves:
         self._show = show
 
     def for_job(self, dataset: Path) -> Emit:
-        """A place for one of them."""
+        """Returns where the events of one job are shown."""
 
         def show(event: Event) -> None:
             for shown in _in_short(event):
@@ -140,12 +140,12 @@ def open_several_display(*, as_json: bool) -> Iterator[Display]:
 
 
 def next_commands() -> str:
-    """What can be done with jobs that were left to their workers, in a line."""
+    """Returns a line on what can be done with jobs that were left to their workers."""
     return "What can be done: sleap-rtc client status|logs|attach|fetch|stop|cancel JOB"
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
-    """Lays out what came of several jobs."""
+    """Lays out the results of several jobs."""
     job = Column("job", no_wrap=True, min_width=8)
     table = Table("dataset", job, "worker", "outcome", "loss", "took", "result")
     for outcome in outcomes:

@@ -20,10 +20,10 @@ from .job_lines import ago_text, clock_text, seen_words
 from .words import duration_text, memory_text, verdict
 
 PIPE_WIDTH: Final = 160
-"""Where nobody looks at a terminal."""
+"""The width without a terminal."""
 
 _LEAST_WIDTHS: Final = {"result": 110, "last seen": 90, "worker": 64}
-"""From which width on a list of jobs has these columns."""
+"""The width from which on a list of jobs has each of these columns."""
 
 _EMPTY: Final = frozenset({"", "?"})
 """Cells that say nothing."""
@@ -33,7 +33,7 @@ _ENOUGH: Final = 20
 
 
 def workers_table(workers: tuple[WorkerSummary, ...], width: int | None = None) -> Table:
-    """Lays out workers as discovery shows them, in ``width`` columns of text; by default, those there are."""
+    """Lays out workers in ``width`` columns of text; by default, in the terminal's width."""
     columns = {
         "worker": [worker.worker for worker in workers],
         "GPU": [worker.gpu_model or "?" for worker in workers],
@@ -92,7 +92,7 @@ def _left_over(width: int, needed: dict[str, int], names: Iterable[str]) -> int:
 
 
 def jobs_table(records: list[JobRecord]) -> Table:
-    """Lays out the jobs that were begun here, and what was last seen of those that aren't over.
+    """Lays out the jobs that were begun here, with the last state of those that aren't over.
 
     A narrow terminal gets fewer columns, and ids that can be copied all the same.
     """
@@ -119,7 +119,7 @@ def jobs_table(records: list[JobRecord]) -> Table:
 
 
 def _result_place(record: JobRecord) -> str:
-    """Where what came back lies: a single result itself, else the folder that all are in."""
+    """Returns where a job's result is: a single one's path, or the folder of several."""
     return os.path.commonpath(record.result_paths) if record.results else ""
 
 
@@ -135,12 +135,12 @@ def _width() -> int:
 
 
 def print_table(table: Table) -> None:
-    """Prints a table on standard output, without wrapping its cells where nobody looks at a terminal."""
+    """Prints a table on standard output; without a terminal, cells aren't wrapped."""
     PlainConsole(width=_width()).print(table)
 
 
 def answers_table(event: Answered, width: int) -> Table:
-    """Lays out what the workers answered, and which one was chosen, without columns that would be empty."""
+    """Lays out the workers' answers and the chosen worker, without empty columns."""
     answers = event.answers
     starts_sec = [answer.estimated_start_time_sec for answer in answers]
     columns = {

@@ -1,4 +1,4 @@
-"""Single values and single events in words; text of others without its control characters."""
+"""Values and events in words; text from others loses its control characters."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from ..events.job import AnswerSummary, Completed, Connected, StatusChanged, Tra
 
 
 def memory_text(memory_mb: float | None) -> str:
-    """An amount of memory."""
+    """Returns an amount of memory in words."""
     if not memory_mb:
         return "?" if memory_mb is None else "-"
     return f"{memory_mb:,.0f} MiB"
 
 
 def duration_text(minutes: float | None) -> str:
-    """A duration, in seconds where it is short."""
+    """Returns a duration in words, in seconds if it is short."""
     if minutes is None:
         return "?"
     return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:.0f} min"
 
 
 def loss_text(value: float | None) -> str:
-    """A loss, to three digits."""
+    """Returns a loss with three digits."""
     return "?" if value is None else f"{value:.3g}"
 
 
 def verdict(answer: AnswerSummary) -> str:
-    """A worker's answer."""
+    """Returns a worker's answer in words."""
     if answer.accepted is None:
         return "no answer"
     return "accepts" if answer.accepted else f"refuses: {printable(answer.reason or 'no reason given')}"
 
 
 def status_sentence(event: StatusChanged) -> str:
-    """What a worker said last, in one line."""
+    """Returns a worker's latest status in one line."""
     remaining = event.estimated_remaining_minutes
     left = f", about {duration_text(remaining)} left" if remaining else ""
     if event.frames_done is not None:
@@ -52,7 +52,7 @@ def status_sentence(event: StatusChanged) -> str:
 
 
 def transfer_sentence(event: Transferred) -> str:
-    """How far a file is."""
+    """Returns a file's progress in words."""
     name, is_sent = printable(event.name), event.direction == "send"
     if is_sent and event.offset_bytes >= event.size_bytes > 0:
         return f"The worker has {name} already."
@@ -62,14 +62,14 @@ def transfer_sentence(event: Transferred) -> str:
 
 
 def workers_lines(event: WorkersFound) -> list[str]:
-    """Who was found; nothing where that is nobody, since the error says more."""
+    """Returns who was found; empty if nobody was, since the error says more."""
     count = len(event.workers)
     names = ", ".join(printable(worker.worker) for worker in event.workers)
     return [f"{count} worker{'s fit' if count > 1 else ' fits'}: {names}."] if count else []
 
 
 def connected_line(event: Connected) -> str:
-    """How the data channel came about."""
+    """Returns how the connection was made."""
     way = {"direct": "directly", "relayed": "through a relay", None: ""}.get(event.path, event.path)
     engine = f"by {event.engine}" if event.engine else ""
     details = ", ".join(part for part in (way, engine) if part)
@@ -77,7 +77,7 @@ def connected_line(event: Connected) -> str:
 
 
 def completion_lines(event: Completed) -> list[str]:
-    """What came of a job, and where its models or predictions are."""
+    """Returns a job's result, and where its models or predictions are."""
     if event.fetched_before:
         return [
             f"Fetched before: {printable(path)}" for path in (*event.model_dirs, event.predictions) if path

@@ -19,7 +19,7 @@ from .model import ModelReport
 
 @attrs.frozen
 class WorkerSummary:
-    """A worker as discovery shows it."""
+    """A worker as found by discovery."""
 
     worker: str
     gpu_model: str | None
@@ -35,7 +35,7 @@ class WorkerSummary:
 
     @property
     def best_digest_algorithm(self) -> str:
-        """The fastest that it's known to have. SHA-256 is what a worker has that doesn't say."""
+        """The fastest algorithm that it is known to have. A worker that doesn't say has SHA-256."""
         return "blake3" if "blake3" in self.digest_algorithms else "sha256"
 
 
@@ -59,7 +59,7 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
 
 @attrs.frozen
 class AnswerSummary:
-    """A worker's answer to a job request; ``accepted`` is None where none came in time."""
+    """A worker's answer to a job request; ``accepted`` is None if none came in time."""
 
     worker: str
     accepted: bool | None
@@ -80,7 +80,7 @@ class WorkersFound:
 
 @attrs.frozen
 class Answered:
-    """Everybody asked has answered, or the time for it is over; ``chosen`` is who gets the job."""
+    """All workers have answered, or time is up; ``chosen`` gets the job."""
 
     event: ClassVar[str] = "answers"
     job_id: str
@@ -93,7 +93,7 @@ class Connected:
     """A data channel to the worker is open.
 
     Attributes:
-        path: ``direct`` or ``relayed`` (by a TURN server), or None where the engine doesn't tell.
+        path: ``direct`` or ``relayed`` (by a TURN server), or None if the engine doesn't tell.
         engine: The WebRTC stack on this side.
     """
 
@@ -117,7 +117,7 @@ class Transferred:
 
 @attrs.frozen
 class StatusChanged:
-    """The worker's word on the job; ``progress`` is 0.0 to 1.0."""
+    """A status of the job from its worker; ``progress`` is 0.0 to 1.0."""
 
     event: ClassVar[str] = "status"
     worker: str
@@ -138,7 +138,7 @@ class StatusChanged:
 
     @classmethod
     def of(cls, worker: str, status: JobStatus) -> StatusChanged:
-        """Makes the event of a worker's message."""
+        """Returns the event for a worker's message."""
         return cls(
             worker=worker,
             status=status.status,
@@ -151,7 +151,7 @@ class StatusChanged:
 
 @attrs.frozen
 class JobBegun:
-    """A job gets its id, before anybody is asked; a job that is begun again gets another one."""
+    """A job gets its id, before any worker is asked. A retried job gets a new one."""
 
     event: ClassVar[str] = "job"
     job_id: str
@@ -161,7 +161,7 @@ class JobBegun:
 
 @attrs.frozen
 class Waiting:
-    """No worker is free; ``patience_sec`` is how long to wait in all, None where that isn't limited."""
+    """No worker is free; ``patience_sec`` is how long to wait in total, None without a limit."""
 
     event: ClassVar[str] = "waiting"
     reason: str
@@ -171,7 +171,7 @@ class Waiting:
 
 @attrs.frozen
 class Retrying:
-    """A job failed in a way that need not come again; beginning ``attempt`` of ``attempts`` follows."""
+    """A job failed in a way that may not happen again; ``attempt`` of ``attempts`` follows."""
 
     event: ClassVar[str] = "retrying"
     job_id: str
@@ -192,7 +192,7 @@ class Detached:
 
 @attrs.frozen
 class Failed:
-    """One of several jobs ended without a result; ``job_id`` is None where it had none yet."""
+    """One of several jobs ended without a result; ``job_id`` is None if it had none yet."""
 
     event: ClassVar[str] = "failed"
     job_id: str | None
@@ -203,7 +203,7 @@ class Failed:
 
 @attrs.frozen
 class WorkerLost:
-    """The chosen worker is gone before it began; another one is sought."""
+    """The chosen worker was lost before work began; another one is sought."""
 
     event: ClassVar[str] = "worker_lost"
     worker: str
@@ -212,7 +212,7 @@ class WorkerLost:
 
 @attrs.frozen
 class Notice:
-    """Something worth a line that changes nothing."""
+    """A message that is worth showing but changes nothing."""
 
     event: ClassVar[str] = "notice"
     message: str
@@ -220,7 +220,7 @@ class Notice:
 
 @attrs.frozen
 class Completed:
-    """The job is done and what came of it is in place: models or, of an inference, predictions."""
+    """The job is done and its result is in place: models or, of an inference, predictions."""
 
     event: ClassVar[str] = "completed"
     job_id: str
@@ -238,12 +238,12 @@ class Completed:
     inference_duration_seconds: float | None = None
     report: tuple[ModelReport, ...] = ()
     fetched_before: bool = False
-    """Whether nothing was brought now: the result has been in place since an earlier command."""
+    """Whether the result was in place already, since an earlier command."""
 
 
 @attrs.frozen
 class Ended:
-    """The command ends without a model."""
+    """The command ends without a result."""
 
     event: ClassVar[str] = "error"
     code: str
@@ -272,12 +272,12 @@ Emit: TypeAlias = Callable[[Event], None]
 
 
 def as_json_object(event: Event) -> dict[str, Any]:
-    """Turns an event into what ``--json`` prints on a line."""
+    """Returns the JSON object that ``--json`` prints for an event."""
     return {"event": event.event, **attrs.asdict(event)}
 
 
 def is_at_work(status: JobStatus) -> bool:
-    """Whether the work itself is under way: what can be found wrong with the inputs was looked at."""
+    """Whether the work itself has begun, so the inputs have passed their checks."""
     details = status.details
     under_way = details.model or details.current_epoch or details.frames_done or status.progress > 0
     return status.status == Phase.SENDING or (status.status == Phase.RUNNING and bool(under_way))

@@ -1,4 +1,4 @@
-"""The losses that a worker has told of, model by model."""
+"""The losses that a worker has reported, model by model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .job import StatusChanged
 MAX_EPOCH: Final = 10**9
 MAX_EPOCHS: Final = 100_000
 MAX_MODELS: Final = 16
-"""Bounds to what a worker can have its client remember; a job has one or two models."""
+"""Bounds to what a worker can make its client remember. A job has one or two models."""
 
 
 @attrs.frozen
 class EpochLosses:
-    """One epoch, counted from 1; a loss that wasn't told is None."""
+    """One epoch, counted from 1. A loss that wasn't reported is None."""
 
     epoch: int
     train_loss: float | None
@@ -25,7 +25,7 @@ class EpochLosses:
 
     @property
     def chosen_loss(self) -> float | None:
-        """What the best epoch is chosen by."""
+        """The loss by which the best epoch is chosen."""
         return self.train_loss if self.val_loss is None else self.val_loss
 
 
@@ -45,13 +45,13 @@ class ModelLosses:
 
     @property
     def best(self) -> EpochLosses | None:
-        """The epoch with the least validation loss, or training loss where there is no validation."""
+        """The epoch with the least validation loss, or training loss if there is no validation."""
         judged = [epoch for epoch in self.epochs if epoch.val_loss is not None] or self.epochs
         known = [epoch for epoch in judged if epoch.chosen_loss is not None]
         return min(known, key=lambda epoch: epoch.chosen_loss or 0.0, default=None)
 
     def append(self, epoch: EpochLosses) -> None:
-        """Adds an epoch, or what is newly known of the last one."""
+        """Adds an epoch, or replaces the last one by what is newly known of it."""
         if epoch.epoch == self.epochs[-1].epoch:
             self.epochs[-1] = epoch
         elif len(self.epochs) < MAX_EPOCHS:
@@ -73,7 +73,7 @@ class LossHistory:
         return tuple(self._models)
 
     def see(self, status: StatusChanged) -> bool:
-        """Takes in a status, and says whether it tells of an epoch that wasn't known."""
+        """Records a status; returns whether it has an epoch that wasn't known."""
         if status.current_epoch is None or not 0 < status.current_epoch <= MAX_EPOCH:
             return False
         epoch = EpochLosses(status.current_epoch, _number(status.current_loss), _number(status.val_loss))

@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class ModelReport:
-    """What is known of a finished model; None for what isn't.
+    """What is known of a finished model; None for what isn't known.
 
     Attributes:
         model: Its head, or what its folder is called.

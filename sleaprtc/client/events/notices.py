@@ -1,4 +1,4 @@
-"""What a person should know of the worker that gets their job, when it can still be changed."""
+"""Notices about the worker that gets a job, while that can still be changed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from .job import Emit, Event, Notice, StatusChanged, WorkerSummary
 
 
 def announce_problems(worker: WorkerSummary, emit: Emit) -> None:
-    """Says what is wrong with a worker, before it gets the job."""
+    """Reports what is wrong with a worker before it gets the job."""
     for sentence in problem_sentences(worker.problems):
         emit(Notice(f"{worker.worker}: {sentence}"))
 
 
 class DeviceWatch:
-    """Passes events on, and says at once where a training leaves its worker's GPU idle.
+    """Passes events on, and adds a notice as soon as a training leaves its worker's GPU idle.
 
     Args:
         worker: Whose job it is.

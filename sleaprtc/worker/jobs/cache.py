@@ -1,4 +1,4 @@
-"""Datasets and models that this worker has had before, by what is in them, so that none is sent twice."""
+"""Keeps datasets and models by their digests, so that none has to be sent twice."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _log = get_logger(__name__)
 
 
 class FileCache:
-    """A folder of files named for their digests, each the same file (a hard link) as those of its jobs.
+    """A folder of files named for their digests, each a hard link to the same file in its job's folder.
 
-    Synchronous; to be called in threads. Nothing here raises over the disk: a job without a cache is only
-    slower. What comes out is to be verified, since a job may have written into its files.
+    Synchronous, so call it in a thread. It raises no disk errors: a job without a cache is only slower.
+    Verify what comes out: a job may have written to its files.
 
     Args:
-        directory: Where the files are kept; made when it's needed.
-        max_bytes: What they may take; the least recently used go first.
+        directory: Where the files are kept; created when needed.
+        max_bytes: How much space they may take; the least recently used are deleted first.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
@@ -36,7 +36,7 @@ class FileCache:
         self._max_bytes = max_bytes
 
     def fetch(self, digest: str, size_bytes: int, target: Path) -> bool:
-        """Puts the file of that digest and size at ``target``, if it's here."""
+        """Links or copies the file with this digest and size to ``target``; False if it isn't here."""
         kept = self._path(digest)
         if kept is None:
             return False
@@ -54,7 +54,7 @@ class FileCache:
         return True
 
     def add(self, digest: str, path: Path) -> None:
-        """Keeps a file that was verified to have this digest, and lets older ones go for it."""
+        """Keeps a file whose digest was verified, and deletes older ones to make room."""
         kept = self._path(digest)
         try:
             size_bytes = path.stat().st_size
@@ -74,7 +74,7 @@ class FileCache:
             _log.warning("A file isn't kept in the cache.", file=path.name, error=str(error))
 
     def clean(self) -> None:
-        """Brings the folder within its limit, and removes what an earlier process left half done."""
+        """Brings the folder within its limit, and removes what an earlier process left unfinished."""
         with contextlib.suppress(OSError):
             for folder in self._directory.glob(f"{TEMPORARY_PREFIX}*"):
                 shutil.rmtree(folder, ignore_errors=True)

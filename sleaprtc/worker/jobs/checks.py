@@ -1,4 +1,4 @@
-"""Connections that are for no job: measured, and gone (protocol reference, "Checking a connection")."""
+"""Connections that are only measured (protocol reference, "Checking a connection")."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = get_logger(__name__)
 
 @attrs.define(eq=False)
 class _Check:
-    """A check under way."""
+    """A check that is in progress."""
 
     asker: str
     is_proven: bool
@@ -40,16 +40,16 @@ class _Check:
 
 
 class ConnectionChecks:
-    """Answers connection checks, one at a time, beside whatever jobs run.
+    """Answers connection checks, one at a time, alongside running jobs.
 
-    What it costs this worker is bounded in memory (nothing is kept), in bytes and in time.
+    A check costs the worker a bounded amount of memory, bytes and time.
 
     Args:
         local_id: This worker's name in the room.
-        send: Takes answers and candidates to the asker.
-        ice: Called at each check for the ICE servers as they then are.
+        send: Sends answers and candidates to the asker.
+        ice: Returns the current ICE servers; called for each check.
         engine: Which WebRTC engine to use.
-        secret: The room's, which the asker has to prove that it knows.
+        secret: The room's secret, which the asker has to prove.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class ConnectionChecks:
         self._under_way: _Check | None = None
 
     def take_signal(self, signal: Signal) -> bool:
-        """Takes a WebRTC signal of the peer that is being answered; False where it is another's."""
+        """Handles a WebRTC signal of the current asker; returns False for anybody else's."""
         if self._under_way is None or signal.sender != self._under_way.asker:
             return False
-        # else a flood, or a connection that is already over
+        # a flood, or a connection that is already over
         with suppress(trio.WouldBlock, trio.BrokenResourceError):
             self._under_way.signals.send_nowait(signal)
         return True
@@ -84,9 +84,9 @@ class ConnectionChecks:
         proven: bool,
         try_send: Callable[[str, JobMessage], Awaitable[None]],
     ) -> None:
-        """Says yes or no to a check, and carries it out; an unexpected failure, which is raised, costs it.
+        """Accepts or refuses a check, and runs it. An unexpected failure ends the check and is raised.
 
-        One that proves the room's secret takes the place of one that doesn't: else a peer that asks and asks
+        A check that proves the room's secret replaces one that doesn't. Otherwise, a peer that keeps asking
         could keep all others from being measured.
         """
         bind(peer=asker, check=request.job_id)
@@ -121,7 +121,7 @@ class ConnectionChecks:
                 await prove_membership(peer, role=Role.WORKER, secret=self._secret)
                 await _answer_probe(peer.channel)
         except SleapRTCError as error:
-            # the asker sees it too, and says it to its person
+            # the asker sees it too, and reports it
             _log.info("A check of the connection ended early.", error=str(error), code=error.code)
         else:
             _log.info("The connection was measured.")

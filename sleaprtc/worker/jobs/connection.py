@@ -1,4 +1,4 @@
-"""The data channel to the client of a job, as often as that client makes one."""
+"""The data channel to a job's client, however often that client connects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...transfer.proven import open_proven_transfers
 from ...transfer.resuming import ResumingTransfers
 
 SIGNALS_WAITING: Final = 256
-"""Offers and candidates not yet taken up; ICE makes a few dozen, a flood beyond that is dropped."""
+"""Offers and candidates that wait to be handled. ICE makes a few dozen; a flood beyond that is dropped."""
 
 Signal: TypeAlias = Offer | Answer | Candidate
 
@@ -26,15 +26,15 @@ _log = get_logger(__name__)
 
 
 class ClientConnection:
-    """Answers the client's offers, one after the other; a new offer replaces the connection before it.
+    """Answers the client's offers. A new offer replaces the connection before it.
 
     Args:
         local_id: This worker's name in the room.
         remote_id: The client's.
-        send: Takes answers and candidates to the client.
-        ice: Called at each offer for the ICE servers as they then are.
+        send: Sends answers and candidates to the client.
+        ice: Returns the current ICE servers; called for each offer.
         engine: Which WebRTC engine to use.
-        secret: The room's, which the client has to prove that it knows.
+        secret: The room's secret, which the client has to prove.
 
     Attributes:
         remote_id: Whose offers are answered; a later process of the same client has another name.
@@ -61,7 +61,7 @@ class ClientConnection:
         self.transfers = ResumingTransfers()
 
     def take(self, signal: Signal) -> None:
-        """Hands over an offer or a candidate from the client."""
+        """Queues an offer or a candidate from the client."""
         try:
             self._signals_send.send_nowait(signal)
         except trio.WouldBlock:

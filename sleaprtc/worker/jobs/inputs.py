@@ -1,4 +1,4 @@
-"""The client's files, as a job takes them in."""
+"""Receives the client's files for a job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INPUT_IDLE_SEC: Final = 120.0
 """How long a connected client may take to offer the next file of its job."""
 
 MAX_FILES_BEFORE_DATASET: Final = 16
-"""One a head; no model type has more than two."""
+"""There is one for each head, and no model type has more than two."""
 
 PROGRESS_INTERVAL_SEC: Final = 0.5
 
@@ -48,7 +48,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {Purpose.CONFIG: "configurations", Purpose
 
 @attrs.frozen
 class JobInputs:
-    """The client's files: the dataset, and what came before it, in the order in which it came."""
+    """The client's files: the dataset, and those that came before it, in order of arrival."""
 
     dataset: Path
     configs: tuple[Path, ...] = ()
@@ -64,20 +64,20 @@ async def receive_inputs(
     max_dataset_bytes: float = math.inf,
     takes: tuple[str, ...] = (Purpose.CONFIG,),
 ) -> JobInputs:
-    """Takes configurations or models until the dataset comes, which is last.
+    """Receives configurations or models until the dataset arrives, which comes last.
 
-    A dataset that comes before any model, where there have to be some, is kept until the first one is there.
+    If the job needs models and the dataset comes first, it is kept until the first model is there.
 
-    A dataset or model that is in the cache isn't sent again: it's put where it belongs, and accepting it
-    finds it there and verifies it.
+    A dataset or model that is in the cache isn't sent again: it is put in its place, where accepting the
+    offer finds and verifies it.
 
     Args:
         job_id: Whose files they are.
         job_dir: Where they go, in a folder for each purpose.
         transfers: Where they come from.
-        reporter: Is told how far they are.
+        reporter: Receives the progress.
         cache: Files of earlier jobs.
-        max_dataset_bytes: The largest dataset, or model, that is taken.
+        max_dataset_bytes: The largest dataset or model that is accepted.
         takes: Purposes of files that may come before the dataset.
 
     Raises:
@@ -88,7 +88,7 @@ async def receive_inputs(
     """
     received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
     dataset: Path | None = None
-    pace = Pace()  # of all files and attempts: one that is offered again and again begins no new one
+    pace = Pace()  # shared by all files and attempts: offering a file again doesn't restart the clock
     while dataset is None or not received.get(Purpose.MODEL, True):
         incoming = await _next_offer(transfers, pace)
         offer = incoming.offer
@@ -122,7 +122,7 @@ async def receive_inputs(
 
 
 def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> str | None:
-    """Says what is too much about a file, before a byte of it is taken."""
+    """Returns what is too much about an offered file, if anything, before a byte of it is received."""
     if count_before >= MAX_FILES_BEFORE_DATASET:
         return f"A job takes at most {MAX_FILES_BEFORE_DATASET} {_IN_WORDS[offer.purpose]}."
     if offer.purpose in _CACHED_PURPOSES:
@@ -141,7 +141,7 @@ async def _fetch(cache: FileCache, offer: FileOffer, directory: Path) -> None:
     try:
         target = directory / checked_name(offer.name)
     except InvalidFileNameError:
-        return  # accepting it says so to the sender
+        return  # accepting it tells the sender
     if await trio.to_thread.run_sync(cache.fetch, offer.digest, offer.size_bytes, target):
         _log.info("A file was here before, and needn't be sent.", file=target.name)
 

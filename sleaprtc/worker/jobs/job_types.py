@@ -1,4 +1,4 @@
-"""What a worker does for a job once its files are here: it trains, or it predicts."""
+"""What a worker does once a job's files are here: train or predict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _log = get_logger(__name__)
 
 @attrs.frozen
 class WorkOrder:
-    """What a job's work is done from.
+    """Everything that the work of a job needs.
 
     Attributes:
         request: What the client asked for.
@@ -43,9 +43,9 @@ class WorkOrder:
         inputs: The client's files.
         trainer: What trains and predicts.
         thread_count: CPU threads for it.
-        stop: Set where it's to end early.
-        reporter: Takes statuses.
-        cache: Files of earlier jobs, or None where none are kept.
+        stop: Set when the work should end early.
+        reporter: Receives statuses.
+        cache: Files of earlier jobs, or None if none are kept.
         clock: Times a training's epochs.
     """
 
@@ -60,7 +60,7 @@ class WorkOrder:
     clock: EpochClock
 
     def make_work_dir(self, name: str) -> Path:
-        """Makes an empty folder in the job's."""
+        """Creates an empty folder inside the job's."""
         work_dir = self.job_dir / name
         work_dir.mkdir(mode=PRIVATE_MODE)
         return work_dir
@@ -68,11 +68,11 @@ class WorkOrder:
 
 @attrs.frozen
 class Product:
-    """What a job hands over.
+    """What a job delivers.
 
     Attributes:
-        file: The one file that goes to the client.
-        complete: The worker's last word on the job.
+        file: The file that goes to the client.
+        complete: The worker's last message about the job.
     """
 
     file: Path
@@ -86,7 +86,7 @@ class KindOfWork:
     Attributes:
         takes: Purposes of the files that a client sends before the dataset.
         gives: Purpose of the file that goes back.
-        do: Does it.
+        do: Does the work.
     """
 
     takes: tuple[str, ...]
@@ -95,13 +95,13 @@ class KindOfWork:
 
 
 async def train(order: WorkOrder) -> Product:
-    """Trains, and packs the models.
+    """Trains models and packs them.
 
     Raises:
         InvalidDatasetError: As with :meth:`.Trainer.train`.
         InvalidTrainingConfigError: Likewise.
         TrainerError: Likewise.
-        StorageError: The models can't be packed for half an hour.
+        StorageError: For half an hour, the models couldn't be packed.
     """
     reporter, inputs = order.reporter, order.inputs
     job = TrainingJob(
@@ -164,10 +164,10 @@ WORK: Final[Mapping[str, KindOfWork]] = {
 
 
 async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: StatusReporter) -> None:
-    """Packs a model. A disk that is full just then doesn't cost the training: somebody may make room.
+    """Packs models. A full disk doesn't cost the training at once: somebody may make room.
 
     Raises:
-        StorageError: It can't be packed for half an hour.
+        StorageError: For half an hour, they couldn't be packed.
     """
     deadline = trio.current_time() + PACKING_PATIENCE_SEC
     while True:
@@ -182,7 +182,7 @@ async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: Status
 
 
 def _remember_models(cache: FileCache, model_dirs: Sequence[Path], scratch_dir: Path) -> None:
-    """Keeps models as clients pack them, so that none has to come back to where it was trained."""
+    """Caches models the way clients pack them, so that none has to be sent back to predict with."""
     for folder in model_dirs:
         try:
             with tempfile.TemporaryDirectory(dir=scratch_dir) as temporary:

@@ -1,4 +1,4 @@
-"""What a job says to its client, made from what its trainer says."""
+"""Makes a job's messages to its client from its trainer's events and results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAILED_UNEXPECTEDLY: Final = "The worker failed unexpectedly; its log says more.
 
 
 def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
-    """Turns a trainer's event into a status."""
+    """Reports a training event as a status."""
     if isinstance(event, StageStarted):
         reporter.report(
             Phase.RUNNING,
@@ -44,7 +44,7 @@ def report_training(reporter: StatusReporter, event: TrainingEvent) -> None:
 
 
 def report_prediction(reporter: StatusReporter, event: PredictionEvent) -> None:
-    """The same for a prediction's events."""
+    """Reports a prediction event as a status."""
     if isinstance(event, StageStarted):
         progress = reporter.progress if event.stage == Stage.FINALIZING else 0.0
         reporter.report(Phase.RUNNING, progress, message=event.message)
@@ -78,11 +78,11 @@ def _epoch_details(event: EpochEnded) -> StatusDetails:
 
 
 MAKE_ROOM: Final = "The worker's owner can make room, or name a folder on another disk (--work-dir)."
-"""What to do about a full disk, for a client that has none of the worker's files before it."""
+"""The remedy for a full disk, for a client that can't see the worker's files."""
 
 
 def failure(job_id: str, error: SleapRTCError) -> JobFailed:
-    """Makes the message for a job that ended with one of this package's errors."""
+    """Returns the message for a job that ended with one of this package's errors."""
     failed = _failure(job_id, error)
     if not is_disk_full(error):
         return failed
@@ -111,14 +111,14 @@ def _failure(job_id: str, error: SleapRTCError) -> JobFailed:
 
 
 def cancelled_elsewhere(job_id: str) -> JobFailed:
-    """Makes the message for the process that follows a job when another one of its client cancels it."""
+    """Returns the message for the process that follows a job when another process cancels it."""
     return JobFailed(
         job_id, JobError(ErrorCode.CANCELLED, "The job was cancelled by another process of yours.")
     )
 
 
 def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobComplete:
-    """Makes the message for a job whose model lies in ``archive``."""
+    """Returns the message for a job whose models are in ``archive``."""
     return JobComplete(
         job_id,
         result=JobResult(
@@ -133,7 +133,7 @@ def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobCompl
 
 
 def prediction_completion(job_id: str, outcome: PredictionOutcome, file: Path) -> JobComplete:
-    """Makes the message for a job whose predictions lie in ``file``."""
+    """Returns the message for a job whose predictions are in ``file``."""
     return JobComplete(
         job_id,
         result=JobResult(

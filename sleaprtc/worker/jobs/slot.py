@@ -1,4 +1,4 @@
-"""The slot that a job has, as the job sees it."""
+"""A job's slot, from the job's point of view."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CODES: Final = {Loss.NOT_CONNECTED: ErrorCode.CLIENT_LOST, Loss.DISPLACED: Erro
 
 
 class JobSlot:
-    """A slot, until its job frees it or loses it.
+    """A slot that a job holds until it frees or loses it.
 
     Args:
         client_id: Whose job it is.
-        free: Called when the job no longer needs it; more than once does nothing more.
-        confirm: Called when the job's client is connected, and has proved itself where it has to.
+        free: Frees the slot; calling it again does nothing.
+        confirm: Called when the job's client has connected and, where required, proved itself.
 
     Attributes:
         is_confirmed: Whether it has been.
@@ -39,22 +39,22 @@ class JobSlot:
         self._is_lost = trio.Event()
 
     def confirm(self) -> None:
-        """Notes that the client is connected, and has proved itself where it has to."""
+        """Notes that the client has connected and, where required, proved itself."""
         self.is_confirmed = True
         self._confirm()
 
     @property
     def is_lost(self) -> bool:
-        """Whether the job no longer has it, though it didn't free it."""
+        """Whether the slot was taken from the job."""
         return self._is_lost.is_set()
 
     def lose(self, loss: Loss) -> None:
-        """Tells the job that it is to end."""
+        """Takes the slot from the job, which then ends."""
         self._loss = loss
         self._is_lost.set()
 
     async def wait_lost(self) -> JobFailedError:
-        """Waits until the slot is lost; returns what the job fails with."""
+        """Waits until the slot is lost; returns the error that the job then fails with."""
         await self._is_lost.wait()
         loss = self._loss or Loss.NOT_CONNECTED
         return JobFailedError(_SENTENCES[loss], error_code=_CODES[loss], recoverable=True)

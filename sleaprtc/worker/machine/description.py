@@ -1,4 +1,4 @@
-"""What a worker says of itself in the room (protocol reference, "Worker metadata")."""
+"""How a worker describes itself: to its room (protocol reference, "Metadata") and to its owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .problems import Problem
 
 
 def capability(gpu: GpuInfo, trainer: TrainerCapabilities) -> Capability:
-    """Joins what the machine has and what is installed on it."""
+    """Combines what the machine has with what is installed on it."""
     return Capability(
         gpu_memory_mb=gpu.memory_mb,
         supported_models=trainer.supported_models,
@@ -31,7 +31,7 @@ def capability(gpu: GpuInfo, trainer: TrainerCapabilities) -> Capability:
 def worker_metadata(
     gpu: GpuInfo, trainer: TrainerCapabilities, max_jobs: int, problems: Sequence[Problem] = ()
 ) -> Metadata:
-    """Makes the metadata that a worker registers with."""
+    """Returns the metadata that a worker registers with."""
     tags = (COMMON_TAG, *(WORKER_TAGS[kind] for kind in trainer.supported_job_types))
     properties = WorkerProperties(
         gpu_memory_mb=gpu.memory_mb,
@@ -60,7 +60,7 @@ def sentences_of(problems: Sequence[Problem]) -> tuple[str, ...]:
 def introduction(
     name: str, gpu: GpuInfo, trainer: TrainerCapabilities, problems: Sequence[Problem] = ()
 ) -> list[str]:
-    """Says in a few lines, for the person who starts the worker, what it has and what it lacks."""
+    """Returns a few lines that tell the person who starts the worker what it has and what it lacks."""
     if gpu.memory_mb:
         cuda = f", CUDA {gpu.cuda_version}" if gpu.cuda_version else ""
         lines = [f"Worker {name} on {gpu.model} ({gpu.memory_mb} MiB{cuda})."]

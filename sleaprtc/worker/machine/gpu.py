@@ -1,4 +1,4 @@
-"""What the machine's GPU is and how busy it is, read through NVML.
+"""Reads through NVML which GPU the machine has and how busy it is.
 
 NVML is the driver's own library (https://docs.nvidia.com/deploy/nvml-api/): it answers without torch,
 without CUDA, and without taking memory on the device.
@@ -24,7 +24,7 @@ Arguments = TypeVarTuple("Arguments")
 
 @attrs.frozen
 class GpuInfo:
-    """One GPU at one moment, or the lack of one.
+    """The state of a GPU at one moment, or the lack of one.
 
     Attributes:
         model: The device's name, or ``"CPU"``.
@@ -68,7 +68,7 @@ def read_gpu(index: int | None = None, *, environ: Mapping[str, str] | None = No
 
 
 def visible_indices(setting: str | None, uuids: Sequence[str]) -> list[int]:
-    """Which devices ``CUDA_VISIBLE_DEVICES`` leaves visible.
+    """Returns which devices ``CUDA_VISIBLE_DEVICES`` leaves visible.
 
     Args:
         setting: The variable's value, or None where it isn't set.
@@ -97,7 +97,7 @@ def _find_device(entry: str, uuids: Sequence[str]) -> int | None:
 
 @contextmanager
 def open_nvml() -> Iterator[None]:
-    """Loads the driver's library for the block; raises :class:`pynvml.NVMLError` where there is none."""
+    """Loads the driver's library for the block; raises :class:`pynvml.NVMLError` if there is none."""
     pynvml.nvmlInit()
     try:
         yield
@@ -122,7 +122,7 @@ def _choose_gpu(index: int | None, environ: Mapping[str, str]) -> GpuInfo:
 
 
 def _freest(candidates: Sequence[tuple[int, str]]) -> GpuInfo:
-    """The device with the most free memory; one that fails is passed over."""
+    """Returns the device with the most free memory, skipping any that fails."""
     readable: list[GpuInfo] = []
     failure: pynvml.NVMLError | None = None
     for number, uuid in candidates:
@@ -163,7 +163,7 @@ def _cuda_version() -> str | None:
 
 
 def _optional(query: Callable[[*Arguments], T], *arguments: *Arguments) -> T | None:
-    """What not every device can tell, such as its utilisation under some virtualisation."""
+    """Queries what not every device supports, such as utilization under some virtualization."""
     try:
         return query(*arguments)
     except pynvml.NVMLError:

@@ -1,4 +1,4 @@
-"""Which processes hold memory of a GPU, and whose they are."""
+"""Finds out which processes use a GPU, and whose they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...protocol.limits import MIB
 from .gpu import GpuInfo, open_nvml
 
 RUNNER_PATH: Final = os.path.join("sleaprtc", "worker", "sleap_nn", "runner", "start.py")  # noqa: PTH118
-"""Ends an argument of every training's process."""
+"""How an argument of every trainer process ends."""
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class GpuUser:
 
 
 def read_gpu_users(gpu: GpuInfo) -> tuple[GpuUser, ...]:
-    """Lists the processes that compute on a GPU; none where the driver doesn't tell. Nothing is raised."""
+    """Returns the processes that compute on a GPU; none if the driver doesn't tell. Never raises."""
     if gpu.index is None:
         return ()
     try:
@@ -61,7 +61,7 @@ def _describe(pid: int, memory_bytes: int | None) -> GpuUser:
 
 
 def _is_own(process: psutil.Process) -> bool:
-    """Whether a process is a child of this one, or of another worker's training."""
+    """Whether a process belongs to this worker, or to another worker's training."""
     with suppress(psutil.Error):
         family = [process, *process.parents()]
         return any(relative.pid == os.getpid() or is_runner(relative) for relative in family)
@@ -69,12 +69,12 @@ def _is_own(process: psutil.Process) -> bool:
 
 
 def is_runner(process: psutil.Process) -> bool:
-    """Whether a process is a training's."""
+    """Whether a process is a trainer process of this package."""
     with suppress(psutil.Error):
         return any(argument.endswith(RUNNER_PATH) for argument in process.cmdline())
     return False
 
 
 def running_trainings(condition: Callable[[psutil.Process], bool] = is_runner) -> int:
-    """How many trainings of this package run on this machine, as far as this user may see."""
+    """Counts this package's trainings on this machine, as far as this user may see them."""
     return sum(1 for process in psutil.process_iter() if condition(process))

@@ -1,4 +1,4 @@
-"""What stands in the way of a good training here: known before the first job, and said then."""
+"""Finds what stands in the way of a good training, so that it can be reported before the first job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .gpu import GpuInfo
 from .gpu_users import GpuUser
 
 NOTICEABLE_MEMORY_MB: Final = 256
-"""Less than a training's: what a desktop or an idle context holds."""
+"""Less is what a desktop or an idle context holds, not a training."""
 
 NOTICEABLE_UTILIZATION: Final = 0.25
 
@@ -24,7 +24,7 @@ CUDA_BUILDS: Final = ((11, 8), (12, 4), (12, 6), (12, 8), (13, 0))
 
 @attrs.frozen
 class Problem:
-    """Something to be mended, or to be waited for.
+    """Something to fix, or to wait for.
 
     Attributes:
         code: Stable identifier: ``no_trainer``, ``gpu_unused`` or ``gpu_in_use``.
@@ -40,13 +40,13 @@ class Problem:
 def find_problems(
     gpu: GpuInfo, users: Sequence[GpuUser], trainer: TrainerCapabilities
 ) -> tuple[Problem, ...]:
-    """Lists everything that is wrong with a worker, the worst first."""
+    """Returns everything that is wrong with a worker, the worst first."""
     found = (trainer_problem(trainer), torch_problem(gpu, trainer), sharing_problem(gpu, users))
     return tuple(problem for problem in found if problem is not None)
 
 
 def trainer_problem(trainer: TrainerCapabilities) -> Problem | None:
-    """Says why nothing can be trained."""
+    """Returns why nothing can be trained, if so."""
     if trainer.problem is None:
         return None
     return Problem("no_trainer", trainer.problem, _remedy_for(trainer))
@@ -63,7 +63,7 @@ def _remedy_for(trainer: TrainerCapabilities) -> str:
 
 
 def torch_problem(gpu: GpuInfo, trainer: TrainerCapabilities) -> Problem | None:
-    """Says why trainings would run on the CPU of a machine that has a GPU."""
+    """Returns why trainings would run on the CPU although there is a GPU, if so."""
     if not gpu.memory_mb or trainer.torch_device != "cpu":
         return None
     version = trainer.torch_version or "the installed torch"
@@ -80,7 +80,7 @@ def torch_problem(gpu: GpuInfo, trainer: TrainerCapabilities) -> Problem | None:
 
 
 def cuda_torch_command(cuda_version: str | None, python: str | None) -> str:
-    """Writes the command that installs a build of torch which a driver can run.
+    """Returns the command that installs a build of torch that the driver supports.
 
     Args:
         cuda_version: The newest CUDA that the driver supports, such as ``"12.4"``; None where it isn't known.
@@ -95,7 +95,7 @@ def cuda_torch_command(cuda_version: str | None, python: str | None) -> str:
 
 
 def sharing_problem(gpu: GpuInfo, users: Sequence[GpuUser]) -> Problem | None:
-    """Says who else uses the GPU."""
+    """Returns who else uses the GPU, if somebody does."""
     if not gpu.memory_mb:
         return None
     others = [user for user in users if not user.is_own and _is_noticeable(user, gpu)]

@@ -1,4 +1,4 @@
-"""Keeps what a worker says of its problems true: a GPU can be taken by somebody else at any time."""
+"""Keeps a worker's published problems up to date: somebody else may take the GPU at any time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .gpu_users import read_gpu_users
 from .problems import Problem, find_problems
 
 LOOK_INTERVAL_SEC: Final = 20.0
-"""How old what clients read may be; asking the driver takes some milliseconds."""
+"""How outdated the published problems may be. Asking the driver takes a few milliseconds."""
 
 _log = get_logger(__name__)
 
 
 class ProblemWatch:
-    """Looks for problems, and tells the room of those that come and go.
+    """Looks for problems, and publishes those that come and go.
 
     Args:
         read_gpu: Reads the GPU's state; called in a thread.
-        trainer: What the trainer said of itself.
+        trainer: What the trainer reported about itself.
     """
 
     def __init__(self, read_gpu: Callable[[], GpuInfo], trainer: TrainerCapabilities) -> None:
@@ -38,7 +38,7 @@ class ProblemWatch:
         self._last: tuple[Problem, ...] = ()
 
     async def look(self) -> tuple[Problem, ...]:
-        """Says what is wrong now."""
+        """Returns what is wrong now."""
 
         def find() -> tuple[Problem, ...]:
             gpu = self._read_gpu()
@@ -48,7 +48,7 @@ class ProblemWatch:
         return self._last
 
     async def run(self, link: Link) -> None:
-        """Publishes what changes, until cancelled."""
+        """Publishes changes until cancelled."""
         while True:
             await trio.sleep(LOOK_INTERVAL_SEC)
             before = self._last
@@ -62,4 +62,4 @@ class ProblemWatch:
             try:
                 await link.update_metadata(Metadata(properties=as_json(changed)))
             except SignalingLostError as error:
-                _log.debug("The problems will be told with the next registration.", error=str(error))
+                _log.debug("The problems will be published with the next registration.", error=str(error))

@@ -1,4 +1,4 @@
-"""Gathering what a job trains from: labels within reach of the runner, and parsed configurations."""
+"""Gathers what a job trains from: labels that the runner can reach, and parsed configurations."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _gather_files(job: TrainingJob) -> Sequence[_Files]:
 
 
 def _link_labels(dataset: Path, folder: Path) -> str:
-    """Gives the labels a plain name in the runner's folder, so that no path of this machine gets out."""
+    """Links the labels into the runner's folder by a plain name, so that no path of this machine leaks."""
     name = dataset.name if is_plain_name(dataset.name) and dataset.suffix == ".slp" else DEFAULT_LABELS_NAME
     link = folder / name
     if link != dataset:

@@ -1,4 +1,4 @@
-"""Training and predicting with sleap-nn, in a process of its own and with the Python of the user's choice."""
+"""Trains and predicts with sleap-nn, in a separate process with a Python of the owner's choice."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ LastWord: TypeAlias = TrainingDone | PredictionDone | RunnerFailed
 
 @attrs.frozen
 class RunnerTask:
-    """What a runner is to do: a command, and what belongs to it as JSON."""
+    """A task for the runner: a command and its arguments as JSON."""
 
     command: str
     fields: Mapping[str, object] = attrs.field(factory=dict)
@@ -141,9 +141,9 @@ class SleapNNTrainer(Trainer):
     async def train(
         self, job: TrainingJob, *, report: Callable[[TrainingEvent], None], stop: trio.Event
     ) -> TrainingOutcome:
-        """Trains as :meth:`Trainer.train` has it.
+        """See :meth:`Trainer.train`.
 
-        The job's folder afterwards has ``models/<head>``, the log ``trainer.log``, and the labels.
+        Afterwards, the job's folder has ``models/<head>``, the log ``trainer.log`` and the labels.
 
         Raises:
             StorageError: The job's folder can't be written to.
@@ -172,7 +172,7 @@ class SleapNNTrainer(Trainer):
     async def predict(
         self, job: PredictionJob, *, report: Callable[[PredictionEvent], None], stop: trio.Event
     ) -> PredictionOutcome:
-        """Predicts as :meth:`Trainer.predict` has it.
+        """See :meth:`Trainer.predict`.
 
         Raises:
             StorageError: The job's folder can't be written to.
@@ -244,7 +244,7 @@ class SleapNNTrainer(Trainer):
         raise failure
 
     async def _modernize(self, sources: tuple[ModelSource, ...], job: TrainingJob) -> tuple[ModelSource, ...]:
-        """Has SLEAP's old JSON profiles converted by sleap-nn itself."""
+        """Lets sleap-nn convert SLEAP's old JSON profiles."""
         old = [
             source for source in sources if source.config is not None and is_legacy(source.config.document)
         ]
@@ -294,13 +294,13 @@ class SleapNNTrainer(Trainer):
 def judge_installation(
     python: Path, versions: Mapping[str, str] | None, device: str | None, failure: str | None
 ) -> TrainerCapabilities:
-    """What an interpreter can train, from what it said of itself.
+    """Returns what an interpreter can train, judged by what it reported.
 
     Args:
         python: The interpreter.
-        versions: Its packages' versions, or None if it said nothing.
+        versions: Its packages' versions, or None if it reported nothing.
         device: What its torch can compute on, or None if torch can't be imported.
-        failure: What it said went wrong.
+        failure: What it reported went wrong.
     """
     if versions is None:
         return TrainerCapabilities(problem=failure or f"{python} didn't say which packages it has.")
@@ -342,7 +342,7 @@ async def _follow(runner: Runner, on_event: Callable[[RunnerEvent], None]) -> La
 
 
 def _epoch_ended(event: EpochReported, heads: Sequence[str]) -> EpochEnded | None:
-    """Places an epoch in the whole job. None without a finite loss: the runner's last word says so then."""
+    """Adds the job's progress to an epoch. None without a finite loss, which ends the training anyway."""
     if event.train_loss is None or event.model not in heads:
         return None
     done = heads.index(event.model) + event.epoch / max(event.total_epochs, 1)

@@ -1,1 +1,1 @@
-"""Files of a stranger, read and judged before anything is done with them."""
+"""Files from strangers, read and judged before anything is done with them."""

@@ -1,4 +1,4 @@
-"""What a received configuration may decide: keys of sleap-nn, each with the kind of value it takes.
+"""What a received configuration may set: keys of sleap-nn, each with the kind of value that it accepts.
 
 The keys are those of https://nn.sleap.ai/latest/configuration/. A new one belongs here once it's clear
 that no value of it can reach a file, a device, a process or the network.
@@ -57,7 +57,7 @@ def _edges(value: Any) -> bool:
 
 
 def _or_null(check: Check) -> Check:
-    """For what sleap-nn chooses itself where it's null; any other null leaves its key out."""
+    """Also accepts null, for values that sleap-nn then chooses itself. Any other null drops its key."""
     return lambda value: value is None or check(value)
 
 
@@ -82,7 +82,7 @@ REQUESTED_VALUES: Final[Mapping[str, Check]] = {
     "batch_size": _BATCH,
     "learning_rate": _positive,
 }
-"""What of a training request's ``config`` is used (protocol reference, section 3)."""
+"""The parts of a training request's ``config`` that are used (protocol reference, section 3)."""
 
 PREDICTION_VALUES: Final[Mapping[str, Check]] = {
     "batch_size": _BATCH,
@@ -90,7 +90,7 @@ PREDICTION_VALUES: Final[Mapping[str, Check]] = {
     "frames": lambda value: isinstance(value, str) and len(value) <= 10_000,
     "tracking": _flag,
 }
-"""What of an inference request's ``config`` is used."""
+"""The parts of an inference request's ``config`` that are used."""
 
 # --- the allow-list -------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ MODEL_KEYS: Final[Allowed] = {
     },
     "model_config": ALLOWED_KEYS["model_config"],
 }
-"""Every key that counts of the configuration of a received model. What trained it doesn't any more."""
+"""Every key of a received model's configuration that is used. How it was trained no longer matters."""
 
 NULLABLE_SECTIONS: Final = {
     "augmentation_config",
@@ -286,7 +286,7 @@ NULLABLE_SECTIONS: Final = {
     *SUPPORTED_HEADS,
     *_SCHEDULERS,
 }
-"""Sections in which null means "none of this"; elsewhere it leaves the section out."""
+"""Sections in which null means "none of this". Elsewhere, null drops the section."""
 
 UNGRANTABLE: Final = {
     ("model_config", "pretrained_backbone_weights"): "pretrained weights",
@@ -296,4 +296,4 @@ UNGRANTABLE: Final = {
     ("model_config", "backbone_config", "swint", "pre_trained_weights"): "pretrained weights",
     ("trainer_config", "resume_ckpt_path"): "to resume from a checkpoint",
 }
-"""What would load code or files that aren't part of the job, or fetch them from elsewhere."""
+"""Keys that would load or fetch code or files that aren't part of the job."""

@@ -1,4 +1,4 @@
-"""Reading training configurations that came from a stranger.
+"""Reads training configurations that came from a stranger.
 
 A configuration is data. It's parsed safely, bounded in size and depth, and reduced to an allow-list
 of sleap-nn's keys (https://nn.sleap.ai/latest/configuration/) with values of the right kind. What
@@ -49,7 +49,7 @@ def is_legacy(document: Mapping[str, Any]) -> bool:
 
 
 def legacy_core(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a SLEAP JSON profile says about the model, without its paths, skeletons and outputs.
+    """Returns what a SLEAP JSON profile says about the model, without paths, skeletons and outputs.
 
     Args:
         document: As returned by :func:`parse_config`.
@@ -78,7 +78,7 @@ def legacy_core(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def filter_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a received sleap-nn configuration may decide.
+    """Returns the part of a received sleap-nn configuration that may decide something.
 
     Args:
         document: As returned by :func:`parse_config`.
@@ -94,7 +94,7 @@ def filter_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def filter_model_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What the configuration of a received model says about prediction.
+    """Returns what the configuration of a received model says about prediction.
 
     How it was trained, pretrained weights among it, has gone into its own weights and is left out.
 
@@ -110,7 +110,7 @@ def filter_model_config(document: Mapping[str, Any], name: str) -> dict[str, Any
 
 
 def head_of(config: Mapping[str, Any], name: str) -> str:
-    """The one head that a filtered configuration trains.
+    """Returns the one head that a filtered configuration trains.
 
     Raises:
         InvalidTrainingConfigError: There is none, or more than one.
@@ -125,7 +125,7 @@ def head_of(config: Mapping[str, Any], name: str) -> str:
 
 
 def section(config: Mapping[str, Any], *path: str) -> Any:
-    """The value at a path of keys, or None where a part of it is missing."""
+    """Returns the value at a path of keys, or None if a part of the path is missing."""
     value: Any = config
     for key in path:
         if not isinstance(value, Mapping):
@@ -135,13 +135,13 @@ def section(config: Mapping[str, Any], *path: str) -> Any:
 
 
 def subsection(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """The section at a path of keys; empty where there's none."""
+    """Returns the section at a path of keys; empty if there is none."""
     value = section(config, *path)
     return value if isinstance(value, Mapping) else {}
 
 
 def check_requested(requested: Mapping[str, Any]) -> dict[str, Any]:
-    """The usable part of a training request's ``config``, without what is null.
+    """Returns the usable part of a training request's ``config``, without nulls.
 
     Raises:
         InvalidTrainingConfigError: A value is of the wrong kind or out of range.
@@ -150,7 +150,7 @@ def check_requested(requested: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_values(requested: Mapping[str, Any], allowed: Mapping[str, Check]) -> dict[str, Any]:
-    """The part of ``requested`` that is allowed, without what is null.
+    """Returns the part of ``requested`` that is allowed, without nulls.
 
     Raises:
         InvalidTrainingConfigError: A value is of the wrong kind or out of range.
@@ -206,7 +206,7 @@ def _keep_allowed(
 
 
 def _shown(value: Any) -> str:
-    """The beginning of a value; whole numbers can have too many digits to be written out."""
+    """Returns the beginning of a value. Integers can have too many digits to be written out."""
     if isinstance(value, int) and value.bit_length() > 64:
         return "a number so large"
     return str(value)[:40]

@@ -1,4 +1,4 @@
-"""What a received ``.slp`` holds: asked of a process of its own.
+"""Asks a separate process what a received ``.slp`` holds.
 
 The file comes from a stranger and is parsed by a C library, so :mod:`.dataset_reader` reads it in a process
 that may crash, hang or run out of memory without harm. Nothing here imports that library.
@@ -20,7 +20,7 @@ _ask = functools.partial(ask_child, READER_MODULE, error=InvalidDatasetError, as
 
 
 async def inspect_dataset(path: Path) -> DatasetSummary:
-    """Reads a dataset's summary in a process of its own.
+    """Reads a dataset's summary in a separate process.
 
     Raises:
         InvalidDatasetError: The file isn't a readable SLEAP dataset, has nothing labelled, or refers
@@ -31,7 +31,7 @@ async def inspect_dataset(path: Path) -> DatasetSummary:
 
 
 async def inspect_images(path: Path) -> int:
-    """Makes sure, in a process of its own, that a dataset has its images; returns its number of frames.
+    """Checks in a separate process that a dataset has its images; returns its number of frames.
 
     Raises:
         InvalidDatasetError: The file isn't a readable SLEAP dataset, has no frames, or refers to images
@@ -41,7 +41,7 @@ async def inspect_images(path: Path) -> int:
 
 
 async def count_predicted_frames(path: Path) -> int:
-    """Returns, from a process of its own, how many frames there are in a file of predictions.
+    """Counts the frames in a file of predictions, in a separate process.
 
     Raises:
         InvalidDatasetError: It can't be read.

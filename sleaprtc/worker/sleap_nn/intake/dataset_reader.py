@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 AS_WHAT: Final = "a SLEAP dataset"
 BLOCK_POINTS: Final = 1_000_000
-"""Points that are looked at together."""
+"""Points that are processed together."""
 
 MAX_SIDE_PX: Final = 100_000
 MAX_CHANNELS: Final = 16
 MAX_COORDINATE_PX: Final = 1e7
 MAX_NODES: Final = 10_000
-"""Beyond these a dataset is broken, whatever it says of itself."""
+"""A dataset that claims more is broken."""
 
 USER_INSTANCE: Final = 0
 """SLEAP's ``instance_type`` of what a person labelled; 1 is a prediction."""
@@ -50,7 +50,7 @@ def read_summary(path: Path) -> DatasetSummary:
 
 
 def read_frame_count(path: Path) -> int:
-    """Does in this process what :func:`~.dataset.inspect_images` does in its own.
+    """Does in this process what :func:`~.dataset.inspect_images` does in a separate one.
 
     Raises:
         InvalidDatasetError: As there.
@@ -189,7 +189,7 @@ def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
 
 
 def _embedded_images(video: Mapping[str, Any], name: str) -> str:
-    """Where a video's embedded images are; refuses a video that lies elsewhere."""
+    """Returns where a video's embedded images are; refuses a video outside of the file."""
     backend = video["backend"]
     location = backend.get("filename", video.get("filename"))
     if location != "." or "filenames" in backend or "dataset" not in backend:
@@ -219,7 +219,7 @@ _QUESTIONS: Final[Mapping[str, Callable[[Path], dict[str, Any]]]] = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints what is asked about a dataset, or what is wrong with it, as one JSON object."""
+    """Prints the answer to a question about a dataset, or what is wrong with it, as one JSON object."""
     question, path = arguments[0], Path(arguments[1])
     answer(lambda: _QUESTIONS[question](path))
 

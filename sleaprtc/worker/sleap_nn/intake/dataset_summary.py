@@ -1,4 +1,4 @@
-"""What choosing and checking settings needs to know of a dataset."""
+"""What is known of a dataset when settings are chosen and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that came with a job, judged before anything of them is loaded.
+"""Models that came with a job, judged before any part of them is loaded.
 
 A model is data from a stranger twice over. Its checkpoint is a pickle, which can run code when it's loaded:
 what it would import is read off it here, without running it, and the runner then takes nothing but weights
@@ -22,7 +22,7 @@ from ....transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, unpack_mode
 from .configuration import filter_model_config, head_of, is_legacy, parse_config
 
 MODELS_FOLDER: Final = "received-models"
-"""Below a job's folder; what is in it is never given to sleap-nn as it is."""
+"""Inside a job's folder. sleap-nn never gets its contents as they are."""
 
 MODEL_SETS: Final = (
     {"single_instance"},
@@ -30,7 +30,7 @@ MODEL_SETS: Final = (
     {"bottomup"},
     {"centroid", "centered_instance"},
 )
-"""Heads that predict together. A centered instance needs centroids to look at."""
+"""Heads that predict together. A centered instance model needs centroids."""
 
 
 @attrs.frozen
@@ -92,10 +92,10 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def check_checkpoint(path: Path, head: str) -> None:
-    """Reads from a checkpoint what loading it would import.
+    """Checks what loading a checkpoint would import.
 
     Raises:
-        InvalidModelError: It's anything but weights.
+        InvalidModelError: It holds anything but weights.
     """
     if not is_checkpoint_file(path):
         raise InvalidModelError(f"The {head} model's {path.name} isn't a checkpoint of PyTorch.")

@@ -1,4 +1,4 @@
-"""Reading SLEAP's training job package.
+"""Reads SLEAP's training job package.
 
 "Export Training Job Package" writes a flat zip: labels with embedded images, one configuration for
 each model, ``jobs.yaml`` which names them in training order, and two shell scripts. The scripts are
@@ -148,7 +148,7 @@ def _parse_job(entry: Any) -> _Job:
 
 
 def _guess_jobs(members: Mapping[str, zipfile.ZipInfo]) -> tuple[_Job, ...]:
-    """A package that somebody put together by hand: one labels file and its configurations."""
+    """Guesses the models of a package made by hand: one labels file with its configurations."""
     labels = [name for name in members if name.endswith(LABELS_SUFFIX)]
     configs = [name for name in members if name.endswith(CONFIG_SUFFIXES)]
     if len(labels) != 1 or not configs:
@@ -171,7 +171,7 @@ def _extract_labels(
     jobs: Sequence[_Job],
     folder: Path,
 ) -> None:
-    """Puts all labels into the folder, or none."""
+    """Extracts all labels into the folder, or none."""
     wanted = {job.labels for job in jobs} | {job.val_labels for job in jobs if job.val_labels}
     with staged_folder(folder) as staging:
         for name in sorted(wanted):

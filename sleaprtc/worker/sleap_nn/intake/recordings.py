@@ -1,4 +1,4 @@
-"""What predictions are made on: labels with their images, or a video, each from a stranger.
+"""Recordings to predict on: labels with their images, or a video, each from a stranger.
 
 FFmpeg, which decodes videos, also reads playlists, in which a file names others, on the worker's disk or
 elsewhere. So a video has to begin as the containers do that hold their own frames
@@ -18,7 +18,7 @@ from .package import is_plain_name
 
 
 async def put_recording(dataset: Path, folder: Path) -> str:
-    """Gives a job's recording a plain name in the runner's folder, once it's known to be one.
+    """Checks a job's recording, and links it into the runner's folder by a plain name.
 
     Raises:
         InvalidDatasetError: It's neither labels with images nor a video.

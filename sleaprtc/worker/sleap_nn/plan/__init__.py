@@ -1,1 +1,1 @@
-"""What is trained or predicted, decided from labels, configurations and the request."""
+"""Decides what is trained or predicted, from labels, configurations and the request."""

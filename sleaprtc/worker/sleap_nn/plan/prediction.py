@@ -1,4 +1,4 @@
-"""Deciding what is predicted."""
+"""Decides what is predicted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def plan_prediction(
         requested: The request's ``config``, unchecked.
 
     Raises:
-        InvalidTrainingConfigError: The request asks for what can't be.
+        InvalidTrainingConfigError: The request asks for something impossible.
     """
     wishes = check_values(requested, PREDICTION_VALUES)
     return PredictionPlan(

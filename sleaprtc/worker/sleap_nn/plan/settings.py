@@ -1,4 +1,4 @@
-"""Sensible sleap-nn settings for a dataset that came without any.
+"""Chooses sensible sleap-nn settings for a dataset that came without any.
 
 The values follow SLEAP's own baseline profiles (``sleap/training_profiles``), adapted to the size of
 images and animals, and to how little a machine without a GPU can do in a reasonable time.
@@ -29,7 +29,7 @@ WHOLE_IMAGE_PX: Final = 1024
 
 
 def choose_model_type(dataset: DatasetSummary) -> str:
-    """The model type for a request that names none.
+    """Returns the model type for a request that names none.
 
     One animal a frame needs no search for animals. Several are found first and cropped, unless an
     animal fills so much of the image that a crop saves nothing.
@@ -41,7 +41,7 @@ def choose_model_type(dataset: DatasetSummary) -> str:
 
 
 def derive_settings(head: str, dataset: DatasetSummary, *, accelerated: bool) -> dict[str, Any]:
-    """A whole sleap-nn configuration for one model, without what the worker itself sets.
+    """Returns a complete sleap-nn configuration for one model, except for what the worker itself sets.
 
     Args:
         head: ``single_instance``, ``centroid``, ``centered_instance`` or ``bottomup``.
@@ -90,7 +90,7 @@ def derive_settings(head: str, dataset: DatasetSummary, *, accelerated: bool) ->
 
 
 def choose_max_stride(animal_px: float) -> int:
-    """The smallest stride of the network at which it sees a whole animal at once.
+    """Returns the smallest stride at which the network sees a whole animal at once.
 
     The receptive field of a U-Net with two 3x3 convolutions a block is ``5 * max_stride - 4`` pixels
     (76 at stride 16, as SLEAP's training dialog shows).
@@ -102,7 +102,7 @@ def choose_max_stride(animal_px: float) -> int:
 
 
 def choose_min_steps(frame_count: int, *, accelerated: bool) -> int:
-    """The least number of steps that make an epoch.
+    """Returns the least number of steps in an epoch.
 
     sleap-nn's own 200 keeps a GPU from spending its time between epochs; without one, 200 steps are
     minutes, so small datasets are passed twice an epoch and no more.
@@ -158,7 +158,7 @@ def _head(head: str, animal_px: float) -> dict[str, Any]:
 
 
 def heads_for(model_type: str) -> tuple[str, ...]:
-    """The heads that a request's model type trains, in order.
+    """Returns the heads that a request's model type trains, in order.
 
     Raises:
         InvalidTrainingConfigError: The protocol has no such model type.

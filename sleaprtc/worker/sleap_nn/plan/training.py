@@ -1,4 +1,4 @@
-"""Deciding what is trained: one plan for each model, from labels, configurations and the request.
+"""Decides what is trained: one plan for each model, from labels, configurations and the request.
 
 A plan's configuration is built up in layers, each over the one before: settings derived from the
 labels, the received configuration as far as it's allowed, the request's own numbers, and what only
@@ -37,7 +37,7 @@ class ReceivedConfig:
 
 @attrs.frozen
 class ModelSource:
-    """What one model is made from, before any decision.
+    """The inputs of one model, before any decision.
 
     Attributes:
         labels: File name of the labels, below the job's folder.
@@ -137,7 +137,7 @@ def _plan(
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over`` on top, section by section; neither is changed."""
+    """Returns ``base`` with the values of ``over`` on top, section by section; changes neither."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -148,7 +148,7 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drop_unused_alternatives(config: dict[str, Any], received: Mapping[str, Any]) -> None:
-    """Leaves one backbone: the received one, if it's another kind than the derived one."""
+    """Keeps one backbone: the received one, if it differs in kind from the derived one."""
     asked = subsection(received, "model_config", "backbone_config")
     kinds = [kind for kind, settings in asked.items() if settings is not None]
     if len(kinds) > 1:
@@ -177,7 +177,7 @@ def _from_request(wishes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_worker(head: str, source: ModelSource) -> dict[str, Any]:
-    """Whatever touches files, devices, processes or the network."""
+    """Sets whatever touches files, devices, processes or the network."""
     dataset = source.dataset
     image_bytes = dataset.frame_count * dataset.height * dataset.width * dataset.channels
     cached = image_bytes <= CACHED_IMAGES_BYTES

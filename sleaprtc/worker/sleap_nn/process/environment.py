@@ -1,4 +1,4 @@
-"""The environment variables that a runner gets: what it needs, and nothing that it shouldn't know."""
+"""The environment variables of a runner: what it needs, and nothing that it shouldn't know."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OFFLINE: Final = {
 def runner_environment(
     inherited: Mapping[str, str], *, other_python: bool, thread_count: int, gpu_uuid: str | None
 ) -> dict[str, str]:
-    """All environment variables for a runner.
+    """Returns all environment variables for a runner.
 
     Args:
         inherited: The worker's own environment.

@@ -1,4 +1,4 @@
-"""Turning a failed runner into an error that helps."""
+"""Turns a failed runner into a helpful error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ....protocol.vocabulary import ErrorCode
 from .events import RunnerFailed
 
 FULL_DISK_BYTES: Final = 16 * 2**20
-"""A training that ends without a word on a disk with less free space has most likely filled it."""
+"""A training that ends without a report has most likely filled a disk with less free space than this."""
 
 RECOVERABLE_CODES: Final[Collection[str]] = frozenset(
     {ErrorCode.DISK_FULL, ErrorCode.KILLED, ErrorCode.NO_TRAINER}
@@ -42,13 +42,13 @@ def reported_failure(failed: RunnerFailed) -> SleapRTCError:
 def silent_failure(
     exit_status: int | None, log_tail: str, free_bytes: int, work: str = "training"
 ) -> TrainerError:
-    """The error for a runner that ended, or fell silent, without saying how it went.
+    """Returns the error for a runner that ended or fell silent without a report.
 
     Args:
         exit_status: Negative for a signal, None if the runner still runs.
         log_tail: The last lines of its log.
         free_bytes: Free space where it writes.
-        work: What it was doing, in a word.
+        work: What it was doing, in one word.
     """
     if free_bytes < FULL_DISK_BYTES:
         error = TrainerError("The worker's disk is full.", error_code=ErrorCode.DISK_FULL, recoverable=True)

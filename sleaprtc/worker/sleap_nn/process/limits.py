@@ -1,4 +1,4 @@
-"""What a worker's owner lets one training take: hours, memory, disk."""
+"""The owner's limits for one training: hours, memory, disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ....protocol.limits import MIB
 from ....protocol.vocabulary import ErrorCode
 
 CHECK_INTERVAL_SEC: Final = 2.0
-"""Between two looks at a training. A look takes some milliseconds of one core."""
+"""The time between two measurements, each of which takes a few milliseconds of one core."""
 
 STOP_GRACE_SEC: Final = 15 * 60.0
 """How long a training whose time is over may take to finish its epoch and keep its best model."""
@@ -28,7 +28,7 @@ SECONDS_AN_HOUR: Final = 3600.0
 
 @attrs.frozen
 class TrainingLimits:
-    """The owner's limits for one training; infinite where there is none.
+    """The owner's limits for one training; infinite means none.
 
     Attributes:
         max_sec: When it's over, training ends with the best model so far.
@@ -42,11 +42,11 @@ class TrainingLimits:
 
     @property
     def time_sentence(self) -> str:
-        """What a client is told when the time is over."""
+        """The beginning of the sentence for a client whose time is over."""
         return f"The worker's owner allows {self.max_sec / SECONDS_AN_HOUR:g} hours a job, which are over"
 
     def excess(self, memory_bytes: float, disk_bytes: float) -> TrainerError | None:
-        """Judges what a training takes now."""
+        """Returns the error for a training that takes too much now, or None."""
         if memory_bytes > self.max_memory_bytes:
             return TrainerError(
                 f"The job took {memory_bytes / MIB:.0f} MiB of memory, and the worker's owner allows "
@@ -66,7 +66,7 @@ NO_LIMITS: Final = TrainingLimits()
 
 
 def memory_of_group(group: int) -> int:
-    """Resident bytes of a process group; pages that several of its processes share count for each."""
+    """Returns the resident bytes of a process group. Shared pages count once for each process."""
     total = 0
     for process in psutil.process_iter():
         try:
@@ -78,7 +78,7 @@ def memory_of_group(group: int) -> int:
 
 
 def disk_of(path: Path) -> int:
-    """Bytes that a file, or the files below a folder, occupy; links aren't followed."""
+    """Returns the bytes that a file, or the files below a folder, occupy. Links aren't followed."""
     if not path.is_dir():
         return _occupied_bytes(path)
     return sum(
@@ -97,15 +97,15 @@ def _occupied_bytes(path: Path) -> int:
 async def wait_for_excess(
     limits: TrainingLimits, *, group: int, files: Sequence[Path], end_early: Callable[[], None]
 ) -> TrainerError:
-    """Waits until a training has taken more than it may, and returns what to say of it.
+    """Waits until a training exceeds a limit; returns the error to end it with.
 
     A failure to watch is raised and costs the job: the owner's limits hold.
 
     Args:
         limits: The owner's.
         group: The process group that trains.
-        files: The job's files and folders, which count together.
-        end_early: Called when its time is over; only a training that then doesn't end has taken too much.
+        files: The job's files and folders; their sizes are added up.
+        end_early: Called when the time is over. Only a training that then doesn't end exceeds the limit.
     """
     send, receive = trio.open_memory_channel[TrainerError](2)
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Judging what a runner says that it has made: the files have to be there, and be usable."""
+"""Checks what a runner reports to have made: its files must exist and be usable."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .events import PredictionDone, TrainingDone
 
 
 def judge_training(done: TrainingDone, work_dir: Path) -> TrainingOutcome:
-    """Makes sure of a finite loss, and of the files of every model.
+    """Checks that each model has a finite loss and its files.
 
     Raises:
-        TrainerError: Something of it is missing.
+        TrainerError: One of them is missing.
     """
     model_dirs = tuple(work_dir / RUNS_FOLDER / model.head for model in done.models)
     missing = [
@@ -40,10 +40,10 @@ def judge_training(done: TrainingDone, work_dir: Path) -> TrainingOutcome:
 
 
 async def judge_prediction(done: PredictionDone, work_dir: Path) -> PredictionOutcome:
-    """Makes sure of a file that can be opened and has all frames in it.
+    """Checks that the predictions can be opened and have all frames.
 
     Raises:
-        TrainerError: There is none.
+        TrainerError: They can't, or have not.
     """
     path = work_dir / PREDICTIONS_NAME
     try:

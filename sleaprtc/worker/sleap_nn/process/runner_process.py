@@ -1,4 +1,4 @@
-"""The runner's process: started in a group of its own, listened to, stopped, and ended for certain.
+"""The runner's process: started in its own group, read from, stopped, and reliably ended.
 
 ``trio.run_process`` isn't used, because Trio forks in a worker thread and the runner asks the kernel to
 be killed with its parent, which for Linux is the *thread* that forked it (prctl(2), PR_SET_PDEATHSIG).
@@ -29,21 +29,21 @@ RUNNER_FILE: Final = Path(__file__).parents[1] / "runner" / "start.py"
 LOG_NAME: Final = "trainer.log"
 
 TERMINATION_GRACE_SEC: Final = 2.0
-"""Between SIGTERM and SIGKILL; nothing of a cancelled training is kept."""
+"""The time between SIGTERM and SIGKILL. Nothing of a cancelled training is kept."""
 
 REAPING_SEC: Final = 5.0
-"""How long the end of a killed process may take, such as one that waits for a disk."""
+"""How long a killed process may take to end, for example one that waits for a disk."""
 
 EXIT_AFTER_LAST_EVENT_SEC: Final = 5.0
 LAST_EVENTS_SEC: Final = 2.0
-"""What the runner said before it ended is still read for this long, should a child hold the pipe."""
+"""How long events are still read after the runner has ended, in case a child holds the pipe open."""
 
 MAX_EVENT_BYTES: Final = 4 * 2**20
 LOG_TAIL_BYTES: Final = 8192
 
 
 class Runner:
-    """A running runner. Made by :func:`open_runner` only."""
+    """A running runner. Only :func:`open_runner` creates one."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Runner:
 
     @property
     def pid(self) -> int:
-        """Of the runner, and the number of its process group."""
+        """The runner's process id, which is its group's id too."""
         return self._process.pid
 
     @property
@@ -73,7 +73,7 @@ class Runner:
         return self._exit_status
 
     async def send_stop(self) -> None:
-        """Asks the runner to end training early and keep the best model."""
+        """Asks the runner to end early and keep what it has."""
         await self._send(b"stop\n")
 
     async def _send(self, line: bytes) -> None:
@@ -111,12 +111,12 @@ class Runner:
         return b""
 
     async def wait(self, timeout_sec: float) -> None:
-        """Waits for the runner to end by itself, at most so long."""
+        """Waits at most this long for the runner to end by itself."""
         with trio.move_on_after(timeout_sec):
             await self._exited.wait()
 
     def log_tail(self) -> str:
-        """The last lines of what the runner and its libraries printed."""
+        """Returns the last lines that the runner and its libraries printed."""
         try:
             with self._log.open("rb") as file:
                 file.seek(max(0, self._log.stat().st_size - LOG_TAIL_BYTES))
@@ -125,7 +125,7 @@ class Runner:
             return ""
 
     def _watch_exit(self) -> None:
-        """Starts to wait for the runner's end in a thread, since not every system has pidfds.
+        """Starts a thread that waits for the runner's end, since not every system has pidfds.
 
         A failure there costs nothing but time: the pipe's end shows the runner's, too, and each wait for the
         runner has a limit.
@@ -168,7 +168,7 @@ class Runner:
             os.killpg(self.pid, number)
 
     async def _wait_for_group(self) -> None:
-        """Until no killed child of the runner is left, which takes the kernel a moment."""
+        """Waits until no killed child of the runner is left, which takes the kernel a moment."""
         with trio.move_on_after(REAPING_SEC), suppress(ProcessLookupError, PermissionError):
             while True:
                 os.killpg(self.pid, 0)
@@ -184,7 +184,7 @@ async def open_runner(
     environment: Mapping[str, str],
     script: Path = RUNNER_FILE,
 ) -> AsyncIterator[Runner]:
-    """Starts the runner with a task; every process of it has ended when the block is left.
+    """Starts the runner with a task. All of its processes have ended when the block is left.
 
     Args:
         python: The interpreter in which sleap-nn lives.

@@ -11,7 +11,7 @@ from .parent import Parent, RunnerError, reason_of
 
 
 def probe(task: Mapping[str, Any], parent: Parent) -> None:
-    """Says which packages are there, and, once torch is imported, what it can compute on."""
+    """Reports which packages are installed and, once torch is imported, what it can compute on."""
     versions = {}
     for package in ("sleap-nn", "sleap-io", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""The talk with the process that started this one, and its end."""
+"""The communication with the process that started this one, and how it ends."""
 
 import ctypes
 import json
@@ -14,7 +14,7 @@ MAX_REASON_CHARS = 500
 
 
 class RunnerError(Exception):
-    """What ends a task, with the code that the parent knows it by (see ``failures.py``)."""
+    """Ends a task, with the code by which the parent knows the reason (see ``failures.py``)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -22,13 +22,13 @@ class RunnerError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """What a library says, for the inside of a sentence: its first line, without a full stop at its end."""
+    """Returns the first line of a library's message, without a full stop, to stand inside a sentence."""
     first_line = (str(error).strip().splitlines() or [""])[0]
     return first_line[:MAX_REASON_CHARS].rstrip(" .:") or type(error).__name__
 
 
 class Parent:
-    """Both directions of the talk with the process that started this one."""
+    """Both directions of the communication with the process that started this one."""
 
     def __init__(self, events_fd: int) -> None:
         self._events = os.fdopen(events_fd, "w", encoding="utf-8")
@@ -46,12 +46,12 @@ class Parent:
         self._events.flush()
 
     def read_task(self) -> dict[str, Any]:
-        """The first line of standard input."""
+        """Reads the task: the first line of standard input."""
         task: dict[str, Any] = json.loads(self._read_line())
         return task
 
     def watch(self) -> None:
-        """Reads standard input to its end, which comes with the parent's."""
+        """Reads standard input to its end, which comes when the parent ends."""
         while (line := self._read_line()) is not None:
             if line.strip() == b"stop":
                 self.stop_requested.set()
@@ -80,7 +80,7 @@ def end_group() -> None:
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Lets the kernel kill this process when the parent ends, even while no Python code can run."""
+    """Has the kernel kill this process when the parent ends, even while no Python code can run."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:

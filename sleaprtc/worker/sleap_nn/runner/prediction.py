@@ -18,7 +18,7 @@ LATER_REPORT_INTERVAL_SEC = 5.0
 
 
 def predict(task: Mapping[str, Any], parent: Parent) -> None:
-    """Predicts, writes the predictions, and says "done" when they're written."""
+    """Predicts, writes the predictions, and then reports "done"."""
     parent.tell("stage", stage="preparing", message="Loading sleap-nn")
     import_torchvision()
     device = available_device()
@@ -41,7 +41,7 @@ def predict(task: Mapping[str, Any], parent: Parent) -> None:
 
 
 def lay_out_model(model: Mapping[str, Any]) -> str:
-    """Makes a model folder for sleap-nn, in which nothing is left of a received checkpoint but its weights.
+    """Creates a model folder for sleap-nn with nothing but the weights of a received checkpoint.
 
     sleap-nn loads checkpoints by ``torch.load(weights_only=False)``, which runs what is in them. So what it
     gets is written here, from what ``weights_only=True`` lets through: tensors by name, and no more, since
@@ -112,7 +112,7 @@ def open_video(name: str, batch_size: int, ranges: list[range] | None) -> Any:
 
 
 def open_labels(name: str, batch_size: int, ranges: list[range] | None) -> Any:
-    """Provides the labelled frames whose images are in the file; what is labelled in them isn't looked at."""
+    """Provides the labelled frames whose images are in the file; the labels themselves are ignored."""
     from sleap_nn.inference.providers import LabelsProvider
 
     labels = load_labels(name)
@@ -169,14 +169,14 @@ class StoppableFrames:
         return len(self._provider)
 
     def num_frames(self) -> int:
-        """How many there are unless it's stopped."""
+        """How many frames there are, unless it is stopped."""
         return int(self._provider.num_frames())
 
 
 def make_reporter(
     parent: Parent, total_frames: int, device: str, started: float
 ) -> Callable[[int, int], None]:
-    """Tells how far it is, often at first."""
+    """Makes a callback that reports progress, often at first."""
     reported = started - REPORT_INTERVAL_SEC
 
     def report(frames_done: int, _total: int) -> None:
@@ -198,7 +198,7 @@ def make_reporter(
 
 
 def forget_folders(path: str) -> None:
-    """Leaves of the videos' places in a file only their names: the folders are this machine's."""
+    """Reduces the videos' paths in a file to their names: the folders are this machine's."""
     import h5py
 
     with h5py.File(path, "r+") as file:

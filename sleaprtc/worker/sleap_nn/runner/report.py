@@ -116,7 +116,7 @@ def make_report(
 
 
 def add_problem(directory: pathlib.Path, problem: str) -> None:
-    """Adds a sentence to a report that is there already; where that can't be done, it costs nothing."""
+    """Adds a sentence to an existing report. If that fails, nothing else does."""
     path = directory / FOLDER / METRICS_FILE
     try:
         summary = json.loads(path.read_text())
@@ -135,7 +135,7 @@ def _attempt(missing: str, action: Callable[[], None], problems: list[str]) -> N
 
 
 def write_losses(path: pathlib.Path, losses: Sequence[Losses]) -> None:
-    """Writes a line an epoch; a loss that isn't there, or isn't finite, is an empty cell."""
+    """Writes one line for each epoch. A missing or infinite loss is an empty cell."""
     with path.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("epoch", "train_loss", "val_loss"))

@@ -1,4 +1,4 @@
-"""The tasks that a runner can be given, and how one that fails is told."""
+"""The tasks of a runner, and how a failure is reported."""
 
 import errno
 import os
@@ -21,11 +21,11 @@ COMMANDS: dict[str, Callable[[Mapping[str, Any], Parent], None]] = {
 }
 
 WORDS = {"predict": ("Prediction", "PREDICTION_FAILED", "predict")}
-"""How errors call a command, for all but training."""
+"""How errors name a command, except for training."""
 
 
 def explain(error: BaseException, command: str = "train") -> tuple[str, str]:
-    """An error's code and one sentence for a person."""
+    """Returns an error's code and one sentence for a person."""
     work, code, verb = WORDS.get(command, ("Training", "TRAINING_FAILED", "train"))
     text = str(error).strip()
     if isinstance(error, RunnerError):

@@ -1,4 +1,4 @@
-"""Training: every model of a task, in order, told epoch by epoch."""
+"""Training: every model of a task, in order, reported epoch by epoch."""
 
 import contextlib
 import math
@@ -16,7 +16,7 @@ MAX_LOOKING_SEC = 30.0  # some thousand images
 
 
 class Stopwatch:
-    """Runs from when it's first read, which is when the first model's training starts."""
+    """A stopwatch that starts when it is first read, which is when the first model's training starts."""
 
     def __init__(self) -> None:
         self._started: float | None = None
@@ -29,7 +29,7 @@ class Stopwatch:
 
 
 class Progress:
-    """What one model's training has come to so far."""
+    """The state of one model's training."""
 
     def __init__(self, head: str, directory: pathlib.Path) -> None:
         self.head = head
@@ -43,7 +43,7 @@ class Progress:
         self.diverged_in: int | None = None
 
     def end_epoch(self, train_loss: float, val_loss: float | None) -> None:
-        """Takes in one epoch's losses; a checkpoint is chosen by the validation's, where there is one."""
+        """Records one epoch's losses. Checkpoints are chosen by the validation loss, if there is one."""
         self.epochs += 1
         self.losses.append((self.epochs, train_loss, val_loss))
         chosen = train_loss if val_loss is None else val_loss
@@ -54,7 +54,7 @@ class Progress:
             self.diverged_in = self.epochs
 
     def check(self) -> None:
-        """Raises unless there's a checkpoint that a finite loss chose."""
+        """Raises unless there is a checkpoint chosen by a finite loss."""
         if not math.isfinite(self.best_loss):
             when = "" if self.diverged_in is None else f" in epoch {self.diverged_in}"
             raise RunnerError(
@@ -67,7 +67,7 @@ class Progress:
 
 
 def train(task: Mapping[str, Any], parent: Parent) -> None:
-    """Trains every model of the task in order, and says "done" when all of it has succeeded."""
+    """Trains every model of the task in order, and reports "done" when all have succeeded."""
     parent.tell("stage", stage="preparing", message="Loading sleap-nn")
     import_torchvision()
     stopwatch = Stopwatch()
@@ -95,7 +95,7 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
 def tell_untrained(
     models: Sequence[Mapping[str, Any]], finished: Sequence[Mapping[str, Any]], parent: Parent
 ) -> None:
-    """Says which models the job was ended before, also in the report that goes home with the last one."""
+    """Reports which models weren't trained because the job was ended, also in the last model's report."""
     last = finished[-1]
     missing = " and ".join(model["head"] for model in models[len(finished) :])
     sentence = f"{missing} was not trained: the job was ended before it."
@@ -156,7 +156,7 @@ def load_labels(path: str) -> Any:
 
 
 def refuse_unreadable_images(path: str) -> None:
-    """Looks, after a training that failed, whether it failed by an image that can't be decoded.
+    """Checks after a failed training whether an image that can't be decoded was the reason.
 
     The labels are read anew: a training has its way with those that it's given.
 
