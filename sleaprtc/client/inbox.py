@@ -1,45 +1,40 @@
-"""Sorts what arrives over the signaling link by who waits for it."""
+"""A client's messages: what it writes to workers, and what they write back, sorted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeAlias
 
 import trio
 
 from ..base.nurseries import contained
 from ..base.sentences import as_sentence
-from ..errors import ProtocolError, RefusedError
-from ..jobs.salvage import last_word
-from ..protocol.codec import decode_job_message
-from ..protocol.jobs import JobMessage
-from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
+from ..errors import NetworkError, RefusedError
+from ..protocol.jobs import JobCancel, JobMessage, JobResponse
 from ..signaling.link import Link
-from ..signaling.session import Inbound
-
-SIGNALS_WAITING: Final = 256
-MESSAGES_WAITING: Final = 4096
-
-Signal: TypeAlias = Offer | Answer | Candidate
+from ..signaling.post import Post, SignalReceiver
 
 
 class Inbox:
-    """Job messages of the workers that were written to, and WebRTC signals by the peer they come from.
+    """Job messages of the workers that were written to, and WebRTC signals by their senders.
 
-    Attributes:
-        last_heard: ``trio.current_time()`` of the last message, by peer id.
+    Args:
+        link: The client's place in the room.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._job_messages_send, self._job_messages = trio.open_memory_channel[tuple[str, JobMessage]](
-            MESSAGES_WAITING
-        )
-        self._partners: set[str] = set()
-        self._signals: dict[str, trio.MemorySendChannel[Signal]] = {}
-        self.last_heard: dict[str, float] = {}
-        self.undeliverable = trio.Event()
+        self._post = Post()
+
+    @property
+    def last_heard(self) -> dict[str, float]:
+        """``trio.current_time()`` of each worker's last job message, by peer id."""
+        return self._post.last_heard
+
+    @property
+    def undeliverable(self) -> trio.Event:
+        """Set when the server next reports that a message wasn't delivered; it doesn't say which one."""
+        return self._post.undeliverable
 
     async def send(self, worker_id: str, message: JobMessage) -> None:
         """Writes to a worker, whose job messages are let in from then on.
@@ -48,27 +43,25 @@ class Inbox:
             SignalingLostError: The server can't be reached just now.
             RefusedError: The server won't have this client back.
         """
-        self._partners.add(worker_id)
+        self._post.add_partner(worker_id)
         await self._link.send_job_message(worker_id, message)
 
     async def deliver(self, worker_id: str, message: JobMessage) -> None:
-        """Writes to a worker as :meth:`send` does, as soon as the server can be reached and until it has it.
+        """Writes to a worker as :meth:`send` does, but waits until the server has the message.
 
         Raises:
             RefusedError: The server won't have this client back.
         """
-        self._partners.add(worker_id)
+        self._post.add_partner(worker_id)
         await self._link.deliver_job_message(worker_id, message)
 
     async def next_job_message(self) -> tuple[str, JobMessage]:
-        """Waits for the next job message and says whose it is."""
-        return await self._job_messages.receive()
+        """Waits for the next job message; returns it with its sender's peer id."""
+        return await self._post.next_job_message()
 
-    def signals_from(self, peer_id: str) -> trio.MemoryReceiveChannel[Signal]:
-        """Opens a new queue of a peer's WebRTC signals; the one before it gets no more."""
-        send, receive = trio.open_memory_channel[Signal](SIGNALS_WAITING)
-        self._signals[peer_id] = send
-        return receive
+    def signals_from(self, peer_id: str) -> SignalReceiver:
+        """Opens a new queue of a peer's WebRTC signals; an earlier one gets no more."""
+        return self._post.signals.open(peer_id)
 
     async def run(self, on_end: Callable[[str], None]) -> None:
         """Sorts until cancelled, or until the room is gone, which a running job outlives.
@@ -82,33 +75,18 @@ class Inbox:
                 on_end(f"{as_sentence(error)} What runs goes on; its statuses can't be seen any more.")
                 return
             with contained("A message can't be sorted."):
-                self._sort(message)
+                self._post.sort(message)
 
-    def _sort(self, message: Inbound) -> None:
-        if isinstance(message, ErrorMessage):
-            # It doesn't say which message it is about: whoever waits for a peer looks for it again.
-            self.undeliverable.set()
-            self.undeliverable = trio.Event()
-        elif isinstance(message, PeerMessage):
-            self._sort_job_message(message)
-        else:
-            self._sort_signal(message)
 
-    def _sort_job_message(self, message: PeerMessage) -> None:
-        try:
-            decoded: JobMessage | None = decode_job_message(message.payload)
-        except ProtocolError:
-            decoded = last_word(message.payload)
-        if decoded is None or message.from_peer_id not in self._partners:
-            return  # what a newer worker says that this client doesn't know, or a stranger anything
-        self.last_heard[message.from_peer_id] = trio.current_time()
-        with suppress(trio.WouldBlock):  # nobody reads so slowly but a flood's victim
-            self._job_messages_send.send_nowait((message.from_peer_id, decoded))
+async def decline_late(inbox: Inbox, worker_id: str, message: JobMessage) -> bool:
+    """Frees the slot of a worker that accepts after the time for it.
 
-    def _sort_signal(self, signal: Signal) -> None:
-        queue = self._signals.get(signal.sender)
-        if queue is not None:
-            try:
-                queue.send_nowait(signal)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                return  # a flood, or a connection that is already over
+    Returns:
+        False if the message is no acceptance. Without the server an acceptance can't be declined, and ends
+        with the worker's reservation.
+    """
+    if not isinstance(message, JobResponse) or not message.accepted:
+        return False
+    with suppress(NetworkError, RefusedError):
+        await inbox.send(worker_id, JobCancel(message.job_id, "assigned_elsewhere"))
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -26,14 +25,15 @@ from ..errors import (
 )
 from ..jobs.properties import WORKER_ROLE, problem_sentences, read_worker
 from ..jobs.request_proof import request_proof
-from ..protocol.codec import decode_job_message, encode_job_message
+from ..protocol.codec import encode_job_message
 from ..protocol.features import ATTACH_FEATURE
 from ..protocol.jobs import AppError, ConnectionCheck, ConnectionCheckAnswer, JobMessage
-from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerInfo, PeerMessage
+from ..protocol.messages import PeerInfo, PeerMessage
 from ..rtc.no_path import NoPathError
 from ..rtc.peer import IceSettings, Path, open_peer
 from ..rtc.proof import Role
 from ..rtc.secret import RoomSecret
+from ..signaling.post import Post
 from ..signaling.session import Session
 from ..transfer.proven import prove_membership
 from ..transfer.rate import Rate, measure_rate
@@ -63,28 +63,12 @@ class Measured:
     engine: str
 
 
-class _Mail:
-    """Sorts what arrives from one worker, and drops what others send."""
-
-    def __init__(self, session: Session, worker_id: str) -> None:
-        self._session = session
-        self._worker_id = worker_id
-        self._words, self.words = trio.open_memory_channel[JobMessage](64)
-        self._signals, self.signals = trio.open_memory_channel[Offer | Answer | Candidate](256)
-
-    async def run(self) -> None:
-        """Sorts until the connection ends; a failure costs one message."""
-        while True:
-            message = await self._session.receive()
-            with (
-                contained("A message can't be sorted."),
-                suppress(trio.WouldBlock, trio.BrokenResourceError, ProtocolError),
-            ):
-                if isinstance(message, PeerMessage):
-                    if message.from_peer_id == self._worker_id:
-                        self._words.send_nowait(decode_job_message(message.payload))
-                elif not isinstance(message, ErrorMessage) and message.sender == self._worker_id:
-                    self._signals.send_nowait(message)
+async def _sort(session: Session, post: Post) -> None:
+    """Sorts what arrives until the connection ends; a failure costs one message."""
+    while True:
+        message = await session.receive()
+        with contained("A message can't be sorted."):
+            post.sort(message)
 
 
 async def check_worker(
@@ -101,9 +85,9 @@ async def check_worker(
     try:
         with single_error():
             async with trio.open_nursery() as nursery:  # a failure costs the check, which says so
-                mail = _Mail(session, worker_id)
-                nursery.start_soon(mail.run)
-                result = await _measure(session, mail, worker, ice=ice, engine=engine, secret=secret)
+                post = Post()
+                nursery.start_soon(_sort, session, post)
+                result = await _measure(session, post, worker, ice=ice, engine=engine, secret=secret)
                 nursery.cancel_scope.cancel()
     except RefusedError as error:
         remedy = refusal_remedy(error)
@@ -126,7 +110,7 @@ async def check_worker(
 
 async def _measure(
     session: Session,
-    mail: _Mail,
+    post: Post,
     worker: PeerInfo,
     *,
     ice: IceSettings,
@@ -138,12 +122,14 @@ async def _measure(
     if secret is not None:
         proof = request_proof(secret.key, check, client_id=session.peer_id, worker_id=worker_id)
         check = attrs.evolve(check, proof=proof)
+    post.add_partner(worker_id)
+    signals = post.signals.open(worker_id)
     await session.send(PeerMessage(session.peer_id, worker_id, encode_job_message(check)))
     answer: JobMessage | None = None
     with trio.move_on_after(ANSWER_SEC):
-        answer = await mail.words.receive()
+        _, answer = await post.next_job_message()
         while answer.job_id not in (None, check.job_id):
-            answer = await mail.words.receive()
+            _, answer = await post.next_job_message()
     if not isinstance(answer, ConnectionCheckAnswer):
         return _unmeasured(worker, answer)
     if not answer.accepted:
@@ -154,7 +140,7 @@ async def _measure(
         remote_id=worker_id,
         initiator=True,
         send=session.send,
-        incoming=mail.signals,
+        incoming=signals,
         ice=ice,
         engine=engine,
         connect_timeout_sec=CONNECT_TIMEOUT_SEC,

@@ -114,15 +114,6 @@ class Sign(StrEnum):
     SILENCE = "silence"
 
 
-class Phase(StrEnum):
-    """What a worker is doing for a job that it has a slot for, as ``job_status`` names it."""
-
-    STARTING = "starting"
-    RECEIVING = "receiving"
-    RUNNING = "running"
-    SENDING = "sending"
-
-
 PLANNED_CAUSES: Final = frozenset(
     {Cause.ASSIGNED_AHEAD, Cause.SLOT_FREED, Cause.INTERRUPTED, Cause.RESUMED, Cause.HANDED_BACK}
 )
@@ -327,6 +318,8 @@ _SIGNS: Final[Mapping[str, Sign]] = {
     State.DELIVERED: Sign.DONE,
 }
 
+_BEGUN: Final = frozenset({"running", "sending"})
+
 _STRENGTH: Final[Mapping[str, int]] = {
     Seen.RUNNING: 0,
     Seen.LOST: 0,
@@ -394,9 +387,9 @@ def outranks(known: str, other: str) -> bool:
     return _STRENGTH.get(known, 0) > _STRENGTH.get(other, 0)
 
 
-def has_begun(phase: str) -> bool:
-    """Whether a status says that a worker has all it needs and works on the job."""
-    return phase in (Phase.RUNNING, Phase.SENDING)
+def has_begun(status: str) -> bool:
+    """Whether a ``job_status`` reports that the worker has the job's inputs and works on it."""
+    return status in _BEGUN
 
 
 def diagram(rows: Sequence[Row[S, C]], caused_by: Mapping[C, Party] | None = None) -> str:

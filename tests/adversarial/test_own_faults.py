@@ -12,7 +12,6 @@ import pytest
 import trio
 
 from sleaprtc.base import nurseries
-from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.jobs.follow import Follower
 from sleaprtc.errors import ConnectionFailedError, ProtocolError
 from sleaprtc.protocol.jobs import (
@@ -33,6 +32,7 @@ from sleaprtc.rtc.engines import sdp
 from sleaprtc.server.frames import FrameReader
 from sleaprtc.server.hub import Hub
 from sleaprtc.signaling.link import Link
+from sleaprtc.signaling.post import Post
 from sleaprtc.signaling.session import Session
 from sleaprtc.worker.agent import Agent
 from sleaprtc.worker.jobs.connection import ClientConnection
@@ -189,7 +189,7 @@ async def test_a_message_that_cannot_be_sorted_costs_itself(
     lab: Lab, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault.put_into(
-        monkeypatch, Inbox, "_sort_job_message", lambda _, m: m.payload["app_message_type"] == "job_status"
+        monkeypatch, Post, "_sort_job_message", lambda _, m: m.payload["app_message_type"] == "job_status"
     )
     await train(lab)
 

@@ -1,12 +1,13 @@
-"""Asking a worker about a job, and telling it to end one, without taking the job over.
+"""Asks a worker about a job, or to end one, without taking the job over.
 
-The process that follows the job, in another terminal, isn't disturbed: the job's key says who may ask.
+The process that follows the job, in another terminal, isn't disturbed. The job's key shows who may ask.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -43,10 +44,11 @@ CANCEL_TIMEOUT_SEC: Final = 30.0
 """Ending a trainer's processes and deleting a large dataset take a while."""
 
 Answer = TypeVar("Answer", JobAttached, JobCancelled, JobLog)
+Found = TypeVar("Found")
 
 
 class Asker:
-    """One job's worker, to be asked. Made by :func:`open_asker`."""
+    """Asks one job's worker. Made by :func:`open_asker`."""
 
     def __init__(self, record: JobRecord, link: Link, inbox: Inbox) -> None:
         self.record = record
@@ -82,7 +84,7 @@ class Asker:
         Raises:
             WorkerAwayError: The worker isn't in the room, or doesn't answer.
             UnknownJobError: It doesn't know the job (any more).
-            JobFailedError: The worker takes that from the process alone that follows the job.
+            JobFailedError: The worker accepts that only from the process that follows the job.
         """
         await self._check_presence()
         await self._inbox.deliver(self.record.worker, JobStop(self.record.job_id, self.record.attach_key))
@@ -97,11 +99,11 @@ class Asker:
         return attached
 
     async def cancel(self) -> None:
-        """Ends the job, and waits for the worker's word that nothing of it is left.
+        """Ends the job, and waits until the worker confirms that nothing of it is left.
 
         Raises:
             WorkerAwayError: The worker isn't in the room, or doesn't answer.
-            UnknownJobError: It doesn't know this person as the job's client.
+            UnknownJobError: It doesn't know this user as the job's client.
         """
         request = JobCancel(self.record.job_id, "client_cancelled", self.record.attach_key)
         await self._check_presence()
@@ -114,16 +116,21 @@ class Asker:
         return await self._repeat(request, answer, timeout_sec)
 
     async def _repeat(self, request: JobMessage, answer: type[Answer], timeout_sec: float) -> Answer:
-        with trio.move_on_after(timeout_sec):
-            while True:
-                await self._inbox.send(self.record.worker, request)
-                with trio.move_on_after(ASK_AGAIN_SEC):
-                    return await self._next(answer)
-        raise WorkerAwayError(f"{self.record.worker} is in the room, but doesn't answer.")
+        found = await ask_repeatedly(
+            self._inbox,
+            self.record.worker,
+            request,
+            lambda message: self._understand(message, answer),
+            timeout_sec=timeout_sec,
+            ask_again_sec=ASK_AGAIN_SEC,
+        )
+        if found is None:
+            raise WorkerAwayError(f"{self.record.worker} is in the room, but doesn't answer.")
+        return found
 
     @contextmanager
     def _already_sent(self) -> Iterator[None]:
-        """Adds to a worker's silence that what was sent may yet have its effect."""
+        """Adds to the error of a silent worker that the request may still be carried out."""
         try:
             yield
         except WorkerAwayError as error:
@@ -138,25 +145,70 @@ class Asker:
         if all(peer.peer_id != self.record.worker for peer in peers):
             raise WorkerAwayError(f"{self.record.worker} isn't in the room now.")
 
-    async def _next(self, answer: type[Answer]) -> Answer:
+    def _understand(self, message: JobMessage, answer: type[Answer]) -> Answer | None:
+        """Returns an answer; None for another message. Raises for a refusal."""
         record = self.record
-        while True:
-            sender, message = await self._inbox.next_job_message()
-            if sender != record.worker or message.job_id not in (None, record.job_id):
-                continue
-            if isinstance(message, answer):
-                return message
-            if isinstance(message, AppError):
-                if message.error_code == "UNKNOWN_MESSAGE_TYPE":
-                    raise JobFailedError(
-                        f"{record.worker} can't be asked that: {as_sentence(message.message)}",
-                        error_code="NOT_SUPPORTED",
-                    )
-                if record.state == Seen.CANCELLED:
-                    raise UnknownJobError(
-                        f"The job was cancelled: {record.worker} has nothing of it any more."
-                    )
-                raise UnknownJobError(f"{record.worker} doesn't know this job any more.")
+        if isinstance(message, answer):
+            return message
+        if not isinstance(message, AppError):
+            return None
+        if message.error_code == "UNKNOWN_MESSAGE_TYPE":
+            raise JobFailedError(
+                f"{record.worker} can't be asked that: {as_sentence(message.message)}",
+                error_code="NOT_SUPPORTED",
+            )
+        if record.state == Seen.CANCELLED:
+            raise UnknownJobError(f"The job was cancelled: {record.worker} has nothing of it any more.")
+        raise UnknownJobError(f"{record.worker} doesn't know this job any more.")
+
+
+async def ask_repeatedly(
+    inbox: Inbox,
+    worker_id: str,
+    request: JobMessage,
+    understand: Callable[[JobMessage], Found | None],
+    *,
+    timeout_sec: float,
+    ask_again_sec: float,
+    on_silence: Callable[[], None] = lambda: None,
+) -> Found | None:
+    """Sends a request about a job until its worker answers.
+
+    Args:
+        inbox: Writes to the worker, and has what it writes back.
+        worker_id: The worker.
+        request: The request. It is sent again since a message to a worker that just comes back is lost.
+        understand: Returns the answer that a message is, or None if it is none. May raise.
+        timeout_sec: How long to ask.
+        ask_again_sec: How long to wait before the request is repeated.
+        on_silence: Called when the first request got no answer.
+
+    Returns:
+        None if no answer came.
+
+    Raises:
+        SignalingLostError: The server can't be reached.
+        RefusedError: The room is gone.
+    """
+    with trio.move_on_after(timeout_sec):
+        for attempt in itertools.count(1):
+            await inbox.send(worker_id, request)
+            with trio.move_on_after(ask_again_sec):
+                return await _next_answer(inbox, worker_id, request.job_id, understand)
+            if attempt == 1:
+                on_silence()
+    return None
+
+
+async def _next_answer(
+    inbox: Inbox, worker_id: str, job_id: str | None, understand: Callable[[JobMessage], Found | None]
+) -> Found:
+    while True:
+        sender, message = await inbox.next_job_message()
+        if sender == worker_id and message.job_id in (None, job_id):
+            answer = understand(message)
+            if answer is not None:
+                return answer
 
 
 @asynccontextmanager
@@ -172,7 +224,7 @@ async def open_asker(record: JobRecord) -> AsyncIterator[Asker]:
 
 
 async def refuse_unfinished(record: JobRecord, link: Link, inbox: Inbox) -> None:
-    """Raises where a job has no result to fetch yet.
+    """Raises if a job has no result to fetch yet.
 
     Raises:
         NotFinishedError: It still runs.
@@ -188,7 +240,7 @@ async def refuse_unfinished(record: JobRecord, link: Link, inbox: Inbox) -> None
 
 
 def failure_of(attached: JobAttached) -> JobFailedError:
-    """The error of a job that the worker says has failed."""
+    """Returns the error of a job that its worker reports as failed."""
     error = attached.error
     if error is None:
         return JobFailedError("The job failed on the worker.")
@@ -196,7 +248,7 @@ def failure_of(attached: JobAttached) -> JobFailedError:
 
 
 def progress_of(attached: JobAttached) -> str:
-    """How far a job is, as a sentence."""
+    """Returns how far a job is, as a sentence."""
     status = attached.last_status
     if attached.state == State.RECEIVING:
         return "its worker waits for the dataset."

@@ -1,17 +1,14 @@
-"""Taking up a job that another process of the same client began."""
+"""Takes up a job that another process of the same client began."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Final
-
-import trio
 
 from ...access.place import ConnectionOptions
 from ...errors import JobFailedError, StorageError, TakenOverError, WorkerLostError
 from ...jobs.life import State, owes_inputs
-from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobResult
+from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobMessage, JobResult
 from ...signaling.link import Link
 from ..events.job import Completed, Emit, Event, Notice
 from ..inbox import Inbox
@@ -31,7 +28,7 @@ from ..results.delivery import (
 )
 from ..results.predictions import PredictionsFile
 from ..room import open_room
-from .ask import refuse_unfinished
+from .ask import ask_repeatedly, refuse_unfinished
 from .follow import Follower
 from .track import tracking_inputs
 
@@ -48,16 +45,16 @@ async def attach_to_job(
     only_if_finished: bool = False,
     out_dir: Path | None = None,
 ) -> Completed:
-    """Gets what was missed of a job, follows it on, and fetches its result.
+    """Gets the missed statuses of a job, follows it to its end, and fetches its result.
 
     Cancelling this call leaves the job alone.
 
     Args:
         record: The job, as :func:`sleaprtc.client.records.files.find` has it.
         connection: How to connect; server, room and secret are the record's.
-        emit: Takes what happens.
-        only_if_finished: Whether to leave a job alone that still runs.
-        out_dir: Where the result goes, if not where the record says.
+        emit: Called with each event.
+        only_if_finished: Whether to leave the job alone if it still runs.
+        out_dir: The folder for the result, if not the record's.
 
     Raises:
         NotFinishedError: It still runs, with ``only_if_finished``.
@@ -97,7 +94,7 @@ async def attach_to_job(
 
 
 def completed_before(record: JobRecord) -> Completed:
-    """What came of a job whose result is here already.
+    """Returns the result of a job that was fetched before.
 
     Raises:
         StorageError: It isn't where it was put.
@@ -147,9 +144,9 @@ async def _fetch(
     emit: Emit,
     incoming_dir: Path,
 ) -> JobOutcome:
-    attached = await ask_to_follow(record, link, inbox, emit)
+    attached = await ask_to_follow(record, inbox, emit)
     if attached.state == State.DELIVERED:
-        # The worker has the word of a process that may have ended before it laid the model down.
+        # The worker sent the result to a process that may have ended before it put the result in its place.
         arrived = arrived_files(incoming_dir) or arrived_files(_earlier_incoming_dir(record))
         if not arrived:
             raise _fetched_before(record)
@@ -172,7 +169,7 @@ async def _fetch(
 
 
 def _earlier_incoming_dir(record: JobRecord) -> Path:
-    """Where the result may have arrived when the job was followed before."""
+    """The folder in which the result may have arrived when the job was followed before."""
     return incoming_dir_of(Path(record.out_dir), record.job_id)
 
 
@@ -182,7 +179,7 @@ def _fetched_before(record: JobRecord) -> JobFailedError:
 
 
 async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
-    """Finds or makes the files anew that the process before didn't send to the end."""
+    """Finds or makes again the files that the earlier process didn't finish sending."""
     if record.job_type == "inference":
         return await tracking_inputs(record, scratch, emit)
     dataset = await read_with_images(Path(record.dataset), scratch, embed="user", emit=emit)
@@ -191,44 +188,45 @@ async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tupl
 
 
 def _destination(record: JobRecord, folder: Path) -> Destination:
-    """How a job's result is laid down in a folder."""
+    """Returns how a job's result is put into a folder."""
     if record.out_file is None:
         return ModelFolders(folder)
-    # What may be replaced is in the folder that the job was begun for.
+    # A file may be replaced only in the folder that the job was begun for.
     replace = record.replace and folder == Path(record.out_dir)
     return PredictionsFile(folder / record.out_file, Path(record.dataset), replace)
 
 
-async def ask_to_follow(record: JobRecord, link: Link, inbox: Inbox, emit: Emit) -> JobAttached:
+async def ask_to_follow(record: JobRecord, inbox: Inbox, emit: Emit) -> JobAttached:
     """Asks the worker to let this process follow a job; returns how the job stands there.
 
     Raises:
         JobFailedError: The job failed, or the worker doesn't know it any more.
         WorkerLostError: The worker isn't in the room, or doesn't answer.
     """
-    request = JobAttach(record.job_id, record.attach_key, record.last_seq, follow=True)
-    with trio.move_on_after(ATTACH_TIMEOUT_SEC):
-        for attempt in itertools.count(1):
-            await inbox.send(record.worker, request)
-            with trio.move_on_after(ASK_AGAIN_SEC):
-                return await _answer(record, inbox)
-            if attempt == 1:
-                emit(
-                    Notice(
-                        f"{record.worker} doesn't answer; asking again for {ATTACH_TIMEOUT_SEC:g} seconds."
-                    )
-                )
-    raise WorkerLostError(f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back.")
 
-
-async def _answer(record: JobRecord, inbox: Inbox) -> JobAttached:
-    while True:
-        sender, message = await inbox.next_job_message()
-        if sender != record.worker or message.job_id != record.job_id:
-            continue
-        if isinstance(message, JobAttached):
-            return message
+    def understand(message: JobMessage) -> JobAttached | None:
+        if message.job_id != record.job_id:
+            return None
         if isinstance(message, AppError):
             raise JobFailedError(f"{record.worker} doesn't know this job any more.")
         if isinstance(message, JobFailed):
             raise JobFailedError(message.error.message, error_code=message.error.code)
+        return message if isinstance(message, JobAttached) else None
+
+    def notice_silence() -> None:
+        emit(Notice(f"{record.worker} doesn't answer; asking again for {ATTACH_TIMEOUT_SEC:g} seconds."))
+
+    attached = await ask_repeatedly(
+        inbox,
+        record.worker,
+        JobAttach(record.job_id, record.attach_key, record.last_seq, follow=True),
+        understand,
+        timeout_sec=ATTACH_TIMEOUT_SEC,
+        ask_again_sec=ASK_AGAIN_SEC,
+        on_silence=notice_silence,
+    )
+    if attached is None:
+        raise WorkerLostError(
+            f"{record.worker} isn't in the room, or doesn't answer. Try again when it is back."
+        )
+    return attached

@@ -36,7 +36,6 @@ from ...protocol.jobs import (
     JobCancel,
     JobComplete,
     JobMessage,
-    JobResponse,
     JobStatus,
 )
 from ...protocol.limits import RESERVATION_SEC
@@ -44,7 +43,7 @@ from ...signaling.link import Link
 from ...transfer.stream import IncomingFile, TransferProgress
 from ..events.job import Emit, Notice, StatusChanged, Transferred, is_at_work
 from ..events.losses import LossHistory
-from ..inbox import Inbox
+from ..inbox import Inbox, decline_late
 from ..inputs.files import JobFiles
 from ..results.delivery import TRY_ELSEWHERE, JobOutcome
 from ..results.limits import ResultAllowance
@@ -337,10 +336,9 @@ class Follower:
     async def _read_messages(self) -> None:
         while True:
             sender, message = await self._inbox.next_job_message()
-            if isinstance(message, JobResponse) and message.accepted and sender != self._worker_id:
-                # An acceptance that came too late: the slot is free again at once.
-                await self._inbox.send(sender, JobCancel(message.job_id, "assigned_elsewhere"))
-            elif sender == self._worker_id and message.job_id in (None, self._job_id):
+            if sender != self._worker_id:
+                await decline_late(self._inbox, sender, message)
+            elif message.job_id in (None, self._job_id):
                 with contained("A message can't be handled.", let_through=(SleapRTCError,)):
                     self._take(message)
                 if isinstance(message, JobAttached) and is_laid_down(message) and not self._received:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -14,12 +13,11 @@ from ...base.exception_groups import single_error
 from ...base.sentences import as_sentence
 from ...errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
 from ...jobs.properties import read_worker
-from ...protocol.jobs import JobCancel, JobResponse
 from ...protocol.messages import JSONObject, PeerInfo
 from ...protocol.vocabulary import WorkerStatus
 from ...signaling.link import Link
 from ..events.job import Emit, Waiting
-from ..inbox import Inbox
+from ..inbox import Inbox, decline_late
 from .persistence import Patience
 
 T = TypeVar("T")
@@ -154,9 +152,7 @@ class WorkerQueue:
         """Frees the slot of a worker that accepts after the time for it. A failure ends the wait."""
         while True:
             sender, message = await self._inbox.next_job_message()
-            if isinstance(message, JobResponse) and message.accepted:
-                with contextlib.suppress(NetworkError):
-                    await self._inbox.send(sender, JobCancel(message.job_id, "assigned_elsewhere"))
+            await decline_late(self._inbox, sender, message)
 
 
 def _pauses() -> Iterator[float]:

@@ -15,7 +15,7 @@ from ...base.nurseries import contained, keep_running, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError, TransferError
 from ...jobs import life
-from ...jobs.life import Cause, Phase, State
+from ...jobs.life import Cause, State
 from ...protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
 from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock
@@ -282,7 +282,7 @@ class Job:
             await self._try_send(self.client_id, status)
 
     async def _produce(self, trainer: Trainer, thread_count: int, reporter: StatusReporter) -> Product:
-        reporter.report(Phase.STARTING, message="Waiting for the client's connection.")
+        reporter.report("starting", message="Waiting for the client's connection.")
         inputs = await receive_inputs(
             self.job_id,
             self._job_dir,

@@ -35,10 +35,10 @@ from ...protocol.jobs import (
     JobStatus,
     JobStop,
 )
-from ...protocol.messages import Answer, Candidate, Offer
 from ...protocol.vocabulary import Refusal
 from ...rtc.peer import IceSettings
 from ...signaling.link import Link
+from ...signaling.post import Signal, SignalSorter
 from ..journal.answers import describe, page_of_log, taken_over, unknown_job
 from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock, History, past_models
@@ -47,7 +47,7 @@ from ..journal.store import Journal, JournalEntry
 from ..trainer import Trainer
 from .cache import FileCache
 from .checks import ConnectionChecks
-from .connection import ClientConnection
+from .connection import Answerer, ClientConnection
 from .job import Job
 from .messages import cancelled_elsewhere, failure
 from .slot import JobSlot
@@ -108,15 +108,16 @@ class Roster:
         self._interrupted = interrupted
         self._settings = settings
         self._jobs: dict[str, Job] = {}
-        self._connections: dict[str, ClientConnection] = {}
+        self._signals = SignalSorter()
         self._unheard = UnheardFailures()
-        self._checks = ConnectionChecks(
+        self._answerer = Answerer(
             local_id=link.peer_id,
             send=link.send,
             ice=self._ice_settings,
             engine=settings.connection.engine,
             secret=settings.connection.secret,
         )
+        self._checks = ConnectionChecks(self._answerer)
 
     def running(self) -> list[Job]:
         """Lists the jobs that aren't over, those included that wait for their model to be fetched."""
@@ -131,13 +132,9 @@ class Roster:
         job = self._jobs.get(job_id)
         return job if job is not None and job.client_id == client_id else None
 
-    def take_signal(self, signal: Offer | Answer | Candidate) -> bool:
-        """Hands a WebRTC signal to the connection that it is for; False where there is none."""
-        connection = self._connections.get(signal.sender)
-        if connection is not None:
-            connection.take(signal)
-            return True
-        return self._checks.take_signal(signal)
+    def take_signal(self, signal: Signal) -> bool:
+        """Hands a WebRTC signal to its sender's connection; returns False if the sender has none."""
+        return self._signals.sort(signal) or self._checks.take_signal(signal)
 
     async def repeat_failure(self, client_id: str) -> None:
         """Says again why a job failed, to a client that wants to connect for it: it can't have heard."""
@@ -147,7 +144,7 @@ class Roster:
 
     async def answer_check(self, asker: str, request: ConnectionCheck, proven: bool) -> None:
         """Lets a peer measure its way to this worker, unless it has a connection already."""
-        if asker in self._connections:
+        if self._signals.has(asker):
             await self.try_send(
                 asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=Refusal.BUSY)
             )
@@ -182,15 +179,8 @@ class Roster:
     # --- jobs -------------------------------------------------------------------------------
 
     def _new_connection(self, client_id: str) -> ClientConnection:
-        connection = ClientConnection(
-            local_id=self._link.peer_id,
-            remote_id=client_id,
-            send=self._link.send,
-            ice=self._ice_settings,
-            engine=self._settings.connection.engine,
-            secret=self._settings.connection.secret,
-        )
-        self._connections[client_id] = connection
+        connection = ClientConnection(self._answerer, client_id)
+        self._signals.direct(client_id, connection.signals)
         return connection
 
     async def _ice_settings(self) -> IceSettings:
@@ -263,8 +253,7 @@ class Roster:
             _log.info("The job has ended.", peer=job.client_id)
 
     def _drop_connection(self, connection: ClientConnection) -> None:
-        if self._connections.get(connection.remote_id) is connection:
-            del self._connections[connection.remote_id]
+        self._signals.withdraw(connection.remote_id, connection.signals)
 
     def stop(self, client_id: str, request: JobStop) -> bool:
         """Ends a client's own training early; False where there is no such job of its."""
@@ -385,7 +374,7 @@ class Roster:
             earlier_id = job.connection.remote_id
             self._drop_connection(job.connection)
             job.connection.remote_id = client_id
-            self._connections[client_id] = job.connection
+            self._signals.direct(client_id, job.connection.signals)
             if earlier_id != client_id:
                 await self.try_send(earlier_id, taken_over(job.job_id))
         elif life.keeps_result(entry.state):
