@@ -20,6 +20,7 @@ from sleaprtc.server.settings import ServerSettings
 
 from ..server.trio_peer import Lab, open_lab, open_stream
 from ..support.raw_websocket import UPGRADE
+from ..support.waiting import until
 
 StartServer = Callable[..., Any]
 
@@ -130,9 +131,11 @@ async def test_connections_of_one_address_are_limited_and_come_free_again(start_
                     answer += part
             assert answer.startswith(b"HTTP/1.1 429 ")
             assert answer.endswith(b"Too many connections from this address.\n")
-        with trio.fail_after(60):
-            while (await lab.http.get("/metrics")).json()["active_connections"]:
-                await trio.sleep(0.01)
+
+        async def connection_count() -> int:
+            return int((await lab.http.get("/metrics")).json()["active_connections"])
+
+        await until(connection_count, becomes=False)
         async with lab.peer("a"), lab.peer("b"):
             pass
 

@@ -32,6 +32,7 @@ from ..server.trio_peer import Lab as RawLab
 from ..server.trio_peer import TrioPeer, to
 from ..support.foreign_worker import COMPLETE, ForeignWorker
 from ..support.lab import Lab, ScriptedTrainer, make_labels, open_lab
+from ..support.waiting import until
 from .any_json import KNOWN_JOB, SIGNALING_TYPES, examples_of, frames, job_payloads, values
 
 pytestmark = pytest.mark.hypothesis  # by examples_of(); the mark is for the fresh run
@@ -97,8 +98,7 @@ async def running_job(lab: Lab) -> AsyncIterator[Running]:
         await trainer.started.wait()
         yield job
         trainer.go_on.set()
-        while job.completed is None:
-            await trio.sleep(0.01)
+        await until(lambda: job.completed is not None)
         assert job.completed.worker == "gpu-1"
         assert not trainer.stopped_early
 

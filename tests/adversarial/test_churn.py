@@ -14,6 +14,7 @@ import trio.testing
 
 from ..server.trio_peer import open_lab
 from ..support.raw_websocket import fragments, upgraded_stream
+from ..support.waiting import until
 
 JOINS = int(os.environ.get("SLEAP_RTC_TEST_JOINS", "1000"))
 """The full 10,000 take a quarter of a minute on one core; the default, two seconds."""
@@ -51,6 +52,9 @@ async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[...,
         async def counts() -> dict[str, Any]:
             return json.loads((await lab.http.get("/metrics")).text)
 
+        async def is_alone() -> bool:
+            return bool((await counts())["active_connections"] <= 1)
+
         await come_and_go(0, 20)  # whatever is made once is made now
         async with lab.peer("stays") as stays:
             before_tasks = trio.lowlevel.current_statistics().tasks_living
@@ -59,9 +63,7 @@ async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[...,
                 async with trio.open_nursery() as nursery:
                     for worker in range(AT_ONCE):
                         nursery.start_soon(come_and_go, 1000 * (worker + 1), JOINS // AT_ONCE)
-            with trio.fail_after(60):
-                while (await counts())["active_connections"] > 1:
-                    await trio.sleep(0.01)
+            await until(is_alone)
             await trio.testing.wait_all_tasks_blocked(0.05)
             left = await counts()
             assert left["total_connections"] >= JOINS // AT_ONCE * AT_ONCE
@@ -69,7 +71,5 @@ async def test_joins_and_leaves_leave_nothing_behind(start_server: Callable[...,
             found = await stays.ask({"type": "discover_peers", "from_peer_id": "stays", "filters": {}})
             assert found["count"] == 0
             with trio.fail_after(60):  # connections that are on their way out take seconds, not for ever
-                while trio.lowlevel.current_statistics().tasks_living > before_tasks + 2:
-                    await trio.sleep(0.1)
-                while descriptors() > before_descriptors + 2:
-                    await trio.sleep(0.1)
+                await until(lambda: trio.lowlevel.current_statistics().tasks_living <= before_tasks + 2)
+                await until(lambda: descriptors() <= before_descriptors + 2)

@@ -15,6 +15,7 @@ from sleaprtc.protocol.limits import MAX_FRAGMENTS
 from ..server.conftest import RawPeer
 from ..server.trio_peer import open_lab, open_stream, to
 from ..support.raw_websocket import UPGRADE, fragments, frame, upgraded, upgraded_stream
+from ..support.waiting import until
 
 NewPeer = Callable[..., RawPeer]
 StartServer = Callable[..., Any]
@@ -93,10 +94,6 @@ async def test_half_a_frame_of_a_member_is_its_own_affair(start_server: StartSer
             }
             await stream.send_all(fragments(registration, 100))
             await stream.send_all(frame(1, b"{}" * 20, fin=True)[:-5])
-            with trio.fail_after(60):
-                while not await calm.finds("calm", "half"):
-                    await trio.sleep(0.01)
+            await until(lambda: calm.finds("calm", "half"))
             assert await calm.ask(to("calm", "calm")) == to("calm", "calm")
-        with trio.fail_after(60):
-            while await calm.finds("calm", "half"):
-                await trio.sleep(0.01)
+        await until(lambda: calm.finds("calm", "half"), becomes=False)

@@ -27,6 +27,7 @@ from sleaprtc.worker.journal.store import Journal, JournalEntry
 
 from ..support.job_messages import answer, status_becomes
 from ..support.lab import SECRET, WITH_SECRET, Lab, ScriptedTrainer, make_labels
+from ..support.waiting import until
 
 ASK_INTERVAL_SEC = 0.01
 
@@ -105,8 +106,7 @@ async def test_a_stranger_that_assigns_and_does_not_connect_loses_the_slot_and_l
         await status_becomes(stranger, "busy")
         assert (await answer(stranger, of=JobFailed)).error.code == "CLIENT_LOST"
         await status_becomes(stranger, "available")
-        while any(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not any(agent.jobs_dir.iterdir()))
         await ask(stranger, "job-2")
         assert not (await answer(stranger, of=JobResponse)).accepted
     assert journal_entries(lab) == []

@@ -12,6 +12,8 @@ import trio
 from sleaprtc.demo.parts import open_parts
 from sleaprtc.errors import JobFailedError
 
+from ..support.waiting import until
+
 PYTHON = sys.executable
 SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -48,9 +50,7 @@ def is_running(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    with trio.fail_after(60):
-        while is_running(pid):
-            await trio.sleep(0.02)
+    await until(lambda: not is_running(pid))
 
 
 async def test_what_a_part_says_is_told_under_its_name() -> None:

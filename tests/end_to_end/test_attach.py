@@ -11,6 +11,7 @@ from sleaprtc.errors import JobFailedError, UsageError
 from sleaprtc.protocol.jobs import JobRequest
 
 from ..support.lab import LOOPBACK, NOT_FINITE, ScriptedTrainer, make_labels
+from ..support.waiting import until
 
 
 @pytest.fixture
@@ -65,17 +66,14 @@ async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatc
             hasty.setattr("sleaprtc.worker.jobs.job.RESULT_WAIT_SEC", 0.1)
             trainer.go_on.set()
             async with lab.peer("watcher") as watcher:
-                while (await watcher.discover({"properties": {"status": "busy"}})) != ():
-                    await trio.sleep(0.02)
-            while agent._roster.running():
-                await trio.sleep(0.02)
+                await until(lambda: watcher.discover({"properties": {"status": "busy"}}), becomes=False)
+            await until(lambda: not agent._roster.running())
         (job_dir,) = agent.jobs_dir.iterdir()
         assert [path.suffix for path in job_dir.iterdir()] == [".zip"]  # no dataset is kept
         monkeypatch.setattr("sleaprtc.worker.jobs.job.RESULT_WAIT_SEC", 60)
         completed = await attach(record)
         assert len(completed.model_dirs) == 1
-        while list(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not list(agent.jobs_dir.iterdir()))
         with pytest.raises(JobFailedError, match="fetched before"):
             await attach(record)
 
@@ -151,8 +149,7 @@ async def test_a_worker_that_ends_keeps_what_nobody_has_fetched(lab, labels, no_
     async with lab.worker("gpu-1", trainer), lab.peer("watcher") as watcher:
         record = await begin_and_die(lab, labels, trainer)
         trainer.go_on.set()
-        while await watcher.discover({"properties": {"status": "busy"}}):
-            await trio.sleep(0.02)
+        await until(lambda: watcher.discover({"properties": {"status": "busy"}}), becomes=False)
     async with lab.worker("gpu-1"):
         completed = await attach(record)
     assert len(completed.model_dirs) == 1

@@ -34,6 +34,7 @@ from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 
 from ..everyday.json_tables import check
 from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
+from ..support.waiting import until
 
 BOTH = ("training", "inference")
 
@@ -72,8 +73,7 @@ async def test_predictions_come_back(lab, video, model, tmp_path):
     settings = {"peak_threshold": 0.3, "frames": "0-3"}
     async with lab.worker("gpu-1", trainer) as agent:
         completed = await lab.track(video, model, emit=events.append, settings=settings)
-        while list(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not list(agent.jobs_dir.iterdir()))
     assert completed.predictions == str(tmp_path / "predictions.slp")
     assert (completed.job_type, completed.frame_count, completed.inference_duration_seconds) == (
         "inference",
@@ -322,8 +322,7 @@ async def test_a_failure_comes_as_its_sentence(lab, video, model, tmp_path):
     async with lab.worker("gpu-1", predicting(failure=failure)) as agent:
         with pytest.raises(JobFailedError, match="ran out of memory"):
             await lab.track(video, model)
-        while list(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not list(agent.jobs_dir.iterdir()))
     assert not (tmp_path / "predictions.slp").exists()
 
 
@@ -467,6 +466,5 @@ async def test_ctrl_c_ends_the_job_on_the_worker(lab, video, model, tmp_path):
         finally:
             process.kill()
         assert said == b"Error: Cancelled.\n"
-        while trainer.running or list(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not (trainer.running or list(agent.jobs_dir.iterdir())))
     assert not list(tmp_path.glob("*.predictions.slp"))

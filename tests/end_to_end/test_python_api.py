@@ -10,6 +10,7 @@ from sleaprtc.client.events.job import Retrying, Waiting
 from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 
 from ..support.lab import ScriptedTrainer, make_labels, make_model, make_video
+from ..support.waiting import until
 
 
 async def test_train_and_workers(lab, tmp_path):
@@ -80,8 +81,7 @@ async def test_a_worker_is_waited_for_and_a_training_begun_again(lab, tmp_path):
     async with trio.open_nursery() as nursery:
 
         async def come_late():
-            while not any(isinstance(event, Waiting) for event in events):
-                await trio.sleep(0.02)
+            await until(lambda: any(isinstance(event, Waiting) for event in events))
             async with lab.worker("gpu-1", trainer):
                 await trio.sleep_forever()
 

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ..client.display.emulator import opened_terminal
 from ..support.lab import make_labels
 from ..support.programs import client, environment, running_worker
 from ..support.real_training import PYTHON
+from ..support.waiting import block_until
 
 pytestmark = [pytest.mark.train]
 
@@ -131,12 +131,8 @@ def runners_below(pid):
 
 def assert_ends(pid):
     """Waits until a process is gone, or only waits to be reaped."""
-    for _ in range(100):
-        status = Path(f"/proc/{pid}/stat")
-        if not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
-            return
-        time.sleep(0.1)
-    pytest.fail(f"process {pid} still runs")
+    status = Path(f"/proc/{pid}/stat")
+    block_until(lambda: not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
 
 
 def test_a_real_model_comes_back(server_process, room, workers, labels, config, tmp_path):

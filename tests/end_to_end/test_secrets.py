@@ -19,6 +19,7 @@ from sleaprtc.rtc.secret import RoomSecret
 
 from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
 from ..support.programs import client, running_worker
+from ..support.waiting import until
 
 SECRET = RoomSecret(bytes(range(16)))
 WITH = attrs.evolve(LOOPBACK, secret=SECRET)
@@ -64,9 +65,7 @@ async def test_who_hasn_t_the_secret_gets_and_gives_nothing(lab, labels, caplog,
         async with lab.worker("gpu-1", trainer, connection=workers) as agent:
             with pytest.raises(error) as refused:
                 await lab.train(labels, connection=clients)
-            with trio.fail_after(60):
-                while not caplog.records:
-                    await trio.sleep(0.02)
+            await until(lambda: caplog.records)
             received = [path for path in agent.jobs_dir.rglob("*") if path.is_file()]
     assert refused.value.exit_status == 3
     assert (not trainer.jobs, not received) == (True, True)

@@ -32,6 +32,7 @@ from sleaprtc.protocol.messages import PeerMessage
 from sleaprtc.worker.journal.past_trainings import History
 
 from ..support.lab import ScriptedTrainer, make_checkpoint, make_labels
+from ..support.waiting import until
 
 
 @pytest.fixture
@@ -71,8 +72,7 @@ async def test_a_model_comes_back(lab, labels, tmp_path):
 async def test_nothing_of_a_job_stays_on_the_worker(lab, labels):
     async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
         await lab.train(labels)
-        while list(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not list(agent.jobs_dir.iterdir()))
         (worker,) = await watcher.discover({"role": "worker"})
         assert worker.metadata.properties["status"] == "available"
 
@@ -109,8 +109,7 @@ async def test_a_failure_comes_as_its_sentence(lab, labels, tmp_path):
         with pytest.raises(JobFailedError, match="isn't finite") as caught:
             await lab.train(labels)
         assert caught.value.error_code == "LOSS_NOT_FINITE"
-        while list(agent.jobs_dir.iterdir()):
-            await trio.sleep(0.02)
+        await until(lambda: not list(agent.jobs_dir.iterdir()))
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -152,8 +151,7 @@ async def test_cancelling_cancels_on_the_worker(lab, labels):
             await trainer.started.wait()
             nursery.cancel_scope.cancel()
         with trio.fail_after(60):
-            while trainer.running or list(agent.jobs_dir.iterdir()):
-                await trio.sleep(0.02)
+            await until(lambda: not (trainer.running or list(agent.jobs_dir.iterdir())))
             while True:
                 (worker,) = await watcher.discover({"role": "worker"})
                 if worker.metadata.properties["status"] == "available":

@@ -34,9 +34,10 @@ from sleaprtc.protocol.jobs import (
     JobResponse,
 )
 
-from ..support.client_jobs import record_of, seen_training
+from ..support.client_jobs import is_in_state, record_of, seen_training
 from ..support.job_messages import answer
 from ..support.lab import LOOPBACK, ScriptedTrainer, open_lab
+from ..support.waiting import until
 
 WORKER = {"status": "available", "gpu_memory_mb": 16384, "supported_models": ["centroid"]}
 
@@ -67,9 +68,7 @@ async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
             await seen_training(events)
             nursery.cancel_scope.cancel()
         assert load_all()[0].state == "cancelled"
-        with trio.fail_after(60):
-            while trainer.running:
-                await trio.sleep(0.02)
+        await until(lambda: not trainer.running)
 
 
 async def accept(lab, name, told, *, task_status):
@@ -114,8 +113,7 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
                 await assigned.wait()
                 if ends_by == "an interrupt":
                     nursery.cancel_scope.cancel()
-            while not all(said and isinstance(said[-1], JobCancel) for said in told.values()):
-                await trio.sleep(0.02)
+            await until(lambda: all(said and isinstance(said[-1], JobCancel) for said in told.values()))
         workers.cancel_scope.cancel()
     chosen, other = sorted(told.values(), key=len, reverse=True)
     assert [type(message) for message in chosen] == [JobAssignment, JobCancel]
@@ -177,9 +175,8 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
     async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels)
-            with trio.fail_after(60):
-                while not load_all() or not await _is_complete(watcher, load_all()[0]):
-                    await trio.sleep(0.02)
+            await until(load_all)
+            await until(lambda: _is_complete(watcher, load_all()[0]))
             await trio.sleep(0.2)  # for the same word to be here
             nursery.cancel_scope.cancel()
         (record,) = load_all()
@@ -235,9 +232,7 @@ async def test_an_attached_job_ends_elsewhere_and_is_not_begun_again(lab, labels
         nursery.start_soon(train)
         await seen_training(events)
         nursery.start_soon(attach)
-        with trio.fail_after(60):
-            while not failures:
-                await trio.sleep(0.02)
+        await until(lambda: failures)
         assert load_all()[0].state == "running"
         trainer.go_on.set()
     assert "followed elsewhere" in failures[0]
@@ -268,17 +263,14 @@ async def test_a_fetch_that_gets_nothing_changes_nothing(lab, client, labels, tr
         assert find(record.job_id).out_dir == record.out_dir
         trainer.go_on.set()
         async with open_asker(record) as asker:
-            with trio.fail_after(60):
-                while (await asker.state()).state != "completed":
-                    await trio.sleep(0.02)
+            await until(lambda: is_in_state(asker, "completed"))
         first = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "first")
         assert first.status == 0, first
         fetched = find(record.job_id)
         assert fetched.out_dir == str(tmp_path / "first")
         with trio.fail_after(60):
             async with open_asker(record) as asker:
-                while (await asker.state()).state != "delivered":
-                    await trio.sleep(0.02)
+                await until(lambda: is_in_state(asker, "delivered"))
         second = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second")
         assert second.status == 1
         assert str(tmp_path / "first" / "centroid") in second.stderr
@@ -296,9 +288,7 @@ async def test_what_arrived_in_the_first_folder_is_fetched_into_another(lab, cli
         (incoming / "best.ckpt").write_bytes(b"weights")
         save(record)
         async with open_asker(record) as asker:
-            with trio.fail_after(60):
-                while (await asker.state()).state != "delivered":
-                    await trio.sleep(0.02)
+            await until(lambda: is_in_state(asker, "delivered"))
         fetched = await client.run("fetch", record.job_id, "--ice-loopback", "--out", "second", "--json")
         assert fetched.status == 0, fetched
         completed = json.loads(fetched.stdout.splitlines()[-1])
@@ -314,8 +304,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
     async def lose(follower):
         followed.append(follower)
-        while not any(isinstance(event, StatusChanged) and event.current_epoch for event in events):
-            await trio.sleep(0.02)
+        await until(lambda: any(isinstance(event, StatusChanged) and event.current_epoch for event in events))
         if len(followed) == 1:
             follower._lose("has fallen silent")
         await trio.sleep_forever()
@@ -327,9 +316,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
     async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
         nursery.start_soon(train)
-        with trio.fail_after(60):
-            while len(trainer.jobs) < 2:
-                await trio.sleep(0.02)
+        await until(lambda: len(trainer.jobs) >= 2)
         assert trainer.running == 1
         trainer.go_on.set()
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
@@ -404,7 +391,5 @@ async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, 
         assert not failures
         assert not asked
         settled.append(True)
-        with trio.fail_after(60):
-            while not failures:
-                await trio.sleep(0.02)
+        await until(lambda: failures)
     assert "has left the room during training" in failures[0]

@@ -11,9 +11,10 @@ from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerLostError
 from sleaprtc.protocol.jobs import AppError, JobCancel, JobLogRequest, JobStop
 
-from ..support.client_jobs import seen_training
+from ..support.client_jobs import is_in_state, seen_training
 from ..support.job_messages import answer
 from ..support.lab import LOOPBACK, ScriptedTrainer
+from ..support.waiting import until
 
 
 @pytest.fixture
@@ -36,8 +37,7 @@ async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impati
             nursery.start_soon(train)
             await seen_training(events)
         async with lab.worker("gpu-2"), lab.worker("gpu-1", ScriptedTrainer(hold=True)):
-            while not results:
-                await trio.sleep(0.02)
+            await until(lambda: results)
     assert results[0].worker == "gpu-2"
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
     # Back in the room soon enough, it says itself that the job was lost.
@@ -68,9 +68,7 @@ async def test_a_model_that_waits_can_be_thrown_away(lab, client, labels, traine
         trainer.go_on.set()
         record = find(job)
         async with open_asker(record) as asker:
-            with trio.fail_after(60):
-                while (await asker.state()).state != "completed":
-                    await trio.sleep(0.02)
+            await until(lambda: is_in_state(asker, "completed"))
             await asker.cancel()
             with pytest.raises(UnknownJobError):
                 await asker.state()
@@ -81,9 +79,7 @@ async def test_a_model_that_waits_can_be_thrown_away(lab, client, labels, traine
 async def test_a_kept_model_of_an_earlier_life_is_thrown_away_by_its_key_alone(lab, client, labels, trainer):
     async with lab.worker("gpu-1", trainer), open_asker(find(await client.train(labels))) as asker:
         trainer.go_on.set()
-        with trio.fail_after(60):
-            while (await asker.state()).state != "completed":
-                await trio.sleep(0.02)
+        await until(lambda: is_in_state(asker, "completed"))
     record = asker.record
     async with lab.worker("gpu-1") as agent, lab.peer("thief") as thief:
         await thief.send_job_message("gpu-1", JobCancel(record.job_id, attach_key="guessed"))

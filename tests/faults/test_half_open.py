@@ -30,6 +30,7 @@ from sleaprtc.worker.jobs.messages import failure
 
 from ..support.job_messages import answer
 from ..support.lab import NOT_FINITE, ScriptedTrainer, make_labels
+from ..support.waiting import until
 from .proxy import Proxy
 
 
@@ -90,8 +91,9 @@ async def train_while(lab, labels, meddle, **changes):
 async def freeze_in_training(path, trainer, events):
     """Freezes a path once the job is known to be running, and then lets the training go on."""
     await trainer.started.wait()
-    while not any(isinstance(event, StatusChanged) and event.status == "running" for event in events):
-        await trio.sleep(0.02)
+    await until(
+        lambda: any(isinstance(event, StatusChanged) and event.status == "running" for event in events)
+    )
     path.freeze()
     trainer.go_on.set()
 
@@ -140,8 +142,7 @@ async def test_a_client_is_told_that_another_process_follows_its_job(lab, labels
 
     async def meddle(events):
         await trainer.started.wait()
-        while not any(isinstance(event, StatusChanged) for event in events):
-            await trio.sleep(0.02)
+        await until(lambda: any(isinstance(event, StatusChanged) for event in events))
         client_path.freeze()
         (record,) = load_all()
         await elsewhere.send_job_message("gpu-1", JobAttach(record.job_id, record.attach_key))
@@ -238,8 +239,7 @@ async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_th
 
     async def meddle(events):
         await trainer.started.wait()
-        while not any(isinstance(event, Transferred) for event in events):
-            await trio.sleep(0.02)
+        await until(lambda: any(isinstance(event, Transferred) for event in events))
         worker_path.freeze()
         await trio.sleep(2)  # twice SILENCE_SEC, and four times the patience with a lost channel
         trainer.go_on.set()
@@ -261,8 +261,7 @@ async def test_a_worker_that_leaves_when_its_result_is_here_is_not_lost(
 
     async def meddle(events):
         await freeze_in_training(worker_path, trainer, events)
-        while not any(has_arrived(event) for event in events):
-            await trio.sleep(0.02)
+        await until(lambda: any(has_arrived(event) for event in events))
         stay.cancel()
 
     async def run_worker(*, task_status):

@@ -9,6 +9,7 @@ import trio
 
 from sleaprtc.signaling.http import open_http
 
+from ..support.waiting import until
 from .processes import (
     Programs,
     end,
@@ -55,9 +56,7 @@ class World:
     async def until(self, stage):
         """Waits until the last client has seen this."""
         reached = STAGES[stage]
-        with trio.fail_after(PATIENCE_SEC):
-            while not any(reached(event) for event in self.programs.events(f"client-{self.clients}")):
-                await trio.sleep(0.02)
+        await until(lambda: any(reached(event) for event in self.programs.events(f"client-{self.clients}")))
 
     async def result(self, client):
         """Waits until a client ends; returns how it ended, which must be without a traceback."""
@@ -77,9 +76,7 @@ class World:
 
     async def assert_nothing_is_left(self):
         jobs = self.programs.work_dir("worker-1") / "jobs"
-        with trio.fail_after(PATIENCE_SEC):
-            while processes_below(self.programs.folder) or list(jobs.iterdir()):
-                await trio.sleep(0.05)
+        await until(lambda: not (processes_below(self.programs.folder) or list(jobs.iterdir())))
 
     async def restart_server(self):
         await end(self.server, signal.SIGKILL)
@@ -116,9 +113,7 @@ async def world(tmp_path):
     dataset = await trio.to_thread.run_sync(make_dataset, tmp_path / "flies.pkg.slp", DATASET_BYTES, 1)
     world = World(programs, server, await programs.start_worker("worker-1"), dataset)
     try:
-        with trio.fail_after(PATIENCE_SEC):
-            while "waits for jobs" not in programs.said("worker-1"):
-                await trio.sleep(0.05)
+        await until(lambda: "waits for jobs" in programs.said("worker-1"))
         yield world
     finally:
         await end(world.worker)
@@ -180,8 +175,7 @@ async def test_the_worker_is_killed_when_it_has_trained(world):
         await end(client, signal.SIGKILL)
     jobs = world.programs.work_dir("worker-1") / "jobs"
     with trio.fail_after(PATIENCE_SEC):
-        while not list(jobs.glob("*/*.zip")) or processes_below(world.programs.folder):
-            await trio.sleep(0.05)
+        await until(lambda: list(jobs.glob("*/*.zip")) and not processes_below(world.programs.folder))
         await trio.sleep(0.5)
     await world.restart_worker()
     async with ending(await world.attach()) as client:

@@ -17,6 +17,7 @@ from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.storage.sqlite import DATABASE_FILE_NAME, open_sqlite_storage
 
 from ..support.lab import ScriptedTrainer, make_labels, open_lab
+from ..support.waiting import until
 from .proxy import Proxy
 
 YEAR_SEC = 365 * 86_400.0
@@ -69,8 +70,7 @@ async def test_a_half_open_path_is_noticed_and_left(lab, path, monkeypatch):
         with monkeypatch.context() as hasty:
             hasty.setattr("sleaprtc.signaling.session.PONG_TIMEOUT_SEC", 0.2)
             path.freeze()
-            while "Back in the room." not in said:
-                await trio.sleep(0.02)
+            await until(lambda: "Back in the room." in said)
         await link.deliver_job_message("me", JobStop("job"))
         message = await link.receive()
         assert isinstance(message, PeerMessage)

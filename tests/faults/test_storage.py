@@ -21,6 +21,7 @@ from sleaprtc.worker.journal.recovery import WallClock, forget_old, make_jobs_di
 from sleaprtc.worker.journal.store import Journal
 
 from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
+from ..support.waiting import until
 
 YEAR_SEC = 365 * 86_400.0
 
@@ -81,8 +82,7 @@ async def test_training_goes_on_beside_a_locked_journal(lab, labels, impatient_j
         await trainer.started.wait()
         with locked(journal_of(lab, "gpu-1")):
             trainer.go_on.set()
-            while not done:
-                await trio.sleep(0.02)
+            await until(lambda: done)
     assert len(done[0].model_dirs) == 1
 
 
@@ -105,12 +105,10 @@ async def train_beside_a_locked_journal(lab, labels, trainer):
             nursery.cancel_scope.cancel()
         with locked(journal_of(lab, "gpu-1")):
             trainer.go_on.set()
-            while await watcher.discover({"properties": {"status": "busy"}}):
-                await trio.sleep(0.02)
+            await until(lambda: watcher.discover({"properties": {"status": "busy"}}), becomes=False)
             await trio.sleep(0.3)  # longer than the model waits for its client
         with closing(Journal(journal_of(lab, "gpu-1"))) as journal:
-            while [entry.state for entry in journal.entries()] != [State.COMPLETED]:
-                await trio.sleep(0.02)
+            await until(lambda: [entry.state for entry in journal.entries()] == [State.COMPLETED])
 
 
 async def test_cancelling_beside_a_locked_journal_harms_nobody(lab, labels, impatient_journal):
@@ -121,8 +119,7 @@ async def test_cancelling_beside_a_locked_journal_harms_nobody(lab, labels, impa
             await trainer.started.wait()
             with locked(journal_of(lab, "gpu-1")):
                 nursery.cancel_scope.cancel()
-                while trainer.running or list(agent.jobs_dir.iterdir()):
-                    await trio.sleep(0.02)
+                await until(lambda: not (trainer.running or list(agent.jobs_dir.iterdir())))
         trainer.go_on.set()
         assert len((await lab.train(labels)).model_dirs) == 1
 
@@ -264,8 +261,7 @@ async def test_a_model_that_came_in_whole_is_laid_down_by_the_next_process(
                 nursery.start_soon(lab.train, labels)
                 await received.wait()
                 nursery.cancel_scope.cancel()
-            while list(agent.jobs_dir.iterdir()):
-                await trio.sleep(0.02)
+            await until(lambda: not list(agent.jobs_dir.iterdir()))
             (record,) = load_all()
             patched.undo()
             completed = await attach_to_job(record, connection=LOOPBACK)

@@ -8,7 +8,6 @@ from collections import deque
 import aioice
 import aiortc
 import pytest
-import trio
 from aiortc import rtcsctptransport
 from aiortc.rtcsctptransport import SackChunk
 
@@ -16,6 +15,7 @@ from sleaprtc.protocol.limits import MIB
 from sleaprtc.rtc.engines.aiortc_sctp import PACKETS_PER_SACK, QuickSctpTransport
 from sleaprtc.rtc.peer import Peer
 
+from ..support.waiting import until
 from .pairs import run_pair
 
 
@@ -87,9 +87,7 @@ async def test_packets_are_acknowledged_by_the_handful_and_the_last_ones_at_once
         for _ in range(size_bytes // 16384):
             await peer.channel.send(bytes(16384))
         assert await peer.channel.receive() == "all here"
-        with trio.fail_after(rtcsctptransport.SCTP_RTO_MAX / 2):
-            while sctp._sent_queue:
-                await trio.sleep(0.01)
+        await until(lambda: not sctp._sent_queue)
 
     async def receive(peer: Peer) -> None:
         for _ in range(size_bytes // 16384):

@@ -20,6 +20,7 @@ from sleaprtc.rtc.peer import IceSettings, Peer
 from sleaprtc.transfer.stream import open_transfers
 
 from ..rtc.pairs import only_in_sdp, only_trickled, say_hello, twice_and_odd
+from ..support.waiting import until
 from .pairs import Signaling, open_side, run_pair
 
 HAS_LIBWEBRTC = find_spec("webrtc") is not None
@@ -133,9 +134,7 @@ async def test_leaving_frees_every_socket_and_task(pair: tuple[str, str]) -> Non
     before_tasks = trio.lowlevel.current_statistics().tasks_living
     for _ in range(3):
         await run_pair(say_hello, say_hello, engines=pair)
-    with trio.fail_after(60):
-        while open_files() > before_files:  # a stack's own threads may close a little later
-            await trio.sleep(0.05)
+    await until(lambda: open_files() <= before_files)
     assert trio.lowlevel.current_statistics().tasks_living == before_tasks
 
 

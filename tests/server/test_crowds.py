@@ -22,6 +22,7 @@ from sleaprtc.signaling.websocket import open_websocket
 
 from ..conftest import RunningServer, running_server
 from ..support.raw_websocket import UPGRADE
+from ..support.waiting import block_until
 from .conftest import Api, RawPeer
 
 resource = pytest.importorskip("resource")
@@ -186,8 +187,7 @@ def test_without_descriptors_the_server_waits_and_comes_back(
         ]
         for connection, said in zip(waiting, (ASK, UPGRADE), strict=True):
             connection.sendall(said)
-        while server.log.read_text().count("Connections can't be accepted.") < 2:
-            time.sleep(0.01)
+        block_until(lambda: server.log.read_text().count("Connections can't be accepted.") >= 2)
         is_calm(server)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         for connection in waiting:

@@ -14,6 +14,7 @@ from trio_websocket import ConnectionClosed
 from sleaprtc.protocol.limits import MIB
 
 from ..support.raw_websocket import UPGRADE
+from ..support.waiting import until
 from .trio_peer import open_lab, open_stream, to
 
 StartServer = Callable[..., Any]
@@ -141,8 +142,7 @@ async def test_answers_that_nobody_reads_end_a_connection(start_server: StartSer
             for _ in range(1000):
                 await slow.send({"type": "discover_peers", "from_peer_id": "slow", "filters": {}})
         assert await slow.close_code() == 1013
-        while await a.finds("a", "slow"):
-            await trio.sleep(0.05)
+        await until(lambda: a.finds("a", "slow"), becomes=False)
 
 
 async def test_many_slow_consumers_have_one_budget(start_server: StartServer) -> None:
@@ -163,8 +163,7 @@ async def test_many_slow_consumers_have_one_budget(start_server: StartServer) ->
             await a.send(to("b", "a", x=LARGE))
             assert await b.receive() == to("b", "a", x=LARGE)
         assert (await sender.receive())["code"] == "DELIVERY_FAILED"
-        while await b.finds("b", "slow-1"):
-            await trio.sleep(0.05)
+        await until(lambda: b.finds("b", "slow-1"), becomes=False)
 
 
 async def test_a_peer_that_never_reads_is_forgotten(start_server: StartServer) -> None:
@@ -176,8 +175,7 @@ async def test_a_peer_that_never_reads_is_forgotten(start_server: StartServer) -
     ):
         async with lab.peer("sender") as sender:
             await fill_until_refused(sender, "slow")
-        while await a.finds("a", "slow"):
-            await trio.sleep(0.05)
+        await until(lambda: a.finds("a", "slow"), becomes=False)
 
 
 async def test_writing_has_a_deadline(start_server: StartServer) -> None:
@@ -190,8 +188,7 @@ async def test_writing_has_a_deadline(start_server: StartServer) -> None:
         # More than the sockets hold, less than the outbox does.
         for _ in range(100):
             await sender.send(to("slow", "sender", x=LARGE))
-        while await sender.finds("sender", "slow"):
-            await trio.sleep(0.05)
+        await until(lambda: sender.finds("sender", "slow"), becomes=False)
 
 
 async def test_sign_ins_from_one_address_are_limited(start_server: StartServer) -> None:

@@ -13,6 +13,8 @@ from sleaprtc.protocol.messages import Metadata, PeerMessage
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import BACKOFF_MOST_SEC, Membership, backoff_delays, merge_metadata, open_link
 
+from ..support.waiting import until
+
 
 def free_port():
     with socket.socket() as sock:
@@ -39,16 +41,14 @@ async def test_a_restarted_server_gets_its_peers_back(start_server):
             assert link.is_settled
             await link.update_metadata(Metadata(properties={"status": "busy"}))
             stop.set()
-            while link.is_connected:
-                await trio.sleep(0.05)
+            await until(lambda: not link.is_connected)
             with pytest.raises(SignalingLostError):
                 await link.discover({})
             await start_server(**ports)
             other, other_account = await membership(server, "other", member.room)
             async with open_link(other, other_account) as second:
                 await second.deliver_job_message("worker", JobStop("j"))
-                while not (found := await second.discover({"properties": {"status": "busy"}})):
-                    await trio.sleep(0.05)
+                found = await until(lambda: second.discover({"properties": {"status": "busy"}}))
                 assert found[0].metadata.properties == {"a": 1, "status": "busy"}
                 await second.send_job_message("worker", JobStop("job"))
                 received = await link.receive()

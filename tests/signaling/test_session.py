@@ -20,6 +20,7 @@ from sleaprtc.signaling.http import open_http
 from sleaprtc.signaling.session import PING_INTERVAL_SEC, PONG_TIMEOUT_SEC, open_session
 
 from ..support.lying_server import PATIENCE_SEC, ROOM_ID, TOKEN, lying_server, peer_list
+from ..support.waiting import until
 
 
 async def new_room(server):
@@ -72,8 +73,7 @@ async def test_an_answer_to_a_request_that_was_cancelled_is_not_the_next_one_s()
         async with open_session(server.ws_url, Register("me", ROOM_ID, TOKEN, "e30.e30.c2ln")) as session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(session.discover, {"role": "first"})
-                while "discover_peers" not in server.calls:
-                    await trio.sleep(0.01)
+                await until(lambda: "discover_peers" in server.calls)
                 nursery.cancel_scope.cancel()
             may_answer.set()
             (second,) = await session.discover({"role": "second"})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import trio
-
 from sleaprtc.client.events.job import StatusChanged
 from sleaprtc.client.records.files import JobRecord
+
+from ..support.waiting import until
 
 
 def record_of(lab, job_id, **changes):
@@ -26,7 +26,11 @@ def record_of(lab, job_id, **changes):
     return JobRecord(job_id=job_id, **{**fields, **changes})
 
 
+async def is_in_state(asker, state):
+    """Whether the worker gives this as the job's state."""
+    return (await asker.state()).state == state
+
+
 async def seen_training(events):
     """Waits until the client knows that its job has begun."""
-    while not any(isinstance(event, StatusChanged) and event.current_epoch for event in events):
-        await trio.sleep(0.02)
+    await until(lambda: any(isinstance(event, StatusChanged) and event.current_epoch for event in events))

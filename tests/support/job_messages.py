@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import trio
-
 from sleaprtc.protocol.codec import decode_job_message
 from sleaprtc.protocol.messages import PeerMessage
+
+from .waiting import until
 
 
 async def answer(link, *, of=None):
@@ -18,8 +18,8 @@ async def answer(link, *, of=None):
 
 
 async def status_becomes(link, wanted):
-    while True:
+    async def is_so():
         (worker,) = await link.discover({"role": "worker"})
-        if worker.metadata.properties["status"] == wanted:
-            return
-        await trio.sleep(0.02)
+        return worker.metadata.properties["status"] == wanted
+
+    await until(is_so)

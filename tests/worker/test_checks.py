@@ -25,6 +25,7 @@ from sleaprtc.transfer.rate import measure_rate
 from sleaprtc.worker.jobs import checks
 
 from ..support.lab import LOOPBACK
+from ..support.waiting import until
 
 SECRET = RoomSecret.parse("AAECAwQFBgcICQoLDA0ODw")
 WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)
@@ -93,6 +94,10 @@ async def test_it_is_measured_and_takes_no_slot(lab, nursery):
         assert list(agent.jobs_dir.iterdir()) == []
 
 
+async def is_accepted(asker, check_id):
+    return (await asker.ask(check_id)).accepted
+
+
 async def test_there_is_one_at_a_time_and_then_another(lab, nursery):
     async with lab.worker("gpu-1"):
         first, second = [await asked_by(lab, nursery, name) for name in ("a", "b")]
@@ -100,8 +105,7 @@ async def test_there_is_one_at_a_time_and_then_another(lab, nursery):
         assert await second.ask("check-2") == ConnectionCheckAnswer("check-2", False, "busy")
         async with first.connect() as peer:
             await measure_rate(peer.channel, size_bytes=1000)
-        while not (await second.ask("check-3")).accepted:
-            await trio.sleep(0.05)
+        await until(lambda: is_accepted(second, "check-3"))
 
 
 async def test_one_that_proves_the_secret_takes_the_place_of_one_that_does_not(lab, nursery):
@@ -122,8 +126,7 @@ async def test_one_that_never_connects_ends_in_time(lab, nursery, monkeypatch):
     async with lab.worker("gpu-1"):
         first, second = [await asked_by(lab, nursery, name) for name in ("a", "b")]
         assert (await first.ask()).accepted
-        while not (await second.ask("check-2")).accepted:
-            await trio.sleep(0.05)
+        await until(lambda: is_accepted(second, "check-2"))
 
 
 @pytest.mark.parametrize(
@@ -166,8 +169,7 @@ async def test_a_secret_has_to_be_proven_first(lab, nursery):
         async with asker.connect() as peer:
             with pytest.raises(RoomSecretMissingError):
                 await measure_rate(peer.channel, size_bytes=1000)
-        while not (await asker.ask("check-2")).accepted:
-            await trio.sleep(0.05)
+        await until(lambda: is_accepted(asker, "check-2"))
         async with asker.connect() as peer:
             await prove_membership(peer, role=Role.CLIENT, secret=SECRET)
             assert (await measure_rate(peer.channel, size_bytes=1000)).download_bytes == 1000

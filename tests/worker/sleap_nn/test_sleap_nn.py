@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,7 @@ from ...support.fake_jobs import (
     job_for,
     pids,
 )
+from ...support.waiting import until
 
 
 async def train(
@@ -53,12 +53,7 @@ async def train(
 
 
 async def wait_for_file(path: Path) -> None:
-    await wait_until(lambda: path.exists() and path.read_text() != "")
-
-
-async def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await trio.sleep(0.02)
+    await until(lambda: path.exists() and path.read_text() != "")
 
 
 async def test_a_training_is_reported_and_judged(tmp_path: Path) -> None:
@@ -268,7 +263,7 @@ async def test_the_real_runner_dies_with_its_parent(tmp_path: Path, end: str) ->
                 parent.kill()
             assert parent.stdin
             parent.stdin.close()
-            await wait_until(lambda: not is_alive(runner) and (end == "kill" or not is_alive(child)))
+            await until(lambda: not is_alive(runner) and (end == "kill" or not is_alive(child)))
     finally:
         parent.kill()
         parent.wait()
