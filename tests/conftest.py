@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 import trio
 
+from .support.system_packages import skip_where_missing
 from .support.time_limits import limited
 
 EXIT_TIMEOUT_SEC = 60
@@ -63,6 +64,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         property_test.inner_test = limited(property_test.inner_test, limit_sec)
     elif inspect.iscoroutinefunction(item.obj):
         item.obj = limited(item.obj, limit_sec)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what needs a program that isn't installed."""
+    skip_where_missing(item)
 
 
 @pytest.hookimpl(trylast=True)

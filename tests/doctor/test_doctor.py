@@ -14,7 +14,7 @@ import trustme
 
 from ..conftest import running_server
 from ..everyday.json_tables import check
-from ..support.nvml_stand_in import compile_driver
+from ..support.nvml_stand_in import compile_driver, needs_gcc
 from ..support.programs import client, environment, running_worker
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
@@ -201,6 +201,7 @@ def test_a_server_whose_certificate_nobody_trusts(tmp_path, good_python):
     assert found["websocket"]["status"] == "skipped"
 
 
+@needs_gcc
 def test_a_gpu_that_torch_cannot_use_and_somebody_else_does(tmp_path, server_process, room):
     driver = compile_driver(tmp_path)
     python = make_python(

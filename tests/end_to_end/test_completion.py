@@ -19,6 +19,7 @@ from ..support.system_packages import is_missing, needs
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sleap-rtc"
 TIMEOUT_SEC = 120
+needs_bash = pytest.mark.skipif(is_missing("bash"), reason="bash isn't installed")
 
 
 def run(command, **options):
@@ -63,7 +64,7 @@ def record():
     return record
 
 
-@needs("bash", "bash")
+@needs_bash
 def test_bash_completes_commands_options_jobs_and_files(tmp_path, record):
     assert {"worker", "client", "join", "config", "completion"} <= set(bash("sleap-rtc ", tmp_path))
     assert "--max-jobs" in bash("sleap-rtc worker --max-", tmp_path)
@@ -92,16 +93,21 @@ def test_every_command_that_takes_a_job_knows_those_that_there_are(record):
         assert offered("client", name, "b") == [], name
 
 
-@needs("bash", "bash")
+@needs_bash
 def test_a_broken_settings_file_says_nothing_while_one_types(tmp_path):
     (tmp_path / "sleap-rtc.toml").write_text("nonsense")
     assert bash("sleap-rtc client work", tmp_path) == ["workers"]
 
 
-@pytest.mark.parametrize(("shell", "check"), [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")])
+@pytest.mark.parametrize(
+    ("shell", "check"),
+    [
+        pytest.param("bash", "-n", marks=needs_bash),
+        pytest.param("zsh", "-n", marks=needs("zsh", "zsh")),
+        pytest.param("fish", "--no-execute", marks=needs("fish", "fish")),
+    ],
+)
 def test_the_script_is_one_that_the_shell_takes(tmp_path, shell, check):
-    if is_missing(shell):
-        pytest.skip(f"{shell} isn't installed")
     script = tmp_path / "script"
     script.write_text(run([SCRIPT, "completion", shell], check=True).stdout)
     assert run([shell, check, script], check=False).returncode == 0

@@ -9,16 +9,17 @@ import sys
 import pytest
 import trio
 
+from ..support.system_packages import needs
 from .processes import Ended
 from .soak.disks import fill, make_room, missing_for_disks, open_disk
 from .soak.faults import KINDS
 from .soak.measuring import Census, Life, Sample, clients_of, growth_of, leaks_in
-from .soak.network import NAMESPACES, missing_for_namespaces, open_network
+from .soak.network import NAMESPACES, open_network
 from .soak.outcomes import Verdict, judge, kind_of
 from .soak.recovery import Concerned, Progress, Step
 from .soak.summary import FaultDone, Tally, as_table
 
-needs_namespaces = pytest.mark.skipif(missing_for_namespaces() is not None, reason="needs root and iproute2")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 needs_disks = pytest.mark.skipif(missing_for_disks() is not None, reason="needs root and mount")
 
 COMPLETED = {
@@ -261,7 +262,8 @@ def tcp_connects(network, sender, receiver):
         return True
 
 
-@needs_namespaces
+@needs_root
+@needs("ip", "iproute2")
 def test_a_network_is_cut_and_mended_and_gone():
     with open_network(["a", "b"]) as network:
         assert udp_arrives(network, "a", "b")
@@ -281,7 +283,8 @@ def test_a_network_is_cut_and_mended_and_gone():
     assert list(NAMESPACES.glob(f"soak{os.getpid()}-*")) == []
 
 
-@needs_namespaces
+@needs_root
+@needs("ip", "iproute2")
 def test_a_program_runs_on_a_host_under_its_own_pid():
     with open_network(["a"]) as network:
         script = "import os, socket; print(os.getpid(), *(name for _, name in socket.if_nameindex()))"
@@ -293,7 +296,8 @@ def test_a_program_runs_on_a_host_under_its_own_pid():
         assert {"lo", "eth0"} <= set(interfaces)
 
 
-@needs_namespaces
+@needs_root
+@needs("ip", "iproute2")
 def test_namespaces_of_a_soak_that_was_killed_are_removed():
     script = "import os; from tests.faults.soak.network import *\nwith open_network(['a']): os._exit(9)"
     process = subprocess.Popen([sys.executable, "-c", script])

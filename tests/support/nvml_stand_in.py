@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from .system_packages import is_missing, needs
+
+needs_gcc = needs("gcc", "gcc")
 
 STAND_IN = r"""
 #include <stdio.h>
@@ -92,12 +95,11 @@ int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 12040; return f
 
 def compile_driver(folder: Path) -> Path:
     """Makes a folder for ``LD_LIBRARY_PATH``; skips the test where there is no compiler."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not sys.platform.startswith("linux"):
-        pytest.skip("needs a C compiler on Linux")
+    if is_missing("gcc") or not sys.platform.startswith("linux"):
+        pytest.skip("needs gcc on Linux")
     (folder / "nvml.c").write_text(STAND_IN)
     subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"],
+        ["gcc", "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"],
         check=True,
         timeout=120,
     )

@@ -1,4 +1,7 @@
-"""Programs of the system that some tests need: they skip without them, except in CI, which installs them."""
+"""Programs of the system that some tests need, which have the mark ``system``.
+
+They skip without them, except in CI, which installs them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,13 @@ def is_missing(program: str) -> bool:
 
 
 def needs(program: str, package: str) -> pytest.MarkDecorator:
-    """Skips a test where a program is missing; ``package`` is Debian's name for what has it."""
-    return pytest.mark.skipif(
-        is_missing(program), reason=f"{program} isn't installed (Debian's package {package})"
-    )
+    """Marks a test that needs a program; ``package`` is Debian's name for what has it."""
+    return pytest.mark.system(program, package)
+
+
+def skip_where_missing(item: pytest.Item) -> None:
+    """Skips a test where a program is missing that it needs."""
+    for mark in item.iter_markers("system"):
+        program, package = mark.args
+        if is_missing(program):
+            pytest.skip(f"{program} isn't installed (Debian's package {package})")

@@ -10,7 +10,7 @@ import pytest
 
 from sleaprtc.worker.machine.gpu import GpuInfo, read_gpu, visible_indices
 
-from ..support.nvml_stand_in import compile_driver
+from ..support.nvml_stand_in import compile_driver, needs_gcc
 
 READ = """
 import attrs, json, sys
@@ -37,6 +37,7 @@ def read_with(driver: Path, *arguments: int, **environment: str) -> GpuInfo:
     return GpuInfo(**json.loads(done.stdout))
 
 
+@needs_gcc
 def test_a_gpu_is_read(driver: Path) -> None:
     assert read_with(driver) == GpuInfo(
         model="NVIDIA RTX 4090",
@@ -49,10 +50,12 @@ def test_a_gpu_is_read(driver: Path) -> None:
     )
 
 
+@needs_gcc
 def test_of_several_the_one_with_most_free_memory_is_taken(driver: Path) -> None:
     assert read_with(driver, COUNT="3").index == 2
 
 
+@needs_gcc
 def test_a_number_selects(driver: Path) -> None:
     assert read_with(driver, 1, COUNT="3").index == 1
     missing = read_with(driver, 7, COUNT="3")
@@ -60,6 +63,7 @@ def test_a_number_selects(driver: Path) -> None:
     assert "no GPU 7" in (missing.problem or "")
 
 
+@needs_gcc
 def test_cuda_visible_devices_is_respected(driver: Path) -> None:
     assert read_with(driver, COUNT="3", CUDA_VISIBLE_DEVICES="0,1").index == 1
     assert read_with(driver, COUNT="3", CUDA_VISIBLE_DEVICES="GPU-0").index == 0
@@ -68,6 +72,7 @@ def test_cuda_visible_devices_is_respected(driver: Path) -> None:
     assert "CUDA_VISIBLE_DEVICES" in (hidden.problem or "")
 
 
+@needs_gcc
 @pytest.mark.parametrize("call", ["init", "count", "handle", "memory", "name"])
 def test_a_driver_that_fails_midway_is_explained(driver: Path, call: str) -> None:
     info = read_with(driver, FAIL=f"{call}:999")
@@ -76,12 +81,14 @@ def test_a_driver_that_fails_midway_is_explained(driver: Path, call: str) -> Non
     assert info.problem.endswith(".")
 
 
+@needs_gcc
 def test_a_lost_gpu_is_passed_over(driver: Path) -> None:
     assert read_with(driver, COUNT="2", FAIL="memory@1:15").index == 0
     assert read_with(driver, COUNT="2", FAIL="handle@1:15").index == 0
     assert "bus" in (read_with(driver, FAIL="memory:15").problem or "")
 
 
+@needs_gcc
 @pytest.mark.parametrize(("call", "field"), [("utilization", "utilization"), ("cuda", "cuda_version")])
 def test_what_a_device_cannot_tell_is_left_open(driver: Path, call: str, field: str) -> None:
     info = read_with(driver, FAIL=f"{call}:3")
@@ -89,6 +96,7 @@ def test_what_a_device_cannot_tell_is_left_open(driver: Path, call: str, field: 
     assert info.memory_mb == 16384
 
 
+@needs_gcc
 def test_no_devices(driver: Path) -> None:
     assert "finds no GPU" in (read_with(driver, COUNT="0").problem or "")
 
