@@ -6,7 +6,6 @@ One file in the person's state folder, readable by its owner only, since it has 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -14,6 +13,7 @@ from ..base.json_text import parse_json
 from ..base.private_files import private_state_dir, write_private_json
 from ..base.sentences import as_clause
 from ..errors import StorageError, UsageError
+from ..protocol.messages import JSONObject
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
 
@@ -62,7 +62,7 @@ def load() -> RememberedRoom | None:
         return None
 
 
-def from_json(content: Any) -> RememberedRoom:
+def from_json(content: JSONObject) -> RememberedRoom:
     """Reads what :func:`as_json` has written.
 
     Raises:
@@ -80,7 +80,7 @@ def from_json(content: Any) -> RememberedRoom:
         raise ValueError("no room") from error
 
 
-def as_json(joined: RememberedRoom) -> dict[str, Any]:
+def as_json(joined: RememberedRoom) -> dict[str, str | None]:
     """Writes a room with its secrets."""
     return {
         "ws_url": joined.endpoints.ws_url,

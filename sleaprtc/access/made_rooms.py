@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ..base.json_text import parse_json
 from ..base.private_files import private_state_dir, write_private_json
 from ..errors import UsageError
+from ..protocol.messages import JSONObject
 from ..protocol.values import is_room_word
 from ..signaling.http import Account, Endpoints
 
@@ -68,7 +69,7 @@ def owner(room_id: str, http_url: str) -> Account | None:
 
 def _account_in(path: Path, room_id: str, http_url: str) -> Account | None:
     try:
-        content: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
+        content: JSONObject = parse_json(path.read_text(encoding="utf-8"))
         if content["http_url"].rstrip("/") != http_url.rstrip("/"):
             return None
         if content.get("room_id", room_id) != room_id:

@@ -1,20 +1,20 @@
-"""What ``--json`` prints: an object a line, each with its schema's version (``docs/reference/json.md``)."""
+"""What ``--json`` prints: one object per line, with the schema's version (``docs/reference/json.md``)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 JSON_VERSION: Final = 1
-"""Grows when a field changes its meaning or goes; new fields may come without."""
+"""Incremented when a field is removed or changes its meaning, but not when one is added."""
 
 
-def json_line(fields: Mapping[str, Any]) -> str:
-    """Writes an object as one line, without its end."""
+def json_line(fields: Mapping[str, object]) -> str:
+    """Returns an object as one line, without a line end."""
     return json.dumps({"version": JSON_VERSION, **fields}, allow_nan=False)
 
 
-def print_json(fields: Mapping[str, Any]) -> None:
-    """Prints an object on standard output at once, so that who reads a pipe has it."""
+def print_json(fields: Mapping[str, object]) -> None:
+    """Prints an object on standard output, flushed, so a reader on a pipe sees it at once."""
     print(json_line(fields), flush=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import click
@@ -19,6 +19,7 @@ from ..commandline.settings_option import SettingsError
 from ..config.files import (
     FILE_VARIABLE,
     PROJECT_FILE_NAME,
+    SettingsFile,
     belongs_to_somebody_else,
     is_there,
     places,
@@ -33,17 +34,13 @@ HELP: Final = {"help_option_names": ["-h", "--help"]}
 ADDRESSES: Final = ("signaling_ws", "signaling_http", "tls_ca")
 COMMENT_COLUMN: Final = 44
 
-Command = Callable[..., Any]
-
-
-def _options(command: Command) -> Command:
-    command = click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")(command)
-    return click.option(
-        "--config-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        envvar=FILE_VARIABLE,
-        help="The only file to read.",
-    )(command)
+_config_file_option = click.option(
+    "--config-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar=FILE_VARIABLE,
+    help="The only file to read.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
 
 
 @click.group(cls=ProgramGroup, context_settings=HELP)
@@ -56,7 +53,8 @@ def main() -> None:
 
 
 @main.command(context_settings=HELP)
-@_options
+@_config_file_option
+@_json_option
 def show(as_json: bool, config_file: Path | None) -> None:
     """Show every setting of every program, and where its value comes from.
 
@@ -79,7 +77,8 @@ def show(as_json: bool, config_file: Path | None) -> None:
 
 
 @main.command(context_settings=HELP)
-@_options
+@_config_file_option
+@_json_option
 def path(as_json: bool, config_file: Path | None) -> None:
     """List the files that are looked at, the strongest first."""
     for what, where in [*places(config_file), ("room", joined_room.path())]:
@@ -97,7 +96,7 @@ def path(as_json: bool, config_file: Path | None) -> None:
 
 
 def _remark(what: str, where: Path | None) -> str | None:
-    """Why a file isn't read; None where it is."""
+    """Why a file isn't read; None if it is."""
     if where is None:
         return f"no {PROJECT_FILE_NAME}"
     if what != "given" and not is_there(where):
@@ -107,8 +106,8 @@ def _remark(what: str, where: Path | None) -> str | None:
     return None
 
 
-def _resolved(program: str, files: list[Any]) -> dict[str, Resolved]:
-    """A program's settings; those that say where the room is belong together."""
+def _resolved(program: str, files: list[SettingsFile]) -> dict[str, Resolved]:
+    """A program's settings; those for the room come from the source that names it."""
     found = resolve(program, os.environ, files)
     if program == "server":
         return found
@@ -130,13 +129,13 @@ def _resolved(program: str, files: list[Any]) -> dict[str, Resolved]:
     return found
 
 
-def _put(found: dict[str, Resolved], source: Source, **values: Any) -> None:
+def _put(found: dict[str, Resolved], source: Source, **values: str) -> None:
     for name, value in values.items():
         found[name] = attrs.evolve(found[name], value=value, origin=Origin(source))
 
 
 def _put_remembered(found: dict[str, Resolved]) -> None:
-    """The room that was joined here, unless it is on another server than the one that is set."""
+    """Adds the room joined on this machine, unless it is on another server than the one that is set."""
     joined = joined_room.load()
     if joined is None:
         return
@@ -157,7 +156,7 @@ def _put_remembered(found: dict[str, Resolved]) -> None:
         _put(found, Source.REMEMBERED, tls_ca=joined.endpoints.ca_file)
 
 
-def _fields(resolved: Resolved) -> dict[str, Any]:
+def _fields(resolved: Resolved) -> dict[str, object]:
     return {
         "program": resolved.program,
         "setting": resolved.setting.name,
@@ -171,7 +170,7 @@ def _fields(resolved: Resolved) -> dict[str, Any]:
 
 
 def _toml_lines(found: dict[str, dict[str, Resolved]]) -> Iterator[str]:
-    """Writes what worker and client share once, where it is the same for both, and the rest in sections."""
+    """Yields a settings file: first what is the same for worker and client, then a section per program."""
     yield "# for worker and client"
     for name in SETTINGS[SHARED]:
         if _is_same(found["worker"][name], found["client"][name]):
@@ -202,6 +201,6 @@ def _toml_line(resolved: Resolved) -> str:
     return f"{assignment:{COMMENT_COLUMN}}  # {comment}"
 
 
-def _toml_value(value: Any) -> str:
-    """JSON's strings, numbers, booleans and lists are TOML's too."""
+def _toml_value(value: object) -> str:
+    """Writes a value as JSON, whose strings, numbers, booleans and lists are TOML's too."""
     return json.dumps(value, ensure_ascii=False)

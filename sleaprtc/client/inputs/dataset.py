@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -13,6 +13,7 @@ from ...formats.documents import MAX_CONFIG_BYTES, read_document
 from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
 from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
+from ...protocol.messages import JSONObject
 from ...protocol.vocabulary import DatasetFormat
 from .labels_summary import LabelsSummary
 from .model_descriptions import model_type_of_configs
@@ -37,7 +38,7 @@ class Dataset:
     info: DatasetInfo
     model_type: str | None = None
     packed_from: Path | None = None
-    configs: tuple[dict[str, Any], ...] = ()
+    configs: tuple[JSONObject, ...] = ()
 
     @property
     def named(self) -> Path:
@@ -45,7 +46,7 @@ class Dataset:
         return self.packed_from or self.path
 
 
-def read_config(path: Path) -> dict[str, Any] | None:
+def read_config(path: Path) -> JSONObject | None:
     """Reads a sleap-nn configuration; SLEAP's older JSON is left to the worker and comes out as None.
 
     Raises:
@@ -64,7 +65,7 @@ def read_config(path: Path) -> dict[str, Any] | None:
     return _parse_config(path.name, content)
 
 
-def _parse_config(name: str, content: bytes) -> dict[str, Any] | None:
+def _parse_config(name: str, content: bytes) -> JSONObject | None:
     config = read_document(content, name, InvalidTrainingConfigError)
     return None if name.endswith(".json") else config
 
@@ -85,7 +86,7 @@ class UnpackedPackage:
 
     path: Path
     labels: Path
-    configs: tuple[dict[str, Any], ...]
+    configs: tuple[JSONObject, ...]
 
     def dataset(self, labels_info: DatasetInfo) -> Dataset:
         """Makes the dataset of it, from what its labels are."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
+import h5py
 
 from ...errors import InvalidDatasetError
 from ...formats.child_main import answer
 from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
+from ...protocol.messages import JSONObject
 from .labels_summary import LabelsSummary
 
 AS_LABELS: Final = "SLEAP labels"
@@ -42,7 +45,7 @@ def read_labels(path: Path) -> LabelsSummary | None:
     return LabelsSummary(frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
 
 
-def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
+def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | None:
     """The size of the first video's images, which nobody but an estimate needs."""
     try:
         attributes = file[videos[0]["backend"]["dataset"]].attrs
@@ -52,12 +55,12 @@ def _frame_megapixels(file: Any, videos: list[Any]) -> float | None:
     return pixels / 1e6 if 0 < pixels <= MAX_PIXELS else None
 
 
-def _is_embedded(video: Any) -> bool:
+def _is_embedded(video: object) -> bool:
     backend = video.get("backend") if isinstance(video, dict) else None
     return isinstance(backend, dict) and backend.get("filename") == "."
 
 
-def _skeleton_name(metadata: Any) -> str | None:
+def _skeleton_name(metadata: JSONObject) -> str | None:
     try:
         name = metadata["skeletons"][0]["graph"]["name"]
     except (KeyError, IndexError, TypeError):

@@ -6,13 +6,14 @@ import shlex
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from ...base.sentences import as_clause
 from ...errors import InvalidModelError, InvalidTrainingConfigError
 from ...protocol.limits import MIB
+from ...protocol.messages import JSONObject
 from ...transfer.checkpoints import unsafe_imports
 from ...transfer.file_signatures import is_checkpoint_file
 from ...transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, MODEL_FILES, is_model_folder, pack_model
@@ -32,7 +33,7 @@ class Model:
 
     folder: Path
     head: str
-    config: dict[str, Any]
+    config: JSONObject
 
     @property
     def trained_at(self) -> float:
@@ -73,7 +74,7 @@ def needed_models(models: Sequence[Model]) -> Sequence[Model]:
     return models
 
 
-def model_info(models: Sequence[Model]) -> dict[str, Any]:
+def model_info(models: Sequence[Model]) -> JSONObject:
     """What workers are told of the models in a request."""
     return {
         "model_type": model_type_of_configs([model.config for model in models]),

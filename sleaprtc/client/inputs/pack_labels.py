@@ -27,7 +27,7 @@ def find_videos(labels: Any, folder: Path) -> list[str]:
     return missing
 
 
-def pack(source: Path, target: Path, embed: str) -> dict[str, Any]:
+def pack(source: Path, target: Path, embed: str) -> dict[str, object]:
     """Writes the package.
 
     Args:

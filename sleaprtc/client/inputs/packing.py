@@ -10,7 +10,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -21,6 +21,7 @@ from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError
 from ...formats.child import ask_child
 from ...protocol.jobs import DatasetInfo
+from ...protocol.messages import JSONObject
 from ..events.job import Emit, Notice
 from .dataset import Dataset, labels_info, unpack_package, without_images
 from .labels_summary import LabelsSummary
@@ -132,7 +133,7 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
         )
 
 
-def _last_object(output: bytes) -> dict[str, Any]:
+def _last_object(output: bytes) -> JSONObject:
     try:
         answer = parse_json(output.decode().strip().rpartition("\n")[2])
     except ValueError:

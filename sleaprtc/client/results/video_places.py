@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final
+from typing import Final
 
 import h5py
 
@@ -19,6 +19,7 @@ from ...base.sentences import as_clause
 from ...errors import BrokenResultError, InvalidDatasetError, StorageError
 from ...formats.child_main import answer
 from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
+from ...protocol.messages import JSONObject
 
 LABELS_SUFFIX: Final = ".slp"
 
@@ -45,7 +46,7 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
     return None
 
 
-def _write_videos(path: Path, videos: Sequence[dict[str, Any]]) -> None:
+def _write_videos(path: Path, videos: Sequence[JSONObject]) -> None:
     """Writes them into a copy that takes the file's place: a full disk spoils no predictions."""
     copy = path.with_name(f".{path.name}.placed")
     texts = [json.dumps(video, separators=(",", ":")) for video in videos]
@@ -64,7 +65,7 @@ def _write_videos(path: Path, videos: Sequence[dict[str, Any]]) -> None:
         copy.unlink(missing_ok=True)
 
 
-def place_videos(videos: Sequence[dict[str, Any]], recording: Path) -> list[dict[str, Any]] | None:
+def place_videos(videos: Sequence[JSONObject], recording: Path) -> list[JSONObject] | None:
     """Says of a file's videos where they are on this machine.
 
     Args:
@@ -83,9 +84,7 @@ def place_videos(videos: Sequence[dict[str, Any]], recording: Path) -> list[dict
         return None  # the recording was moved or changed meanwhile, which is no fault of the predictions
 
 
-def _placed(
-    videos: Sequence[dict[str, Any]], own: Sequence[dict[str, Any]], recording: Path
-) -> list[dict[str, Any]]:
+def _placed(videos: Sequence[JSONObject], own: Sequence[JSONObject], recording: Path) -> list[JSONObject]:
     placed = []
     for video, original in zip(videos, own, strict=True):
         name = original["backend"].get("filename", original.get("filename"))
@@ -96,12 +95,12 @@ def _placed(
     return placed
 
 
-def _videos_of(labels: Path) -> list[dict[str, Any]]:
+def _videos_of(labels: Path) -> list[JSONObject]:
     with open_hdf5(labels, InvalidDatasetError, as_what="SLEAP labels", self_contained=False) as file:
         return read_json_list(file, "videos_json")
 
 
-def _at(video: dict[str, Any], filename: str) -> dict[str, Any]:
+def _at(video: JSONObject, filename: str) -> JSONObject:
     return {**video, "filename": filename, "backend": {**video.get("backend", {}), "filename": filename}}
 
 
