@@ -157,7 +157,7 @@ def _on_both_config(path: Path) -> None:
     config = read_config(path)
     if config is not None:
         model_type_of_configs([config])
-        json.dumps(described_models([config]))
+        json.dumps([model.as_json() for model in described_models([config])])
     _judge_config(parse_config(path.read_bytes(), path.name))
 
 

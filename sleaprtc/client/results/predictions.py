@@ -17,7 +17,7 @@ from ..results.delivery import JobOutcome
 from .delivery import TRY_ELSEWHERE, Destination, free_path
 
 PREDICTIONS_SUFFIX: Final = ".slp"
-VIDEO_PLACES_MODULE: Final = "sleaprtc.client.inputs.video_places"
+VIDEO_PLACES_MODULE: Final = "sleaprtc.client.results.video_places"
 
 
 @attrs.frozen

@@ -56,6 +56,8 @@ def _write_videos(path: Path, videos: Sequence[JSONObject]) -> None:
             del file["videos_json"]
             file.create_dataset("videos_json", data=texts, dtype=h5py.string_dtype(), maxshape=(None,))
         copy.replace(path)
+    except (KeyError, ValueError, TypeError) as error:  # broken where nothing was read
+        raise BrokenResultError(f"{path.name} can't be read as predictions.") from error
     except (OSError, RuntimeError) as error:
         raise StorageError(
             f"{path.name} can't be given its videos' places: {as_clause(error)}. "
