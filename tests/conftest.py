@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 import trio
 
+from .support.logged_errors import errors_fail
 from .support.system_packages import skip_where_missing
 from .support.time_limits import limited
 
@@ -79,8 +80,15 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_garbage() -> Iterator[None]:
-    """Collects a test's garbage before the next test runs: the first fixture is the last to end."""
+def no_unexpected_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which an error was logged, other than those that its mark ``logs_error`` names."""
+    with errors_fail(request.node):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_garbage(no_unexpected_errors: None) -> Iterator[None]:
+    """Collects a test\'s garbage before the next test runs: the first fixture is the last to end."""
     yield
     gc.collect()
 

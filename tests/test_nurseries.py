@@ -21,6 +21,7 @@ async def fail() -> None:
     raise ZeroDivisionError("a mistake")
 
 
+@pytest.mark.logs_error("ZeroDivisionError")
 async def test_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     done = []
 
@@ -52,6 +53,7 @@ async def test_cancellation_passes(caplog: pytest.LogCaptureFixture) -> None:
     assert not errors_in(caplog)
 
 
+@pytest.mark.logs_error("ZeroDivisionError")
 async def test_of_a_cancelled_nursery_the_failure_is_logged_and_the_cancellation_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -74,6 +76,7 @@ async def test_of_a_cancelled_nursery_the_failure_is_logged_and_the_cancellation
     assert errors_in(caplog) == ["It failed."]
 
 
+@pytest.mark.logs_error("ZeroDivisionError")
 async def test_of_a_group_what_means_something_outside_is_raised(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ExceptionGroup) as raised, contained("It failed.", let_through=(SleapRTCError,)):
         raise ExceptionGroup("", [ZeroDivisionError(), ExceptionGroup("", [JobFailedError("x.")])])
@@ -82,6 +85,7 @@ async def test_of_a_group_what_means_something_outside_is_raised(caplog: pytest.
     assert errors_in(caplog) == ["It failed."]
 
 
+@pytest.mark.logs_error("ZeroDivisionError")
 async def test_a_task_that_is_needed_begins_again(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

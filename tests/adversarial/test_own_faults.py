@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -45,6 +44,8 @@ from ..server.trio_peer import to
 from ..support.job_messages import answer, status_becomes
 from ..support.lab import Lab, ScriptedTrainer, make_labels
 
+pytestmark = pytest.mark.logs_error("MistakeError")
+
 
 class MistakeError(Exception):
     """What nobody expects."""
@@ -75,15 +76,12 @@ class Fault:
 
 
 @pytest.fixture
-def fault(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fault]:
+def fault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fault]:
     """A fault that has to be met, and logged as an error with its traceback."""
     monkeypatch.setattr(nurseries, "RESTART_SEC", 0.01)
     put = Fault()
     yield put
     assert put.count
-    errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert errors
-    assert all("MistakeError" in str(record.exc_info) for record in errors), errors
 
 
 def first_time_only() -> Callable[..., bool]:
@@ -103,7 +101,7 @@ def is_odd(*args: Any) -> bool:
         (Journal, "find", JobCancel("odd", attach_key="k")),
         (Roster, "stop", JobStop("odd")),
         (Agent, "_assign", JobAssignment("odd")),
-        (Agent, "_judge", JobRequest("odd", "training")),
+        (Agent, "_judge_request", JobRequest("odd", "training")),
     ],
 )
 async def test_a_message_costs_itself(

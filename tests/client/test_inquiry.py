@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -14,6 +15,7 @@ class BrokenInbox(Inbox):
         raise RuntimeError("a bug")
 
 
+@pytest.mark.logs_error("RuntimeError: a bug")
 async def test_a_failure_to_ask_leaves_the_result_that_is_here(autojump_clock: MockClock) -> None:
     inbox = BrokenInbox(None)  # type: ignore[arg-type]
     inquiry = Inquiry(inbox, worker_id="gpu-1", job_id="job", attach_key="key", can_ask=True)

@@ -15,6 +15,7 @@ from sleaprtc.errors import WorkerLostError
 from ..support.lab import ScriptedTrainer, make_labels
 
 
+@pytest.mark.logs_error("RuntimeError: a bug")
 async def test_a_failure_that_repeats_after_a_connection_ends_in_time(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(worker_channel, "RECONNECT_SEC", 0.2)
     monkeypatch.setattr(worker_channel, "NOTICE_DELAY_SEC", 0)

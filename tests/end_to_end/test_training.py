@@ -113,6 +113,7 @@ async def test_a_failure_comes_as_its_sentence(lab, labels, tmp_path):
     assert list((tmp_path / "models").iterdir()) == []
 
 
+@pytest.mark.logs_error("RuntimeError: bug")
 async def test_a_trainer_that_breaks_is_no_silence(lab, labels):
     async with lab.worker("gpu-1", ScriptedTrainer(failure=RuntimeError("bug"))):
         with pytest.raises(JobFailedError, match="unexpectedly"):

@@ -133,6 +133,7 @@ async def test_words_about_jobs_that_are_not_there_or_not_ones_own(lab, client, 
         assert (await answer(thief)).statuses[0].seq == 1
 
 
+@pytest.mark.logs_error("ValueError: a bug")
 async def test_a_worker_that_failed_the_job_says_so_to_who_asks(lab, client, labels):
     async with lab.worker("gpu-1", ScriptedTrainer(failure=ValueError("a bug"))):
         with pytest.raises(JobFailedError):

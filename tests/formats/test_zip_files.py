@@ -118,6 +118,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
         assert "overlap" in (fault_of_members(archive, ZipLimits(100, 10**9)) or "")
 
 
+@pytest.mark.logs_error("UnheardOfError")
 def test_an_error_that_nobody_expects_is_translated_and_logged(tmp_path: Path, caplog) -> None:
     class UnheardOfError(Exception):
         pass

@@ -225,6 +225,7 @@ async def test_rooms_end_on_time_after_a_restart(tmp_path: Path, mock_clock: tri
         assert await is_expired(peer)
 
 
+@pytest.mark.logs_error("RuntimeError: a bug")
 async def test_a_room_that_cannot_be_opened_costs_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from sleaprtc.storage.sqlite import DATABASE_FILE_NAME, open_sqlite_storage
 from .trio_peer import open_lab, to
 
 
+@pytest.mark.logs_error("A request failed")
 async def test_calls_fail_in_words_and_the_room_goes_on(start_server: Callable[..., Any]) -> None:
     server = await start_server()
     async with open_lab(server.ws_url, server.http_url) as lab, lab.peer("me") as me:
