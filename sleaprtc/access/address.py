@@ -1,4 +1,4 @@
-"""By which address others reach a signaling server that runs on this machine and was named by loopback."""
+"""The address at which others reach a signaling server on this machine that was named by loopback."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..signaling.http import Account, Endpoints, open_http
 CHECK_SEC: Final = 3.0
 
 _ELSEWHERE: Final = ((socket.AF_INET, "203.0.113.1"), (socket.AF_INET6, "2001:db8::1"))
-"""Addresses for documentation (RFC 5737, RFC 3849): nothing is sent there, they only choose a way out."""
+"""Addresses for documentation (RFC 5737, RFC 3849): they only select the outgoing interface."""
 
 
 def is_only_local(url: str) -> bool:
-    """Whether an address means the machine that it is used on, whichever that is.
+    """Whether an address means the machine that uses it.
 
-    That is loopback, and the "any address" that a server says it listens on.
+    That is loopback, and the "any address" that a server listens on.
     """
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
@@ -36,7 +36,7 @@ def is_only_local(url: str) -> bool:
 
 
 def own_address() -> str | None:
-    """The address of this machine in its network: that of the way out, or of any interface that is up."""
+    """The machine's address in its network: of the default route, or of any interface that is up."""
     for family, elsewhere in _ELSEWHERE:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
@@ -55,13 +55,13 @@ def own_address() -> str | None:
 
 
 async def reached_from_outside(endpoints: Endpoints, account: Account, address: str) -> Endpoints | None:
-    """Finds out whether the same server answers at another address, on both ports.
+    """Checks whether the same server answers at another address, on both ports.
 
-    That it is the same one shows in its taking ``account``'s token, which it has signed itself. Addresses
-    with TLS are left alone: its certificate is for the name that was given.
+    It is the same if it accepts ``account``'s token, which it has signed. Addresses with TLS aren't checked:
+    the certificate is for the name that was given.
 
     Returns:
-        The server's endpoints by that address; None where it isn't there.
+        The server's endpoints at that address; None if it isn't there.
     """
     if not endpoints.ws_url.startswith("ws://") or not endpoints.http_url.startswith("http://"):
         return None

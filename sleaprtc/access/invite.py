@@ -1,8 +1,8 @@
-"""Invites: a server, a room, its token and its secret, in one line that is handed from person to person.
+"""Invites: a server, a room, its token and its secret, in one line that people pass on.
 
 ``sleap-rtc://HOST[:WS_PORT[,HTTP_PORT]]/ROOM#TOKEN.SECRET``, or ``sleap-rtcs://…`` where both ports speak
-TLS. The ports are 8080 and 8001 where they aren't given. What follows ``#`` is the members' alone: a server
-gets the token from them, and never the secret.
+TLS. The ports default to 8080 and 8001. What follows ``#`` is for members only: they send the token to the
+server, and never the secret.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PLAIN_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 
 @attrs.frozen
 class Invite:
-    """What an invite says."""
+    """A server, a room and the room's secret."""
 
     endpoints: Endpoints
     room: Room
@@ -39,7 +39,7 @@ class Invite:
 
     @classmethod
     def parse(cls, text: str) -> Invite:
-        """Reads an invite.
+        """Parses an invite.
 
         Raises:
             UsageError: It isn't one. The sentence doesn't repeat it.
@@ -61,7 +61,7 @@ class Invite:
         return cls(endpoints, room, RoomSecret.parse(found["secret"]))
 
     def line(self) -> str | None:
-        """Writes the invite; None where the addresses are none that it can have, such as two hosts' own."""
+        """Returns the invite as text; None if it can't express the addresses, such as those of two hosts."""
         address = _address(self.endpoints)
         if address is None:
             return None
@@ -93,7 +93,7 @@ def _is_bare(url: SplitResult) -> bool:
 
 
 def export_lines(endpoints: Endpoints, room: Room, secret: RoomSecret | None) -> tuple[str, ...]:
-    """Writes what a shell takes: the invite alone, then the same as single settings, each word quoted."""
+    """Returns lines for a shell: the invite, then the same as single settings, each word quoted."""
     lines = []
     invite = None if secret is None else Invite(endpoints, room, secret).line()
     if invite is not None:

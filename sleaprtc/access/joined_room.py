@@ -1,6 +1,7 @@
-"""The room that was joined here: what later commands need no options for.
+"""The room joined on this machine, for which later commands need no options.
 
-One file in the person's state folder, readable by its owner only, since it has the room's token and secret.
+It is one file in the user's state folder, readable only by its owner because it has the room's token and
+secret.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from ..signaling.http import Endpoints, Room
 
 @attrs.frozen
 class RememberedRoom:
-    """A room with all that it takes to enter it.
+    """A room with everything needed to enter it.
 
     Attributes:
-        secret: None where the room has none.
+        secret: None if the room has none.
     """
 
     endpoints: Endpoints
@@ -36,13 +37,13 @@ class RememberedRoom:
         return own == (ws_url.rstrip("/"), http_url.rstrip("/"))
 
     def is_room(self, endpoints: Endpoints, room: Room) -> bool:
-        """Whether this is that room, whatever else is known of it."""
+        """Whether this is the same room, with or without the same secret."""
         same = self.room.room_id == room.room_id and self.room.token == room.token
         return same and self.is_at(endpoints.ws_url, endpoints.http_url)
 
 
 def path() -> Path:
-    """Where the room is remembered.
+    """The file with the room.
 
     Raises:
         OpenFolderError: Others have access to the state folder.
@@ -51,10 +52,10 @@ def path() -> Path:
 
 
 def load() -> RememberedRoom | None:
-    """The room that was joined; None where there is none, or its file can't be read.
+    """Returns the joined room; None if there is none, or its file can't be read.
 
     Raises:
-        OpenFolderError: Others have access to the state folder, and so somebody else may have written it.
+        OpenFolderError: Others have access to the state folder, so somebody else may have written the file.
     """
     try:
         return from_json(parse_json(path().read_text(encoding="utf-8")))
@@ -63,10 +64,10 @@ def load() -> RememberedRoom | None:
 
 
 def from_json(content: JSONObject) -> RememberedRoom:
-    """Reads what :func:`as_json` has written.
+    """Parses what :func:`as_json` returned.
 
     Raises:
-        ValueError: It wasn't that.
+        ValueError: It isn't that.
     """
     try:
         texts = {key: str(content[key]) for key in ("ws_url", "http_url", "room_id", "token")}
@@ -81,7 +82,7 @@ def from_json(content: JSONObject) -> RememberedRoom:
 
 
 def as_json(joined: RememberedRoom) -> dict[str, str | None]:
-    """Writes a room with its secrets."""
+    """Returns a room as JSON, with its secrets."""
     return {
         "ws_url": joined.endpoints.ws_url,
         "http_url": joined.endpoints.http_url,
@@ -93,10 +94,10 @@ def as_json(joined: RememberedRoom) -> dict[str, str | None]:
 
 
 def remember(joined: RememberedRoom) -> bool:
-    """Keeps a room for later commands, in place of the one before.
+    """Saves a room for later commands, in place of the previous one.
 
     Returns:
-        Whether anything is remembered that wasn't before.
+        Whether it differs from the previous one.
 
     Raises:
         StorageError: The folder can't be written.

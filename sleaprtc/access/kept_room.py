@@ -1,4 +1,4 @@
-"""The room that a worker made: it goes back there after a restart, so that its invite stays good."""
+"""The room that a worker made: the worker returns to it after a restart, so that its invite stays valid."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _log = get_logger(__name__)
 
 @attrs.frozen
 class KeptRoom:
-    """A room of one's own, and the account that made it."""
+    """The worker's own room, and the account that made it."""
 
     place: RememberedRoom
     account: Account
 
     def is_same(self, place: RememberedRoom) -> bool:
-        """Whether another way to a room, such as a machine's outer address, leads to this one."""
+        """Whether another address, such as the machine's outer one, leads to the same room."""
         own, other = self.place.room, place.room
         return (own.room_id, own.token, self.place.secret) == (other.room_id, other.token, place.secret)
 
 
 class KeptRoomFile:
-    """The file in a worker's folder that has its room."""
+    """The file in a worker's folder that holds its room."""
 
     def __init__(self, work_dir: Path) -> None:
         self._path = work_dir / "room.json"
 
     def read(self) -> KeptRoom | None:
-        """The room of this worker's last life, if it made one."""
+        """Returns the room that the worker made before its restart, if any."""
         try:
             content = parse_json(self._path.read_text(encoding="utf-8"))
             account = Account(str(content["username"]), str(content["id_token"]))
@@ -45,7 +45,7 @@ class KeptRoomFile:
             return None
 
     def write(self, kept: KeptRoom) -> None:
-        """Keeps a room, readable by the owner only; without a disk, it isn't kept."""
+        """Saves a room, readable only by the owner; if it can't be written, logs a warning."""
         account = {"username": kept.account.username, "id_token": kept.account.id_token}
         try:
             write_private_json(self._path, as_json(kept.place) | account)
@@ -53,18 +53,18 @@ class KeptRoomFile:
             _log.warning("The worker's room can't be kept for its next start.", error=str(error))
 
     def renewed(self, account: Account) -> None:
-        """Keeps the account's new token: the one before isn't good for ever."""
+        """Saves the account's new token, since the previous one expires."""
         kept = self.read()
         if kept is not None:
             self.write(attrs.evolve(kept, account=account))
 
 
 async def go_back(kept: KeptRoom, http: SignalingHTTP) -> KeptRoom | None:
-    """Has the room live on, if it is still there and still this account's.
+    """Renews the room; returns None if it is gone or belongs to another account.
 
     Raises:
         SignalingUnreachableError: The server doesn't answer.
-        RateLimitedError: It was asked too often, and so the room may still be there.
+        RateLimitedError: It was asked too often; the room may still be there.
     """
     try:
         account = await http.sign_in(kept.account)

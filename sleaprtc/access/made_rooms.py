@@ -1,4 +1,4 @@
-"""Rooms that were made here, so that they can be kept open while a job needs them."""
+"""Rooms made on this machine, saved so that they can be kept open while a job needs them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def _folder() -> Path:
 
 
 def _path(room_id: str, http_url: str) -> Path:
-    """A room's file: the server chooses the room's id, and so it names no file."""
+    """Returns a room's file; the server chooses the room's id, so the id isn't used as a file name."""
     digest = hashlib.sha256(f"{http_url.rstrip('/')}\n{room_id}".encode()).hexdigest()
     return _folder() / f"{digest[:NAME_CHARS]}.json"
 
 
 def _earlier_path(room_id: str) -> Path | None:
-    """The file of a room that version 0.1.0 remembered, by the room's id."""
+    """The file in which version 0.1.0 saved a room, named by the room's id."""
     return _folder() / f"{room_id}.json" if room_id.isascii() and room_id.isalnum() else None
 
 
 def remember(endpoints: Endpoints, room_id: str, account: Account) -> None:
-    """Keeps what renewing a room takes, readable by its owner only.
+    """Saves what is needed to renew a room, readable only by its owner.
 
     Raises:
         OpenFolderError: Others have access to the state folder.
@@ -53,7 +53,7 @@ def remember(endpoints: Endpoints, room_id: str, account: Account) -> None:
 
 
 def owner(room_id: str, http_url: str) -> Account | None:
-    """The account that made a room on a server, if that was here.
+    """Returns the account that made a room, if that was on this machine.
 
     Raises:
         OpenFolderError: Others have access to the state folder.
@@ -80,7 +80,7 @@ def _account_in(path: Path, room_id: str, http_url: str) -> Account | None:
 
 
 def known_owner(room_id: str, http_url: str) -> Account:
-    """The account that made a room.
+    """Returns the account that made a room.
 
     Raises:
         OpenFolderError: Others have access to the state folder.

@@ -1,4 +1,4 @@
-"""A room of one's own, kept open for as long as it is needed."""
+"""Keeps a room that was made on this machine open for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def seconds_until_renewal(expires_at: float | None, now: float) -> float:
-    """Half of what is left, so that one failed renewal costs nothing."""
+    """Returns half of the time left, so that one failed renewal does no harm."""
     left = ROOM_TTL_SEC if expires_at is None else expires_at - now
     return max(left / 2, 1.0)
 
@@ -30,15 +30,15 @@ async def keep_room_open(
     room: Room,
     on_renewal: Callable[[Account], None] = lambda _: None,
 ) -> None:
-    """Renews the room, and the account's token with it, until cancelled or until the server refuses.
+    """Renews the room and the account's token until cancelled, or until the server refuses.
 
-    A room that can't be renewed any more ends in its time, which the server tells everyone in it.
+    A room that can't be renewed any more ends at its time; the server notifies everyone in it.
 
     Args:
         endpoints: The signaling server.
-        account: The room's maker.
-        room: Which one.
-        on_renewal: Told the account with its new token.
+        account: The account that made the room.
+        room: The room.
+        on_renewal: Called with the account and its new token.
     """
     expires_at = room.expires_at
     while True:

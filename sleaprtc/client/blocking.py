@@ -1,7 +1,7 @@
-"""Async calls as blocking ones, for scripts and notebooks.
+"""Runs async calls as blocking ones, for scripts and notebooks.
 
-A notebook's own asyncio loop runs in the main thread and mustn't meet ours: the call gets a thread, and an
-interrupt is carried over to it.
+A notebook's own asyncio loop runs in the main thread, so the call runs in another one, and an interrupt
+cancels it there.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class _Call(Generic[T]):
 
 
 def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
-    """Runs ``work`` to its end and returns or raises what it does.
+    """Runs ``work`` and returns or raises what it does.
 
     A KeyboardInterrupt, such as a notebook's stop button, cancels ``work``, waits for it to clean up, and
-    is raised then.
+    is then raised.
     """
     call = _Call(work)
     thread = threading.Thread(target=call.run, name="sleap-rtc")

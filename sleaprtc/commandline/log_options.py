@@ -1,4 +1,4 @@
-"""Options on the log that every program has."""
+"""The log options that every program has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def log_options(command: Command) -> Command:
-    """Adds ``--log-format`` and ``--log-level``; :func:`start_log` takes what they collect."""
+    """Adds ``--log-format`` and ``--log-level``, whose values :func:`start_log` takes."""
     for option in (
         click.option(
             "--log-level",
@@ -36,6 +36,6 @@ def log_options(command: Command) -> Command:
 
 
 def start_log(log_format: str, log_level: str | None, default_level: int, *, verbose: bool = False) -> None:
-    """Begins to log; ``--verbose`` is another name for the level ``debug``."""
+    """Starts the log; ``--verbose`` is another name for the level ``debug``."""
     level = logging.DEBUG if verbose else default_level
     log_to_standard_error(level if log_level is None else getattr(logging, log_level.upper()), log_format)

@@ -1,4 +1,4 @@
-"""QR codes in a terminal, two modules a character."""
+"""QR codes in a terminal, two modules per character."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import shutil
 from typing import Final, TextIO
 
 QUIET_ZONE: Final = 2
-"""Light modules around the code. ISO/IEC 18004 asks for 4; readers find it with 2, and rows are few."""
+"""Light modules around the code. ISO/IEC 18004 asks for 4; readers manage with 2, and rows are scarce."""
 
 _BLACK_ON_WHITE: Final = "\x1b[30;107m"
 _RESET: Final = "\x1b[0m"
 _HALVES: Final = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
-"""Which halves of a character, upper and lower, are drawn."""
+"""Characters by which of their halves, upper and lower, are drawn."""
 
 
 def qr_for(text: str, stream: TextIO) -> str | None:
-    """Draws a text as a QR code where it can be seen as one, and never into a file or a log.
+    """Draws a text as a QR code if ``stream`` can show it, and never into a file or a log.
 
     Returns:
-        Lines for ``stream``; None where that is no terminal that is wide enough and shows such characters.
+        Lines for ``stream``; None unless it is a terminal that is wide enough and has the characters.
     """
     if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb" or not _can_encode(stream):
         return None
@@ -31,7 +31,7 @@ def qr_for(text: str, stream: TextIO) -> str | None:
 def draw(text: str, *, colored: bool) -> list[str]:
     """Draws a text as a QR code, black on white.
 
-    Without colours, the light modules are drawn, since most terminals are light on dark.
+    Without colours, it draws the light modules, since most terminals are light on dark.
     """
     import segno  # only a worker that shows its invite needs it
 

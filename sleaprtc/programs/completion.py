@@ -1,4 +1,4 @@
-"""``sleap-rtc completion``: prints the script by which a shell completes our commands.
+"""``sleap-rtc completion``: prints the script with which a shell completes our commands.
 
 The script asks ``sleap-rtc`` itself what fits, by the environment variable ``_SLEAP_RTC_COMPLETE``.
 """
@@ -14,7 +14,7 @@ from ..commandline.programs import Program
 
 PROGRAM_NAME: Final = "sleap-rtc"
 VARIABLE: Final = "_SLEAP_RTC_COMPLETE"
-"""The one that click derives from the program's name."""
+"""The variable that click derives from the program's name."""
 
 
 HELP: Final = """\

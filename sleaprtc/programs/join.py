@@ -1,4 +1,4 @@
-"""``sleap-rtc join``: keeps a room for later commands, shows it, forgets it."""
+"""``sleap-rtc join``: saves a room for later commands, shows it, forgets it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) 
 
 
 async def _workers_in(joined: RememberedRoom) -> list[str]:
-    """The names of the workers in a room, which also shows that one gets in."""
+    """Returns the names of the workers in a room, which also shows that the invite is valid."""
     from ..client.jobs.filters import worker_filters
     from ..client.room import open_room
     from ..commandline.run import to_standard_error

@@ -19,7 +19,7 @@ from .labels_summary import LabelsSummary
 from .model_descriptions import model_type_of_configs
 
 PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
-"""Of a training job package; a worker takes fewer members."""
+"""The limits of a training job package; workers accept fewer members."""
 
 
 @attrs.frozen
@@ -28,10 +28,10 @@ class Dataset:
 
     Attributes:
         path: The file.
-        info: What workers are told of it.
+        info: Its description in a request.
         model_type: What its own configurations train, in the protocol's words, if it has any.
-        configs: Its own configurations, as far as the client reads them.
-        packed_from: What the person named, where ``path`` is a temporary package made of it.
+        configs: Those of its configurations that the client can read.
+        packed_from: The file that the user named, if ``path`` is a temporary package made from it.
     """
 
     path: Path
@@ -42,12 +42,12 @@ class Dataset:
 
     @property
     def named(self) -> Path:
-        """The file that the person named."""
+        """The file that the user named."""
         return self.packed_from or self.path
 
 
 def read_config(path: Path) -> JSONObject | None:
-    """Reads a sleap-nn configuration; SLEAP's older JSON is left to the worker and comes out as None.
+    """Reads a sleap-nn configuration; returns None for SLEAP's older JSON, which only workers read.
 
     Raises:
         InvalidTrainingConfigError: It can't be read, or isn't a configuration.
@@ -115,10 +115,10 @@ def without_images(name: str) -> InvalidDatasetError:
 
 
 def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
-    """Reads a training job package and unpacks its labels, which may take its time, into a folder.
+    """Reads a training job package and unpacks its labels into a folder, which may take long.
 
     Raises:
-        InvalidDatasetError: It isn't readable as one, or has no labels.
+        InvalidDatasetError: It can't be read, or has no labels.
         InvalidTrainingConfigError: A configuration in it can't be read.
         StorageError: The labels can't be written.
     """

@@ -1,4 +1,4 @@
-"""What goes to a worker for a job, and where what comes back is laid down."""
+"""The files that a job sends to its worker, and where its results go."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class OutgoingFile:
 
 @attrs.frozen
 class JobFiles:
-    """What goes to the worker, and where what comes back is laid down.
+    """The files that a job sends, and where its results go.
 
     Attributes:
-        inputs: In the order in which they're sent; the dataset is the last, and with it work begins.
+        inputs: In the order of sending; the dataset is last, and work begins when it has arrived.
         incoming_dir: Where received files appear.
-        digest_algorithm: What the worker is known to check files by.
+        digest_algorithm: One that the worker supports.
         job_type: ``training`` or ``inference``.
     """
 

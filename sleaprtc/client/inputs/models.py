@@ -1,4 +1,4 @@
-"""Model folders on the client, looked into and packed before they're sent to predict with."""
+"""Model folders on the client, checked and packed before they're sent for predictions."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ class Model:
 
     @property
     def size_mb(self) -> float:
-        """What of it is sent."""
+        """The size of the files that are sent."""
         return sum((self.folder / name).stat().st_size for name in MODEL_FILES) / MIB
 
 
 def read_models(paths: Sequence[Path]) -> tuple[Model, ...]:
-    """Looks into model folders.
+    """Reads model folders.
 
     Args:
         paths: Each a model folder, a file in one, or a folder of model folders, as a training leaves it.
 
     Raises:
-        InvalidModelError: One of them isn't, or its checkpoint is none or holds more than weights.
+        InvalidModelError: One isn't a model folder, or its checkpoint isn't one or holds more than weights.
     """
     return tuple(_read_model(folder) for path in paths for folder in _folders(path))
 
 
 def needed_models(models: Sequence[Model]) -> Sequence[Model]:
-    """Returns the models if they make a prediction together.
+    """Returns the models if they can predict together.
 
     Raises:
         InvalidModelError: Two are of the same kind, or one lacks the other that it needs.
@@ -75,7 +75,7 @@ def needed_models(models: Sequence[Model]) -> Sequence[Model]:
 
 
 def model_info(models: Sequence[Model]) -> JSONObject:
-    """What workers are told of the models in a request."""
+    """Describes the models for a request."""
     return {
         "model_type": model_type_of_configs([model.config for model in models]),
         "models": [model.head for model in models],
@@ -97,7 +97,7 @@ def pack_models(models: Iterable[Model], directory: Path) -> tuple[Path, ...]:
 
 
 def _choice(models: Sequence[Model]) -> str:
-    """Lists the models of each kind, the newest first, so that one of each can be pasted."""
+    """Lists the models of each kind, newest first, as options to paste."""
     kinds = []
     for head in dict.fromkeys(model.head for model in models):
         alike = sorted((model for model in models if model.head == head), key=lambda model: -model.trained_at)
@@ -140,7 +140,7 @@ def _read_model(folder: Path) -> Model:
 
 
 def _check_checkpoint(path: Path) -> None:
-    """Refuses what every worker refuses, before it's sent."""
+    """Refuses, before it is sent, a checkpoint that every worker would refuse."""
     try:
         is_one = is_checkpoint_file(path)
     except OSError as error:

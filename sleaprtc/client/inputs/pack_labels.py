@@ -14,7 +14,7 @@ from typing import Any
 
 
 def find_videos(labels: Any, folder: Path) -> list[str]:
-    """Looks for videos that moved with their labels; returns the names of those that aren't found."""
+    """Finds videos that were moved together with their labels; returns the names of those not found."""
     missing = []
     for video in labels.videos:
         if video.exists():
@@ -49,7 +49,7 @@ def pack(source: Path, target: Path, embed: str) -> dict[str, object]:
 
 
 def main(arguments: list[str]) -> None:
-    """Packs, and says how it went; what libraries print goes to standard error."""
+    """Packs, and prints the outcome; what libraries print goes to standard error."""
     source, target, embed = arguments
     with contextlib.redirect_stdout(sys.stderr):
         try:

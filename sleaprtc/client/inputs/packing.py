@@ -1,4 +1,4 @@
-"""Labels that point to videos, packed with their images before they're sent.
+"""Packs labels that point to videos with their images, before they're sent.
 
 Reading videos takes sleap-io, which many clients have only in SLEAP's own environment: packing is done by
 another process, with whichever Python has it.
@@ -42,9 +42,9 @@ HOW_TO_PACK: Final = (
 
 
 def packing_python() -> str | None:
-    """A Python that should have sleap-io: this one, or the one that the environment names for training.
+    """Returns a Python that should have sleap-io: this one, or the one that the environment has for training.
 
-    A settings file may come with the labels that are to be packed: on a client, it names no program to run.
+    A settings file may come with somebody else's labels, so on a client it can't name a program to run.
     """
     if find_spec("sleap_io") is not None:
         return sys.executable
@@ -58,7 +58,7 @@ async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Em
         path: Labels, or a training job package.
         scratch: Where a package goes, if one is made.
         embed: Which frames get their images: ``user`` for those that a person labelled, or ``all``.
-        emit: Is told that packing has begun.
+        emit: Called when packing begins.
 
     Raises:
         InvalidDatasetError: It can't be read, or its images can't be found.
@@ -76,7 +76,7 @@ async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Em
 
 
 async def _read(path: Path, scratch: Scratch) -> Dataset | None:
-    """Reads a dataset; None where it points to videos.
+    """Reads a dataset; returns None if it points to videos.
 
     HDF5, in which labels are, can crash over a broken file, or never come to an end: a process of its own
     reads them. Unpacking them ends by itself, and takes as long as they are large.

@@ -1,4 +1,4 @@
-"""Temporary files of one order, which go when it has been carried out."""
+"""Temporary files of one order, removed when it is done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import StorageError
 
 
 class Scratch(AbstractContextManager["Scratch"]):
-    """A folder that is made when it's first asked for; leaving the block removes it."""
+    """A folder that is made at its first use; leaving the block removes it."""
 
     def __init__(self) -> None:
         self._directory: TemporaryDirectory[str] | None = None

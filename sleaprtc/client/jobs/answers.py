@@ -14,13 +14,13 @@ from ...protocol.vocabulary import ErrorCode, Refusal
 from ..events.job import AnswerSummary, WorkerSummary
 
 _WHERE: Final = "On the worker: "
-"""Begins what a worker says of its own storage; naming the worker says it already."""
+"""The beginning of a worker's sentence about its storage, which is redundant after the worker's name."""
 
 
 def nobody_accepted(
     negotiation: Negotiation, answers: Iterable[AnswerSummary], workers: Mapping[str, WorkerSummary]
 ) -> NoWorkerError:
-    """Says why nobody took the job, and who may take it later."""
+    """Returns the error for a job that no worker accepted, with the reasons and which may accept later."""
     refused = negotiation.refused
     busy = [
         worker for worker, answer in refused.items() if answer.reason in (Refusal.BUSY, Refusal.MAINTENANCE)
@@ -38,12 +38,12 @@ def nobody_accepted(
 
 
 def why_none(present: Sequence[WorkerSummary], tried: Collection[str], named: str | None) -> str:
-    """Says why no (further) worker can be asked, for a person who expected one.
+    """Returns a sentence on why no (further) worker can be asked.
 
     Args:
         present: All workers in the room.
-        tried: Who had the job already, and failed.
-        named: The only one that was to be asked, if not all that fit.
+        tried: Workers that had the job and failed.
+        named: The only worker to ask; None for all that fit.
     """
     others = [worker for worker in present if worker.worker not in tried]
     listed = "; ".join(worker_in_short(worker) for worker in others)
@@ -61,15 +61,15 @@ def why_none(present: Sequence[WorkerSummary], tried: Collection[str], named: st
 
 
 def nobody_left(tried: Mapping[str, JobFailedError], why: str) -> NoWorkerError | JobFailedError:
-    """Makes the error for a job that no further worker can be asked for.
+    """Returns the error for a job when no further worker can be asked.
 
     Args:
-        tried: Who had the job before, and how each of them failed, the latest last.
-        why: Why nobody else is asked, as a sentence.
+        tried: The workers that had the job, with each one's failure, the latest last.
+        why: A sentence on why no other worker is asked.
 
     Returns:
-        The last failure with all that is to be said, where there was one; a worker that gave its slot to
-        somebody else before it got the job is only busy.
+        The last failure, if any, with the whole story; a worker that gave its slot to somebody else before it
+        got the job counts as busy.
     """
     said = " ".join([*(_failure_in_words(*failure) for failure in tried.items()), why])
     failures = [failure for failure in tried.values() if failure.error_code != ErrorCode.NOT_RESERVED]
@@ -87,7 +87,7 @@ def _failure_in_words(worker: str, failure: JobFailedError) -> str:
 
 
 def summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSummary:
-    """One worker's answer, or that there was none, as events have it."""
+    """Returns one worker's answer, or its silence, as events have it."""
     if response is None:
         return AnswerSummary(worker_id, None)
     info = response.worker_info
@@ -103,7 +103,7 @@ def summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSumm
 
 
 def worker_in_short(worker: WorkerSummary) -> str:
-    """Who a worker is, as part of a sentence."""
+    """Describes a worker, as part of a sentence."""
     memory_mb = worker.gpu_memory_mb
     parts = [worker.gpu_model, None if memory_mb is None else f"{memory_mb:.0f} MiB", worker.status]
     return f"{worker.worker} ({', '.join(part for part in parts if part)}{_first_problem(worker)})"
@@ -116,5 +116,5 @@ def _in_words(answer: AnswerSummary, worker: WorkerSummary) -> str:
 
 
 def _first_problem(worker: WorkerSummary) -> str:
-    """What a worker says is wrong with it, as the end of a phrase."""
+    """Returns the first problem that a worker reports, as the end of a phrase."""
     return "".join(f": {as_clause(sentence)}" for sentence in problem_sentences(worker.problems)[:1])

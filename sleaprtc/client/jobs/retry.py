@@ -1,4 +1,4 @@
-"""A job that is asked for until a worker takes it, and begun again where it failed by no fault of its own."""
+"""A job that is offered until a worker takes it, and retried after failures that weren't its own."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ T = TypeVar("T", Completed, Detached)
 RETRY_PAUSE_SEC: Final = 1.0
 
 END_LOST_SEC: Final = 10.0
-"""How long a worker that is back may take to end the job that was given up."""
+"""How long a returned worker may take to end the job that was given up."""
 
 
 class Endeavour:
-    """One order, over as many jobs as it takes.
+    """One order, retried as new jobs as often as its persistence allows.
 
     Args:
         order: What to do.
-        link: The client's place in the room.
-        inbox: What arrives in it.
+        link: The client's connection to the room.
+        inbox: Messages from the room.
         connection: How to connect.
-        persistence: How much to do for it.
-        emit: Takes what happens.
+        persistence: How long to wait, and how often to retry.
+        emit: Called with what happens.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Endeavour:
         self._lost: list[JobRecord] = []
 
     async def run(self) -> Completed:
-        """Carries the order out to its result; raises as :meth:`Submission.run` does."""
+        """Runs the order to its result; raises what :meth:`Submission.run` does."""
         return await self._carry_out(Submission.run)
 
     async def begin(self) -> Detached:
-        """Carries the order out until the work has begun; raises as :meth:`Submission.begin` does."""
+        """Runs the order until the work has begun; raises what :meth:`Submission.begin` does."""
         return await self._carry_out(Submission.begin)
 
     async def _carry_out(self, work: Callable[[Submission], Awaitable[T]]) -> T:
@@ -102,7 +102,7 @@ class Endeavour:
         raise AssertionError("unreachable")
 
     async def _end_lost(self) -> None:
-        """Ends the jobs of lost workers that are there again: they would train for nobody, in a slot."""
+        """Ends the jobs of lost workers that are back, which would otherwise train for nobody, in a slot."""
         for record in tuple(self._lost):
             if reread(record).state == Seen.LOST:  # else another process has taken it up
                 with trio.move_on_after(END_LOST_SEC) as waiting:
@@ -139,7 +139,7 @@ class Endeavour:
             except NoWorkerError:
                 if not submission.avoided:
                     raise
-                submission.avoided = frozenset()  # better the worker where it failed than none
+                submission.avoided = frozenset()  # better the worker that failed than none
                 return await work(submission)
 
         queue = WorkerQueue(
@@ -158,7 +158,7 @@ class Endeavour:
 
 
 def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError:
-    """The last failure with why nothing follows it; what to do about it stands last."""
+    """Returns the last failure with the reason why it isn't retried; what to do about it comes last."""
     if isinstance(failure, WorkerLostError):
         sentence = f"{as_sentence(failure.sentence)} It wasn't begun again: {reason}"
         return type(failure)(sentence, way_back=failure.way_back)
@@ -167,7 +167,7 @@ def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError
 
 
 def _to_somebody(emit: Emit) -> Emit:
-    """The same, with an error of its own where whoever reads what is shown, such as `head`, has gone."""
+    """Raises NobodyReadsError from ``emit`` once the reader of the output, such as `head`, has exited."""
 
     def show(event: Event) -> None:
         try:
@@ -182,12 +182,12 @@ def _to_somebody(emit: Emit) -> Emit:
 async def open_endeavour(
     order: JobOrder, options: PeerOptions, persistence: Persistence, emit: Emit
 ) -> AsyncIterator[Endeavour]:
-    """Joins the room to carry an order out in it, until the block is left; then its scratch is removed too.
+    """Joins the room to run an order; leaving the block leaves the room and removes the order's scratch.
 
     Raises:
         UsageError: No room is given.
         NetworkError: The server can't be reached.
-        RefusedError: The server doesn't let the client in.
+        RefusedError: The server refuses the client.
     """
     forget_old(time.time())
     emit = _to_somebody(emit)

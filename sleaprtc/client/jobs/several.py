@@ -31,12 +31,12 @@ from .settings import TrainingSettings
 from .train import training_order
 
 FREED_WORKER_SEC: Final = 15.0
-"""How long a worker whose job has just ended may take to be seen free again."""
+"""How long a worker may take to appear free after its job has ended."""
 
 
 @attrs.define
 class Outcome:
-    """What came of one dataset; ``error`` is None where ``result`` isn't."""
+    """What became of one dataset: either ``result`` or ``error`` is set."""
 
     dataset: Path
     out_dir: Path
@@ -50,11 +50,11 @@ class Display(Protocol):
     """Shows several jobs at a time."""
 
     def for_job(self, dataset: Path) -> Emit:
-        """A place for one of them."""
+        """Returns the ``emit`` for one of them."""
 
 
 class _Counter:
-    """How many jobs of one's own have a worker."""
+    """Counts those of these jobs that have a worker."""
 
     def __init__(self) -> None:
         self._running = 0
@@ -72,7 +72,7 @@ class _Counter:
 
 
 class _OwnTurn(Turn):
-    """One at a time asks the workers, so that no two of these jobs hold slots that the other waits for."""
+    """Lets one job at a time ask the workers, so that no two hold slots that the other waits for."""
 
     def __init__(self, asking: trio.Semaphore, counter: _Counter) -> None:
         self._asking = asking
@@ -81,7 +81,7 @@ class _OwnTurn(Turn):
         self._has_worker = False
 
     async def take(self) -> None:
-        """Waits until nobody else asks."""
+        """Waits until no other job asks."""
         self.free_worker()
         if not self._is_mine:
             await self._asking.acquire()
@@ -94,21 +94,21 @@ class _OwnTurn(Turn):
             self._asking.release()
 
     def note_worker(self) -> None:
-        """A worker has the job: the next one may ask."""
+        """Notes that a worker has the job: the next job may ask."""
         if not self._has_worker:
             self._has_worker = True
             self._counter.begin()
         self.give_back()
 
     def free_worker(self) -> None:
-        """The worker has the job no longer."""
+        """Notes that the worker no longer has the job."""
         if self._has_worker:
             self._has_worker = False
             self._counter.end()
 
 
 def folders_for(datasets: Sequence[Path], out_dir: Path) -> list[Path]:
-    """A folder for each dataset, below ``out_dir``: of the dataset's name, with a number if needed."""
+    """Returns a folder below ``out_dir`` for each dataset: the dataset's name, with a number if needed."""
     folders: list[Path] = []
     for dataset in datasets:
         name = dataset.name.partition(".")[0] or dataset.name
@@ -171,7 +171,7 @@ async def train_several(
         except JobCancelledError:
             raise
         except NobodyReadsError as error:
-            outcome.error = error  # the others find that out for themselves
+            outcome.error = error  # the other jobs notice it themselves
         except SleapRTCError as error:
             outcome.error = error
             note(Failed(outcome.job_id, error.code, str(error), error.exit_status))
@@ -179,7 +179,7 @@ async def train_several(
             turn.free_worker()
             turn.give_back()
 
-    # A job's failure is its outcome, see train_one(). One that is cancelled ends them all.
+    # A job's failure is its outcome, see train_one(). Only a cancellation ends them all.
     async with trio.open_nursery() as nursery:
         for outcome in outcomes:
             turn = _OwnTurn(asking, counter)
@@ -202,7 +202,7 @@ def _noting(outcome: Outcome, turn: _OwnTurn, show: Callable[[Event], None]) -> 
 
 
 def failure_of(outcomes: Sequence[Outcome]) -> SleapRTCError | None:
-    """The error that stands for those of several jobs: of their kind, where they are all of one."""
+    """Returns one error for several jobs: of the same kind, if all of theirs are."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not errors:
         return None

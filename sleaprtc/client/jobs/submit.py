@@ -63,13 +63,13 @@ from .settings import PredictionSettings, TrainingSettings
 T = TypeVar("T")
 
 ATTACH_KEY_BYTES: Final = 16
-"""128 bits: nobody guesses a job's key."""
+"""128 bits, so that nobody can guess a job's key."""
 
 ASSIGNMENT_MARGIN_SEC: Final = 2.0
-"""A worker that accepts holds its slot for 10 seconds: the assignment has to be there by then."""
+"""A worker that accepts holds its slot for 10 seconds: the assignment must arrive by then."""
 
 DISCOVERY_ROUNDS: Final = 3
-"""How often workers are sought anew when those chosen vanish before they begin."""
+"""How often to look for workers again when those chosen vanish before they begin."""
 
 
 @attrs.frozen
@@ -148,12 +148,12 @@ class Submission:
         self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
 
     async def run(self) -> Completed:
-        """Finds a worker, has it do the job, and lays the result where it belongs.
+        """Finds a worker, runs the job on it, and saves the result.
 
         Raises:
             NoWorkerError: None fits, or none that fits accepted.
             JobFailedError: The job failed, or its worker was lost while it worked on it.
-            TransferError: A file didn't get across.
+            TransferError: A file couldn't be sent or received.
             StorageError: The result can't be written.
         """
         destination = self._order.destination
@@ -164,12 +164,12 @@ class Submission:
         return completed
 
     async def begin(self) -> Detached:
-        """Finds a worker, and leaves the job to it once the work has begun there.
+        """Finds a worker, and leaves the job to it once the work has begun.
 
         Raises:
             NoWorkerError: None fits, or none that fits accepted.
             JobFailedError: The job failed, or its worker was lost, before that.
-            TransferError: A file didn't get across.
+            TransferError: A file couldn't be sent or received.
         """
         async with self._incoming_dir() as incoming_dir:
             worker_id, _ = await self._do_somewhere(incoming_dir, Follower.run_until_begun)
@@ -184,17 +184,17 @@ class Submission:
 
     @property
     def worker_id(self) -> str | None:
-        """Whose job it is, or was last."""
+        """The worker that has the job, or had it last."""
         return None if self.record is None else self.record.worker
 
     @property
     def record(self) -> JobRecord | None:
-        """What is known of the job, once it was assigned."""
+        """The job's record, once the job was assigned."""
         return None if self._logbook is None else self._logbook.record
 
     @asynccontextmanager
     async def _incoming_dir(self) -> AsyncIterator[Path]:
-        """Makes the folder for what arrives, and notes how the job ended without a result."""
+        """Makes the folder for incoming files, and records how the job ended if there is no result."""
         bind(job=self.job_id)
         destination = self._order.destination
         incoming_dir = make_incoming_dir(destination.folder, self.job_id)
@@ -202,7 +202,7 @@ class Submission:
         try:
             yield incoming_dir
         except TakenOverError:
-            raise  # the folder and the record are the other process's now
+            raise  # folder and record belong to the other process now
         except NobodyReadsError:
             discard_incoming(incoming_dir)
             self._leave_unread()
@@ -223,7 +223,7 @@ class Submission:
             discard_incoming(incoming_dir)
 
     def _unwritten(self, error: StorageError) -> StorageError:
-        """Notes that a result can't be written here, which costs nothing: its worker keeps it."""
+        """Records that a result can't be written here; nothing is lost, since its worker keeps it."""
         if self._logbook is None or self._follower is None or not self._follower.is_complete:
             if self._logbook is not None:
                 self._logbook.fail(error)
@@ -234,7 +234,7 @@ class Submission:
         )
 
     def _leave(self) -> None:
-        """Notes, and says, what becomes of a job that this process doesn't follow to its end."""
+        """Records and reports what becomes of a job that this process stops following."""
         if self._logbook is None or self._follower is None:
             return
         what_became = self._logbook.leave(
@@ -244,7 +244,7 @@ class Submission:
             self._emit(Notice(what_became))
 
     def _leave_unread(self) -> None:
-        """As a job is left whose terminal was closed: what has begun goes on, for whoever attaches to it."""
+        """Leaves a job whose terminal was closed: work that has begun goes on, and can be attached to."""
         if self._logbook is not None and self._follower is not None and self._follower.has_started:
             self._logbook.detach()
             raise NobodyReadsError(
@@ -333,7 +333,7 @@ class Submission:
     # --- who --------------------------------------------------------------------------------
 
     async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
-        """Finds the workers that fit, but for those that failed; one that was busy is asked again."""
+        """Finds the workers that fit, except those that failed; one that was busy is asked again."""
         peers = await self._link.discover(self._order.which.filters)
         failed = {worker for worker, error in tried.items() if error.error_code != ErrorCode.NOT_RESERVED}
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
@@ -346,12 +346,12 @@ class Submission:
         return workers
 
     async def _nobody_left(self, tried: Mapping[str, JobFailedError]) -> SleapRTCError:
-        """Makes the error for a job that no further worker can be asked for."""
+        """Returns the error for a job when no further worker can be asked."""
         present = [summarize(peer) for peer in await self._link.discover({"role": WORKER_ROLE})]
         return nobody_left(tried, why_none(present, tried, self._order.which.worker))
 
     def _job_request(self, worker_id: str) -> JobRequest:
-        """The request as one worker gets it: with a proof that is of use to that worker alone."""
+        """Returns the request for one worker, with a proof that is valid for that worker only."""
         order, secret = self._order, self._connection.secret
         request = JobRequest(
             job_id=self.job_id,
@@ -371,7 +371,7 @@ class Submission:
         return attrs.evolve(request, proof=proof)
 
     async def _ask(self, worker_ids: list[str]) -> Negotiation:
-        """Asks all at once and collects answers until everyone has answered or the time is over."""
+        """Asks all at once, and collects answers until all have answered or the time is over."""
         negotiation = Negotiation(self.job_id, worker_ids)
         for worker_id in worker_ids:
             await self._inbox.send(worker_id, self._job_request(worker_id))
@@ -387,7 +387,7 @@ class Submission:
         return negotiation
 
     def _answer_in(self, message: JobMessage) -> JobResponse | None:
-        """Returns a worker's answer; that it can't read the request is a refusal, with its own reason."""
+        """Returns a worker's answer; an error about the request counts as a refusal with its reason."""
         if isinstance(message, AppError) and message.job_id == self.job_id:
             return JobResponse(self.job_id, False, reason=message.message.rstrip(".") or message.error_code)
         return message if isinstance(message, JobResponse) else None
@@ -401,7 +401,7 @@ class Submission:
         return ranked[0]
 
     async def _next_that_accepts(self, negotiation: Negotiation) -> str | None:
-        """Asks those that had accepted again, best first: they were told that the job went elsewhere."""
+        """Asks those that accepted again, best first, since they were told that the job went elsewhere."""
         for worker_id in negotiation.ranked(self._order.which.rule):
             again = await self._ask([worker_id])
             if again.ranked(self._order.which.rule):

@@ -1,4 +1,4 @@
-"""Waiting for a worker to become free, by looking at the room rather than by asking again and again."""
+"""Waits for a worker to become free by watching the room, rather than by asking repeatedly."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .persistence import Patience
 T = TypeVar("T")
 
 LOOK_INTERVAL_SEC: Final = 1.0
-"""How often the room is looked at; looking costs no worker anything."""
+"""How often to look at the room; that costs workers nothing."""
 
 ASK_AGAIN_SEC: Final = 60.0
-"""When workers are asked again though the room looks the same: not all say in it that they are free."""
+"""When to ask workers again though the room looks the same: not all of them publish that they are free."""
 
 RETRY_AFTER_RANGE_SEC: Final = (1.0, 600.0)
-"""What is believed of a worker's `retry_after_sec`."""
+"""The range to which a worker's `retry_after_sec` is limited."""
 
 PAUSE_MOST_SEC: Final = 30.0
-"""Pauses between questions double up to this, where workers look free and refuse all the same."""
+"""The longest pause between requests; pauses double while workers look free but refuse."""
 
 REPORT_INTERVAL_SEC: Final = 60.0
 
@@ -41,12 +41,12 @@ class WorkerQueue:
     """One job's wait.
 
     Args:
-        link: The client's place in the room.
-        inbox: What arrives in it.
+        link: The client's connection to the room.
+        inbox: Messages from the room.
         filters: Which workers fit.
-        worker: The only one that may do the job, if not all that fit.
+        worker: The only worker that may do the job; None for all that fit.
         patience: How long to wait.
-        emit: Takes what happens.
+        emit: Called with what happens.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class WorkerQueue:
         self._free: set[str] = set()
 
     async def until_taken(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Calls ``ask`` when a worker may take the job, until one does.
+        """Calls ``ask`` whenever a worker may take the job, until one does.
 
         Raises:
-            NoWorkerError: None did for as long as the patience lasts.
-            WorkerLostError: Those that took it were lost, the last one before it began or another one later.
-            SignalingLostError: The server can't be reached, and nobody wants to wait.
+            NoWorkerError: None did before the patience was over.
+            WorkerLostError: The worker that took it was lost; before work, once the patience was over.
+            SignalingLostError: The server can't be reached, and the patience is over.
         """
         self._began = trio.current_time()
         for pause_sec in _pauses():
@@ -117,7 +117,7 @@ class WorkerQueue:
             self._emit(Waiting(reason, round(self._waited_sec, 1), self._patience.limit_sec))
 
     async def _look(self) -> set[str]:
-        """Notes which of the workers that fit say that they are free; returns those that weren't before."""
+        """Updates which of the workers that fit are free; returns those that weren't free before."""
         try:
             peers = await self._link.discover(self._filters)
         except NetworkError:
@@ -133,7 +133,7 @@ class WorkerQueue:
         return read_worker(peer.metadata.properties).status in (WorkerStatus.AVAILABLE, None)
 
     async def _until_worth_asking(self, reason: str, pause_sec: float, retry_after_sec: float) -> None:
-        """Waits until a worker has become free, or may have, or the patience is over."""
+        """Waits until a worker is free, or may be, or the patience is over."""
         now = trio.current_time()
         earliest, latest = now + pause_sec, now + max(pause_sec, retry_after_sec)
         is_worth = False
@@ -149,14 +149,14 @@ class WorkerQueue:
                 nursery.cancel_scope.cancel()
 
     async def _decline_late_answers(self) -> None:
-        """Frees the slot of a worker that accepts after the time for it. A failure ends the wait."""
+        """Frees the slot of a worker that accepts too late. A failure ends the wait."""
         while True:
             sender, message = await self._inbox.next_job_message()
             await decline_late(self._inbox, sender, message)
 
 
 def _pauses() -> Iterator[float]:
-    """Yields the least times between two questions."""
+    """Yields the least pauses between two requests."""
     pause_sec = LOOK_INTERVAL_SEC
     while True:
         yield pause_sec
@@ -164,7 +164,7 @@ def _pauses() -> Iterator[float]:
 
 
 def _hints(error: SleapRTCError) -> tuple[Iterable[str], float]:
-    """Who may be free later, and when to ask again at the latest."""
+    """Returns which workers may become free, and when to ask again at the latest."""
     if isinstance(error, SignalingLostError):
         return (), LOOK_INTERVAL_SEC
     if not isinstance(error, NoWorkerError):

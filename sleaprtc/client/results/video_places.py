@@ -1,4 +1,4 @@
-"""Predictions made to point to the videos that they are about, where those are on this machine.
+"""Makes predictions point to their videos on this machine.
 
 The predictions come from a worker: this module is run as a process of its own (predictions.py), which reads
 them.
@@ -25,10 +25,10 @@ LABELS_SUFFIX: Final = ".slp"
 
 
 def prepare_predictions(path: Path, recording: Path) -> str | None:
-    """Checks that predictions can be read, and writes into them where their videos are on this machine.
+    """Checks that predictions can be read, and writes their videos' paths on this machine into them.
 
     Returns:
-        What a person should know where the videos' places couldn't be told, else None.
+        A sentence for the user if the videos' paths couldn't be determined, else None.
 
     Raises:
         BrokenResultError: They can't be read, have no frames, or would make a reader open other files.
@@ -47,7 +47,7 @@ def prepare_predictions(path: Path, recording: Path) -> str | None:
 
 
 def _write_videos(path: Path, videos: Sequence[JSONObject]) -> None:
-    """Writes them into a copy that takes the file's place: a full disk spoils no predictions."""
+    """Writes them into a copy that replaces the file, so that a full disk destroys no predictions."""
     copy = path.with_name(f".{path.name}.placed")
     texts = [json.dumps(video, separators=(",", ":")) for video in videos]
     try:
@@ -68,7 +68,7 @@ def _write_videos(path: Path, videos: Sequence[JSONObject]) -> None:
 
 
 def place_videos(videos: Sequence[JSONObject], recording: Path) -> list[JSONObject] | None:
-    """Says of a file's videos where they are on this machine.
+    """Returns a file's videos with their paths on this machine.
 
     Args:
         videos: As the predictions describe them.
@@ -107,7 +107,7 @@ def _at(video: JSONObject, filename: str) -> JSONObject:
 
 
 def _found(name: str, folder: Path) -> str:
-    """Where a video is that labels in ``folder`` point to: where they say, or beside them."""
+    """Returns the path of a video that labels in ``folder`` point to: the given one, or beside them."""
     beside = folder / PureWindowsPath(name).name  # either system's separators
     is_absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or "://" in name
     said = [name] if is_absolute else [str(folder / name), str(Path(name).absolute())]
