@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from sleaprtc.base import nurseries
-from sleaprtc.client.jobs.follow import Follower
+from sleaprtc.client.jobs.progress import JobProgress
 from sleaprtc.errors import ConnectionFailedError, ProtocolError
 from sleaprtc.protocol.jobs import (
     AppError,
@@ -179,7 +179,7 @@ async def test_a_status_costs_itself(lab: Lab, fault: Fault, monkeypatch: pytest
 async def test_a_message_to_a_client_costs_itself(
     lab: Lab, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault.put_into(monkeypatch, Follower, "_take_status", first_time_only())
+    fault.put_into(monkeypatch, JobProgress, "_take_status", first_time_only())
     await train(lab)
 
 

@@ -168,10 +168,10 @@ async def test_what_has_not_begun_is_cancelled_where_nobody_reads_of_it(lab, lab
 async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypatch):
     """The person interrupts while the model is on its way: it stays with the worker, to be fetched."""
 
-    async def receive_nothing(_):
+    async def receive_nothing(*_):
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._receive_results", receive_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.exchange.FileExchange.receive_result", receive_nothing)
     async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels)
@@ -302,14 +302,14 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
     """It trained on all the while, and has one slot: the job that is begun again needs it."""
     trainer, events, results, followed = ScriptedTrainer(hold=True), [], [], []
 
-    async def lose(follower):
-        followed.append(follower)
+    async def lose(watcher):
+        followed.append(watcher)
         await until(lambda: any(isinstance(event, StatusChanged) and event.current_epoch for event in events))
         if len(followed) == 1:
-            follower._lose("has fallen silent")
+            watcher._lose("has fallen silent")
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._watch_worker", lose)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.WorkerWatcher.run", lose)
 
     async def train():
         results.append(await lab.train(labels, events.append, persistence=Persistence(retries=1)))
@@ -326,8 +326,8 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
 async def test_a_hint_stands_last(lab, labels, monkeypatch):
     monkeypatch.setattr("sleaprtc.client.jobs.persistence.RETRY_PATIENCE_SEC", 0.1)
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.05)
     events, failures = [], []
 
     async def train():
@@ -373,9 +373,9 @@ async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, 
         asked.append(bool(settled))
         return True
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.05)
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.02)
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._is_missing", is_missing)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.02)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.WorkerWatcher._is_missing", is_missing)
     monkeypatch.setattr("sleaprtc.signaling.link.Link.is_settled", property(lambda _: bool(settled)))
 
     async def train():

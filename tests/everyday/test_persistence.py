@@ -20,8 +20,8 @@ from ..support.waiting import until
 @pytest.fixture
 def impatience(monkeypatch):
     """A silent worker is looked for at once."""
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.SILENCE_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.05)
 
 
 async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impatience):
@@ -40,8 +40,8 @@ async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impati
             await until(lambda: results)
     assert results[0].worker == "gpu-2"
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
-    # Back in the room soon enough, it says itself that the job was lost.
-    assert find(retrying.job_id).state in ("lost", "failed")
+    # If it is back in the room soon enough, it reports the loss itself, or the client ends the job there.
+    assert find(retrying.job_id).state in ("lost", "failed", "cancelled")
     assert sum(record.state == "completed" for record in load_all()) == 1
 
 

@@ -215,7 +215,7 @@ async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, 
 
     def fill_the_disk(event):
         if isinstance(event, StatusChanged) and event.status == "running":
-            filled.setattr("sleaprtc.client.jobs.follow.Follower._take_completion", lambda *_: None)
+            filled.setattr("sleaprtc.client.jobs.progress.JobProgress._take_completion", lambda *_: None)
             filled.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
 
     async with lab.worker("gpu-1"):
