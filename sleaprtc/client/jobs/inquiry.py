@@ -1,6 +1,6 @@
-"""Asking a worker, while its job is followed, how the job stands: its last word may have been lost.
+"""Asks a worker, while its job is followed, how the job stands: its last word may have been lost.
 
-A message that the server sends into a connection that is half open reaches nobody, and nobody is told.
+A message that the server sends into a half-open connection is lost, and nobody notices.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobE
 from ..inbox import Inbox
 
 ASK_INTERVAL_SEC: Final = 2.0
-"""How soon a question that wasn't answered is repeated."""
+"""How soon an unanswered question is repeated."""
 
 LAST_WORD_SEC: Final = 5.0
-"""How long the result may be here before the worker's own word that the job is complete."""
+"""How long to wait for the worker's last word after the result has arrived."""
 
 ASKED_WORD_SEC: Final = 10.0
-"""The same where the worker can be asked for it: a half-open connection has to be found out and made anew."""
+"""The same if the worker can be asked for it: a half-open connection has to be noticed and replaced first."""
 
 
 class Inquiry:
-    """One job's, to its worker.
+    """Asks one job's worker.
 
     Args:
         inbox: Writes to the worker.
-        worker_id: Whom to ask.
+        worker_id: The job's worker.
         job_id: The client's name for the job.
-        attach_key: The job's key, by which the worker answers.
-        can_ask: Whether the worker knows the question; others are never asked.
+        attach_key: The job's key, without which the worker doesn't answer.
+        can_ask: Whether the worker knows the question. A worker that doesn't is never asked.
     """
 
     def __init__(self, inbox: Inbox, *, worker_id: str, job_id: str, attach_key: str, can_ask: bool) -> None:
@@ -47,7 +47,7 @@ class Inquiry:
         self.can_ask = can_ask
 
     async def ask(self) -> None:
-        """Asks, unless that was done just now or isn't possible; the answer comes as any message does."""
+        """Asks, unless it has just asked or can't ask. The answer arrives like any other message."""
         now = trio.current_time()
         if not self.can_ask or (self._asked_at is not None and now - self._asked_at < ASK_INTERVAL_SEC):
             return
@@ -58,19 +58,19 @@ class Inquiry:
             self._asked_at = None  # asked again when the server can be reached
 
     async def take_up(self, after_seq: int) -> None:
-        """Attaches to the job again: its result lies on the worker, which no longer waits for the client."""
+        """Attaches to the job again: its result is on the worker, which no longer waits for the client."""
         with suppress(SleapRTCError):
             await self._inbox.send(
                 self._worker_id, attrs.evolve(self._request, follow=True, after_seq=after_seq)
             )
 
     async def hear_last_word(self, said: trio.Event, *, is_connected: bool) -> None:
-        """Waits for the worker's word on a result that is here already, and asks where it may be lost.
+        """Waits for the worker's last word on a result that is here already; asks for it, as it may be lost.
 
         Args:
-            said: Set when the word is there.
-            is_connected: Whether the server can be reached, as far as is known; where it can't, who can't be
-                asked isn't waited for.
+            said: Set when the last word is here.
+            is_connected: Whether the server can be reached, as far as is known. Without the server, a worker
+                that can't be asked isn't waited for.
         """
         if said.is_set():
             return
@@ -80,13 +80,13 @@ class Inquiry:
             return
         with trio.move_on_after(ASKED_WORD_SEC if is_connected else LAST_WORD_SEC):
             async with trio.open_nursery() as nursery:
-                # A failure costs the asking; the word may come without it.
+                # A failure only stops the asking; the last word may come without it.
                 nursery.start_soon(run_contained, "The worker can't be asked.", self._keep_asking)
                 await said.wait()
                 nursery.cancel_scope.cancel()
 
     async def _keep_asking(self) -> None:
-        """Asks until cancelled, also where the connection to the server turns out to be half open."""
+        """Asks until cancelled, even if the connection to the server turns out to be half open."""
         while True:
             try:
                 await self._inbox.deliver(self._worker_id, self._request)
@@ -96,17 +96,17 @@ class Inquiry:
             await trio.sleep(ASK_INTERVAL_SEC)
 
     def is_unknown_job(self, message: AppError) -> bool:
-        """Whether this is the answer of a worker that has no such job."""
+        """Whether a message is the answer of a worker that has no such job."""
         return self._asked_at is not None and message.error_code == "UNKNOWN_JOB"
 
 
 def is_laid_down(attached: JobAttached) -> bool:
-    """Whether a job's result waits on the worker, which has ended its part in bringing it here."""
+    """Whether a job's result waits on the worker, and the worker has stopped trying to send it."""
     return life.keeps_result(attached.state) and attached.follows is None
 
 
 def last_word_of(attached: JobAttached) -> JobComplete | JobFailed | None:
-    """The message that the worker has sent, or would have, about the end of the job; None before that."""
+    """Returns the worker's last word on the job, as it was or would be sent; None before the end."""
     sign = life.sign_of(attached.state)
     if sign is Sign.FAILURE:
         error = attached.error or JobError("FAILED", "The job failed on the worker.")

@@ -1,4 +1,4 @@
-"""A job's end without a result here: what a worker's message says of it, and how a client brings it about."""
+"""The end of a job without a result: what a worker's message means, and how a client cancels a job."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ...protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMe
 from ..inbox import Inbox
 
 TAKEN_OVER: Final = "TAKEN_OVER"
-"""``error_code`` of the word to a process whose job another process of the same client has attached to."""
+"""``error_code`` for a process when another process of the same client attaches to its job."""
 
 CANCEL_DELIVERY_SEC: Final = 8.0
-"""How long the server may take to have a cancellation: a half-open connection is replaced meanwhile."""
+"""How long delivering a cancellation to the server may take; a half-open connection is replaced meanwhile."""
 
 CANCEL_WAIT_SEC: Final = 3.0
-"""How long the worker may take to answer it."""
+"""How long the worker may take to confirm a cancellation."""
 
 
 async def cancel_on_worker(inbox: Inbox, worker_id: str, cancel: JobCancel) -> bool:
-    """Cancels a job and waits for the worker's word that nothing is left there; False where none comes."""
+    """Cancels a job. Returns whether the worker confirmed in time that nothing of the job is left there."""
     with trio.move_on_after(CANCEL_DELIVERY_SEC):
         try:
             await inbox.deliver(worker_id, cancel)
@@ -36,7 +36,7 @@ async def cancel_on_worker(inbox: Inbox, worker_id: str, cancel: JobCancel) -> b
 
 
 def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
-    """Makes the error with which a process stops following a job; None where the message isn't its end."""
+    """Returns the error that ends the following of a job; None if the message doesn't end it."""
     if isinstance(message, JobFailed):
         error = message.error
         return JobFailedError(error.message, error_code=error.code, recoverable=error.recoverable)
@@ -48,5 +48,5 @@ def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
 
 
 def taken_over() -> TakenOverError:
-    """Makes the error of a process whose job another one of the same client follows now."""
+    """Returns the error for a process whose job is now followed by another process of the same client."""
     return TakenOverError("The job is followed elsewhere now, by another process of yours; it goes on.")

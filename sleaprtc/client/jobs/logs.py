@@ -1,4 +1,4 @@
-"""What a job said, from its worker's journal, and what its trainer printed."""
+"""Reads a job's statuses from its worker's journal, and what its trainer printed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .ask import Asker
 
 FOLLOW_INTERVAL_SEC: Final = 1.0
 AWAY_PATIENCE_SEC: Final = 60.0
-"""How long a log is followed further while its worker, or the server, is away."""
+"""How long to keep following a log while the worker or the server is away."""
 
 
 async def read_log(asker: Asker, *, follow: bool) -> AsyncIterator[JobLog]:
-    """Yields the parts of a job's log, each ending with a whole line; with ``follow`` until the job is over.
+    """Yields the parts of a job's log, each ending with a whole line; with ``follow``, until the job is over.
 
     Raises:
         WorkerAwayError: The worker isn't in the room, or doesn't answer.

@@ -1,4 +1,4 @@
-"""How a job stands: what its worker says of it, or else what was last seen here."""
+"""How a job stands: by its worker's answer, or else as it was last seen here."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _SHOWN: Final[Mapping[str, str]] = {
 
 @attrs.frozen
 class JobState:
-    """One clear picture of a job.
+    """How a job stands, as it is shown.
 
     Attributes:
         state: ``receiving``, ``running``, ``completed``, ``failed``, ``cancelled``, ``lost``, or ``unknown``
-            where the worker has forgotten the job.
-        answered: Whether this is the worker's word of just now; else it is what was last seen.
+            if the worker has forgotten the job.
+        answered: Whether the worker has just answered; otherwise this is what was last seen.
         fetched: Whether the result has been brought here.
         stopping: Whether the job is ending early.
-        since: When the state became so, in Unix epoch seconds, where that is known.
-        seen_at: When ``status`` was said, likewise.
+        since: When the state began, in Unix epoch seconds, if that is known.
+        seen_at: When ``status`` was sent, in Unix epoch seconds, if that is known.
         status: The last status, with the fields of :class:`~sleaprtc.client.events.job.StatusChanged`.
         message: Why the job failed or was lost.
-        unanswered: Why the worker says nothing of it just now.
+        unanswered: Why the worker didn't answer.
     """
 
     event: ClassVar[str] = "job_state"
@@ -64,14 +64,14 @@ class JobState:
 
 @attrs.frozen
 class Look:
-    """A look at a job; ``error`` says that the server or the room refused it."""
+    """How a job stands; ``error`` is set if the server couldn't be reached or the room is gone."""
 
     state: JobState
     error: SleapRTCError | None = None
 
 
 async def look(record: JobRecord) -> Look:
-    """Asks the worker how a job stands, unless that is known for good."""
+    """Returns how a job stands; asks the worker unless the job is known to be completed or cancelled."""
     if record.state in (Seen.COMPLETED, Seen.CANCELLED):
         return Look(picture(record, None, None))
     try:
@@ -87,12 +87,12 @@ async def look(record: JobRecord) -> Look:
 
 
 def picture(record: JobRecord, attached: JobAttached | None, problem: str | None) -> JobState:
-    """Puts together what is known of a job.
+    """Combines a job's record with its worker's answer.
 
     Args:
-        record: What was seen of it here.
-        attached: What its worker says of it just now, if it does.
-        problem: Why the worker doesn't.
+        record: What was seen of the job here.
+        attached: The worker's answer, if there is one.
+        problem: Why there is none.
     """
     state, since = record.state, record.ended_at
     fetched = record.state == Seen.COMPLETED

@@ -1,4 +1,4 @@
-"""The data channel to a job's worker, made anew as often as it is lost."""
+"""The data channel to a job's worker, made again whenever it is lost."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from ..events.job import Connected, Emit, Notice
 from ..inbox import Inbox
 
 NOTICE_DELAY_SEC: Final = 1.0
-"""A worker that ends a job closes its channel: its last word may be on its way."""
+"""A worker that ends a job closes its channel, and its last word may still be on its way."""
 
 RECONNECT_SEC: Final = 120.0
-"""How long a lost data channel is sought again before the worker counts as lost."""
+"""How long to try to make a lost data channel again before the worker counts as lost."""
 
 
 class WorkerChannel:
@@ -40,10 +40,10 @@ class WorkerChannel:
     Args:
         link: The client's place in the room.
         inbox: What arrives in it.
-        worker_id: Whose channel it is.
+        worker_id: The worker.
         connection: How to connect.
-        digest_algorithm: For the files that are sent.
-        emit: Takes what happens.
+        digest_algorithm: The digest for the files that are sent.
+        emit: Called with each event.
 
     Attributes:
         transfers: The files that go over these connections.
@@ -76,16 +76,16 @@ class WorkerChannel:
         has_result: Callable[[], bool],
         on_loss: Callable[[], Awaitable[None]],
     ) -> None:
-        """Connects, and again where the connection is lost.
+        """Connects, and connects again when the connection is lost.
 
         Args:
-            is_over: Whether the job is, so that no connection is needed any more.
-            has_result: Whether something of the result is here, which a refusal no longer matters to.
-            on_loss: Called when a connection was lost and the worker hasn't said why.
+            is_over: Whether the job is over, so that no connection is needed any more.
+            has_result: Whether part of the result is here, so that a refusal no longer matters.
+            on_loss: Called when a connection was lost and the worker hasn't sent a reason.
 
         Raises:
-            WorkerLostError: The connection was lost and no other comes about.
-            WorkerUnreachableError: None came about at all.
+            WorkerLostError: The connection was lost and can't be made again.
+            WorkerUnreachableError: No connection could be made at all.
             RefusedError: The worker doesn't prove that it knows the room's secret, or asks for one.
         """
         delays = iter(backoff_delays())
@@ -118,11 +118,11 @@ class WorkerChannel:
             await trio.sleep(next(delays))
 
     async def _connect_once(self) -> bool:
-        """Stays connected until the channel closes; raises only where there was no connection.
+        """Stays connected until the channel closes; raises only if there was no connection.
 
         Returns:
-            False where the attempt is to be made again, since its offer may have been lost: the connection
-            to the server was, and is back.
+            False if the attempt has to be repeated, because its offer may have been lost while the server was
+            away.
         """
         attempt, opening = trio.CancelScope(), trio.CancelScope()
 

@@ -1,4 +1,4 @@
-"""The jobs that a worker has: begins them, finds them, hands them to later processes of their clients."""
+"""A worker's jobs: begins them, finds them, and hands them to later processes of their clients."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ _log = get_logger(__name__)
 
 @attrs.frozen
 class WorkerSettings:
-    """What the worker's owner decides.
+    """The settings of the worker's owner.
 
     Attributes:
-        jobs_dir: Where jobs keep their files while they run.
-        keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
-        threads_per_job: CPU threads for one training.
+        jobs_dir: The folder for the jobs' folders.
+        keep_results_sec: How long jobs that are over, and unfetched results, are kept.
+        threads_per_job: The number of CPU threads for one training.
         connection: How to connect to clients.
-        cache: Files of earlier jobs, or None where none are kept.
-        max_dataset_bytes: The largest dataset that is taken.
+        cache: Files of earlier jobs, or None if none are kept.
+        max_dataset_bytes: The largest dataset that is accepted.
     """
 
     jobs_dir: Path
@@ -80,15 +80,15 @@ class WorkerSettings:
 
 
 class Roster:
-    """The jobs of one worker, by their ids, and the connections to their clients, by theirs.
+    """The jobs of one worker, and the connections to their clients.
 
     Args:
         link: The worker's place in the room.
-        trainer: What trains.
+        trainer: Trains and predicts.
         history: Past trainings, for estimates.
-        journal: What is known of all jobs.
-        interrupted: Jobs that the last end of this worker cost, from the journal.
-        settings: What the owner decided.
+        journal: The worker's journal.
+        interrupted: The jobs that failed because the worker ended last time, from the journal.
+        settings: The owner's settings.
     """
 
     def __init__(
@@ -120,15 +120,15 @@ class Roster:
         self._checks = ConnectionChecks(self._answerer)
 
     def running(self) -> list[Job]:
-        """Lists the jobs that aren't over, those included that wait for their model to be fetched."""
+        """Returns the jobs that aren't over, including those whose result waits for its client."""
         return list(self._jobs.values())
 
     def has(self, job_id: str) -> bool:
-        """Whether a job isn't over yet, be it only that its model waits to be fetched."""
+        """Whether a job isn't over yet, even if only its result waits for its client."""
         return job_id in self._jobs
 
     def of_client(self, job_id: str, client_id: str) -> Job | None:
-        """Finds a client's own job."""
+        """Returns a job if it is this client's own."""
         job = self._jobs.get(job_id)
         return job if job is not None and job.client_id == client_id else None
 
@@ -137,13 +137,13 @@ class Roster:
         return self._signals.sort(signal) or self._checks.take_signal(signal)
 
     async def repeat_failure(self, client_id: str) -> None:
-        """Says again why a job failed, to a client that wants to connect for it: it can't have heard."""
+        """Repeats why a job failed to a client that wants to connect for it, and so can't have heard."""
         failed = self._unheard.of(client_id)
         if failed is not None:
             await self.try_send(client_id, failed)
 
     async def answer_check(self, asker: str, request: ConnectionCheck, proven: bool) -> None:
-        """Lets a peer measure its way to this worker, unless it has a connection already."""
+        """Lets a peer measure its connection to this worker, unless it has one already."""
         if self._signals.has(asker):
             await self.try_send(
                 asker, ConnectionCheckAnswer(request.job_id, accepted=False, reason=Refusal.BUSY)
@@ -152,14 +152,14 @@ class Roster:
             await self._checks.answer(asker, request, proven, self.try_send)
 
     async def serve(self) -> None:
-        """Looks after the jobs of earlier lives until cancelled; a failure costs one look."""
+        """Looks after the jobs of earlier runs until cancelled. A failure costs one round."""
         await run_contained("The clients of earlier jobs can't be told.", self._tell_interrupted)
         await self._forget_old_jobs()
 
     # --- messages ---------------------------------------------------------------------------
 
     async def try_send(self, client_id: str, message: JobMessage) -> None:
-        """Sends a job message, or drops it where the client can't be reached just now."""
+        """Sends a job message, or drops it if the client can't be reached now."""
         with contained("A message can't be sent."):  # a failure costs the message
             try:
                 await self._link.send_job_message(client_id, message)
@@ -167,7 +167,7 @@ class Roster:
                 _log.debug("A message was dropped.", peer=client_id, error=str(error))
 
     async def deliver(self, client_id: str, message: JobMessage) -> None:
-        """Sends a job's last word as soon as the server can be reached, and returns when it has it."""
+        """Sends a job's last word as soon as the server can be reached; returns when the server has it."""
         if isinstance(message, JobFailed):
             self._unheard.add(client_id, message)
         with contained("A message can't be delivered."):  # a failure costs the message
@@ -200,7 +200,7 @@ class Roster:
         )
 
     async def run_new(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
-        """Does a job that was assigned, and frees its slot when it no longer needs it."""
+        """Does an assigned job, and frees its slot when the job no longer needs it."""
 
         def on_worked(clock: EpochClock) -> None:
             slot.free()
@@ -223,7 +223,7 @@ class Roster:
         await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, slot, on_worked))
 
     def _begin(self, client_id: str, request: JobRequest) -> Path:
-        """Gives the job its folder and its page in the journal."""
+        """Makes the job's folder and its page in the journal."""
         earlier = self._journal.find(request.job_id)
         if earlier is not None and _is_anothers(earlier, request):
             raise StorageError("another job has the same job_id, and is kept for its client.")
@@ -256,7 +256,7 @@ class Roster:
         self._signals.withdraw(connection.remote_id, connection.signals)
 
     def stop(self, client_id: str, request: JobStop) -> bool:
-        """Ends a client's own training early; False where there is no such job of its."""
+        """Ends a client's own job early. Returns False if the client has no such job."""
         job = self._jobs.get(request.job_id)
         if job is None or not _is_own(job, client_id, request.attach_key):
             return False
@@ -264,9 +264,9 @@ class Roster:
         return True
 
     async def cancel(self, client_id: str, request: JobCancel) -> None:
-        """Ends a client's own job and says so; what isn't there is as good as cancelled.
+        """Ends a client's own job and confirms that. A job that isn't there counts as cancelled.
 
-        With the job's key, a model that waits to be fetched goes too.
+        With the job's key, a result that waits to be fetched is deleted too.
         """
         job_id = request.job_id
         job = self._jobs.get(job_id)
@@ -284,7 +284,7 @@ class Roster:
         await self.try_send(client_id, JobCancelled(job_id))
 
     async def _discard(self, request: JobCancel) -> bool:
-        """Deletes what is left of a job that has ended; False where it is somebody else's, or can't go."""
+        """Deletes what is left of a job that is over. Returns False if that isn't possible or allowed."""
         try:
             entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
         except StorageError as error:
@@ -299,7 +299,7 @@ class Roster:
         return True
 
     async def _forget(self, job_id: str) -> None:
-        """Takes a job out of the journal; where that fails, the next start finds it interrupted."""
+        """Deletes a job from the journal. If that fails, the next start marks it as failed."""
         try:
             await trio.to_thread.run_sync(self._journal.forget, job_id)
         except StorageError as error:
@@ -308,7 +308,7 @@ class Roster:
     # --- attaching --------------------------------------------------------------------------
 
     async def attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
-        """Hands a job over to a later process of its client, with what that has missed."""
+        """Hands a job over to a later process of its client, with the messages that it missed."""
         bind(job=request.job_id, peer=client_id)
         try:
             await self._attach(client_id, request, nursery)
@@ -333,7 +333,7 @@ class Roster:
         if not request.follow:
             return
         entry = await self._tell_missed(client_id, entry, request.after_seq)
-        # Nothing is awaited since the last look: what is said from here on goes to the new client.
+        # Nothing is awaited since the journal was read: from here on, messages go to the new client.
         job = self._jobs.get(entry.job_id)
         if job is not None:
             job.client_id = client_id
@@ -341,7 +341,7 @@ class Roster:
             await self.deliver(client_id, entry.last_word)
 
     async def tell_log(self, client_id: str, request: JobLogRequest) -> None:
-        """Answers a process that has a job's key with the next part of what the job said."""
+        """Sends the next part of a job's log to a process that has the job's key."""
         try:
             answer = await trio.to_thread.run_sync(page_of_log, self._journal, request)
         except StorageError as error:
@@ -351,7 +351,7 @@ class Roster:
         await self.try_send(client_id, answer)
 
     async def _tell_missed(self, client_id: str, entry: JournalEntry, seq: int) -> JournalEntry:
-        """Sends the statuses after ``seq`` until there are no more; returns the job as it is then."""
+        """Sends the statuses after ``seq`` until there are no more; returns the job's entry as it is then."""
 
         def look() -> tuple[list[JobStatus], JournalEntry | None]:
             return self._journal.statuses_after(entry.job_id, seq), self._journal.find(entry.job_id)
@@ -365,7 +365,7 @@ class Roster:
                 seq = max(seq + 1, status.seq or 0)
 
     async def _admit(self, client_id: str, entry: JournalEntry, nursery: trio.Nursery) -> None:
-        """Lets a later process of the client make the job's connection, by which its model goes."""
+        """Lets a later process of the client make the connection over which the result is sent."""
         job = self._jobs.get(entry.job_id)
         if job is not None and not job.expect_client():
             await job.wait_ended()
@@ -380,12 +380,12 @@ class Roster:
         elif life.keeps_result(entry.state):
             connection = self._new_connection(client_id)
             job = self._new_job(entry.request, entry.directory, connection, State(entry.state))
-            # A failure here costs this delivery: the journal has the result for the next one.
+            # A failure here costs this delivery; the journal has the result for the next one.
             deliver = partial(job.run_delivery, entry)
             nursery.start_soon(run_contained, "A result can't be handed over.", self._run, job, deliver)
 
     async def _tell_interrupted(self) -> None:
-        """Says once, to the clients that are still there, which jobs the last end of this worker cost."""
+        """Tells clients that are still there which of their jobs failed as this worker last ended."""
         for entry in self._interrupted:
             if entry.last_word is not None:
                 await self.try_send(entry.client_id, entry.last_word)
@@ -407,7 +407,7 @@ class Roster:
 
 
 def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
-    """Whether what is kept of a job belongs to somebody who can't be the one that asks now."""
+    """Whether an earlier job with the same id certainly belongs to another client."""
     digest = earlier.request.attach_digest
     return digest is not None and digest != request.attach_digest
 
@@ -415,8 +415,8 @@ def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:
 def _is_own(job: Job, client_id: str, attach_key: str | None) -> bool:
     """Whether a job may be ended by this peer.
 
-    Whoever has its key may. A name counts only for a client that made no key: somebody else can have taken
-    the name when the client is away.
+    A peer with the job's key may. The peer's name counts only for a client that made no key, since somebody
+    else can take the name while the client is away.
     """
     if job.request.attach_digest is not None:
         return is_key_of(job.request, attach_key)

@@ -1,4 +1,4 @@
-"""A job's statuses on their way to the client."""
+"""Sends a job's statuses to its client."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _log = get_logger(__name__)
 
 
 class StatusReporter:
-    """Sends each status as it comes, and the last one again every 5 seconds.
+    """Sends each status as it comes, and repeats the last one every 5 seconds.
 
     Args:
-        job_id: Whose statuses they are.
-        send: Takes one status to the client, or drops it where the client can't be reached.
+        job_id: The job.
+        send: Sends one status to the client, or drops it if the client can't be reached.
 
     Attributes:
-        progress: What was reported last, 0.0 to 1.0.
+        progress: The last reported progress, 0.0 to 1.0.
     """
 
     def __init__(self, job_id: str, send: Callable[[JobStatus], Awaitable[None]]) -> None:

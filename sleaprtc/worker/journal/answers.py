@@ -1,6 +1,6 @@
-"""What a worker tells of a job to a process that has its key: how it stands, and what it said so far.
+"""A worker's answers to a process that has a job's key: how the job stands, and its log so far.
 
-Nothing here waits for the network; calls block for as long as the disk takes and are made in threads.
+Nothing here waits for the network. Calls block for as long as the disk takes, so they are made in threads.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from .store import Journal, JournalEntry
 MAX_STATUSES_PER_ANSWER: Final = 200
 MAX_STATUS_BYTES_PER_ANSWER: Final = 48 * 1024
 MAX_LOG_BYTES_PER_ANSWER: Final = 24 * 1024
-"""A frame to the server has at most 256 KiB, and JSON may write one byte as six characters."""
+"""A frame to the server has at most 256 KiB, and one byte may take six characters in JSON."""
 
 MAX_KEPT_LOG_BYTES: Final = 64 * 1024
-"""Of a job that is over: the end of its trainer's log, where the reason of a failure is."""
+"""How much is kept of the end of the trainer's log when a job is over; the reason of a failure is there."""
 
 
 def unknown_job(job_id: str) -> AppError:
-    """Makes the answer to who asks for a job that isn't there, or isn't its own."""
+    """The reply to a request for an unknown job, or somebody else's."""
     return AppError("UNKNOWN_JOB", "This worker has no such job of yours.", job_id=job_id)
 
 
 def taken_over(job_id: str) -> AppError:
-    """Makes the message for the process that followed a job before another one attached to it."""
+    """The message for a process that followed a job until another one attached to it."""
     return AppError("TAKEN_OVER", "Another process of yours follows the job now.", job_id=job_id)
 
 
 def describe(
     journal: Journal, entry: JournalEntry, is_stopping: bool, follows: bool | None = None
 ) -> JobAttached:
-    """Says how a job stands, and whether the asker is the process that follows it, where one does.
+    """The reply that describes a job; ``follows`` is whether the asker follows it, or None if nobody does.
 
     Raises:
         StorageError: The journal can't be read.
@@ -56,7 +56,7 @@ def describe(
 
 
 def page_of_log(journal: Journal, request: JobLogRequest) -> JobLog | AppError:
-    """Gathers the next part of what a job said, as much as one message holds.
+    """The reply with the next part of a job's statuses and log, as much as one message holds.
 
     Raises:
         StorageError: The journal can't be read.
@@ -80,7 +80,7 @@ def page_of_log(journal: Journal, request: JobLogRequest) -> JobLog | AppError:
 
 
 def keep_log(journal: Journal, job_id: str, job_dir: Path) -> None:
-    """Keeps the end of a trainer's log when the job's folder is about to go.
+    """Keeps the end of a trainer's log before the job's folder is deleted.
 
     Raises:
         StorageError: The journal can't be written.
@@ -92,7 +92,7 @@ def keep_log(journal: Journal, job_id: str, job_dir: Path) -> None:
 
 
 def _as_many_as_fit(statuses: list[JobStatus]) -> list[JobStatus]:
-    """The first of them that have room in a message; one at least, so that the next page gets on."""
+    """Returns the first statuses that fit into a message, and at least one, so that paging makes progress."""
     room_bytes = MAX_STATUS_BYTES_PER_ANSWER
     for count, status in enumerate(statuses):
         room_bytes -= len(json.dumps(encode_job_message(status)))
@@ -102,15 +102,15 @@ def _as_many_as_fit(statuses: list[JobStatus]) -> list[JobStatus]:
 
 
 def _log_file(job_dir: Path) -> Path | None:
-    """The trainer's log, in whichever folder of the job's it works."""
+    """Returns the trainer's log, which is in a folder inside the job's."""
     try:
         return next(iter(sorted(job_dir.glob(f"*/{LOG_NAME}"))), None)
     except OSError:
-        return None  # the job's folder went just now
+        return None  # the job's folder was deleted just now
 
 
 def _read_log(journal: Journal, entry: JournalEntry, offset_bytes: int | None) -> tuple[int, bytes]:
-    """Reads a log from an offset on, or its end; and one byte more than a message holds, if there is."""
+    """Reads a log from an offset on, or its end. Returns up to one byte more than a message holds."""
     log = _log_file(entry.directory)
     if log is not None:
         if offset_bytes is None:
@@ -131,7 +131,7 @@ def _read_end(log: Path, most_bytes: int) -> tuple[int, bytes]:
             file.seek(begin_bytes)
             return begin_bytes, file.read(most_bytes)
     except OSError:
-        return 0, b""  # it went just now, with the job's folder
+        return 0, b""  # it was deleted just now, with the job's folder
 
 
 def _read_from(log: Path, offset_bytes: int) -> bytes:
@@ -144,7 +144,7 @@ def _read_from(log: Path, offset_bytes: int) -> bytes:
 
 
 def _whole_lines(text: bytes) -> bytes:
-    """Cuts what is too long for a message where a line ends, if one does."""
+    """Cuts text that is too long for a message, at the end of a line if there is one."""
     if len(text) <= MAX_LOG_BYTES_PER_ANSWER:
         return text
     end = text.rfind(b"\n", 0, MAX_LOG_BYTES_PER_ANSWER) + 1

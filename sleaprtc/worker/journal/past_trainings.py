@@ -1,4 +1,4 @@
-"""The worker's past trainings, one JSON line for each model, from which it estimates the next."""
+"""The worker's past trainings, one JSON line for each model, from which it estimates later ones."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _log = get_logger(__name__)
 
 
 class EpochClock:
-    """Times the epochs of a training, without what lies before a model's first one."""
+    """Times the epochs of a training, without the time before each model's first epoch."""
 
     def __init__(self) -> None:
         self._first: dict[str, EpochEnded] = {}
         self._last: dict[str, EpochEnded] = {}
 
     def take(self, event: EpochEnded) -> None:
-        """Takes in an epoch that has ended."""
+        """Records an epoch that has ended."""
         self._first.setdefault(event.model, event)
         self._last[event.model] = event
 
     def timed(self) -> dict[str, tuple[int, float]]:
-        """How many epochs of each model were timed, and their seconds together.
+        """Returns how many epochs of each model were timed, and their total seconds.
 
-        The first epoch warms up, and in later models its time would include what lies between the models;
-        it counts only where it is all that there is of the job's first model.
+        The first epoch includes warming up, and in later models also the time between the models. It counts
+        only if it is the only epoch of the job's first model.
         """
         timed: dict[str, tuple[int, float]] = {}
         for number, (model, first) in enumerate(self._first.items()):
@@ -53,7 +53,7 @@ class EpochClock:
 
 
 def past_models(request: JobRequest, clock: EpochClock) -> tuple[PastModel, ...]:
-    """What there is to learn from a training, however it ended."""
+    """Returns what a training shows about its models' speed, however it ended."""
     described = {work.model: work for work in models_of(request, has_gpu=False)}
     # of a model that wasn't asked for by name, only what holds for any is known
     unnamed = described.get(None)
@@ -65,7 +65,7 @@ def past_models(request: JobRequest, clock: EpochClock) -> tuple[PastModel, ...]
 
 
 class History:
-    """A file of past models; lines that can't be read are passed over.
+    """A file of past models. Lines that can't be read are skipped.
 
     Args:
         path: The file, made with the first training.
@@ -76,7 +76,7 @@ class History:
         self.models: list[PastModel] = _read(path)
 
     def add(self, models: Sequence[PastModel]) -> None:
-        """Remembers models; what can't be written to disk is remembered until the worker ends."""
+        """Adds models. What can't be written to disk is kept until the worker ends."""
         self.models = [*self.models, *models][-MAX_PAST_MODELS:]
         try:
             with self._path.open("a", encoding="utf-8") as file:
