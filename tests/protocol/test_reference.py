@@ -9,7 +9,7 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from sleaprtc.client.jobs import ask, attach, follow, inquiry, last_words, worker_channel
+from sleaprtc.client.jobs import ask, attach, exchange, follow, inquiry, last_words, watch, worker_channel
 from sleaprtc.doctor import worker_check
 from sleaprtc.protocol import jobs, limits, messages, transfer, vocabulary
 from sleaprtc.protocol.close_codes import CloseCode
@@ -108,12 +108,12 @@ DEADLINES = [
     ("`file_ack` after bytes", sending.STALL_TIMEOUT_SEC),
     ("bytes of a file that it has accepted", sending.STALL_TIMEOUT_SEC),
     (f"bytes of inputs at {arrival.MIN_BYTES_PER_SEC // 1024} KiB a second", arrival.PACE_WINDOW_SEC),
-    ("a sign of life of its worker", follow.SILENCE_SEC),
-    ("the same, of one whose data channel is lost", follow.LONG_SILENCE_SEC),
-    ("the same, of one that promises", follow.CHANNEL_SILENCE_SEC),
+    ("a sign of life of its worker", watch.SILENCE_SEC),
+    ("the same, of one whose data channel is lost", watch.LONG_SILENCE_SEC),
+    ("the same, of one that promises", watch.CHANNEL_SILENCE_SEC),
     ("a new data channel in the place", worker_channel.RECONNECT_SEC),
-    ("the result's `file_offer`", follow.MODEL_WAIT_SEC),
-    ("a further file", follow.FURTHER_FILE_SEC),
+    ("the result's `file_offer`", watch.MODEL_WAIT_SEC),
+    ("a further file", exchange.FURTHER_FILE_SEC),
     ("`job_complete` after the last file", inquiry.LAST_WORD_SEC),
     ("the same, of a worker that can be", inquiry.ASKED_WORD_SEC),
     ("the worker's closing", follow.LINGER_SEC),
