@@ -18,6 +18,7 @@ from ..base.sentences import as_sentence
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
 from ..jobs.capacity import Loss, Slots, refusal_reason
 from ..jobs.estimate import estimated_duration_minutes
+from ..jobs.life import is_underway
 from ..jobs.properties import WorkerProperties, as_json, read_client
 from ..jobs.request_proof import is_proven
 from ..protocol.codec import decode_job_message
@@ -147,10 +148,15 @@ class Agent:
                 raise
 
     async def leave(self) -> None:
-        """Accepts no more jobs, tells the clients of running ones, and ends those."""
+        """Accepts no more jobs, and tells the clients of those that haven't been completed.
+
+        A result that waits for its client is kept, and can be fetched when the worker is back.
+        """
         self._is_leaving = True
         with trio.move_on_after(FAREWELL_SEC):
             for job in self._roster.running():
+                if not is_underway(job.state):
+                    continue
                 failure = JobError(ErrorCode.WORKER_STOPPED, "The worker was stopped by its owner.", True)
                 await self._roster.try_send(job.client_id, JobFailed(job.job_id, failure))
             await self._publish_status(WorkerStatus.MAINTENANCE)

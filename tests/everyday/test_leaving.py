@@ -184,6 +184,27 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
         assert record.message.endswith(f"sleap-rtc client fetch {record.job_id[:8]}")
 
 
+async def test_a_worker_that_leaves_fails_no_job_whose_result_waits(lab, labels, monkeypatch):
+    async def receive_nothing(*_):
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("sleaprtc.client.jobs.exchange.FileExchange.receive_result", receive_nothing)
+    async with (
+        lab.worker("gpu-1") as agent,
+        lab.peer("watcher") as watcher,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(lab.train, labels)
+        await until(load_all)
+        await until(lambda: _is_complete(watcher, load_all()[0]))
+        await agent.leave()
+        await trio.sleep(0.2)  # for a wrong word to be here
+        nursery.cancel_scope.cancel()
+    (record,) = load_all()
+    assert record.state == "lost"
+    assert record.message.endswith(f"sleap-rtc client fetch {record.job_id[:8]}")
+
+
 async def _is_complete(watcher, record):
     await watcher.send_job_message("gpu-1", JobAttach(record.job_id, record.attach_key, follow=False))
     attached = await answer(watcher)  # an AppError while the worker doesn't have the job yet
