@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -39,3 +40,6 @@ def start_log(log_format: str, log_level: str | None, default_level: int, *, ver
     """Starts the log; ``--verbose`` is another name for the level ``debug``."""
     level = logging.DEBUG if verbose else default_level
     log_to_standard_error(level if log_level is None else getattr(logging, log_level.upper()), log_format)
+    if default_level <= logging.INFO:
+        # A program that keeps running: its first record may be that it can't open any more files.
+        importlib.import_module("structlog")
