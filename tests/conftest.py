@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 import trio
 
+from .support import prepared
 from .support.logged_errors import errors_fail
 from .support.system_packages import skip_where_missing
 from .support.time_limits import limited
@@ -49,7 +50,7 @@ class RunningServer:
     ws_url: str
     http_url: str
     state_dir: Path
-    process: subprocess.Popen[str] | None = None
+    process: prepared.Process | None = None
     log: Path | None = None
 
 
@@ -129,20 +130,18 @@ async def server(start_server: StartServer) -> RunningServer:
 def running_server(state_dir: Path, *options: str, descriptors: int | None = None) -> Iterator[RunningServer]:
     """Runs a server in a process of its own during the block, with a limit of ``descriptors`` if given."""
     log = state_dir.with_name(f"{state_dir.name}.log")
-    command = [sys.executable, "-m", "sleaprtc.server", "--ws-port", "0", "--http-port", "0"]
-    if descriptors is not None:
-        command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
+    ports = ("--ws-port", "0", "--http-port", "0")
     with (
         log.open("a") as stderr,
-        subprocess.Popen(
-            [*command, "--state-dir", str(state_dir), *options],
-            stdout=subprocess.PIPE,
+        prepared.popen(
+            "sleaprtc.server",
+            *(*ports, "--state-dir", state_dir, *options),
+            env=os.environ,
             stderr=stderr,
-            text=True,
+            descriptors=descriptors,
         ) as process,
     ):
         try:
-            assert process.stdout is not None
             ready = process.stdout.readline().split()
             assert ready[:1] == ["ready"], log.read_text()
             addresses = dict(word.split("=", 1) for word in ready[1:])
@@ -153,6 +152,13 @@ def running_server(state_dir: Path, *options: str, descriptors: int | None = Non
                 process.wait(EXIT_TIMEOUT_SEC)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def end_of_prepared_programs() -> Iterator[None]:
+    """Ends the process that programs are forked from, if any was."""
+    yield
+    prepared.SERVER.end()
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from sleaprtc.protocol.messages import RegisteredAuth
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling import http
 
+from ..support import prepared
 from ..support.lying_server import (
     ROOM_ID,
     TOKEN,
@@ -465,13 +466,8 @@ def test_addresses_are_quoted_too(liar: LyingServer, state_dir: Path, tmp_path: 
 def run_worker(liar: LyingServer, tmp_path: Path) -> Ended:
     env = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_ROOM")}
     addresses = {key: value for key, value in liar.environment().items() if "SIGNALING" in key}
-    ended = subprocess.run(
-        [sys.executable, "-m", "sleaprtc.worker", "--name", "w", "--work-dir", str(tmp_path / "work")],
-        env={**env, **addresses},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    ended = prepared.run(
+        "sleaprtc.worker", "--name", "w", "--work-dir", str(tmp_path / "work"), env={**env, **addresses}
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import tomllib
 
 import pytest
@@ -18,6 +16,7 @@ from sleaprtc.config.toml_lines import lines_of
 from sleaprtc.errors import UsageError
 
 from ..everyday.json_tables import check
+from ..support import prepared
 
 TIMEOUT_SEC = 120
 
@@ -103,13 +102,7 @@ def test_what_is_no_text_or_cannot_be_read_is_said(here):
 def test_every_program_checks_the_whole_file(here, program):
     (here / "sleap-rtc.toml").write_text("[worker]\nmax-job = 1\n")
     words = ["workers"] if program == "client" else []
-    ended = subprocess.run(
-        [sys.executable, "-m", f"sleaprtc.{program}", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_SEC,
-    )
+    ended = prepared.run(f"sleaprtc.{program}", *words, env=os.environ)
     assert ended.returncode == 2
     assert ended.stderr == (
         'Error: sleap-rtc.toml, line 2: [worker] has no setting "max-job"; did you mean "max_jobs"?\n'
@@ -147,14 +140,7 @@ def test_every_program_checks_the_whole_file(here, program):
 )
 def test_a_value_that_only_the_program_can_judge_is_found_too(here, words, text, variables, sentence):
     (here / "sleap-rtc.toml").write_text(text)
-    ended = subprocess.run(
-        [sys.executable, "-m", *words],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_SEC,
-    )
+    ended = prepared.run(*words, env={**os.environ, **variables})
     assert ended.returncode == 2
     assert ended.stderr.rstrip().endswith(sentence)
 
@@ -290,13 +276,11 @@ def test_a_file_of_somebody_else_is_passed_over_with_a_warning(here, tmp_path):
 
 def config(*words, **more):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
-    return subprocess.run(
-        [sys.executable, "-m", "sleaprtc", "config", *map(str, words)],
+    return prepared.run(
+        "sleaprtc",
+        "config",
+        *map(str, words),
         env={**kept, "SLEAP_RTC_STATE_DIR": os.environ["SLEAP_RTC_STATE_DIR"], **more},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_SEC,
     )
 
 

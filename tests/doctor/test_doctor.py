@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,6 +12,7 @@ import trustme
 
 from ..conftest import running_server
 from ..everyday.json_tables import check
+from ..support import prepared
 from ..support.nvml_stand_in import compile_driver, needs_gcc
 from ..support.programs import client, environment, running_worker
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
@@ -25,14 +24,7 @@ GOOD_VERSIONS = {"sleap-nn": "0.3.5", "torch": "2.13.0"}
 
 
 def examine(env, *options):
-    ended = subprocess.run(
-        [sys.executable, "-m", "sleaprtc.doctor", *map(str, options)],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SEC,
-        check=False,
-    )
+    ended = prepared.run("sleaprtc.doctor", *options, env=env)
     assert "Traceback" not in ended.stderr
     return ended
 

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
+from ..support import prepared
 from ..support.lab import make_labels
-from ..support.programs import TIMEOUT_SEC, client, environment, running_worker
+from ..support.programs import client, environment, running_worker
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +130,13 @@ def test_a_worker_makes_a_room_and_leaves_on_a_signal(server_process, tmp_path):
 
 def test_a_name_twice_is_exit_3(server_process, room, tmp_path):
     with running_worker(server_process, tmp_path / "w", "--name", "twin", room=room):
-        second = subprocess.run(
-            [sys.executable, "-m", "sleaprtc.worker", "--name", "twin", "--work-dir", str(tmp_path / "v")],
+        second = prepared.run(
+            "sleaprtc.worker",
+            "--name",
+            "twin",
+            "--work-dir",
+            str(tmp_path / "v"),
             env=environment(server_process, room),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SEC,
-            check=False,
         )
     assert second.returncode == 3
     assert second.stderr.startswith("Error: ")
@@ -155,14 +156,7 @@ def test_settings_come_from_a_file(server_process, room, tmp_path):
 def test_a_misspelt_setting_is_exit_2(server_process, tmp_path):
     path = tmp_path / "lab.toml"
     path.write_text('[worker]\nnmae = "a"\n')
-    ended = subprocess.run(
-        [sys.executable, "-m", "sleaprtc.worker", "--config-file", str(path)],
-        env=environment(server_process),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SEC,
-        check=False,
-    )
+    ended = prepared.run("sleaprtc.worker", "--config-file", str(path), env=environment(server_process))
     assert ended.returncode == 2
     assert ended.stderr.endswith('lab.toml, line 2: [worker] has no setting "nmae"; did you mean "name"?\n')
 
@@ -219,13 +213,12 @@ def test_settings_reach_every_command(server_process, room, tmp_path):
         '[client]\nout = "models"\nselect = "soonest"\ntag = ["a"]\nproperty = ["b>=1"]\n'
     )
     for command in (["room", "create"], ["workers"], ["jobs"]):
-        ended = subprocess.run(
-            [sys.executable, "-m", "sleaprtc.client", "--config-file", str(path), *command],
+        ended = prepared.run(
+            "sleaprtc.client",
+            "--config-file",
+            str(path),
+            *command,
             env={key: value for key, value in os.environ.items() if key != "SLEAP_RTC_ROOM_ID"},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SEC,
-            check=False,
         )
         assert (ended.returncode, ended.stderr) == (0, "")
 
@@ -246,13 +239,13 @@ def test_a_killed_worker_gets_its_name_back(server_process, room, tmp_path):
 
 def test_two_workers_do_not_share_a_folder(server_process, room, tmp_path):
     with running_worker(server_process, tmp_path / "w", "--name", "a", room=room):
-        second = subprocess.run(
-            [sys.executable, "-m", "sleaprtc.worker", "--name", "b", "--work-dir", str(tmp_path / "w")],
+        second = prepared.run(
+            "sleaprtc.worker",
+            "--name",
+            "b",
+            "--work-dir",
+            str(tmp_path / "w"),
             env=environment(server_process, room),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SEC,
-            check=False,
         )
     assert second.returncode == 1
     assert "--work-dir" in second.stderr

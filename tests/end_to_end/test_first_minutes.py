@@ -18,6 +18,7 @@ import pytest
 from ..conftest import running_server
 from ..everyday.json_tables import check
 from ..faults.processes import free_port, make_dataset
+from ..support import prepared
 from ..support.on_terminal import run_on_terminal
 
 ROOT = Path(__file__).parents[2]
@@ -60,14 +61,9 @@ def shell(home, line, **more):
 @contextmanager
 def running_worker(home, server, *options, until="waits for jobs", **more):
     """A worker that can train, by the stand-in for sleap-nn, and what it said so far."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.worker", "--threads", "1", *options],
-        cwd=home,
-        env=environment(home, **(at(server) if server else {}), **more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    env = environment(home, **(at(server) if server else {}), **more)
+    words = ("tests.faults.worker", "--threads", "1", *options)
+    with prepared.popen(*words, cwd=home, env=env, stderr=subprocess.STDOUT) as process:
         said = ""
         try:
             while until not in said:

@@ -33,6 +33,7 @@ from sleaprtc.worker.jobs.cache import FileCache
 from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 
 from ..everyday.json_tables import check
+from ..support import prepared
 from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
 from ..support.waiting import until
 
@@ -228,16 +229,9 @@ async def test_what_is_no_video_or_checkpoint_is_refused_before_any_worker_is_as
         (playlist, model, f"{playlist} isn't a video file: it begins like none."),
         (video, broken, f"{broken / 'best.ckpt'} isn't a checkpoint of PyTorch."),
     ):
-        command = [sys.executable, "-m", "sleaprtc.client", "track", str(recording), "--model", str(folder)]
-        ended = await trio.run_process(
-            command,
-            env=environment(lab, tmp_path),
-            cwd=tmp_path,
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-        )
-        assert (ended.returncode, sentence in ended.stderr.decode()) == (2, True), ended.stderr
+        command = ("sleaprtc.client", "track", recording, "--model", folder)
+        ended = await prepared.run_async(*command, env=environment(lab, tmp_path), cwd=tmp_path)
+        assert (ended.returncode, sentence in ended.stderr) == (2, True), ended.stderr
 
 
 def a_python_with_sleap_io(folder, source, monkeypatch):
@@ -433,15 +427,13 @@ def environment(lab, tmp_path):
 
 
 async def test_what_the_command_prints_as_json_is_documented(lab, video, model, tmp_path):
-    command = [sys.executable, "-m", "sleaprtc.client", "track", str(video), "--model", str(model), "--json"]
+    command = ("sleaprtc.client", "track", video, "--model", model, "--json")
     async with lab.worker("gpu-1", predicting()):
-        ended = await trio.run_process(
-            command, env=environment(lab, tmp_path), cwd=tmp_path, capture_stdout=True, capture_stderr=True
-        )
+        ended = await prepared.run_async(*command, env=environment(lab, tmp_path), cwd=tmp_path)
     objects = [json.loads(line) for line in ended.stdout.splitlines()]
     for printed in objects:
         check(printed)
-    assert ended.stderr == b""
+    assert ended.stderr == ""
     assert objects[-1]["predictions"] == "flies.predictions.slp"
     assert (tmp_path / "flies.predictions.slp").is_file()
     assert [o["frames_done"] for o in objects if o["event"] == "status" and o["frames_done"]][-1] == 4

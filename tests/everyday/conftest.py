@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
+from ..support import prepared
 from ..support.lab import ScriptedTrainer, make_labels
-from . import prepared
 
 TIMEOUT_SEC = 120
 ROOT = Path(__file__).parents[2]
@@ -38,7 +36,7 @@ class Ended:
 class Running:
     """A command that runs: what it has printed so far, and how to wait for more of it."""
 
-    process: prepared.Process
+    process: prepared.AsyncProcess
     out: str = ""
     err: str = ""
     ended: trio.Event = attrs.field(factory=trio.Event)
@@ -75,7 +73,6 @@ class Client:
     lab: object
     folder: object
     nursery: trio.Nursery
-    socket: str
 
     def environment(self):
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
@@ -94,7 +91,7 @@ class Client:
 
     async def start(self, *words):
         """Starts a command, which is ended with the test."""
-        process = await prepared.start(self.socket, words, self.environment(), self.folder)
+        process = await prepared.start("sleaprtc.client", *words, env=self.environment(), cwd=self.folder)
         running = Running(process)
         self.nursery.start_soon(self._read, running)
         return running
@@ -125,28 +122,9 @@ class Client:
         return ended.objects[-1]["job_id"]
 
 
-@pytest.fixture(scope="session")
-def prepared_client(tmp_path_factory):
-    """What commands are forked from; returns its socket."""
-    path = str(tmp_path_factory.mktemp("prepared") / "socket")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.everyday.prepared", path],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            yield path
-        finally:
-            process.kill()
-
-
 @pytest.fixture
-async def client(lab, tmp_path, nursery, prepared_client):
-    return Client(lab, tmp_path, nursery, prepared_client)
+async def client(lab, tmp_path, nursery):
+    return Client(lab, tmp_path, nursery)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from ..support import prepared
 from .conftest import Api, RawPeer
 
 COMMAND = (sys.executable, "-m", "sleaprtc.server")
@@ -51,14 +52,8 @@ def mute_connection(url: str) -> socket.socket:
 
 def fails(*options: str, environment: dict[str, str] | None = None) -> str:
     """Runs a server that can't start and returns its error message."""
-    ended = subprocess.run(
-        [*COMMAND, "--ws-port", "0", "--http-port", "0", *options],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **(environment or {})},
-        check=False,
-    )
+    env = {**os.environ, **(environment or {})}
+    ended = prepared.run("sleaprtc.server", "--ws-port", "0", "--http-port", "0", *options, env=env)
     assert ended.returncode in (1, 2), ended
     assert ended.stdout == ""
     assert "Traceback" not in ended.stderr

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import subprocess
-import sys
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +18,8 @@ from sleaprtc.server.tls import server_context
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.signaling.websocket import open_websocket
+
+from ..support import prepared
 
 BIG = "x" * 200_000
 
@@ -142,13 +142,10 @@ def test_commands_over_tls(certificates, tmp_path):
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_")}
 
     def client(*arguments, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "sleaprtc.client", *arguments],
+        return prepared.run(
+            "sleaprtc.client",
+            *arguments,
             env={**kept, "SLEAP_RTC_STATE_DIR": str(tmp_path / "client"), **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
         )
 
     with running_server(tmp_path / "state", "--tls-cert", pem, "--tls-key", pem) as server:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from contextlib import contextmanager
+
+from . import prepared
 
 TIMEOUT_SEC = 120
 
@@ -19,26 +20,15 @@ def environment(server, room=None, **more):
 
 
 def client(server, *arguments, room=None, **more):
-    return subprocess.run(
-        [sys.executable, "-m", "sleaprtc.client", *map(str, arguments)],
-        env=environment(server, room, **more),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SEC,
-        check=False,
-    )
+    return prepared.run("sleaprtc.client", *arguments, env=environment(server, room, **more))
 
 
 @contextmanager
 def running_worker(server, work_dir, *options, room=None):
     """A worker process; its first lines are read until it waits for jobs."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "sleaprtc.worker", "--work-dir", str(work_dir), *options],
-        env=environment(server, room),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    words = ("--work-dir", work_dir, *options)
+    env = environment(server, room)
+    with prepared.popen("sleaprtc.worker", *words, env=env, stderr=subprocess.STDOUT) as process:
         try:
             said = []
             while not said or "waits for jobs" not in said[-1]:

@@ -6,13 +6,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..support import prepared
 from ..support.lying_server import Cut, LyingServer, honest_http, honest_messages, lying_server
 
 TIMEOUT_SEC = 60
@@ -66,16 +66,11 @@ CUTS = {
 }
 
 
-def start(liar: LyingServer, work_dir: Path) -> subprocess.Popen[str]:
+def start(liar: LyingServer, work_dir: Path) -> prepared.Process:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLEAP_RTC_ROOM")}
     addresses = {key: value for key, value in liar.environment().items() if "SIGNALING" in key}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sleaprtc.worker", "--name", "w", "--work-dir", str(work_dir)],
-        env={**kept, **addresses},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    words = ("--name", "w", "--work-dir", work_dir)
+    return prepared.popen("sleaprtc.worker", *words, env={**kept, **addresses}, stderr=subprocess.STDOUT)
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
@@ -85,7 +80,6 @@ def test_a_connection_that_the_server_cuts_is_tried_again(
     cut(liar)
     with start(liar, tmp_path / "work") as worker:
         try:
-            assert worker.stdout is not None
             said = ""
             while "waits for jobs" not in said:
                 line = worker.stdout.readline()
@@ -102,6 +96,6 @@ def test_a_port_where_nobody_listens_ends_the_worker(tmp_path: Path) -> None:
     with lying_server() as gone:
         pass
     with start(gone, tmp_path / "work") as worker:
-        said, _ = worker.communicate(timeout=TIMEOUT_SEC)
-    assert worker.returncode == 5
+        said = worker.stdout.read()
+        assert worker.wait(TIMEOUT_SEC) == 5
     assert "Connection refused" in said
