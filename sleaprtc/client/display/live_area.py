@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Final, TextIO, cast
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import IO, Final, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.control import Control
@@ -53,6 +53,10 @@ class LiveArea(RenderHook):
             yield
             if time.monotonic() - self._drawn_at_sec >= MIN_INTERVAL_SEC:
                 self.redraw()
+
+    def printing(self) -> AbstractContextManager[object]:
+        """Keeps the area from being drawn while the block prints: both begin by erasing it."""
+        return self._lock
 
     def keep(self, shown: RenderableType) -> None:
         """Prints something above the area."""
@@ -137,7 +141,7 @@ def open_live_area(
     console.show_cursor(False)
     clock.start()
     try:
-        with _printing_above(console):
+        with _printing_above(console, area):
             yield area
     finally:
         over.set()
@@ -150,12 +154,30 @@ def open_live_area(
             console.show_cursor(True)
 
 
+class _Stream(FileProxy):
+    """A stream whose text is printed above an area, never between two steps of the area's own drawing."""
+
+    def __init__(self, console: Console, file: TextIO, area: LiveArea) -> None:
+        super().__init__(console, cast(IO[str], file))
+        self._area = area
+
+    def write(self, text: str) -> int:
+        """Prints whole lines, and keeps the rest for later."""
+        with self._area.printing():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Prints what is left of a line."""
+        with self._area.printing():
+            super().flush()
+
+
 @contextmanager
-def _printing_above(console: Console) -> Iterator[None]:
+def _printing_above(console: Console, area: LiveArea) -> Iterator[None]:
     stdout, stderr = sys.stdout, sys.stderr
-    sys.stdout = cast(TextIO, FileProxy(console, stdout))
+    sys.stdout = cast(TextIO, _Stream(console, stdout, area))
     if stderr.isatty():
-        sys.stderr = cast(TextIO, FileProxy(console, stderr))
+        sys.stderr = cast(TextIO, _Stream(console, stderr, area))
     try:
         yield
     finally:

@@ -145,3 +145,26 @@ def test_an_interrupt_gives_the_cursor_back() -> None:
         assert shown.process.wait(LIMIT_SEC) in (1, 130, -signal.SIGINT)
         assert not shown.screen.cursor.hidden
         assert curve_count(shown.lines()) == 1
+
+
+WORDS = """
+import itertools, sys
+from rich.console import Console
+from rich.text import Text
+from sleaprtc.client.display import live_area
+
+live_area.REDRAW_INTERVAL_SEC = 0.0005
+heights = itertools.cycle(range(1, 8))
+with live_area.open_live_area(
+    Console(), lambda width, height: Text("\\n".join(["drawn"] * next(heights)))
+):
+    for number in range(400):
+        print(f"word {number}", file=sys.stderr)
+"""
+
+
+def test_nothing_that_is_printed_is_lost_while_the_area_is_drawn() -> None:
+    """Both erase the area first, and it has another height each time."""
+    with opened_terminal(80, 24, ["-c", WORDS]) as shown:
+        lines = shown.finish()
+    assert [line for line in lines if line.startswith("word")] == [f"word {number}" for number in range(400)]
