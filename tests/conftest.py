@@ -146,6 +146,9 @@ def running_server(state_dir: Path, *options: str, descriptors: int | None = Non
             assert ready[:1] == ["ready"], log.read_text()
             addresses = dict(word.split("=", 1) for word in ready[1:])
             yield RunningServer(addresses["ws"], addresses["http"], state_dir, process, log)
+        except BaseException:
+            print(f"The server's log, with exit status {process.poll()}:\n{log.read_text()}")
+            raise
         finally:
             process.terminate()
             try:
