@@ -16,7 +16,7 @@ import sleaprtc
 
 PACKAGE_DIR = Path(sleaprtc.__file__).parent
 SUBJECT_LINES = 500
-"""From here on a module has to name why it is one subject all the same."""
+"""The most lines that one subject has needed so far."""
 
 # From top to bottom: layers; in each, groups that don't see each other; in each, the rooms of the package.
 LAYERS = [

@@ -78,15 +78,12 @@ class Inbox:
                 self._post.sort(message)
 
 
-async def decline_late(inbox: Inbox, worker_id: str, message: JobMessage) -> bool:
-    """Frees the slot of a worker that accepts after the time for it.
+async def decline_late(inbox: Inbox, worker_id: str, message: JobMessage) -> None:
+    """Frees the slot of a worker that accepts too late; other messages are ignored.
 
-    Returns:
-        False if the message is no acceptance. Without the server an acceptance can't be declined, and ends
-        with the worker's reservation.
+    Without the server the worker can't be told: its reservation ends by itself.
     """
     if not isinstance(message, JobResponse) or not message.accepted:
-        return False
+        return
     with suppress(NetworkError, RefusedError):
         await inbox.send(worker_id, JobCancel(message.job_id, "assigned_elsewhere"))
-    return True

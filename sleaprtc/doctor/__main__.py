@@ -93,7 +93,7 @@ def main(
         return exit_status(examination.findings)
 
     start_log(HUMAN, None, logging.ERROR)  # what libraries say besides is said by the findings
-    run(command)
+    run(command, as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,10 @@ MAX_SHOWN_PROBLEMS: Final = 8
 MAX_PROBLEM_CHARS: Final = 300
 
 
+UNREADABLE: Final = "unreadable"
+"""The status of a worker that sends something else than a text: it may be anything but known to be free."""
+
+
 @attrs.frozen
 class WorkerProperties:
     """A worker's properties, or those of them that an update changes.
@@ -93,10 +97,10 @@ class ClientProperties:
 
 
 TEXT_PROPERTIES: Final = frozenset(
-    field.name
-    for kind in (WorkerProperties, ClientProperties)
-    for field in attrs.fields(kind)
-    if field.type == "str | None"
+    {
+        *("gpu_model", "cuda_version", "sleap_version", "hostname", "status", "torch_device"),
+        *("platform", "user_id"),
+    }
 )
 """The names of those that are strings, even where they look like numbers, as 11.8 does."""
 
@@ -116,7 +120,7 @@ def read_worker(said: Mapping[str, object] | None) -> WorkerProperties:
         cuda_version=_text(said, "cuda_version"),
         sleap_version=_text(said, "sleap_version"),
         hostname=_text(said, "hostname"),
-        status=_text(said, "status"),
+        status=_status(said),
         max_concurrent_jobs=_count(said, "max_concurrent_jobs"),
         supported_models=_texts(said, "supported_models"),
         supported_job_types=_texts(said, "supported_job_types"),
@@ -149,6 +153,10 @@ def read_client(said: Mapping[str, object] | None) -> ClientProperties:
 def _text(said: Mapping[str, object], name: str) -> str | None:
     value = said.get(name)
     return value if isinstance(value, str) else None
+
+
+def _status(said: Mapping[str, object]) -> str | None:
+    return _text(said, "status") if isinstance(said.get("status", ""), str) else UNREADABLE
 
 
 def _texts(said: Mapping[str, object], name: str) -> tuple[str, ...] | None:

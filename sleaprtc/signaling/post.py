@@ -10,12 +10,15 @@ from typing import Final, TypeAlias
 
 import trio
 
+from ..base.logs import get_logger
 from ..errors import ProtocolError
 from ..jobs.salvage import last_word
 from ..protocol.codec import decode_job_message
 from ..protocol.jobs import JobMessage
 from ..protocol.messages import Answer, Candidate, ErrorMessage, Offer, PeerMessage
 from .session import Inbound
+
+_log = get_logger(__name__)
 
 SIGNALS_WAITING: Final = 256
 """Of one peer. ICE makes a few dozen candidates; more signals than this are a flood."""
@@ -36,7 +39,10 @@ def put_signal(queue: SignalSender, signal: Signal) -> bool:
     """Queues a signal; returns False if it was dropped: a flood, or a connection that is over already."""
     try:
         queue.send_nowait(signal)
-    except (trio.WouldBlock, trio.BrokenResourceError):
+    except trio.WouldBlock:
+        _log.warning("Dropped a WebRTC signal: too many are waiting.", peer=signal.sender)
+        return False
+    except trio.BrokenResourceError:
         return False
     return True
 

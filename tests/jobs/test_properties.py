@@ -22,6 +22,7 @@ from sleaprtc.jobs.properties import (
     read_client,
     read_worker,
 )
+from sleaprtc.protocol.vocabulary import WorkerStatus
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "protocol.md"
 
@@ -102,3 +103,9 @@ def test_properties_that_look_like_numbers_are_still_texts():
 def test_the_reference_names_every_property(cls):
     section = REFERENCE.read_text().partition("### Metadata")[2].partition("\n## ")[0]
     assert [field.name for field in attrs.fields(cls) if f"`{field.name}`" not in section] == []
+
+
+@pytest.mark.parametrize("status", [None, 5, ["available"], ""])
+def test_a_status_that_is_no_text_is_not_a_free_worker_s(status: object) -> None:
+    assert read_worker({"status": status}).status not in (None, WorkerStatus.AVAILABLE)
+    assert read_worker({}).status is None

@@ -1,8 +1,8 @@
 """Programs of this package as processes that have done their imports already.
 
 Each is a process of its own, with its own environment, output and exit status. It is forked from one that has
-imported what the programs import, so that hundreds of starts take seconds and not minutes. Tests of imports,
-of the interpreter's options, and of an installed command start an interpreter.
+imported what the programs import, so that hundreds of starts take seconds and not minutes. An interpreter is
+started after all for variables that it reads at its start, and by tests of imports and of installed commands.
 
 :func:`popen`, :func:`run` and :func:`start` ask ``python -m tests.support.prepared SOCKET`` for a process.
 """
@@ -50,6 +50,8 @@ NEEDED = (
     "sleaprtc.worker.program",
 )
 MAX_REQUEST_BYTES = 2**18
+AT_START = ("LD_", "LC_", "PYTHON")
+"""How the variables begin that the dynamic linker and the interpreter read once."""
 STATUS = struct.Struct("!i")
 PATIENCE_SEC = 120
 
@@ -91,6 +93,13 @@ def _look_after(connection: socket.socket) -> None:
     connection.sendall(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
 
+def needs_start(environment: Mapping[str, str]) -> bool:
+    """Whether an environment has what takes effect only when an interpreter starts."""
+    return any(
+        name.startswith(AT_START) and value != os.environ.get(name) for name, value in environment.items()
+    )
+
+
 def _become(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
     """Becomes the program."""
     status: object = 1
@@ -101,7 +110,10 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         os.dup2(err, 2)
         for descriptor in descriptors:
             os.close(descriptor)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=1)
+        if needs_start(request["env"]):
+            words = [sys.executable, "-m", request["module"], *request["words"]]
+            os.execve(sys.executable, words, request["env"])
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")  # buffered, as a pipe is: who flushes is seen
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
         os.environ.clear()
         os.environ.update(request["env"])

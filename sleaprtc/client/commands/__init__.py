@@ -1,1 +1,1 @@
-"""The client's commands, one module a subject; what they do is told by the modules beside this folder."""
+"""The commands' options and help. What each does is in :mod:`sleaprtc.client.actions`."""

@@ -149,7 +149,7 @@ class WorkerQueue:
                 nursery.cancel_scope.cancel()
 
     async def _decline_late_answers(self) -> None:
-        """Frees the slot of a worker that accepts too late. A failure ends the wait."""
+        """Frees the slots of workers that accept too late."""
         while True:
             sender, message = await self._inbox.next_job_message()
             await decline_late(self._inbox, sender, message)

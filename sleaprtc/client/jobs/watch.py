@@ -170,7 +170,10 @@ class WorkerWatcher:
             sight = self._sight(undelivered, trio.current_time())
             verdict = self._watch.begin(sight)
             if verdict is Verdict.LOOK:
-                verdict = self._watch.conclude(sight, is_missing=await self._is_missing())
+                is_missing = await self._is_missing()
+                # Asking takes its time, in which a connection may break or come back.
+                sight = self._sight(undelivered, trio.current_time())
+                verdict = self._watch.conclude(sight, is_missing=is_missing)
             if verdict is Verdict.RESULT_OVERDUE:
                 raise TransferError(f"{self._worker_id} completed the job but didn't send its result.")
             if verdict is Verdict.ASK:

@@ -107,6 +107,7 @@ class Logbook:
 
     def _save(self) -> None:
         """Writes the record, unless another process has seen something stronger."""
+        self._saved_at = time.monotonic()
         if not life.outranks(reread(self.record).state, self.record.state):
             self._write()
 

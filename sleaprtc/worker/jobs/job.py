@@ -195,7 +195,8 @@ class Job:
         if self._change_state(cause):
             await self._notes.move(cause, last_word=last_word, archive=archive)
         else:
-            _log.info("The job's state stays as it is.", job=self.job_id, state=self.state, cause=str(cause))
+            # No row: a fault of this program, since the job's own task is the only one to move it here.
+            _log.error("The job's state stays as it is.", job=self.job_id, state=self.state, cause=str(cause))
 
     # --- work -------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from sleaprtc.jobs.life import keeps_result
+from sleaprtc.jobs.life import is_underway, keeps_result
 from sleaprtc.worker.journal.store import Journal
 
 from ..processes import end, processes_below
@@ -178,7 +178,7 @@ async def _workers_in_room(world: World) -> set[str]:
 
 def _unfinished(world: World, name: str) -> list[str]:
     with closing(Journal(world.programs.work_dir(name) / "journal.sqlite3")) as journal:
-        return [entry.job_id for entry in journal.entries() if entry.is_unfinished]
+        return [entry.job_id for entry in journal.entries() if is_underway(entry.state)]
 
 
 def _look_for_remains(scene: Scene) -> None:
