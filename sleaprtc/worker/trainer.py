@@ -6,12 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 import trio
 
 from ..protocol.messages import JSONObject
+
+LOG_NAME: Final = "trainer.log"
+"""What a trainer prints is in this file of its work folder."""
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from ...base.printable import printable
 from ...base.sentences import as_sentence
 from ...jobs.life import OVER
 from ...protocol.jobs import JobStatus
+from ...protocol.messages import JSONObject
 from ...protocol.values import is_time
 from ..events.job import Detached, Failed, Retrying, StatusChanged, Waiting
 from ..jobs.state import JobState
@@ -67,9 +68,9 @@ def seen_words(status: dict[str, object] | None) -> str:
     return "" if event is None else status_sentence(event)
 
 
-def _event_of(status: dict[str, object] | None) -> StatusChanged | None:
+def _event_of(status: JSONObject | None) -> StatusChanged | None:
     try:
-        return None if status is None else StatusChanged(**status)  # type: ignore[arg-type]
+        return None if status is None else StatusChanged(**status)
     except TypeError:
         return None  # written by a version that knew more
 

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -263,7 +263,7 @@ def progress_of(attached: JobAttached) -> str:
 
 def note_answer(record: JobRecord, attached: JobAttached) -> JobRecord:
     """Records a worker's answer about a job; returns the record as it is then."""
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     sign = Sign.HEARD
     status = attached.last_status
     if status is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import attrs
 
 from ...errors import NetworkError, RefusedError, SleapRTCError, UnknownJobError, WorkerAwayError
 from ...jobs.life import Seen, State, is_underway
 from ...protocol.jobs import JobAttached
+from ...protocol.messages import JSONObject
 from ..records.files import JobRecord
 from .ask import note_answer, open_asker
 
@@ -54,7 +55,7 @@ class JobState:
     started_at: float
     since: float | None
     seen_at: float | None
-    status: dict[str, Any] | None
+    status: JSONObject | None
     final_loss: float | None
     message: str | None
     unanswered: str | None

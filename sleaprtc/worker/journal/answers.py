@@ -12,7 +12,7 @@ from typing import Final
 from ...jobs.attaching import is_key_of
 from ...protocol.codec import encode_job_message
 from ...protocol.jobs import AppError, JobAttached, JobComplete, JobFailed, JobLog, JobLogRequest, JobStatus
-from ..sleap_nn.process.runner_process import LOG_NAME
+from ..trainer import LOG_NAME
 from .store import Journal, JournalEntry
 
 MAX_STATUSES_PER_ANSWER: Final = 200

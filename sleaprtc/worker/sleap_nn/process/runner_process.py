@@ -23,10 +23,10 @@ from ....base.json_text import parse_json
 from ....base.sentences import as_clause
 from ....errors import TrainerError
 from ....protocol.vocabulary import ErrorCode
+from ...trainer import LOG_NAME
 from .events import RunnerEvent, read_event
 
 RUNNER_FILE: Final = Path(__file__).parents[1] / "runner" / "start.py"
-LOG_NAME: Final = "trainer.log"
 
 TERMINATION_GRACE_SEC: Final = 2.0
 """The time between SIGTERM and SIGKILL. Nothing of a cancelled training is kept."""
