@@ -29,6 +29,7 @@ def test_a_status_that_is_repeated_counts_once() -> None:
     assert not gathered.see(status(1, 0.5))
     assert not gathered.see(status(None, None))
     assert gathered.see(status(2, 0.4))
+    assert not gathered.see(status(2, 0.4))
     (model,) = gathered.models
     assert [(epoch.epoch, epoch.train_loss) for epoch in model.epochs] == [(1, 0.5), (2, 0.4)]
 

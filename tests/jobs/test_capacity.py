@@ -170,6 +170,17 @@ def test_names_without_end_take_no_memory_without_end():
     assert slots.reserve("job", "client", now=100)
 
 
+def test_of_a_peer_that_keeps_asking_the_oldest_request_is_forgotten():
+    slots = Slots(100, has_secret=True)
+    assert slots.reserve("proven", "client", 0, is_proven=True)
+    asked = [f"job-{number}" for number in range(50)]
+    assert all(slots.reserve(job_id, "client", 0) for job_id in asked)
+    kept = [job_id for job_id in asked if slots.assign(job_id, "client", 0)]
+    assert kept == asked[-len(kept) :]
+    assert 0 < len(kept) < 50
+    assert slots.assign("proven", "client", 0)
+
+
 def test_a_proven_request_goes_before_what_is_held_for_strangers():
     slots = Slots(1, has_secret=True)
     slots.reserve("a", "stranger", now=0)

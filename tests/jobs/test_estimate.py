@@ -65,6 +65,8 @@ def test_each_model_of_a_job_counts_with_its_own_epochs():
         attrs.evolve(CENTROID, filters=32),
         attrs.evolve(CENTROID, megapixels=0.01),
         attrs.evolve(CENTROID, batch_size=64),
+        attrs.evolve(CENTROID, duration_sec=0),
+        attrs.evolve(CENTROID, epochs=0),
     ],
 )
 def test_what_does_not_compare_does_not_count(other):
@@ -78,6 +80,20 @@ def test_the_pixels_that_the_network_gets_count():
     assert seconds(request(megapixels=0.5), past) - 30 == pytest.approx(2 * (whole - 30), abs=1)
     halved = request(megapixels=1.0, models=[{"model": "centroid", "scale": 0.5}])
     assert seconds(halved, past) == whole
+
+
+def test_a_size_of_nothing_is_no_size():
+    past = attrs.evolve(CENTROID, megapixels=0.25, duration_sec=500)
+    assert seconds(request(megapixels=0), past) == seconds(request(), past) != guess(request())
+
+
+def test_only_models_of_the_model_type_count():
+    told = [{"model": "centroid", "epochs": 5}, {"model": "bottomup", "epochs": 7}]
+    asked = request(model_type="centroid", epochs=None, models=told)
+    assert seconds(asked, CENTROID) == pytest.approx(30 + 5 * 10, abs=1)
+    asked = request(model_type="of tomorrow", epochs=None, models=told)
+    bottomup = attrs.evolve(CENTROID, model="bottomup")
+    assert seconds(asked, CENTROID, bottomup) == pytest.approx(30 + 5 * 10 + 7 * 10, abs=1)
 
 
 def test_the_nearest_past_counts():

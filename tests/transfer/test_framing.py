@@ -35,6 +35,30 @@ def test_digests_are_named() -> None:
             parse_digest(wrong)
 
 
+def test_an_offer_is_withdrawn_while_another_file_is_received() -> None:
+    receiver = Framing().receiver
+    first, second = (FileOffer(name, "x", 1000, DIGEST, "dataset") for name in ("first", "second"))
+    receiver.frame_received(first)
+    receiver.frame_received(second)
+    receiver.accept("first", 0)
+    # an equal id, which needn't be the same object
+    receiver.frame_received(FileAbort("".join(["sec", "ond"]), "X", "changed its mind"))
+    assert (receiver.current, receiver.is_pending("second")) == (first, False)
+    receiver.frame_received(FileAbort("".join(["fir", "st"]), "X", "changed its mind"))
+    assert receiver.current is None
+
+
+def test_bytes_of_no_file_are_an_error_once_the_next_is_offered() -> None:
+    receiver = Framing().receiver
+    receiver.frame_received(FileOffer("first", "x", 1000, DIGEST, "dataset"))
+    receiver.accept("first", 0)
+    receiver.abort("X", "changed its mind")
+    assert receiver.bytes_received(400) is None  # they were under way
+    receiver.frame_received(FileOffer("second", "x", 1000, DIGEST, "dataset"))
+    with pytest.raises(InvalidMessageError, match="no file"):
+        receiver.bytes_received(1)
+
+
 class TwoSides(RuleBasedStateMachine):
     """A sender and a receiver that follow the protocol, over an ordered channel in each direction.
 

@@ -80,6 +80,33 @@ def test_settings_fit_the_labels() -> None:
     assert centered["data_config"]["preprocessing"]["crop_size"] % 64 == 0
 
 
+@pytest.mark.parametrize(("head", "dataset"), [("base", ONE_FLY), ("bottomup", TWO_FLIES)])
+def test_whole_images_are_halved_beyond_1024_pixels(head: str, dataset: DatasetSummary) -> None:
+    for longer_side, scale in ((160, 1.0), (1024, 1.0), (1025, 0.5)):
+        (one,) = plan({"model_type": head}, attrs.evolve(dataset, width=longer_side))
+        assert one.config["data_config"]["preprocessing"]["scale"] == scale
+
+
+def test_a_crop_has_room_for_the_smallest_network() -> None:
+    tiny = attrs.evolve(TWO_FLIES, max_instance_px=1.0)
+    _, centered = plan({"model_type": "topdown"}, tiny)
+    assert centered.config["data_config"]["preprocessing"]["crop_size"] == 32
+
+
+def test_one_animal_is_turned_a_little_and_several_by_any_angle() -> None:
+    for model_type, dataset, turn in (("base", ONE_FLY, 15), ("bottomup", TWO_FLIES, 180)):
+        (one,) = plan({"model_type": model_type}, dataset)
+        geometric = one.config["data_config"]["augmentation_config"]["geometric"]
+        assert (geometric["rotation_min"], geometric["rotation_max"]) == (-turn, turn)
+        assert {geometric["rotation_p"], geometric["scale_p"]} == {1.0}  # each image
+
+
+def test_maps_and_fields_weigh_the_same() -> None:
+    (one,) = plan({"model_type": "bottomup"})
+    head = one.config["model_config"]["head_configs"]["bottomup"]
+    assert head["confmaps"]["loss_weight"] == head["pafs"]["loss_weight"]
+
+
 def test_the_network_sees_a_whole_animal() -> None:
     assert [choose_max_stride(px) for px in (10, 76, 77, 156, 200, 5000)] == [16, 16, 32, 32, 64, 64]
 
@@ -162,6 +189,8 @@ def test_the_worker_alone_decides_about_paths_and_devices() -> None:
     trainer = one.config["trainer_config"]
     assert one.config["data_config"]["train_labels_path"] == ["a.slp"]
     assert one.config["data_config"]["cache_img_path"] is None
+    assert one.config["data_config"]["cache_workers"] == 0
+    assert one.config["data_config"]["user_instances_only"] is True
     assert (trainer["ckpt_dir"], trainer["run_name"], trainer["save_ckpt"]) == ("models", "centroid", True)
     assert (trainer["trainer_devices"], trainer["trainer_accelerator"]) == (1, "auto")
     assert trainer["train_data_loader"]["num_workers"] == 0
