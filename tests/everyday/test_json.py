@@ -80,7 +80,7 @@ async def test_every_command(lab, client, labels, trainer, tmp_path):
         return ended.objects
 
     await run("room", "create")
-    await run("train", labels, "--wait", "0.005", status=4)
+    await run("train", labels, "--wait", "0.05", status=4)
     await run("status", "nothing", status=2)
     async with lab.worker("gpu-1", trainer), lab.worker("gpu-2", ScriptedTrainer()):
         await run("workers")
