@@ -15,7 +15,7 @@ from ...errors import NetworkError, NobodyReadsError, RefusedError, SignalingLos
 from ...protocol.jobs import JobAssignment, JobAttached, JobCancel
 from ...protocol.limits import RESERVATION_SEC
 from ...signaling.link import Link
-from ..events.job import Emit
+from ..events.job import Emit, Notice
 from ..inbox import Inbox, decline_late
 from ..inputs.files import JobFiles
 from ..results.delivery import JobOutcome
@@ -93,6 +93,7 @@ class Follower:
             worker_id=worker_id,
             work="prediction" if files.job_type == "inference" else "training",
         )
+        self._emit = emit
         self._cancel_on_leave = True
         self._is_assigned = False
         self.is_cancelled = False
@@ -196,7 +197,11 @@ class Follower:
     async def _receive_to_the_end(self) -> None:
         await self._exchange.receive_result(lambda: self._progress.announced_files)
         if not self._link.has_ended:
-            await self._inquiry.hear_last_word(self._progress.completed, is_connected=self._link.is_connected)
+            await self._inquiry.hear_last_word(
+                self._progress.completed,
+                is_connected=self._link.is_connected,
+                on_wait=lambda sentence: self._emit(Notice(sentence)),
+            )
         self._progress.end()
         with trio.move_on_after(LINGER_SEC):
             await self._channel.transfers.wait_disconnected()

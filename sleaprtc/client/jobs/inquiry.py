@@ -5,6 +5,7 @@ A message that the server sends into a half-open connection is lost, and nobody 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -24,8 +25,12 @@ ASK_INTERVAL_SEC: Final = 2.0
 LAST_WORD_SEC: Final = 5.0
 """How long to wait for the worker's last word after the result has arrived."""
 
-ASKED_WORD_SEC: Final = 10.0
-"""The same if the worker can be asked for it: a half-open connection has to be noticed and replaced first."""
+ASKED_WORD_SEC: Final = 45.0
+"""The same if the worker can be asked for it: a server that is down or stopped has to come back first, or a
+half-open connection has to be noticed and replaced. Without it, nobody knows the job's loss and epochs."""
+
+WAIT_SHOWN_SEC: Final = 3.0
+"""A wait that is longer than this is explained."""
 
 
 class Inquiry:
@@ -64,13 +69,16 @@ class Inquiry:
                 self._worker_id, attrs.evolve(self._request, follow=True, after_seq=after_seq)
             )
 
-    async def hear_last_word(self, said: trio.Event, *, is_connected: bool) -> None:
+    async def hear_last_word(
+        self, said: trio.Event, *, is_connected: bool, on_wait: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Waits for the worker's last word on a result that is here already; asks for it, as it may be lost.
 
         Args:
             said: Set when the last word is here.
             is_connected: Whether the server can be reached, as far as is known. Without the server, a worker
                 that can't be asked isn't waited for.
+            on_wait: Called with a sentence for a person if this takes long.
         """
         if said.is_set():
             return
@@ -78,10 +86,17 @@ class Inquiry:
             with trio.move_on_after(LAST_WORD_SEC if is_connected else 0):
                 await said.wait()
             return
-        with trio.move_on_after(ASKED_WORD_SEC if is_connected else LAST_WORD_SEC):
+        with trio.move_on_after(ASKED_WORD_SEC):
             async with trio.open_nursery() as nursery:
                 # A failure only stops the asking; the last word may come without it.
                 nursery.start_soon(run_contained, "The worker can't be asked.", self._keep_asking)
+                with trio.move_on_after(WAIT_SHOWN_SEC):
+                    await said.wait()
+                if not said.is_set():
+                    on_wait(
+                        f"The result is here. Waiting up to {ASKED_WORD_SEC:g} s for {self._worker_id} to "
+                        "say how the job ended."
+                    )
                 await said.wait()
                 nursery.cancel_scope.cancel()
 
