@@ -20,6 +20,7 @@ from sleaprtc.client.jobs.filters import WhichWorker
 from sleaprtc.client.jobs.settings import PredictionSettings, TrainingSettings
 from sleaprtc.client.jobs.track import track_on_a_worker
 from sleaprtc.client.jobs.train import train_on_a_worker
+from sleaprtc.client.room import installed_sleap_version
 from sleaprtc.errors import TrainerError
 from sleaprtc.protocol.messages import Metadata
 from sleaprtc.rtc.secret import RoomSecret
@@ -48,6 +49,8 @@ GPU = GpuInfo(
 LOOPBACK = ConnectionOptions(ice_loopback=True)
 SECRET = RoomSecret(bytes(range(16)))
 WITH_SECRET = attrs.evolve(LOOPBACK, secret=SECRET)
+SLEAP_VERSION = installed_sleap_version() or "1.3.0"
+"""A worker's: a client with sleap-nn beside it is refused by a worker with another major version."""
 MODELS = ("base", "centroid", "topdown", "bottomup")
 
 
@@ -81,7 +84,7 @@ class ScriptedTrainer(Trainer):
         self.stopped_early = False
 
     async def probe(self):
-        return TrainerCapabilities(MODELS, self.job_types, "1.3.0", "cuda")
+        return TrainerCapabilities(MODELS, self.job_types, SLEAP_VERSION, "cuda")
 
     async def train(self, job, *, report, stop):
         self.jobs.append(job)

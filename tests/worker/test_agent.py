@@ -17,6 +17,7 @@ from sleaprtc.protocol.jobs import (
 from sleaprtc.protocol.messages import PeerMessage
 
 from ..support.job_messages import answer, status_becomes
+from ..support.lab import SLEAP_VERSION
 
 REQUEST = JobRequest(
     "job-uuid-789",
@@ -37,7 +38,7 @@ async def test_metadata_are_the_protocols(lab):
         "gpu_memory_mb": 16384,
         "gpu_model": "Test GPU",
         "cuda_version": "12.4",
-        "sleap_version": "1.3.0",
+        "sleap_version": SLEAP_VERSION,
         "status": "available",
         "max_concurrent_jobs": 2,
         "supported_models": ["base", "centroid", "topdown", "bottomup"],
