@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,7 @@ PIPS = ("24.0", "24.2", "25.3", "newest")
 PIPS_THAT_COMPARE_KERNELS = ("24.2", "25.3")
 LIGHT_EXTRAS = "fast,test,lint,types"
 HEAVY_EXTRA = "train"
+NOT_SOURCE = (".git", ".tox", ".venv*", ".*_cache", "__pycache__", "build", "dist", "*.egg-info", "shared")
 NO_WARNINGS = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PYTHONWARNINGS": "ignore"}
 
 
@@ -65,8 +67,10 @@ class Environment:
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The wheel and the sdist, built from the checkout as a release would build them."""
-    built = tmp_path_factory.mktemp("built")
-    ended = run(sys.executable, "-m", "build", "--outdir", built, ROOT, cwd=built)
+    built, source = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("source") / "checkout"
+    # A copy: building leaves its traces in the source folder, where another test process may build as well.
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+    ended = run(sys.executable, "-m", "build", "--outdir", built, source, cwd=built)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (wheel,) = built.glob("*.whl")
     (sdist,) = built.glob("*.tar.gz")
