@@ -23,7 +23,8 @@ _log = get_logger(__name__)
 SIGNALS_WAITING: Final = 256
 """Of one peer. ICE makes a few dozen candidates; more signals than this are a flood."""
 
-MESSAGES_WAITING: Final = 4096
+JOB_MESSAGES_WAITING: Final = 4096
+"""Of all partners together; more than a job's client leaves unread by far."""
 
 Signal: TypeAlias = Offer | Answer | Candidate
 SignalSender: TypeAlias = trio.MemorySendChannel[Signal]
@@ -93,14 +94,11 @@ class Post:
         last_heard: ``trio.current_time()`` of the last job message, by peer id.
         undeliverable: Set, and replaced by a new event, when the server reports an error. The report doesn't
             name the message that it is about, so whoever waits for a peer looks for it again.
-
-    Args:
-        messages_waiting: How many job messages are kept for :meth:`next_job_message`.
     """
 
-    def __init__(self, messages_waiting: int = MESSAGES_WAITING) -> None:
+    def __init__(self) -> None:
         self._job_messages_send, self._job_messages = trio.open_memory_channel[tuple[str, JobMessage]](
-            messages_waiting
+            JOB_MESSAGES_WAITING
         )
         self._partners: set[str] = set()
         self.signals = SignalSorter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,9 +56,9 @@ def test_a_flood_of_signals_and_a_connection_that_is_over_raise_nothing() -> Non
     assert sorter.sort(offer("a"))
 
 
-@pytest.mark.trio
-async def test_job_messages_come_from_partners_alone() -> None:
-    post = Post(messages_waiting=2)
+async def test_job_messages_come_from_partners_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sleaprtc.signaling.post.JOB_MESSAGES_WAITING", 2)
+    post = Post()
     post.add_partner("gpu-1")
     flood: list[JobMessage] = [JobStop(f"job-{number}") for number in range(3)]
     for message in flood:
@@ -69,7 +68,6 @@ async def test_job_messages_come_from_partners_alone() -> None:
     assert set(post.last_heard) == {"gpu-1"}
 
 
-@pytest.mark.trio
 async def test_what_cannot_be_read_is_dropped_but_for_the_end_of_a_job() -> None:
     post = Post()
     post.add_partner("gpu-1")
@@ -82,7 +80,6 @@ async def test_what_cannot_be_read_is_dropped_but_for_the_end_of_a_job() -> None
     assert message.error.message == "It broke."
 
 
-@pytest.mark.trio
 async def test_an_error_of_the_server_wakes_whoever_waits_for_a_peer() -> None:
     post = Post()
     waiting = post.undeliverable

@@ -19,13 +19,13 @@ from ..jobs.ask import failure_of, open_asker
 from ..jobs.logs import read_log
 from ..jobs.state import look
 from ..records.files import find, refuse_if_over
+from ..records.job_ids import short_id
 from ..room import until_interrupted
-from .options import SHOWN_ID_LENGTH
 
 
 def goes_on(job_id: str) -> str:
     """The sentence for an interrupt that ends only the display of a job, and not the job."""
-    job = job_id[:SHOWN_ID_LENGTH]
+    job = short_id(job_id)
     return f"Job {job} goes on without this command. To follow it again: sleap-rtc client attach {job}"
 
 
@@ -78,7 +78,7 @@ async def stop_job(job: str, *, as_json: bool) -> None:
         else:
             print("The job is finished already.")
         when, command = (" at its end", "attach") if is_underway(attached.state) else ("", "fetch")
-        print(f"Its result{when}: sleap-rtc client {command} {record.job_id[:SHOWN_ID_LENGTH]}")
+        print(f"Its result{when}: sleap-rtc client {command} {short_id(record.job_id)}")
 
     await until_interrupted(stop)
 
@@ -95,7 +95,7 @@ async def cancel_job(job: str, *, as_json: bool) -> None:
         if as_json:
             print_json({"event": "cancelled", "job_id": record.job_id, "worker": record.worker})
         else:
-            name, worker = record.job_id[:SHOWN_ID_LENGTH], printable(record.worker)
+            name, worker = short_id(record.job_id), printable(record.worker)
             print(f"Job {name} is cancelled; nothing of it is left on {worker}.")
 
     await until_interrupted(cancel)

@@ -1,17 +1,12 @@
-"""What commands and their actions share: the options of those that submit jobs, and how jobs are named."""
+"""The options that commands which submit jobs share with their actions."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import attrs
 
 from ...access.place import PeerOptions
 from ..jobs.filters import WhichWorker
 from ..jobs.persistence import Persistence
-
-SHOWN_ID_LENGTH: Final = 8
-"""The characters of a job's id that tables show, which are enough to name it."""
 
 
 @attrs.frozen

@@ -13,8 +13,8 @@ from ...base.printable import printable
 from ...commandline.options import connection_options
 from ...commandline.run import run
 from ...errors import UsageError
-from ..actions.options import SHOWN_ID_LENGTH
 from ..records.files import load_all
+from ..records.job_ids import short_id
 from .common import HELP, json_option
 
 
@@ -27,9 +27,9 @@ def complete_job(
     except UsageError:  # the command itself reports what is wrong
         return []
     return [
-        CompletionItem(record.job_id[:SHOWN_ID_LENGTH], help=printable(f"{record.state} on {record.worker}"))
+        CompletionItem(short_id(record.job_id), help=printable(f"{record.state} on {record.worker}"))
         for record in records
-        if record.job_id.startswith(incomplete[:SHOWN_ID_LENGTH])
+        if record.job_id.startswith(short_id(incomplete))
     ]
 
 

@@ -15,6 +15,7 @@ from ...protocol.messages import JSONObject
 from ...protocol.values import is_time
 from ..events.job import Detached, Failed, Retrying, StatusChanged, Waiting
 from ..jobs.state import JobState
+from ..records.job_ids import short_id
 from .words import duration_text, loss_text, status_sentence
 
 _STATES: Final = {
@@ -79,7 +80,7 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
     """Yields a description of a job, one fact a line."""
     since = "" if state.since is None else f" since {_when(state.since, now)}"
     answered = "" if state.answered or state.fetched or state.state == "cancelled" else ", as last seen"
-    yield f"Job {state.job_id[:8]} ({state.job_type}): {state_words(state)}{since}{answered}."
+    yield f"Job {short_id(state.job_id)} ({state.job_type}): {state_words(state)}{since}{answered}."
     facts: list[tuple[str, str]] = [
         ("worker", state.worker),
         ("dataset", state.dataset),
@@ -101,7 +102,7 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
         yield f"  {name:<11}{printable(value)}"
     following = _next_command(state)
     if following:
-        yield f"  {'next':<11}sleap-rtc client {following} {state.job_id[:8]}"
+        yield f"  {'next':<11}sleap-rtc client {following} {short_id(state.job_id)}"
 
 
 def _progress(event: StatusChanged, *, is_over: bool) -> Iterator[tuple[str, str]]:
@@ -144,7 +145,7 @@ def course_line(event: Waiting | Retrying | Failed) -> str:
 
 def detached_lines(event: Detached) -> Iterator[str]:
     """Returns commands to paste for a job that was left to its worker."""
-    job = event.job_id[:8]
+    job = short_id(event.job_id)
     yield f"Job {job} runs on {printable(event.worker)} and goes on without this terminal. What can be done:"
     for command, meaning in (
         ("status", "how it stands"),

@@ -31,6 +31,7 @@ from ..events.job import (
     WorkersFound,
 )
 from ..jobs.several import Display, Outcome
+from ..records.job_ids import short_id
 from . import shows_curves
 from .console import PlainConsole
 from .job_lines import course_line
@@ -92,7 +93,9 @@ def _in_short(event: Event) -> Iterator[Event]:
     if isinstance(event, StatusChanged) and event.status in (Phase.STARTING, Phase.RECEIVING):
         return
     if isinstance(event, Detached):
-        yield Notice(f"Job {event.job_id[:8]} runs on {event.worker} and goes on without this terminal.")
+        yield Notice(
+            f"Job {short_id(event.job_id)} runs on {event.worker} and goes on without this terminal."
+        )
     elif isinstance(event, Answered):
         if event.chosen is not None:
             yield Notice(f"{event.chosen} takes it.")
@@ -159,6 +162,6 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
             word = "runs"
         else:
             word, where = "failed", str(outcome.error)
-        job_id, worker = (outcome.job_id or "")[:8], outcome.worker or ""
+        job_id, worker = short_id(outcome.job_id or ""), outcome.worker or ""
         table.add_row(*map(printable, (outcome.dataset.name, job_id, worker, word, loss, took, where)))
     return table

@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from ...base.printable import printable
 from ..events.job import Answered, WorkerSummary
 from ..records.files import JobRecord
+from ..records.job_ids import short_id
 from .console import PlainConsole
 from .job_lines import ago_text, clock_text, seen_words
 from .words import duration_text, memory_text, verdict
@@ -98,7 +99,7 @@ def jobs_table(records: list[JobRecord]) -> Table:
     """
     now = time.time()
     columns: dict[str, Callable[[JobRecord], str]] = {
-        "job": lambda record: record.job_id[:8],
+        "job": lambda record: short_id(record.job_id),
         "begun": lambda record: clock_text(record.started_at, now),
         "dataset": lambda record: record.dataset.rpartition("/")[2],
         "worker": lambda record: record.worker,

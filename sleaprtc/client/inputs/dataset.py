@@ -15,7 +15,7 @@ from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
 from ...protocol.messages import JSONObject
 from ...protocol.vocabulary import DatasetFormat
-from .labels_summary import LabelsSummary
+from .labels_summary import LabelsSummary, size_mb
 from .model_descriptions import model_type_of_configs
 
 PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
@@ -70,10 +70,6 @@ def _parse_config(name: str, content: bytes) -> JSONObject | None:
     return None if name.endswith(".json") else config
 
 
-def _size_mb(path: Path) -> float:
-    return round(path.stat().st_size / MIB, 3)
-
-
 @attrs.frozen
 class UnpackedPackage:
     """A training job package.
@@ -90,7 +86,7 @@ class UnpackedPackage:
 
     def dataset(self, labels_info: DatasetInfo) -> Dataset:
         """Makes the dataset of it, from what its labels are."""
-        info = attrs.evolve(labels_info, format=DatasetFormat.ZIP, estimated_size_mb=_size_mb(self.path))
+        info = attrs.evolve(labels_info, format=DatasetFormat.ZIP, estimated_size_mb=size_mb(self.path))
         return Dataset(self.path, info, model_type_of_configs(list(self.configs)), configs=self.configs)
 
 

@@ -14,9 +14,7 @@ from ...errors import InvalidDatasetError
 from ...formats.child_main import answer
 from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
 from ...protocol.messages import JSONObject
-from .labels_summary import LabelsSummary
-
-AS_LABELS: Final = "SLEAP labels"
+from .labels_summary import AS_LABELS, LabelsSummary, size_mb
 
 MAX_PIXELS: Final = 10**10
 """Of one image; more is a mistake."""
@@ -42,7 +40,7 @@ def read_labels(path: Path) -> LabelsSummary | None:
         megapixels = _frame_megapixels(file, videos)
     if frame_count == 0:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
-    return LabelsSummary(frame_count, _skeleton_name(metadata), _size_mb(path), megapixels)
+    return LabelsSummary(frame_count, _skeleton_name(metadata), size_mb(path), megapixels)
 
 
 def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | None:
@@ -66,10 +64,6 @@ def _skeleton_name(metadata: JSONObject) -> str | None:
     except (KeyError, IndexError, TypeError):
         return None
     return name if isinstance(name, str) else None
-
-
-def _size_mb(path: Path) -> float:
-    return round(path.stat().st_size / 2**20, 3)
 
 
 def _describe(path: Path) -> dict[str, object]:

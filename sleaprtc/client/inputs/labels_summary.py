@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 import attrs
+
+from ...protocol.limits import MIB
+
+AS_LABELS: Final = "SLEAP labels"
+"""What a file is read as, for messages."""
 
 
 @attrs.frozen
@@ -20,3 +28,8 @@ class LabelsSummary:
     skeleton_name: str | None
     size_mb: float
     frame_megapixels: float | None
+
+
+def size_mb(path: Path) -> float:
+    """Returns a file's size in MiB, as job requests have it."""
+    return round(path.stat().st_size / MIB, 3)

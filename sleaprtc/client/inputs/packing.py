@@ -24,12 +24,11 @@ from ...protocol.jobs import DatasetInfo
 from ...protocol.messages import JSONObject
 from ..events.job import Emit, Notice
 from .dataset import Dataset, labels_info, unpack_package, without_images
-from .labels_summary import LabelsSummary
+from .labels_summary import AS_LABELS, LabelsSummary
 from .scratch import Scratch
 
 SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
 READER_MODULE: Final = f"{__package__}.labels_reader"
-AS_LABELS: Final = "SLEAP labels"
 LABELS_SUFFIX: Final = ".slp"
 TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
 

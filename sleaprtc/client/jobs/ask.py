@@ -34,6 +34,7 @@ from ...signaling.link import Link
 from ..events.job import StatusChanged
 from ..inbox import Inbox
 from ..records.files import JobRecord, amend
+from ..records.job_ids import short_id
 from ..room import open_room
 
 ANSWER_TIMEOUT_SEC: Final = 8.0
@@ -134,7 +135,7 @@ class Asker:
         try:
             yield
         except WorkerAwayError as error:
-            job = self.record.job_id[:8]
+            job = short_id(self.record.job_id)
             raise WorkerAwayError(
                 f"{as_sentence(error)} The request was sent and may still be carried out; "
                 f"`sleap-rtc client status {job}` shows how the job stands."

@@ -52,6 +52,7 @@ from ..inputs.dataset import Dataset
 from ..inputs.files import JobFiles, OutgoingFile
 from ..inputs.scratch import Scratch
 from ..records.files import JobRecord, connection_fields
+from ..records.job_ids import short_id
 from ..records.logbook import Logbook
 from ..results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from ..room import room_end_notice
@@ -249,7 +250,7 @@ class Submission:
             self._logbook.detach()
             raise NobodyReadsError(
                 "Nobody reads any more what this command prints. The job goes on: "
-                f"sleap-rtc client attach {self.job_id[:8]}"
+                f"sleap-rtc client attach {short_id(self.job_id)}"
             )
         with suppress(NobodyReadsError):
             self._leave()
@@ -304,7 +305,7 @@ class Submission:
                     return chosen, await follow(follower, others)
                 except JobFailedError as error:
                     if follower.has_started and isinstance(error, WorkerLostError):
-                        way_back = f"When it is back: sleap-rtc client attach {self.job_id[:8]}"
+                        way_back = f"When it is back: sleap-rtc client attach {short_id(self.job_id)}"
                         raise type(error)(str(error), way_back=way_back) from error
                     if follower.has_started or not _is_worth_another(error):
                         raise

@@ -17,6 +17,7 @@ from ...jobs.life import Seen, Sign
 from ...protocol.messages import IceServer
 from ...rtc.secret import RoomSecret
 from ...signaling.http import Endpoints, Room
+from .job_ids import short_id
 
 SECRET_FIELDS: Final = ("attach_key", "token", "secret", "connection")
 
@@ -232,7 +233,7 @@ def refuse_if_over(record: JobRecord) -> None:
     """
     if record.is_over:
         where = f", and its result is in {record.out_dir}" if record.state == Seen.COMPLETED else ""
-        raise UsageError(f"Job {record.job_id[:8]} is over: it is {record.state}{where}.")
+        raise UsageError(f"Job {short_id(record.job_id)} is over: it is {record.state}{where}.")
 
 
 def public_fields(record: JobRecord) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ...jobs import life
 from ...jobs.life import Seen, Sign
 from ..events.job import Completed, Event, StatusChanged
 from .files import JobRecord, reread, save
+from .job_ids import short_id
 
 SAVE_INTERVAL_SEC: Final = 5.0
 
@@ -81,7 +82,7 @@ class Logbook:
         """
         if self.record.state == Seen.COMPLETED:
             return None
-        worker, job = self.record.worker, self.record.job_id[:8]
+        worker, job = self.record.worker, short_id(self.record.job_id)
         if is_cancelled:
             self._end(Sign.CANCELLATION, "")
             return f"Job {job} was cancelled on {worker}; nothing of it is kept."
