@@ -21,8 +21,8 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .access.place import PeerOptions
     from .client.events.job import Completed, Event, WorkerSummary
-    from .client.jobs.filters import WhichWorker
-    from .client.jobs.persistence import Persistence
+    from .client.jobs.order.filters import WhichWorker
+    from .client.jobs.order.persistence import Persistence
 
 __all__ = ["__version__", "track", "train", "workers"]
 
@@ -65,13 +65,13 @@ def _peer_options(
 
 
 def _which_worker(worker: str | None, filters: Mapping[str, Any] | None) -> WhichWorker:
-    from .client.jobs.filters import WhichWorker, worker_filters
+    from .client.jobs.order.filters import WhichWorker, worker_filters
 
     return WhichWorker(filters=filters or worker_filters(), worker=worker)
 
 
 def _persistence(wait_minutes: float | bool, retries: int) -> Persistence:
-    from .client.jobs.persistence import Persistence
+    from .client.jobs.order.persistence import Persistence
 
     return Persistence(math.inf if wait_minutes is True else 60 * wait_minutes, retries)
 
@@ -131,7 +131,7 @@ def train(
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
-    from .client.jobs.settings import TrainingSettings
+    from .client.jobs.order.settings import TrainingSettings
     from .client.jobs.train import train_on_a_worker
 
     options = _peer_options(
@@ -215,7 +215,7 @@ def track(
     """
     from .client.blocking import run_blocking
     from .client.display import open_display
-    from .client.jobs.settings import PredictionSettings
+    from .client.jobs.order.settings import PredictionSettings
     from .client.jobs.track import track_on_a_worker
 
     options = _peer_options(

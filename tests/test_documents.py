@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sleaprtc.base.json_text import LoneSurrogateError, format_json, parse_json
 from sleaprtc.client.inputs.dataset import read_config
-from sleaprtc.client.jobs.filters import parse_condition
+from sleaprtc.client.jobs.order.filters import parse_condition
 from sleaprtc.config.files import read_file
 from sleaprtc.errors import InvalidMessageError, InvalidTrainingConfigError, SleapRTCError, UsageError
 from sleaprtc.formats.documents import read_document

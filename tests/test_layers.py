@@ -48,6 +48,7 @@ DOORS = {
         "actions",
         "commands",
     ],
+    "client.jobs": ["order", "follower", "inquiries", "submission", "train", "track", "several", "attach"],
     "worker": ["trainer", "machine", "sleap_nn", "journal", "jobs", "agent", "invitation", "program"],
     "worker.sleap_nn": ["intake", "plan", "inputs", "process", "runner", "trainer"],
 }

@@ -89,7 +89,7 @@ async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) 
 
 async def _workers_in(joined: RememberedRoom) -> list[str]:
     """Returns the names of the workers in a room, which also shows that the invite is valid."""
-    from ..client.jobs.filters import worker_filters
+    from ..client.jobs.order.filters import worker_filters
     from ..client.room import open_room
     from ..commandline.run import to_standard_error
 

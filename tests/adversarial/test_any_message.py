@@ -19,7 +19,7 @@ from trio_websocket import ConnectionClosed, serve_websocket
 
 from sleaprtc.client.display import PlainDisplay
 from sleaprtc.client.events.job import StatusChanged
-from sleaprtc.client.jobs.last_words import end_of
+from sleaprtc.client.jobs.follower.last_words import end_of
 from sleaprtc.errors import ProtocolError
 from sleaprtc.jobs.salvage import last_word
 from sleaprtc.protocol.codec import decode_job_message

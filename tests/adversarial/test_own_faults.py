@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from sleaprtc.base import nurseries
-from sleaprtc.client.jobs.progress import JobProgress
+from sleaprtc.client.jobs.follower.progress import JobProgress
 from sleaprtc.errors import ConnectionFailedError, ProtocolError
 from sleaprtc.protocol.jobs import (
     AppError,

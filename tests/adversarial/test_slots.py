@@ -86,7 +86,7 @@ async def test_a_client_that_knows_no_proof_gets_its_job_on_a_free_worker(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has the secret, and proves it on the data channel alone."""
-    monkeypatch.setattr("sleaprtc.client.jobs.submit.request_proof", lambda *_, **__: None)
+    monkeypatch.setattr("sleaprtc.client.jobs.submission.submit.request_proof", lambda *_, **__: None)
     labels = make_labels(lab.tmp_path / "flies.pkg.slp")
     async with lab.worker("gpu-1", connection=WITH_SECRET) as agent, trio.open_nursery() as nursery:
         agent._slots._budget = HoldBudget(hold_sec=1)
@@ -155,7 +155,7 @@ async def test_who_takes_an_absent_client_s_name_cannot_end_its_job(
     async def say_nothing(_: object) -> None:
         return
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.Follower._cancel_job", say_nothing)
     monkeypatch.setattr("sleaprtc.client.room.new_client_name", lambda: "client-1")
     trainer = ScriptedTrainer(hold=True)
     labels = make_labels(lab.tmp_path / "flies.pkg.slp")

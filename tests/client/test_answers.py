@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sleaprtc.client.events.job import WorkerSummary, summarize
-from sleaprtc.client.jobs.answers import nobody_left, why_none
+from sleaprtc.client.jobs.submission.answers import nobody_left, why_none
 from sleaprtc.errors import JobFailedError, NoWorkerError, WorkerLostError, WorkerUnreachableError
 from sleaprtc.protocol.messages import Metadata, PeerInfo
 from sleaprtc.protocol.vocabulary import ErrorCode

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from sleaprtc.client.__main__ import COMMANDS, main
 from sleaprtc.client.inputs.model_descriptions import ModelDescription
-from sleaprtc.client.jobs.settings import PredictionSettings, TrainingSettings
+from sleaprtc.client.jobs.order.settings import PredictionSettings, TrainingSettings
 from sleaprtc.errors import EXIT_USAGE
 
 from ..support.lab import make_labels

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sleaprtc.client.jobs.filters import parse_condition, worker_filters
+from sleaprtc.client.jobs.order.filters import parse_condition, worker_filters
 from sleaprtc.errors import UsageError
 
 

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from sleaprtc.client.inbox import Inbox
-from sleaprtc.client.jobs.inquiry import ASKED_WORD_SEC, Inquiry
+from sleaprtc.client.jobs.follower.inquiry import ASKED_WORD_SEC, Inquiry
 
 
 class BrokenInbox(Inbox):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleaprtc.client.events.job import Event, Notice, StatusChanged
-from sleaprtc.client.jobs.progress import JobProgress
+from sleaprtc.client.jobs.follower.progress import JobProgress
 from sleaprtc.errors import JobFailedError, SleapRTCError, TakenOverError
 from sleaprtc.protocol.jobs import (
     AppError,

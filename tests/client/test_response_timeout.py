@@ -9,9 +9,9 @@ import trio.testing
 from sleaprtc.access.place import ConnectionOptions
 from sleaprtc.client.events.job import Answered
 from sleaprtc.client.inputs.dataset import Dataset
-from sleaprtc.client.jobs.filters import WhichWorker
-from sleaprtc.client.jobs.settings import TrainingSettings
-from sleaprtc.client.jobs.submit import JobOrder, Submission
+from sleaprtc.client.jobs.order.filters import WhichWorker
+from sleaprtc.client.jobs.order.settings import TrainingSettings
+from sleaprtc.client.jobs.submission.submit import JobOrder, Submission
 from sleaprtc.client.results.delivery import ModelFolders
 from sleaprtc.errors import NoWorkerError
 from sleaprtc.jobs.negotiation import SelectionRule

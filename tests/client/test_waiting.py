@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from sleaprtc.client.events.job import Waiting
-from sleaprtc.client.jobs.persistence import Patience
-from sleaprtc.client.jobs.wait import PAUSE_MOST_SEC, WorkerQueue
+from sleaprtc.client.jobs.order.persistence import Patience
+from sleaprtc.client.jobs.submission.wait import PAUSE_MOST_SEC, WorkerQueue
 from sleaprtc.errors import (
     NoWorkerError,
     RoomExpiredError,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.client.jobs.watch import (
+from sleaprtc.client.jobs.follower.watch import (
     CHANNEL_SILENCE_SEC,
     LONG_SILENCE_SEC,
     MODEL_WAIT_SEC,

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from sleaprtc.client.events.job import Connected
-from sleaprtc.client.jobs import worker_channel
+from sleaprtc.client.jobs.follower import worker_channel
 from sleaprtc.errors import WorkerLostError
 
 from ..support.lab import ScriptedTrainer, make_labels

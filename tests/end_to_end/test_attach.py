@@ -26,7 +26,7 @@ def no_farewell(monkeypatch):
     async def say_nothing(_):
         return
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.Follower._cancel_job", say_nothing)
 
 
 async def begin_and_die(lab, labels, trainer):
@@ -124,7 +124,7 @@ async def test_leaving_an_attached_job_leaves_it_alone(lab, labels, no_farewell)
 
 async def test_a_job_survives_the_server(start_server, tmp_path, labels, monkeypatch):
     """The data channel carries the model home though the server is gone for good."""
-    monkeypatch.setattr("sleaprtc.client.jobs.inquiry.ASKED_WORD_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.inquiry.ASKED_WORD_SEC", 0.5)
     monkeypatch.setattr("sleaprtc.worker.jobs.job.LAST_WORD_SEC", 0.5)
     from ..support.lab import open_lab
 

@@ -11,10 +11,10 @@ import pytest
 import trio
 
 from sleaprtc.client.events.job import Completed, Notice, StatusChanged, Transferred, WorkersFound
-from sleaprtc.client.jobs.ask import open_asker
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.persistence import ONE_ATTEMPT
-from sleaprtc.client.jobs.retry import open_endeavour
+from sleaprtc.client.jobs.inquiries.ask import open_asker
+from sleaprtc.client.jobs.order.persistence import ONE_ATTEMPT
+from sleaprtc.client.jobs.submission.retry import open_endeavour
 from sleaprtc.client.jobs.track import tracking_order
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import (

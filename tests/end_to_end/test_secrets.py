@@ -78,7 +78,7 @@ async def test_a_later_process_still_has_the_secret(lab, labels, monkeypatch):
     async def say_nothing(_):
         return
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.Follower._cancel_job", say_nothing)
     trainer = ScriptedTrainer(hold=True)
     async with lab.worker("gpu-1", trainer, connection=WITH):
         async with trio.open_nursery() as nursery:

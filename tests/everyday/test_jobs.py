@@ -5,9 +5,9 @@ import time
 import pytest
 import trio
 
-from sleaprtc.client.jobs import ask
-from sleaprtc.client.jobs.ask import Asker
-from sleaprtc.client.jobs.state import look
+from sleaprtc.client.jobs.inquiries import ask
+from sleaprtc.client.jobs.inquiries.ask import Asker
+from sleaprtc.client.jobs.inquiries.state import look
 from sleaprtc.client.records.files import amend, find, load_all, save
 from sleaprtc.errors import WorkerAwayError
 from sleaprtc.jobs.life import Sign

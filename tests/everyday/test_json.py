@@ -11,7 +11,7 @@ import pytest
 
 from sleaprtc.client import events
 from sleaprtc.client.events.model import ModelReport
-from sleaprtc.client.jobs.state import JobState
+from sleaprtc.client.jobs.inquiries.state import JobState
 from sleaprtc.client.records.files import SECRET_FIELDS, JobRecord, save
 
 from ..support.lab import ScriptedTrainer, make_labels

@@ -10,9 +10,9 @@ import trio
 from sleaprtc.client.display.words import completion_lines
 from sleaprtc.client.events.job import Completed, Connected, Notice, Retrying, StatusChanged
 from sleaprtc.client.inbox import Inbox
-from sleaprtc.client.jobs.ask import open_asker
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.persistence import Persistence
+from sleaprtc.client.jobs.inquiries.ask import open_asker
+from sleaprtc.client.jobs.order.persistence import Persistence
 from sleaprtc.client.records.files import find, load_all, save
 from sleaprtc.client.records.logbook import Logbook
 from sleaprtc.errors import (
@@ -103,7 +103,7 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
 
     monkeypatch.setattr("sleaprtc.client.inbox.Inbox.deliver", deliver_unconfirmed)
     if ends_by != "an interrupt":
-        monkeypatch.setattr("sleaprtc.client.jobs.follow.RESERVATION_SEC", 0.5)
+        monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.RESERVATION_SEC", 0.5)
     async with trio.open_nursery() as workers:
         for name in told:
             await workers.start(accept, lab, name, told[name])
@@ -171,7 +171,7 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
     async def receive_nothing(*_):
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.jobs.exchange.FileExchange.receive_result", receive_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.exchange.FileExchange.receive_result", receive_nothing)
     async with lab.worker("gpu-1") as agent, lab.peer("watcher") as watcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels)
@@ -188,7 +188,7 @@ async def test_a_worker_that_leaves_fails_no_job_whose_result_waits(lab, labels,
     async def receive_nothing(*_):
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.jobs.exchange.FileExchange.receive_result", receive_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.exchange.FileExchange.receive_result", receive_nothing)
     async with (
         lab.worker("gpu-1") as agent,
         lab.peer("watcher") as watcher,
@@ -330,7 +330,7 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
             watcher._lose("has fallen silent")
         await trio.sleep_forever()
 
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.WorkerWatcher.run", lose)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.WorkerWatcher.run", lose)
 
     async def train():
         results.append(await lab.train(labels, events.append, persistence=Persistence(retries=1)))
@@ -346,9 +346,9 @@ async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monke
 
 
 async def test_a_hint_stands_last(lab, labels, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.jobs.persistence.RETRY_PATIENCE_SEC", 0.1)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.order.persistence.RETRY_PATIENCE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.CHECK_INTERVAL_SEC", 0.05)
     events, failures = [], []
 
     async def train():
@@ -394,9 +394,9 @@ async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, 
         asked.append(bool(settled))
         return True
 
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 0.05)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.02)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.WorkerWatcher._is_missing", is_missing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.SILENCE_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.CHECK_INTERVAL_SEC", 0.02)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.WorkerWatcher._is_missing", is_missing)
     monkeypatch.setattr("sleaprtc.signaling.link.Link.is_settled", property(lambda _: bool(settled)))
 
     async def train():

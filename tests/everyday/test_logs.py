@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from sleaprtc.client.display.job_lines import trainer_lines
-from sleaprtc.client.jobs.ask import open_asker
+from sleaprtc.client.jobs.inquiries.ask import open_asker
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import TrainerError, UnknownJobError
 from sleaprtc.jobs.attaching import attach_digest

@@ -4,9 +4,9 @@ import pytest
 import trio
 
 from sleaprtc.client.events.job import Retrying
-from sleaprtc.client.jobs.ask import open_asker
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.persistence import Persistence
+from sleaprtc.client.jobs.inquiries.ask import open_asker
+from sleaprtc.client.jobs.order.persistence import Persistence
 from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerLostError
 from sleaprtc.protocol.jobs import AppError, JobCancel, JobLogRequest, JobStop
@@ -20,8 +20,8 @@ from ..support.waiting import until
 @pytest.fixture
 def impatience(monkeypatch):
     """A silent worker is looked for at once."""
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.05)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.SILENCE_SEC", 0.2)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.CHECK_INTERVAL_SEC", 0.05)
 
 
 async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impatience):
@@ -46,7 +46,7 @@ async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impati
 
 
 async def test_a_lost_job_that_finds_no_worker_ends_as_lost(lab, labels, impatience, monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.jobs.persistence.RETRY_PATIENCE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.order.persistence.RETRY_PATIENCE_SEC", 0.1)
     dying, failures, events = ScriptedTrainer(hold=True), [], []
 
     async def train():

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from sleaprtc.client.events.job import Connected, Notice, StatusChanged, Transferred
-from sleaprtc.client.jobs.follow import Follower
+from sleaprtc.client.jobs.follower.follow import Follower
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import JobFailedError, TakenOverError, WorkerLostError
 from sleaprtc.protocol.codec import decode_job_message
@@ -45,8 +45,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr("sleaprtc.signaling.session.REQUEST_TIMEOUT_SEC", 1.0)
     monkeypatch.setattr("sleaprtc.signaling.session.CONFIRM_TIMEOUT_SEC", 1.0)
     monkeypatch.setattr("sleaprtc.signaling.websocket.DISCONNECT_TIMEOUT_SEC", 0.2)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.SILENCE_SEC", 1.0)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.CHECK_INTERVAL_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.SILENCE_SEC", 1.0)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.CHECK_INTERVAL_SEC", 0.1)
 
 
 async def path_to(server, nursery):
@@ -233,8 +233,8 @@ async def test_a_worker_s_last_word_is_said_until_the_server_has_it(lab, labels,
 async def test_a_worker_that_cannot_be_heard_is_not_lost_while_its_channel_is_there(
     lab, labels, worker_path, monkeypatch
 ):
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.LONG_SILENCE_SEC", 0.5)
-    monkeypatch.setattr("sleaprtc.client.jobs.exchange.FURTHER_FILE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.LONG_SILENCE_SEC", 0.5)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.exchange.FURTHER_FILE_SEC", 0.1)
     trainer = ScriptedTrainer(hold=True)
 
     async def meddle(events):
@@ -254,9 +254,9 @@ async def test_a_worker_that_leaves_when_its_result_is_here_is_not_lost(
     lab, labels, worker_path, monkeypatch
 ):
     """``job_complete`` never arrives, and the data channel is gone."""
-    monkeypatch.setattr("sleaprtc.client.jobs.inquiry.ASKED_WORD_SEC", 4.0)
-    monkeypatch.setattr("sleaprtc.client.jobs.watch.LONG_SILENCE_SEC", 1.5)
-    monkeypatch.setattr("sleaprtc.client.jobs.exchange.FURTHER_FILE_SEC", 0.1)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.inquiry.ASKED_WORD_SEC", 4.0)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.LONG_SILENCE_SEC", 1.5)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.exchange.FURTHER_FILE_SEC", 0.1)
     trainer, stay = ScriptedTrainer(hold=True), trio.CancelScope()
 
     async def meddle(events):

@@ -11,7 +11,7 @@ import trio
 
 from sleaprtc.client.events.job import Retrying, StatusChanged
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.persistence import Persistence
+from sleaprtc.client.jobs.order.persistence import Persistence
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import JobFailedError, StorageError
 from sleaprtc.jobs.life import Cause, State
@@ -36,7 +36,7 @@ def no_farewell(monkeypatch):
     async def say_nothing(_):
         return
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.Follower._cancel_job", say_nothing)
 
 
 @pytest.fixture
@@ -215,7 +215,9 @@ async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, 
 
     def fill_the_disk(event):
         if isinstance(event, StatusChanged) and event.status == "running":
-            filled.setattr("sleaprtc.client.jobs.progress.JobProgress._take_completion", lambda *_: None)
+            filled.setattr(
+                "sleaprtc.client.jobs.follower.progress.JobProgress._take_completion", lambda *_: None
+            )
             filled.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
 
     async with lab.worker("gpu-1"):

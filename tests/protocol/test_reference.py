@@ -9,7 +9,9 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from sleaprtc.client.jobs import ask, attach, exchange, follow, inquiry, last_words, watch, worker_channel
+from sleaprtc.client.jobs import attach
+from sleaprtc.client.jobs.follower import exchange, follow, inquiry, last_words, watch, worker_channel
+from sleaprtc.client.jobs.inquiries import ask
 from sleaprtc.doctor import worker_check
 from sleaprtc.protocol import jobs, limits, messages, transfer, vocabulary
 from sleaprtc.protocol.close_codes import CloseCode

@@ -16,8 +16,8 @@ import numpy as np
 import trio
 
 from sleaprtc.access.place import ConnectionOptions, PeerOptions
-from sleaprtc.client.jobs.filters import WhichWorker
-from sleaprtc.client.jobs.settings import PredictionSettings, TrainingSettings
+from sleaprtc.client.jobs.order.filters import WhichWorker
+from sleaprtc.client.jobs.order.settings import PredictionSettings, TrainingSettings
 from sleaprtc.client.jobs.track import track_on_a_worker
 from sleaprtc.client.jobs.train import train_on_a_worker
 from sleaprtc.client.room import installed_sleap_version

@@ -15,9 +15,9 @@ from ...jobs.life import Seen, State, is_underway
 from ...protocol.vocabulary import JobType
 from ..display.job_lines import state_lines
 from ..display.log_lines import JSONLog, PlainLog
-from ..jobs.ask import failure_of, open_asker
-from ..jobs.logs import read_log
-from ..jobs.state import look
+from ..jobs.inquiries.ask import failure_of, open_asker
+from ..jobs.inquiries.logs import read_log
+from ..jobs.inquiries.state import look
 from ..records.files import find, refuse_if_over
 from ..records.job_ids import short_id
 from ..room import until_interrupted

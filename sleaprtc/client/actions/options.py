@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from ...access.place import PeerOptions
-from ..jobs.filters import WhichWorker
-from ..jobs.persistence import Persistence
+from ..jobs.order.filters import WhichWorker
+from ..jobs.order.persistence import Persistence
 
 
 @attrs.frozen

@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 
 from ..display import open_display
-from ..jobs.retry import open_endeavour
-from ..jobs.settings import PredictionSettings
+from ..jobs.order.settings import PredictionSettings
+from ..jobs.submission.retry import open_endeavour
 from ..jobs.track import tracking_order
 from ..room import until_interrupted
 from .options import JobOptions

@@ -8,9 +8,9 @@ import attrs
 
 from ..display import open_display, print_table
 from ..display.several import next_commands, open_several_display, outcomes_table
-from ..jobs.retry import open_endeavour
-from ..jobs.settings import TrainingSettings
+from ..jobs.order.settings import TrainingSettings
 from ..jobs.several import failure_of, train_several
+from ..jobs.submission.retry import open_endeavour
 from ..jobs.train import training_order
 from ..room import until_interrupted
 from .options import JobOptions

@@ -12,7 +12,7 @@ from ...jobs.properties import problem_sentences
 from ...protocol.messages import JSONObject
 from ..display import print_table, workers_table
 from ..events.job import summarize
-from ..jobs.filters import worker_filters
+from ..jobs.order.filters import worker_filters
 from ..room import open_room
 
 

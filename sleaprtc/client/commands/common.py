@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import click
 
 from ...commandline.run import errors_reported
-from ..jobs.filters import WhichWorker, worker_filters
+from ..jobs.order.filters import WhichWorker, worker_filters
 
 Command: TypeAlias = Callable[..., None]
 

@@ -14,8 +14,8 @@ from ...commandline.options import peer_options
 from ...jobs.negotiation import SelectionRule
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..actions.options import JobOptions
-from ..jobs.filters import WhichWorker
-from ..jobs.persistence import Persistence
+from ..jobs.order.filters import WhichWorker
+from ..jobs.order.persistence import Persistence
 from .common import Command, filter_options
 
 FOREVER: Final = "forever"

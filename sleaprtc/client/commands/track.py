@@ -8,7 +8,7 @@ import click
 
 from ...commandline.run import run
 from ..actions.options import JobOptions
-from ..jobs.settings import PredictionSettings
+from ..jobs.order.settings import PredictionSettings
 from .common import HELP, json_option
 from .submitting import SubmittingCommand, job_options
 

@@ -9,7 +9,7 @@ import click
 from ...access.place import PeerOptions
 from ...commandline.options import room_options
 from ...commandline.run import run
-from ..jobs.filters import WhichWorker
+from ..jobs.order.filters import WhichWorker
 from .common import HELP, filter_options, json_option
 
 

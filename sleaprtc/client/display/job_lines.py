@@ -14,7 +14,7 @@ from ...protocol.jobs import JobStatus
 from ...protocol.messages import JSONObject
 from ...protocol.values import is_time
 from ..events.job import Detached, Failed, Retrying, StatusChanged, Waiting
-from ..jobs.state import JobState
+from ..jobs.inquiries.state import JobState
 from ..records.job_ids import short_id
 from .words import duration_text, loss_text, status_sentence
 

@@ -28,8 +28,8 @@ from ..results.delivery import (
 )
 from ..results.predictions import PredictionsFile
 from ..room import open_room
-from .ask import ask_repeatedly, refuse_unfinished
-from .follow import Follower
+from .follower.follow import Follower
+from .inquiries.ask import ask_repeatedly, refuse_unfinished
 from .track import tracking_inputs
 
 ATTACH_TIMEOUT_SEC: Final = 15.0

@@ -24,10 +24,10 @@ from ..events.job import (
     StatusChanged,
     Transferred,
 )
-from .filters import WhichWorker
-from .persistence import Persistence, Turn
-from .retry import open_endeavour
-from .settings import TrainingSettings
+from .order.filters import WhichWorker
+from .order.persistence import Persistence, Turn
+from .order.settings import TrainingSettings
+from .submission.retry import open_endeavour
 from .train import training_order
 
 FREED_WORKER_SEC: Final = 15.0

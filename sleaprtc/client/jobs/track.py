@@ -25,11 +25,11 @@ from ..inputs.scratch import Scratch
 from ..records.files import JobRecord
 from ..results.predictions import PredictionsFile
 from ..room import installed_sleap_version
-from .filters import WhichWorker, predicting
-from .persistence import ONE_ATTEMPT, Persistence
-from .retry import open_endeavour
-from .settings import PredictionSettings
-from .submit import JobOrder
+from .order.filters import WhichWorker, predicting
+from .order.persistence import ONE_ATTEMPT, Persistence
+from .order.settings import PredictionSettings
+from .submission.retry import open_endeavour
+from .submission.submit import JobOrder
 
 
 def default_out(recording: Path) -> Path:

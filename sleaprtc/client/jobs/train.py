@@ -16,11 +16,11 @@ from ..inputs.packing import read_with_images
 from ..inputs.scratch import Scratch
 from ..results.delivery import ModelFolders
 from ..room import installed_sleap_version
-from .filters import WhichWorker
-from .persistence import ONE_ATTEMPT, Persistence
-from .retry import open_endeavour
-from .settings import TrainingSettings
-from .submit import JobOrder
+from .order.filters import WhichWorker
+from .order.persistence import ONE_ATTEMPT, Persistence
+from .order.settings import TrainingSettings
+from .submission.retry import open_endeavour
+from .submission.submit import JobOrder
 
 
 def _completed(settings: TrainingSettings, dataset: Dataset, configs: Sequence[Path]) -> TrainingSettings:

@@ -13,8 +13,7 @@ from ...errors import BrokenResultError, StorageError
 from ...formats.child import ask_child
 from ...protocol.vocabulary import JobType
 from ..events.job import Completed, Emit, Notice
-from ..results.delivery import JobOutcome
-from .delivery import TRY_ELSEWHERE, Destination, free_path
+from .delivery import TRY_ELSEWHERE, Destination, JobOutcome, free_path
 
 PREDICTIONS_SUFFIX: Final = ".slp"
 VIDEO_PLACES_MODULE: Final = "sleaprtc.client.results.video_places"

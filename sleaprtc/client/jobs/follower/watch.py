@@ -9,10 +9,10 @@ from typing import Final
 import attrs
 import trio
 
-from ...errors import SleapRTCError, TransferError, WorkerLostError
-from ...jobs.properties import read_worker
-from ...signaling.link import Link
-from ..inbox import Inbox
+from ....errors import SleapRTCError, TransferError, WorkerLostError
+from ....jobs.properties import read_worker
+from ....signaling.link import Link
+from ...inbox import Inbox
 from .exchange import FileExchange
 from .inquiry import Inquiry
 from .progress import JobProgress

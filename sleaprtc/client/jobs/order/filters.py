@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from ...base.json_text import parse_json
-from ...errors import UsageError
-from ...jobs.negotiation import SelectionRule
-from ...jobs.properties import COMMON_TAG, TEXT_PROPERTIES, WORKER_ROLE, WORKER_TAGS
-from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
-from ...protocol.messages import JSONObject
-from ...protocol.vocabulary import JobType
+from ....base.json_text import parse_json
+from ....errors import UsageError
+from ....jobs.negotiation import SelectionRule
+from ....jobs.properties import COMMON_TAG, TEXT_PROPERTIES, WORKER_ROLE, WORKER_TAGS
+from ....protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
+from ....protocol.messages import JSONObject
+from ....protocol.vocabulary import JobType
 
 INFERENCE_TAG: Final = WORKER_TAGS[JobType.INFERENCE]
 

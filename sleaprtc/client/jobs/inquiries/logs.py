@@ -8,9 +8,9 @@ from typing import Final
 import attrs
 import trio
 
-from ...errors import SignalingLostError, WorkerAwayError
-from ...jobs.life import is_underway
-from ...protocol.jobs import JobLog
+from ....errors import SignalingLostError, WorkerAwayError
+from ....jobs.life import is_underway
+from ....protocol.jobs import JobLog
 from .ask import Asker
 
 FOLLOW_INTERVAL_SEC: Final = 1.0

@@ -14,12 +14,12 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
-from ...base.sentences import as_sentence
-from ...errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerAwayError
-from ...jobs import life
-from ...jobs.life import Seen, Sign, State
-from ...jobs.properties import WORKER_ROLE
-from ...protocol.jobs import (
+from ....base.sentences import as_sentence
+from ....errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerAwayError
+from ....jobs import life
+from ....jobs.life import Seen, Sign, State
+from ....jobs.properties import WORKER_ROLE
+from ....protocol.jobs import (
     AppError,
     JobAttach,
     JobAttached,
@@ -30,12 +30,12 @@ from ...protocol.jobs import (
     JobMessage,
     JobStop,
 )
-from ...signaling.link import Link
-from ..events.job import StatusChanged
-from ..inbox import Inbox
-from ..records.files import JobRecord, amend
-from ..records.job_ids import short_id
-from ..room import open_room
+from ....signaling.link import Link
+from ...events.job import StatusChanged
+from ...inbox import Inbox
+from ...records.files import JobRecord, amend
+from ...records.job_ids import short_id
+from ...room import open_room
 
 ANSWER_TIMEOUT_SEC: Final = 8.0
 ASK_AGAIN_SEC: Final = 3.0

@@ -7,11 +7,11 @@ from typing import ClassVar, Final
 
 import attrs
 
-from ...errors import NetworkError, RefusedError, SleapRTCError, UnknownJobError, WorkerAwayError
-from ...jobs.life import Seen, State, is_underway
-from ...protocol.jobs import JobAttached
-from ...protocol.messages import JSONObject
-from ..records.files import JobRecord
+from ....errors import NetworkError, RefusedError, SleapRTCError, UnknownJobError, WorkerAwayError
+from ....jobs.life import Seen, State, is_underway
+from ....protocol.jobs import JobAttached
+from ....protocol.messages import JSONObject
+from ...records.files import JobRecord
 from .ask import note_answer, open_asker
 
 UNKNOWN: Final = "unknown"

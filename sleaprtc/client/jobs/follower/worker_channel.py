@@ -7,11 +7,11 @@ from typing import Final
 
 import trio
 
-from ...access.place import ConnectionOptions
-from ...base.exception_groups import single_error
-from ...base.nurseries import contained
-from ...base.sentences import as_sentence
-from ...errors import (
+from ....access.place import ConnectionOptions
+from ....base.exception_groups import single_error
+from ....base.nurseries import contained
+from ....base.sentences import as_sentence
+from ....errors import (
     ConnectionFailedError,
     NetworkError,
     RefusedError,
@@ -19,13 +19,13 @@ from ...errors import (
     WorkerLostError,
     WorkerUnreachableError,
 )
-from ...rtc.peer import open_peer
-from ...rtc.proof import Role
-from ...signaling.link import Link, backoff_delays
-from ...transfer.proven import SERVER_IS_TRUSTED, open_proven_transfers
-from ...transfer.resuming import ResumingTransfers
-from ..events.job import Connected, Emit, Notice
-from ..inbox import Inbox
+from ....rtc.peer import open_peer
+from ....rtc.proof import Role
+from ....signaling.link import Link, backoff_delays
+from ....transfer.proven import SERVER_IS_TRUSTED, open_proven_transfers
+from ....transfer.resuming import ResumingTransfers
+from ...events.job import Connected, Emit, Notice
+from ...inbox import Inbox
 
 NOTICE_DELAY_SEC: Final = 1.0
 """A worker that ends a job closes its channel, and its last word may still be on its way."""

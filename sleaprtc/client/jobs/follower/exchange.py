@@ -10,14 +10,14 @@ from typing import Final
 
 import trio
 
-from ...base.sentences import as_sentence
-from ...errors import BrokenResultError, ChannelClosedError, TransferAbortedError, TransferError
-from ...transfer.resuming import ResumingTransfers
-from ...transfer.stream import IncomingFile, TransferProgress
-from ..events.job import Emit, Notice, Transferred
-from ..inputs.files import JobFiles
-from ..results.delivery import TRY_ELSEWHERE
-from ..results.limits import ResultAllowance
+from ....base.sentences import as_sentence
+from ....errors import BrokenResultError, ChannelClosedError, TransferAbortedError, TransferError
+from ....transfer.resuming import ResumingTransfers
+from ....transfer.stream import IncomingFile, TransferProgress
+from ...events.job import Emit, Notice, Transferred
+from ...inputs.files import JobFiles
+from ...results.delivery import TRY_ELSEWHERE
+from ...results.limits import ResultAllowance
 
 FURTHER_FILE_SEC: Final = 2.0
 """How soon the next of several files is offered by a worker that doesn't announce how many there are."""

@@ -9,16 +9,16 @@ from typing import Final, TypeVar
 
 import trio
 
-from ...base.exception_groups import single_error
-from ...base.sentences import as_sentence
-from ...errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
-from ...jobs.properties import read_worker
-from ...protocol.messages import JSONObject, PeerInfo
-from ...protocol.vocabulary import WorkerStatus
-from ...signaling.link import Link
-from ..events.job import Emit, Waiting
-from ..inbox import Inbox, decline_late
-from .persistence import Patience
+from ....base.exception_groups import single_error
+from ....base.sentences import as_sentence
+from ....errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
+from ....jobs.properties import read_worker
+from ....protocol.messages import JSONObject, PeerInfo
+from ....protocol.vocabulary import WorkerStatus
+from ....signaling.link import Link
+from ...events.job import Emit, Waiting
+from ...inbox import Inbox, decline_late
+from ..order.persistence import Patience
 
 T = TypeVar("T")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from ...base.sentences import as_clause, as_sentence
-from ...errors import JobFailedError, NoWorkerError, WorkerLostError
-from ...jobs.negotiation import Negotiation
-from ...jobs.properties import problem_sentences
-from ...protocol.jobs import JobResponse
-from ...protocol.vocabulary import ErrorCode, Refusal
-from ..events.job import AnswerSummary, WorkerSummary
+from ....base.sentences import as_clause, as_sentence
+from ....errors import JobFailedError, NoWorkerError, WorkerLostError
+from ....jobs.negotiation import Negotiation
+from ....jobs.properties import problem_sentences
+from ....protocol.jobs import JobResponse
+from ....protocol.vocabulary import ErrorCode, Refusal
+from ...events.job import AnswerSummary, WorkerSummary
 
 _WHERE: Final = "On the worker: "
 """The beginning of a worker's sentence about its storage, which is redundant after the worker's name."""

@@ -6,9 +6,9 @@ from typing import Final
 
 import trio
 
-from ...errors import JobFailedError, SleapRTCError, TakenOverError
-from ...protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMessage
-from ..inbox import Inbox
+from ....errors import JobFailedError, SleapRTCError, TakenOverError
+from ....protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMessage
+from ...inbox import Inbox
 
 TAKEN_OVER: Final = "TAKEN_OVER"
 """``error_code`` for a process when another process of the same client attaches to its job."""

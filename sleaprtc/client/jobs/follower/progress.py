@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import trio
 
-from ...errors import JobFailedError
-from ...jobs.life import has_begun
-from ...protocol.jobs import AppError, JobAttached, JobComplete, JobMessage, JobStatus
-from ..events.job import Emit, Notice, StatusChanged, is_at_work
-from ..events.losses import LossHistory
+from ....errors import JobFailedError
+from ....jobs.life import has_begun
+from ....protocol.jobs import AppError, JobAttached, JobComplete, JobMessage, JobStatus
+from ...events.job import Emit, Notice, StatusChanged, is_at_work
+from ...events.losses import LossHistory
 from .inquiry import last_word_of
 from .last_words import end_of, taken_over
 

@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
-from ...access.place import ConnectionOptions
-from ...base.logs import bind
-from ...base.sentences import as_sentence
-from ...errors import (
+from ....access.place import ConnectionOptions
+from ....base.logs import bind
+from ....base.sentences import as_sentence
+from ....errors import (
     JobFailedError,
     NobodyReadsError,
     SleapRTCError,
@@ -24,17 +24,17 @@ from ...errors import (
     TakenOverError,
     WorkerLostError,
 )
-from ...jobs.attaching import attach_digest
-from ...jobs.negotiation import Negotiation
-from ...jobs.properties import WORKER_ROLE
-from ...jobs.request_proof import request_proof
-from ...protocol.features import ATTACH_FEATURE
-from ...protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
-from ...protocol.limits import RESERVATION_SEC
-from ...protocol.messages import JSONObject
-from ...protocol.vocabulary import ErrorCode, JobType, Purpose
-from ...signaling.link import Link
-from ..events.job import (
+from ....jobs.attaching import attach_digest
+from ....jobs.negotiation import Negotiation
+from ....jobs.properties import WORKER_ROLE
+from ....jobs.request_proof import request_proof
+from ....protocol.features import ATTACH_FEATURE
+from ....protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
+from ....protocol.limits import RESERVATION_SEC
+from ....protocol.messages import JSONObject
+from ....protocol.vocabulary import ErrorCode, JobType, Purpose
+from ....signaling.link import Link
+from ...events.job import (
     Answered,
     Completed,
     Detached,
@@ -46,20 +46,20 @@ from ..events.job import (
     WorkerSummary,
     summarize,
 )
-from ..events.notices import DeviceWatch, announce_problems
-from ..inbox import Inbox
-from ..inputs.dataset import Dataset
-from ..inputs.files import JobFiles, OutgoingFile
-from ..inputs.scratch import Scratch
-from ..records.files import JobRecord, connection_fields
-from ..records.job_ids import short_id
-from ..records.logbook import Logbook
-from ..results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
-from ..room import room_end_notice
+from ...events.notices import DeviceWatch, announce_problems
+from ...inbox import Inbox
+from ...inputs.dataset import Dataset
+from ...inputs.files import JobFiles, OutgoingFile
+from ...inputs.scratch import Scratch
+from ...records.files import JobRecord, connection_fields
+from ...records.job_ids import short_id
+from ...records.logbook import Logbook
+from ...results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
+from ...room import room_end_notice
+from ..follower.follow import Follower
+from ..order.filters import WhichWorker
+from ..order.settings import PredictionSettings, TrainingSettings
 from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
-from .filters import WhichWorker
-from .follow import Follower
-from .settings import PredictionSettings, TrainingSettings
 
 T = TypeVar("T")
 

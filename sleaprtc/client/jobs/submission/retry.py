@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 
 import trio
 
-from ...access.place import ConnectionOptions, PeerOptions
-from ...base.sentences import as_sentence
-from ...errors import (
+from ....access.place import ConnectionOptions, PeerOptions
+from ....base.sentences import as_sentence
+from ....errors import (
     JobFailedError,
     NetworkError,
     NobodyReadsError,
@@ -19,14 +19,14 @@ from ...errors import (
     UnknownJobError,
     WorkerLostError,
 )
-from ...jobs.life import Seen
-from ...signaling.link import Link
-from ..events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
-from ..inbox import Inbox
-from ..records.files import JobRecord, forget_old, reread
-from ..room import open_room
-from .ask import Asker
-from .persistence import Persistence
+from ....jobs.life import Seen
+from ....signaling.link import Link
+from ...events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
+from ...inbox import Inbox
+from ...records.files import JobRecord, forget_old, reread
+from ...room import open_room
+from ..inquiries.ask import Asker
+from ..order.persistence import Persistence
 from .submit import JobOrder, Submission
 from .wait import WorkerQueue
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from ...protocol.messages import JSONObject
-from ..inputs.model_descriptions import ModelDescription
+from ....protocol.messages import JSONObject
+from ...inputs.model_descriptions import ModelDescription
 
 
 @attrs.frozen

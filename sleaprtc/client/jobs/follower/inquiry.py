@@ -12,12 +12,12 @@ from typing import Final
 import attrs
 import trio
 
-from ...base.nurseries import run_contained
-from ...errors import SleapRTCError
-from ...jobs import life
-from ...jobs.life import Sign
-from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobError, JobFailed, JobResult
-from ..inbox import Inbox
+from ....base.nurseries import run_contained
+from ....errors import SleapRTCError
+from ....jobs import life
+from ....jobs.life import Sign
+from ....protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobError, JobFailed, JobResult
+from ...inbox import Inbox
 
 ASK_INTERVAL_SEC: Final = 2.0
 """How soon an unanswered question is repeated."""

@@ -8,17 +8,17 @@ from typing import Final
 
 import trio
 
-from ...access.place import ConnectionOptions
-from ...base.exception_groups import single_error
-from ...base.nurseries import contained
-from ...errors import NetworkError, NobodyReadsError, RefusedError, SignalingLostError, SleapRTCError
-from ...protocol.jobs import JobAssignment, JobAttached, JobCancel
-from ...protocol.limits import RESERVATION_SEC
-from ...signaling.link import Link
-from ..events.job import Emit, Notice
-from ..inbox import Inbox, decline_late
-from ..inputs.files import JobFiles
-from ..results.delivery import JobOutcome
+from ....access.place import ConnectionOptions
+from ....base.exception_groups import single_error
+from ....base.nurseries import contained
+from ....errors import NetworkError, NobodyReadsError, RefusedError, SignalingLostError, SleapRTCError
+from ....protocol.jobs import JobAssignment, JobAttached, JobCancel
+from ....protocol.limits import RESERVATION_SEC
+from ....signaling.link import Link
+from ...events.job import Emit, Notice
+from ...inbox import Inbox, decline_late
+from ...inputs.files import JobFiles
+from ...results.delivery import JobOutcome
 from .exchange import FileExchange
 from .inquiry import Inquiry, is_laid_down
 from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker

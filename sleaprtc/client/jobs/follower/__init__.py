@@ -1,0 +1,1 @@
+"""Follows one job on one worker, from the assignment to its result."""

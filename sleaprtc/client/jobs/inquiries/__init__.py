@@ -1,0 +1,1 @@
+"""Asks a worker about a job, without taking the job over."""
