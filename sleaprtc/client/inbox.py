@@ -11,6 +11,7 @@ from ..base.nurseries import contained
 from ..base.sentences import as_sentence
 from ..errors import NetworkError, RefusedError
 from ..protocol.jobs import JobCancel, JobMessage, JobResponse
+from ..protocol.vocabulary import CancelReason
 from ..signaling.link import Link
 from ..signaling.post import Post, SignalReceiver
 
@@ -86,4 +87,4 @@ async def decline_late(inbox: Inbox, worker_id: str, message: JobMessage) -> Non
     if not isinstance(message, JobResponse) or not message.accepted:
         return
     with suppress(NetworkError, RefusedError):
-        await inbox.send(worker_id, JobCancel(message.job_id, "assigned_elsewhere"))
+        await inbox.send(worker_id, JobCancel(message.job_id, CancelReason.ASSIGNED_ELSEWHERE))

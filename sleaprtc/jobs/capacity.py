@@ -6,6 +6,7 @@ Time is an argument, in seconds on any clock that only moves forward.
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 import attrs
@@ -14,7 +15,6 @@ from ..protocol.jobs import JobRequest
 from ..protocol.limits import CONNECT_SEC, RESERVATION_SEC, UNPROVEN_CONNECT_SEC
 from ..protocol.vocabulary import Refusal, WorkerStatus
 from .hold_budget import Hold, HoldBudget
-from .versions import is_compatible
 
 MAX_ACCEPTED: Final = 64
 MAX_ACCEPTED_PER_PEER: Final = 4
@@ -24,6 +24,8 @@ REFUSED_SEC: Final = 60.0
 """How long a peer is refused after it didn't connect to its assigned job."""
 
 MAX_REFUSED_PEERS: Final = 256
+
+_LEADING_NUMBERS = re.compile(r"v?(\d+)(?:\.(\d+))?")
 
 
 @attrs.frozen
@@ -54,6 +56,18 @@ def refusal_reason(request: JobRequest, capability: Capability, client_version: 
     if request.requirements.min_gpu_memory_mb > capability.gpu_memory_mb:
         return Refusal.INSUFFICIENT_MEMORY
     return None
+
+
+def is_compatible(worker_version: str | None, client_version: str | None) -> bool:
+    """Whether the majors are equal and the worker's minor isn't below the client's. Unknown versions pass.
+
+    The rule is the protocol reference's, section 3.
+    """
+    worker = _LEADING_NUMBERS.match(worker_version or "")
+    client = _LEADING_NUMBERS.match(client_version or "")
+    if worker is None or client is None:
+        return True
+    return int(worker[1]) == int(client[1]) and int(worker[2] or 0) >= int(client[2] or 0)
 
 
 class Loss(enum.Enum):

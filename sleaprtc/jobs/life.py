@@ -17,6 +17,8 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
+from ..protocol.vocabulary import Phase
+
 
 class Party(StrEnum):
     """Who may cause a transition on a worker."""
@@ -318,7 +320,7 @@ _SIGNS: Final[Mapping[str, Sign]] = {
     State.DELIVERED: Sign.DONE,
 }
 
-_BEGUN: Final = frozenset({"running", "sending"})
+_BEGUN: Final = frozenset({Phase.RUNNING, Phase.SENDING})
 
 _STRENGTH: Final[Mapping[str, int]] = {
     Seen.RUNNING: 0,

@@ -42,6 +42,14 @@ class Phase(StrEnum):
     SENDING = "sending"
 
 
+class CancelReason(StrEnum):
+    """Why a client cancels: ``reason`` of a ``job_cancel``. Only people read it."""
+
+    ASSIGNED_ELSEWHERE = "assigned_elsewhere"
+    CLIENT_CANCELLED = "client_cancelled"
+    CLIENT_LEFT = "client_left"
+
+
 class WorkerStatus(StrEnum):
     """Whether a worker has room for a job: ``status`` among a worker's properties."""
 

@@ -7,7 +7,7 @@ from sleaprtc.client.display.job_lines import trainer_lines
 from sleaprtc.client.jobs.inquiries.ask import open_asker
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import TrainerError, UnknownJobError
-from sleaprtc.jobs.attaching import attach_digest
+from sleaprtc.jobs.keys import attach_digest
 from sleaprtc.protocol.jobs import JobLogRequest, JobRequest, JobStatus
 from sleaprtc.worker.journal.answers import (
     MAX_KEPT_LOG_BYTES,

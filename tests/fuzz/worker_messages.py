@@ -16,7 +16,7 @@ import trio.testing
 from sleaprtc.access.place import ConnectionOptions
 from sleaprtc.base.json_text import format_json
 from sleaprtc.errors import ProtocolError
-from sleaprtc.jobs.attaching import attach_digest
+from sleaprtc.jobs.keys import attach_digest
 from sleaprtc.protocol import codec
 from sleaprtc.protocol.jobs import (
     AppError,

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sleaprtc.jobs.capacity import Capability, Loss, Slots, refusal_reason
-from sleaprtc.jobs.versions import is_compatible
+from sleaprtc.jobs.capacity import Capability, Loss, Slots, is_compatible, refusal_reason
 from sleaprtc.protocol.jobs import JobRequest, Requirements
 from sleaprtc.protocol.limits import (
     CONNECT_SEC,

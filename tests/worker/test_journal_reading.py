@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sleaprtc.jobs.attaching import attach_digest
+from sleaprtc.jobs.keys import attach_digest
 from sleaprtc.protocol.jobs import JobLog, JobLogRequest, JobRequest, JobStatus
 from sleaprtc.worker.journal.answers import MAX_KEPT_LOG_BYTES, keep_log, page_of_log
 from sleaprtc.worker.journal.recovery import ResumeTokenFile

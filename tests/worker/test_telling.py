@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sleaprtc.jobs.attaching import attach_digest
+from sleaprtc.jobs.keys import attach_digest
 from sleaprtc.protocol.jobs import JobLog, JobLogRequest, JobRequest
 from sleaprtc.worker.journal.answers import keep_log, page_of_log
 from sleaprtc.worker.journal.store import Journal

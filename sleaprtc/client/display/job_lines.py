@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ...base.printable import printable
 from ...base.sentences import as_sentence
-from ...jobs.life import OVER
+from ...jobs.life import OVER, Seen, State
 from ...protocol.jobs import JobStatus
 from ...protocol.messages import JSONObject
 from ...protocol.values import is_time
 from ..events.job import Detached, Failed, Retrying, StatusChanged, Waiting
-from ..jobs.inquiries.state import JobState
+from ..jobs.inquiries.state import UNKNOWN, JobState
 from ..records.job_ids import short_id
 from .words import duration_text, loss_text, status_sentence
 
-_STATES: Final = {
-    "receiving": "waits for the dataset",
-    "running": "runs",
-    "failed": "failed",
-    "cancelled": "was cancelled",
-    "lost": "lost sight of before its end",
-    "unknown": "unknown: its worker has forgotten it",
+_STATES: Final[Mapping[str, str]] = {
+    State.RECEIVING: "waits for the dataset",
+    Seen.RUNNING: "runs",
+    Seen.FAILED: "failed",
+    Seen.CANCELLED: "was cancelled",
+    Seen.LOST: "lost sight of before its end",
+    UNKNOWN: "unknown: its worker has forgotten it",
 }
 _CONTROL_SEQUENCES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """ECMA-48: colours and cursor movements, of which progress bars are full."""
@@ -55,7 +55,7 @@ def _when(epoch_sec: float, now: float) -> str:
 
 def state_words(state: JobState) -> str:
     """Returns a job's state as the end of a sentence."""
-    if state.state == "completed":
+    if state.state == Seen.COMPLETED:
         where = "its result is here" if state.fetched else "its result waits to be fetched"
         return f"finished, {where}"
     if state.stopping:
@@ -79,14 +79,14 @@ def _event_of(status: JSONObject | None) -> StatusChanged | None:
 def state_lines(state: JobState, now: float) -> Iterator[str]:
     """Yields a description of a job, one fact a line."""
     since = "" if state.since is None else f" since {_when(state.since, now)}"
-    answered = "" if state.answered or state.fetched or state.state == "cancelled" else ", as last seen"
+    answered = "" if state.answered or state.fetched or state.state == Seen.CANCELLED else ", as last seen"
     yield f"Job {short_id(state.job_id)} ({state.job_type}): {state_words(state)}{since}{answered}."
     facts: list[tuple[str, str]] = [
         ("worker", state.worker),
         ("dataset", state.dataset),
         ("begun", _when(state.started_at, now)),
     ]
-    event = None if state.state == "completed" else _event_of(state.status)
+    event = None if state.state == Seen.COMPLETED else _event_of(state.status)
     if event is not None:
         facts.extend(_progress(event, is_over=state.state in OVER))
         if state.seen_at is not None:
@@ -124,11 +124,11 @@ def _progress(event: StatusChanged, *, is_over: bool) -> Iterator[tuple[str, str
 
 
 def _next_command(state: JobState) -> str | None:
-    if state.state == "completed" and not state.fetched:
+    if state.state == Seen.COMPLETED and not state.fetched:
         return "fetch"
-    if state.state in ("receiving", "running", "lost"):
+    if state.state in (State.RECEIVING, Seen.RUNNING, Seen.LOST):
         return "attach"
-    return "logs" if state.state == "failed" and state.answered else None
+    return "logs" if state.state == Seen.FAILED and state.answered else None
 
 
 def course_line(event: Waiting | Retrying | Failed) -> str:

@@ -22,7 +22,7 @@ from rich.table import Column
 from ...base.printable import printable
 from ...protocol.limits import MIB
 from ...protocol.vocabulary import Phase
-from ..events.job import Completed, Event, Failed, StatusChanged, Transferred, WorkerLost
+from ..events.job import Completed, Direction, Event, Failed, StatusChanged, Transferred, WorkerLost
 from .job_view import BAR_WIDTH, JobView
 from .live_area import open_live_area
 from .plain import show_common
@@ -78,14 +78,14 @@ class TerminalDisplay:
     def _show_transfer(self, event: Transferred, job: str) -> None:
         key = (job, event.direction, event.name)
         if key not in self._transfer_tasks:
-            verb = "Sending" if event.direction == "send" else "Receiving"
+            verb = "Sending" if event.direction == Direction.SEND else "Receiving"
             self._transfer_tasks[key] = self._transfers.add_task(
                 f"{verb} {printable(event.name)}", total=event.size_bytes
             )
         task = self._transfer_tasks[key]
         self._transfers.update(task, completed=event.received_bytes)
         if event.received_bytes >= event.size_bytes:
-            verb = "Sent" if event.direction == "send" else "Received"
+            verb = "Sent" if event.direction == Direction.SEND else "Received"
             self._transfers.remove_task(self._transfer_tasks.pop(key))
             self._console.print(
                 f"{verb} {printable(event.name)} ({event.size_bytes / MIB:.1f} MiB).", soft_wrap=True

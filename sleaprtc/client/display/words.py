@@ -5,7 +5,15 @@ from __future__ import annotations
 from ...base.printable import printable
 from ...protocol.limits import MIB
 from ...protocol.vocabulary import JobType
-from ..events.job import AnswerSummary, Completed, Connected, StatusChanged, Transferred, WorkersFound
+from ..events.job import (
+    AnswerSummary,
+    Completed,
+    Connected,
+    Direction,
+    StatusChanged,
+    Transferred,
+    WorkersFound,
+)
 
 
 def memory_text(memory_mb: float | None) -> str:
@@ -53,7 +61,7 @@ def status_sentence(event: StatusChanged) -> str:
 
 def transfer_sentence(event: Transferred) -> str:
     """Returns a file's progress in words."""
-    name, is_sent = printable(event.name), event.direction == "send"
+    name, is_sent = printable(event.name), event.direction == Direction.SEND
     if is_sent and event.offset_bytes >= event.size_bytes > 0:
         return f"The worker has {name} already."
     unit, unit_bytes = ("MiB", MIB) if event.size_bytes >= MIB else ("KiB", 1024)

@@ -6,6 +6,7 @@ Each class's ``event`` names it in JSON. Sizes are in bytes, times in the unit o
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias
 
 import attrs
@@ -103,12 +104,19 @@ class Connected:
     engine: str | None = None
 
 
+class Direction(StrEnum):
+    """Which way a file goes, as its client sees it."""
+
+    SEND = "send"
+    RECEIVE = "receive"
+
+
 @attrs.frozen
 class Transferred:
-    """The receiver has written this much of a file; ``direction`` is ``send`` or ``receive``."""
+    """The receiver has written this much of a file."""
 
     event: ClassVar[str] = "transfer"
-    direction: str
+    direction: Direction
     name: str
     size_bytes: int
     received_bytes: int

@@ -9,6 +9,7 @@ from ...access.place import ConnectionOptions
 from ...errors import JobFailedError, StorageError, TakenOverError, WorkerLostError
 from ...jobs.life import State, owes_inputs
 from ...protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobMessage, JobResult
+from ...protocol.vocabulary import JobType, Purpose
 from ...signaling.link import Link
 from ..events.job import Completed, Emit, Event, Notice
 from ..inbox import Inbox
@@ -106,7 +107,7 @@ def completed_before(record: JobRecord) -> Completed:
             f"The result was fetched before, but isn't there any more, and {record.worker} doesn't keep what "
             f"was fetched: {', '.join(gone)}"
         )
-    if record.job_type == "inference":
+    if record.job_type == JobType.INFERENCE:
         return Completed(
             record.job_id,
             record.worker,
@@ -180,11 +181,11 @@ def _fetched_before(record: JobRecord) -> JobFailedError:
 
 async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
     """Finds or makes again the files that the earlier process didn't finish sending."""
-    if record.job_type == "inference":
+    if record.job_type == JobType.INFERENCE:
         return await tracking_inputs(record, scratch, emit)
     dataset = await read_with_images(Path(record.dataset), scratch, embed="user", emit=emit)
-    configs = (OutgoingFile(Path(path), "config") for path in record.configs)
-    return (*configs, OutgoingFile(dataset.path, "dataset"))
+    configs = (OutgoingFile(Path(path), Purpose.CONFIG) for path in record.configs)
+    return (*configs, OutgoingFile(dataset.path, Purpose.DATASET))
 
 
 def _destination(record: JobRecord, folder: Path) -> Destination:

@@ -15,6 +15,7 @@ from ...errors import StorageError, UsageError
 from ...jobs import life
 from ...jobs.life import Seen, Sign
 from ...protocol.messages import IceServer
+from ...protocol.vocabulary import JobType
 from ...rtc.secret import RoomSecret
 from ...signaling.http import Endpoints, Room
 from .job_ids import short_id
@@ -69,7 +70,7 @@ class JobRecord:
     secret: str | None = attrs.field(default=None, repr=False)
     ca_file: str | None = None
     digest_algorithm: str = "sha256"
-    job_type: str = "training"
+    job_type: str = JobType.TRAINING
     models: tuple[str, ...] = ()
     out_file: str | None = None
     replace: bool = False

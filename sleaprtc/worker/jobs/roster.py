@@ -20,7 +20,7 @@ from ...base.nurseries import contained, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError
 from ...jobs import life
-from ...jobs.attaching import is_key_of, may_attach
+from ...jobs.keys import is_key_of, may_attach
 from ...jobs.life import State
 from ...protocol.jobs import (
     ConnectionCheck,

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from ...jobs.attaching import is_key_of
+from ...jobs.keys import is_key_of
 from ...protocol.codec import encode_job_message
 from ...protocol.jobs import AppError, JobAttached, JobComplete, JobFailed, JobLog, JobLogRequest, JobStatus
 from ..trainer import LOG_NAME

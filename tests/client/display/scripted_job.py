@@ -9,7 +9,7 @@ import sys
 import time
 
 from sleaprtc.client.display import live_area, open_display
-from sleaprtc.client.events.job import Completed, Connected, StatusChanged, Transferred
+from sleaprtc.client.events.job import Completed, Connected, Direction, StatusChanged, Transferred
 from sleaprtc.client.events.model import ModelReport
 
 live_area.REDRAW_INTERVAL_SEC = 0.1  # type: ignore[misc]  # a test waits for several
@@ -27,7 +27,7 @@ def main() -> None:
     epochs, hold_sec = int(sys.argv[1]), float(sys.argv[2])
     with open_display(as_json=False) as show:
         for part in range(5):
-            show(Transferred("send", "labels.pkg.slp", 4 * MIB, part * MIB, 0))
+            show(Transferred(Direction.SEND, "labels.pkg.slp", 4 * MIB, part * MIB, 0))
         show(Connected("gpu-1", "direct", "aiortc"))
         for number, model in enumerate(MODELS):
             for epoch in range(1, epochs + 1):

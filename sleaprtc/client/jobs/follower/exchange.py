@@ -12,9 +12,10 @@ import trio
 
 from ....base.sentences import as_sentence
 from ....errors import BrokenResultError, ChannelClosedError, TransferAbortedError, TransferError
+from ....protocol.vocabulary import Purpose
 from ....transfer.resuming import ResumingTransfers
 from ....transfer.stream import IncomingFile, TransferProgress
-from ...events.job import Emit, Notice, Transferred
+from ...events.job import Direction, Emit, Notice, Transferred
 from ...inputs.files import JobFiles
 from ...results.delivery import TRY_ELSEWHERE
 from ...results.limits import ResultAllowance
@@ -63,10 +64,14 @@ class FileExchange:
             TransferError: The worker refused a file, or one side gave up.
             StorageError: A file can't be read.
         """
+        report = self._reporting(Direction.SEND)
         try:
             for file in self._files.inputs:
                 await self._transfers.send_file(
-                    file.path, purpose=file.purpose, job_id=self._job_id, progress=self._reporting("send")
+                    file.path,
+                    purpose=file.purpose,
+                    job_id=self._job_id,
+                    progress=report,
                 )
         except TransferError as error:
             await trio.sleep(REFUSAL_WAIT_SEC)
@@ -83,7 +88,7 @@ class FileExchange:
             StorageError: A file can't be written.
             TransferError: A file didn't arrive as it was announced.
         """
-        allowance = ResultAllowance()
+        allowance, report = ResultAllowance(), self._reporting(Direction.RECEIVE)
         while (incoming := await self._next_file(announced)) is not None:
             excess = allowance.excess(incoming.offer)
             if excess is not None:
@@ -92,14 +97,14 @@ class FileExchange:
                 raise BrokenResultError(
                     f"{self._worker_id} sent {excess} as its result; none of it is kept. {TRY_ELSEWHERE}"
                 )
-            if incoming.offer.purpose not in ("model", "predictions"):
+            if incoming.offer.purpose not in (Purpose.MODEL, Purpose.PREDICTIONS):
                 await incoming.refuse("UNEXPECTED_FILE", "A client takes models and predictions.")
                 allowance.end()
                 continue
             self.is_offered = True
             allowance.begin(incoming.offer)
             try:
-                path = await incoming.accept(self._files.incoming_dir, progress=self._reporting("receive"))
+                path = await incoming.accept(self._files.incoming_dir, progress=report)
             except (ChannelClosedError, TransferAbortedError) as error:
                 self._emit(Notice(f"{as_sentence(error)} Waiting for the worker to try again."))
                 if isinstance(error, TransferAbortedError):
@@ -118,7 +123,7 @@ class FileExchange:
             return await self._transfers.next_offer()
         return None
 
-    def _reporting(self, direction: str) -> Callable[[TransferProgress], None]:
+    def _reporting(self, direction: Direction) -> Callable[[TransferProgress], None]:
         def report(progress: TransferProgress) -> None:
             self.last_activity = trio.current_time()
             self._emit(

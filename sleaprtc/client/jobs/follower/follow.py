@@ -14,6 +14,7 @@ from ....base.nurseries import contained
 from ....errors import NetworkError, NobodyReadsError, RefusedError, SignalingLostError, SleapRTCError
 from ....protocol.jobs import JobAssignment, JobAttached, JobCancel
 from ....protocol.limits import RESERVATION_SEC
+from ....protocol.vocabulary import CancelReason, JobType
 from ....signaling.link import Link
 from ...events.job import Emit, Notice
 from ...inbox import Inbox, decline_late
@@ -91,7 +92,7 @@ class Follower:
             progress=self._progress,
             inquiry=self._inquiry,
             worker_id=worker_id,
-            work="prediction" if files.job_type == "inference" else "training",
+            work="prediction" if files.job_type == JobType.INFERENCE else "training",
         )
         self._emit = emit
         self._cancel_on_leave = True
@@ -164,7 +165,7 @@ class Follower:
         try:
             if assigns:
                 await self._assign()
-            await self._release(unreleased, "assigned_elsewhere")
+            await self._release(unreleased, CancelReason.ASSIGNED_ELSEWHERE)
             with single_error():
                 async with trio.open_nursery() as nursery:  # what one of these tasks raises ends this job
                     nursery.start_soon(
@@ -248,10 +249,10 @@ class Follower:
         # Without the server they can't be told: their reservations end by themselves.
         with trio.move_on_after(CANCEL_DELIVERY_SEC), suppress(NetworkError, RefusedError):
             if self._link.is_connected:
-                await self._release(unreleased, "client_left")
+                await self._release(unreleased, CancelReason.CLIENT_LEFT)
 
     async def _cancel_job(self) -> None:
         """Cancels the job and waits until the worker confirms that nothing of it is left."""
-        cancel = JobCancel(self._job_id, "client_left", self._attach_key)
+        cancel = JobCancel(self._job_id, CancelReason.CLIENT_LEFT, self._attach_key)
         if self._link.is_connected:
             self.is_cancelled |= await cancel_on_worker(self._inbox, self._worker_id, cancel)

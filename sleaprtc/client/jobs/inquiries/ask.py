@@ -30,6 +30,7 @@ from ....protocol.jobs import (
     JobMessage,
     JobStop,
 )
+from ....protocol.vocabulary import CancelReason
 from ....signaling.link import Link
 from ...events.job import StatusChanged
 from ...inbox import Inbox
@@ -106,7 +107,7 @@ class Asker:
             WorkerAwayError: The worker isn't in the room, or doesn't answer.
             UnknownJobError: It doesn't know this user as the job's client.
         """
-        request = JobCancel(self.record.job_id, "client_cancelled", self.record.attach_key)
+        request = JobCancel(self.record.job_id, CancelReason.CLIENT_CANCELLED, self.record.attach_key)
         await self._check_presence()
         with self._already_sent():
             await self._repeat(request, JobCancelled, CANCEL_TIMEOUT_SEC)

@@ -24,7 +24,7 @@ from ....errors import (
     TakenOverError,
     WorkerLostError,
 )
-from ....jobs.attaching import attach_digest
+from ....jobs.keys import attach_digest
 from ....jobs.negotiation import Negotiation
 from ....jobs.properties import WORKER_ROLE
 from ....jobs.request_proof import request_proof

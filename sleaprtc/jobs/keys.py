@@ -1,4 +1,7 @@
-"""Decides who may take over a job: whoever has the key whose digest came with the request."""
+"""The key of a job: whoever has it may ask for the job, take it over or end it.
+
+Only its digest travels with the request.
+"""
 
 from __future__ import annotations
 
