@@ -102,7 +102,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "conftest.py").write_text("from tests.conftest import *\n")
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--rootdir", folder]
     ended = subprocess.run(
-        [*command, "-c", ROOT / "setup.cfg", folder],
+        [*command, "-c", ROOT / "pyproject.toml", folder],
         cwd=ROOT,
         capture_output=True,
         text=True,

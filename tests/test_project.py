@@ -145,7 +145,7 @@ def test_the_ci_script_can_be_run() -> None:
 
 
 def test_fragments_have_names_that_towncrier_knows() -> None:
-    with (ROOT / "towncrier.toml").open("rb") as file:
+    with (ROOT / "pyproject.toml").open("rb") as file:
         kinds = {kind["directory"] for kind in tomllib.load(file)["tool"]["towncrier"]["type"]}
     names = [path.name for path in (ROOT / "changes").iterdir() if path.name != "README.md"]
     assert all(re.fullmatch(rf"(\d+|\+[\w-]+)\.({'|'.join(kinds)})\.md", name) for name in names), names

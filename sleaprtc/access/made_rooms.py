@@ -28,7 +28,7 @@ def _path(room_id: str, http_url: str) -> Path:
 
 
 def _earlier_path(room_id: str) -> Path | None:
-    """The file in which version 0.1.0 saved a room, named by the room's id."""
+    """The file in which versions before 0.1.0 saved a room, named by the room's id."""
     return _folder() / f"{room_id}.json" if room_id.isascii() and room_id.isalnum() else None
 
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from sleaprtc.client.events.job import Notice, StatusChanged, WorkerSummary
-from sleaprtc.client.events.notices import DeviceWatch, announce_problems
+from sleaprtc.client.jobs.submission.worker_notices import DeviceWatch, announce_problems
 from sleaprtc.worker.machine import watch
 from sleaprtc.worker.machine.gpu import GpuInfo
 from sleaprtc.worker.machine.watch import ProblemWatch

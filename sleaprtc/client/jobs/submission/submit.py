@@ -46,7 +46,6 @@ from ...events.job import (
     WorkerSummary,
     summarize,
 )
-from ...events.notices import DeviceWatch, announce_problems
 from ...inbox import Inbox
 from ...inputs.dataset import Dataset
 from ...inputs.files import JobFiles, OutgoingFile
@@ -60,6 +59,7 @@ from ..follower.follow import Follower
 from ..order.filters import WhichWorker
 from ..order.settings import PredictionSettings, TrainingSettings
 from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
+from .worker_notices import DeviceWatch, announce_problems
 
 T = TypeVar("T")
 

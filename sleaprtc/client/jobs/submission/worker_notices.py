@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...jobs.properties import problem_sentences
-from .job import Emit, Event, Notice, StatusChanged, WorkerSummary
+from ....jobs.properties import problem_sentences
+from ...events.job import Emit, Event, Notice, StatusChanged, WorkerSummary
 
 
 def announce_problems(worker: WorkerSummary, emit: Emit) -> None:
