@@ -25,7 +25,7 @@ from .support.time_limits import limited
 EXIT_TIMEOUT_SEC = 60
 TEST_SEC = 300
 LONG_TEST_SEC = 1500
-"""Far longer than a test takes under four times the usual load. The limit in pyproject.toml is longer still."""
+"""Far longer than a test takes under four times the usual load; pyproject.toml has a longer limit still."""
 
 # How long an example takes to run, or to generate, depends only on the machine's other load.
 PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
