@@ -59,11 +59,13 @@ class Terminal:
             return False
         if data == b"":
             return False
-        while data:
-            piece, end, data = data.partition(END_OF_UPDATE)
-            self.raw += piece + end
-            self._stream.feed(piece + end)
-            if self.raw.rfind(BEGIN_OF_UPDATE) <= self.raw.rfind(END_OF_UPDATE):
+        # Looking at the screen takes far longer than feeding it: once for each time of reading, or twice.
+        end = -1 if data is None else data.rfind(END_OF_UPDATE)
+        whole_bytes = end + len(END_OF_UPDATE) if end >= 0 else 0
+        for piece in (data[:whole_bytes], data[whole_bytes:]) if data else ():
+            self.raw += piece
+            self._stream.feed(piece)
+            if piece and self.raw.rfind(BEGIN_OF_UPDATE) <= self.raw.rfind(END_OF_UPDATE):
                 self._seen = self._drawn()
         return True
 
