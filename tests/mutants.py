@@ -58,14 +58,14 @@ SUBJECTS: Final = {
         tuple(f"worker/sleap_nn/plan/{name}.py" for name in ("prediction", "settings", "training")),
         ("worker/sleap_nn/test_plan.py", "worker/sleap_nn/test_prediction.py"),
     ),
-    "losses": Subject(("client/events/losses.py",), ("client/test_losses.py", "client/test_reports.py")),
+    "losses": Subject(("client/events/losses.py",), ("client/test_losses.py", "client/test_report.py")),
     "journal": Subject(
         tuple(
             f"worker/journal/{name}.py" for name in ("answers", "page", "past_trainings", "recovery", "store")
         ),
         (
-            "worker/test_history.py",
-            "worker/test_telling.py",
+            "worker/test_past_trainings.py",
+            "worker/test_journal_answers.py",
             "faults/test_storage.py",
             "everyday/test_logs.py",
         ),
