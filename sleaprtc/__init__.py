@@ -100,7 +100,7 @@ def train(
     """Trains on a worker in the room and saves the models here; blocks until it is done.
 
     What isn't given is taken from the environment variables that the command line uses. An interrupt
-    (Ctrl-C, a notebook's stop button) cancels the job on the worker.
+    (Ctrl-C, a notebook's stop button) leaves a training that has begun to its worker, and prints how to stop it.
 
     Args:
         dataset: Labels (``.slp``; those that point to videos are packed first, which needs sleap-io) or a
@@ -184,7 +184,7 @@ def track(
 ) -> Completed:
     """Predicts on a worker in the room and saves the predictions here; blocks until it is done.
 
-    What isn't given is filled in as by :func:`train`. An interrupt cancels the job on the worker.
+    What isn't given is filled in as by :func:`train`, and an interrupt does the same.
 
     Args:
         recording: A video, or labels (``.slp``): then their labelled frames are predicted.

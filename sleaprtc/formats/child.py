@@ -89,6 +89,7 @@ async def _start(command: Sequence[str], task_status: trio.TaskStatus[trio.Proce
             stderr=subprocess.DEVNULL,
             check=False,
             env=bare(),
+            process_group=0,  # a terminal's Ctrl-C is meant for the command, which decides what it ends
             task_status=task_status,
         )
     except OSError as error:

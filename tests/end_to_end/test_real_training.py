@@ -16,7 +16,7 @@ import pytest
 
 import sleaprtc.demo.flies
 
-from ..client.display.emulator import opened_terminal
+from ..support.emulator import opened_terminal
 from ..support.lab import make_labels
 from ..support.programs import client, environment, running_worker
 from ..support.real_training import PYTHON

@@ -2,16 +2,18 @@
 
 import json
 from contextlib import nullcontext
+from functools import partial
 
 import attrs
 import pytest
 import trio
 
 from sleaprtc.client.display.words import completion_lines
-from sleaprtc.client.events.job import Completed, Connected, Notice, Retrying, StatusChanged
+from sleaprtc.client.events.job import Completed, Connected, Detached, Notice, Retrying, StatusChanged
 from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.jobs.attach import attach_to_job
 from sleaprtc.client.jobs.inquiries.ask import open_asker
+from sleaprtc.client.jobs.order.control import JobControl
 from sleaprtc.client.jobs.order.persistence import Persistence
 from sleaprtc.client.records.files import find, load_all, save
 from sleaprtc.client.records.logbook import Logbook
@@ -44,14 +46,15 @@ WORKER = {"status": "available", "gpu_memory_mb": 16384, "supported_models": ["c
 
 async def test_a_job_is_cancelled_only_where_its_worker_says_so(start_server, tmp_path, labels, trainer):
     """The server is gone when the person interrupts: the worker trains on, and nothing else is claimed."""
-    stop, events = trio.Event(), []
+    stop, events, control = trio.Event(), [], JobControl()
     lab = await open_lab(await start_server(stop=stop), tmp_path)
     async with lab.worker("gpu-1", trainer):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lab.train, labels, events.append)
+            nursery.start_soon(partial(lab.train, labels, events.append, control=control))
             await seen_training(events)
             stop.set()
             await trio.sleep(0.5)
+            control.is_discarding = True
             nursery.cancel_scope.cancel()
         assert trainer.running == 1
         (record,) = load_all()
@@ -60,15 +63,29 @@ async def test_a_job_is_cancelled_only_where_its_worker_says_so(start_server, tm
         assert [event for event in events if isinstance(event, Notice)][-1].message == record.message
 
 
-async def test_an_interrupt_that_the_worker_hears_cancels(lab, labels, trainer):
+async def test_a_job_that_is_thrown_away_is_cancelled(lab, labels, trainer):
+    events, control = [], JobControl()
+    async with lab.worker("gpu-1", trainer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(lab.train, labels, events.append, control=control))
+            await seen_training(events)
+            control.is_discarding = True
+            nursery.cancel_scope.cancel()
+        assert load_all()[0].state == "cancelled"
+        await until(lambda: not trainer.running)
+
+
+async def test_a_cancelled_call_leaves_the_job_to_its_worker(lab, labels, trainer):
     events = []
     async with lab.worker("gpu-1", trainer):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lab.train, labels, events.append)
             await seen_training(events)
             nursery.cancel_scope.cancel()
-        assert load_all()[0].state == "cancelled"
-        await until(lambda: not trainer.running)
+        (record,) = load_all()
+        assert record.state == "running"
+        assert events[-1] == Detached(record.job_id, "gpu-1")
+        assert trainer.running == 1
 
 
 async def accept(lab, name, told, *, task_status):
@@ -118,17 +135,6 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
     chosen, other = sorted(told.values(), key=len, reverse=True)
     assert [type(message) for message in chosen] == [JobAssignment, JobCancel]
     assert [message.reason for message in (chosen[-1], *other)] == ["client_left", "client_left"]
-
-
-async def test_an_interrupt_says_what_became_of_the_job(lab, client, labels, trainer):
-    async with lab.worker("gpu-1", trainer):
-        training = await client.start("train", labels, "--ice-loopback")
-        await training.until("epoch 1/4")
-        training.interrupt()
-        ended = await training.end()
-        job = load_all()[0].job_id[:8]
-    assert (ended.status, ended.stderr) == (130, "Error: Cancelled.\n")
-    assert ended.stdout.endswith(f"Job {job} was cancelled on gpu-1; nothing of it is kept.\n")
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])

@@ -140,7 +140,7 @@ async def test_several_datasets_share_the_workers(lab, client, tmp_path):
     assert sum(len(trainer.jobs) for trainer in trainers) == 3
 
 
-async def test_an_interrupt_ends_all_of_several(lab, client, tmp_path):
+async def test_an_interrupt_leaves_those_of_several_that_run(lab, client, tmp_path):
     datasets = [make_labels(tmp_path / f"{name}.pkg.slp") for name in ("one", "two", "three")]
     trainers = [ScriptedTrainer(hold=True), ScriptedTrainer(hold=True)]
     async with lab.worker("gpu-1", trainers[0]), lab.worker("gpu-2", trainers[1]):
@@ -150,9 +150,11 @@ async def test_an_interrupt_ends_all_of_several(lab, client, tmp_path):
             await trainer.started.wait()
         running.interrupt()
         ended = await running.end()
-        assert (ended.status, ended.stderr) == (130, "Error: Cancelled.\n")
-        assert [trainer.running for trainer in trainers] == [0, 0]
-    assert [record.state for record in load_all()] == ["cancelled", "cancelled"]
+        assert (ended.status, ended.stderr) == (130, "Error: Interrupted; 2 jobs go on.\n")
+        assert [trainer.running for trainer in trainers] == [1, 1]
+        for record in load_all():
+            assert record.state == "running"
+            assert f"Job {record.job_id[:8]} runs on {record.worker} and goes on without" in ended.stdout
 
 
 async def test_one_of_several_that_fails_is_in_the_table_and_the_exit_status(lab, client, tmp_path):

@@ -7,10 +7,11 @@ from pathlib import Path
 import attrs
 
 from ..display import open_display
+from ..jobs.order.control import JobControl
 from ..jobs.order.settings import PredictionSettings
 from ..jobs.submission.retry import open_endeavour
 from ..jobs.track import tracking_order
-from ..room import until_interrupted
+from .interrupts import until_interrupted
 from .options import JobOptions
 
 
@@ -28,9 +29,10 @@ class Tracking:
 
     async def run(self) -> None:
         """Predicts on the recording, and shows how."""
-        await until_interrupted(self._track)
+        control = JobControl()
+        await until_interrupted(lambda: self._track(control), control)
 
-    async def _track(self) -> None:
+    async def _track(self, control: JobControl) -> None:
         with open_display(as_json=self.as_json) as emit:
             order = await tracking_order(
                 self.recording,
@@ -41,5 +43,6 @@ class Tracking:
                 which=self.options.which,
                 emit=emit,
             )
-            async with open_endeavour(order, self.options.peer, self.options.persistence, emit) as endeavour:
-                await (endeavour.begin() if self.options.detach else endeavour.run())
+            options = self.options
+            async with open_endeavour(order, options.peer, options.persistence, emit, control) as endeavour:
+                await (endeavour.begin() if options.detach else endeavour.run())

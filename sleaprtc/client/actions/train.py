@@ -8,11 +8,12 @@ import attrs
 
 from ..display import open_display, print_table
 from ..display.several import next_commands, open_several_display, outcomes_table
+from ..jobs.order.control import JobControl
 from ..jobs.order.settings import TrainingSettings
 from ..jobs.several import failure_of, train_several
 from ..jobs.submission.retry import open_endeavour
 from ..jobs.train import training_order
-from ..room import until_interrupted
+from .interrupts import until_interrupted
 from .options import JobOptions
 
 
@@ -29,9 +30,11 @@ class Training:
 
     async def run(self) -> None:
         """Trains on each dataset, and shows how."""
-        await until_interrupted(self._train_one if len(self.datasets) == 1 else self._train_several)
+        control = JobControl()
+        train = self._train_one if len(self.datasets) == 1 else self._train_several
+        await until_interrupted(lambda: train(control), control)
 
-    async def _train_one(self) -> None:
+    async def _train_one(self, control: JobControl) -> None:
         (dataset,) = self.datasets
         with open_display(as_json=self.as_json) as emit:
             order = await training_order(
@@ -42,10 +45,11 @@ class Training:
                 which=self.options.which,
                 emit=emit,
             )
-            async with open_endeavour(order, self.options.peer, self.options.persistence, emit) as endeavour:
-                await (endeavour.begin() if self.options.detach else endeavour.run())
+            options = self.options
+            async with open_endeavour(order, options.peer, options.persistence, emit, control) as endeavour:
+                await (endeavour.begin() if options.detach else endeavour.run())
 
-    async def _train_several(self) -> None:
+    async def _train_several(self, control: JobControl) -> None:
         with open_several_display(as_json=self.as_json) as display:
             outcomes = await train_several(
                 self.datasets,
@@ -57,6 +61,7 @@ class Training:
                 persistence=self.options.persistence,
                 detach=self.options.detach,
                 display=display,
+                control=control,
             )
         if not self.as_json:
             print_table(outcomes_table(outcomes))

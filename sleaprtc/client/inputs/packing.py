@@ -116,6 +116,7 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
             capture_stderr=True,
             check=False,
             env=without_secrets(other_python=python != sys.executable),
+            process_group=0,  # a terminal's Ctrl-C is meant for the command, which decides what it ends
         )
     except OSError as error:
         raise InvalidDatasetError(

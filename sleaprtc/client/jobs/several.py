@@ -24,6 +24,7 @@ from ..events.job import (
     StatusChanged,
     Transferred,
 )
+from .order.control import JobControl
 from .order.filters import WhichWorker
 from .order.persistence import Persistence, Turn
 from .order.settings import TrainingSettings
@@ -131,10 +132,12 @@ async def train_several(
     persistence: Persistence,
     detach: bool,
     display: Display,
+    control: JobControl | None = None,
 ) -> list[Outcome]:
     """Trains on each dataset, and saves its models in a folder of its own below ``out_dir``.
 
-    Cancelling this call cancels all jobs. A failure of one job, programming errors included, is recorded in
+    Cancelling this call leaves the jobs that run to their workers, unless ``control`` says otherwise, and
+    cancels the others. A failure of one job, programming errors included, is recorded in
     its outcome and isn't raised.
 
     Args:
@@ -147,6 +150,7 @@ async def train_several(
         persistence: How much to do for each. A job also waits for workers that are busy with the others.
         detach: Whether to leave each job to its worker once its training has begun.
         display: Shows what happens.
+        control: What a person wants of the jobs.
     """
     asking, counter = trio.Semaphore(1), _Counter()
     outcomes = [Outcome(*pair) for pair in zip(datasets, folders_for(datasets, out_dir), strict=True)]
@@ -164,7 +168,7 @@ async def train_several(
                     which=which,
                     emit=note,
                 )
-                async with open_endeavour(order, options, own, note) as endeavour:
+                async with open_endeavour(order, options, own, note, control) as endeavour:
                     outcome.result = await (endeavour.begin() if detach else endeavour.run())
             if containment.failure is not None:
                 raise JobFailedError("The job failed unexpectedly; the log says more.", error_code="INTERNAL")

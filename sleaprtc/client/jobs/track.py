@@ -25,6 +25,7 @@ from ..inputs.scratch import Scratch
 from ..records.files import JobRecord
 from ..results.predictions import PredictionsFile
 from ..room import installed_sleap_version
+from .order.control import JobControl
 from .order.filters import WhichWorker, predicting
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import PredictionSettings
@@ -99,10 +100,11 @@ async def track_on_a_worker(
     which: WhichWorker | None = None,
     persistence: Persistence = ONE_ATTEMPT,
     emit: Emit = lambda _: None,
+    control: JobControl | None = None,
 ) -> Completed:
     """Finds a worker in the room, predicts on it, and saves the predictions.
 
-    Cancelling this call cancels the job on the worker.
+    Cancelling this call leaves a job whose work has begun to its worker, unless ``control`` says otherwise.
 
     Args:
         recording: As for :func:`tracking_order`, as are ``models``, ``out``, ``replace``, ``settings`` and
@@ -115,6 +117,7 @@ async def track_on_a_worker(
         which: Which worker gets the job.
         persistence: How long to wait for a worker, and how often to begin again after a failure.
         emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
+        control: What a person wants of the job.
 
     Raises:
         UsageError: A file or an option isn't valid.
@@ -127,7 +130,7 @@ async def track_on_a_worker(
     order = await tracking_order(
         recording, models, out=out, replace=replace, settings=settings, which=which, emit=emit
     )
-    async with open_endeavour(order, options, persistence, emit) as endeavour:
+    async with open_endeavour(order, options, persistence, emit, control) as endeavour:
         return await endeavour.run()
 
 

@@ -16,6 +16,7 @@ from ..inputs.packing import read_with_images
 from ..inputs.scratch import Scratch
 from ..results.delivery import ModelFolders
 from ..room import installed_sleap_version
+from .order.control import JobControl
 from .order.filters import WhichWorker
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import TrainingSettings
@@ -85,10 +86,11 @@ async def train_on_a_worker(
     which: WhichWorker | None = None,
     persistence: Persistence = ONE_ATTEMPT,
     emit: Emit = lambda _: None,
+    control: JobControl | None = None,
 ) -> Completed:
     """Finds a worker in the room, trains on it, and saves the models.
 
-    Cancelling this call cancels the job on the worker.
+    Cancelling this call leaves a job whose work has begun to its worker, unless ``control`` says otherwise.
 
     Args:
         dataset: As for :func:`training_order`, as are ``out_dir``, ``configs``, ``settings`` and ``which``.
@@ -99,6 +101,7 @@ async def train_on_a_worker(
         which: Which worker gets the job.
         persistence: How long to wait for a worker, and how often to begin again after a failure.
         emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
+        control: What a person wants of the job.
 
     Raises:
         UsageError: A file or an option isn't valid.
@@ -111,5 +114,5 @@ async def train_on_a_worker(
     order = await training_order(
         dataset, out_dir=out_dir, configs=configs, settings=settings, which=which, emit=emit
     )
-    async with open_endeavour(order, options, persistence, emit) as endeavour:
+    async with open_endeavour(order, options, persistence, emit, control) as endeavour:
         return await endeavour.run()

@@ -59,11 +59,16 @@ class Logbook:
             self.record = attrs.evolve(self.record, results=results, out_dir=self._out_dir, replace=replace)
             self._end(Sign.RESULT_IN_PLACE, "")
 
-    def fail(self, error: SleapRTCError) -> None:
-        """Records how the job ended without a result, unless the record knows of a stronger end."""
+    def fail(self, error: SleapRTCError, *, goes_on: bool = False) -> None:
+        """Records how the job ended without a result, unless the record knows of a stronger end.
+
+        Args:
+            error: Why this process can't follow the job any more.
+            goes_on: Whether the job was left running on its worker.
+        """
         if isinstance(error, TakenOverError):
             return
-        if isinstance(error, WorkerLostError) and not error.before_work:
+        if goes_on or (isinstance(error, WorkerLostError) and not error.before_work):
             self._end(Sign.SILENCE, str(error))
         elif isinstance(error, JobFailedError) and error.error_code == "CANCELLED":
             self._end(Sign.CANCELLATION, str(error))

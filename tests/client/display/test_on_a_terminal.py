@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .emulator import END_OF_UPDATE, LIMIT_SEC, Terminal, opened_terminal
+from ...support.emulator import END_OF_UPDATE, LIMIT_SEC, Terminal, opened_terminal
 
 SCRIPT = Path(__file__).with_name("scripted_job.py")
 ESCAPE = b"\x1b"

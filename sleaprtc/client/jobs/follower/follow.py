@@ -11,8 +11,8 @@ import trio
 from ....access.place import ConnectionOptions
 from ....base.exception_groups import single_error
 from ....base.nurseries import contained
-from ....errors import NetworkError, NobodyReadsError, RefusedError, SignalingLostError, SleapRTCError
-from ....protocol.jobs import JobAssignment, JobAttached, JobCancel
+from ....errors import NetworkError, RefusedError, SignalingLostError, SleapRTCError
+from ....protocol.jobs import JobAssignment, JobAttached, JobCancel, JobStop
 from ....protocol.limits import RESERVATION_SEC
 from ....protocol.vocabulary import CancelReason, JobType
 from ....signaling.link import Link
@@ -20,12 +20,16 @@ from ...events.job import Emit, Notice
 from ...inbox import Inbox, decline_late
 from ...inputs.files import JobFiles
 from ...results.delivery import JobOutcome
+from ..order.control import JobControl, RunningJob
 from .exchange import FileExchange
 from .inquiry import Inquiry, is_laid_down
 from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker
 from .progress import JobProgress
 from .watch import WorkerWatcher
 from .worker_channel import WorkerChannel
+
+STOP_AGAIN_SEC: Final = 5.0
+"""How soon a worker is told again to end its work early, until it is done."""
 
 LINGER_SEC: Final = 1.0
 """Closing may cut off our acknowledgement of the result. The worker closes first when it has that."""
@@ -44,9 +48,11 @@ class Follower:
         files: What to send and the folder for what comes back.
         connection: How to connect.
         emit: Called with each event.
+        control: What a person wants of the job.
 
     Attributes:
         is_cancelled: Whether the worker has confirmed, when the job was left, that it dropped it.
+        left: The job, if it was left running.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Follower:
         files: JobFiles,
         connection: ConnectionOptions,
         emit: Emit,
+        control: JobControl | None = None,
     ) -> None:
         self._link = link
         self._inbox = inbox
@@ -95,9 +102,12 @@ class Follower:
             work="prediction" if files.job_type == JobType.INFERENCE else "training",
         )
         self._emit = emit
-        self._cancel_on_leave = True
+        self._control = JobControl() if control is None else control
+        self._job = RunningJob(job_id, worker_id, files.job_type, can_be_left=can_ask)
+        self._is_begun_here = True
         self._is_assigned = False
         self.is_cancelled = False
+        self.left: RunningJob | None = None
 
     @property
     def has_started(self) -> bool:
@@ -112,9 +122,9 @@ class Follower:
     async def run(self, others: Iterable[str] = ()) -> JobOutcome:
         """Assigns the job and follows it to its end.
 
-        Leaving before the job is complete cancels it on the worker, unless the work has begun and is left
-        because nobody reads the output any more. The result of a job that is complete stays on the worker,
-        and can be fetched by attaching.
+        Leaving before the work has begun cancels the job on the worker. Later it goes on there, and its
+        result can be fetched by attaching, unless the person wants it thrown away or the worker can't be
+        attached to.
 
         Args:
             others: Other workers that accepted; they are released.
@@ -149,7 +159,7 @@ class Follower:
             The same as :meth:`run`.
         """
         self._progress.last_seq = after_seq
-        self._cancel_on_leave = False
+        self._is_begun_here = False
         return await self._follow(send_inputs=send_inputs)
 
     async def _follow(
@@ -179,20 +189,19 @@ class Follower:
                     nursery.start_soon(self._watcher.run)
                     nursery.start_soon(self._catch_up)
                     nursery.start_soon(self._read_messages)
+                    nursery.start_soon(self._stop_when_wanted)
                     if until_begun:
                         await progress.begun.wait()
                         progress.end()
                     else:
                         await self._receive_to_the_end()
                     nursery.cancel_scope.cancel()
-        except NobodyReadsError:
-            self._cancel_on_leave = not progress.has_started
-            raise
         finally:
-            if self._cancel_on_leave and not progress.is_over and not self.is_complete:
+            self._control.end(self._job_id)
+            if self._is_begun_here and not progress.is_over and not self.is_complete:
                 with trio.CancelScope(shield=True):
                     await self._release_on_leaving(unreleased)
-                    await self._cancel_job()
+                    await self._leave_job()
         return JobOutcome(tuple(exchange.received), progress.complete, progress.losses.models)
 
     async def _receive_to_the_end(self) -> None:
@@ -217,6 +226,7 @@ class Follower:
             elif message.job_id in (None, self._job_id):
                 with contained("A message can't be handled.", let_through=(SleapRTCError,)):
                     self._progress.take(message, trio.current_time())
+                self._tell_control()
                 if isinstance(message, JobAttached) and is_laid_down(message) and not self._exchange.received:
                     await self._inquiry.take_up(self._progress.last_seq)
 
@@ -229,6 +239,31 @@ class Follower:
             else:
                 with suppress(NetworkError):
                     await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
+
+    # --- what a person wants ----------------------------------------------------------------
+
+    def _tell_control(self) -> None:
+        """Keeps up to date whether the job is one that a person can be asked about."""
+        if self.is_complete or self._progress.is_over:
+            self._control.end(self._job_id)
+        elif self._progress.has_started:
+            self._control.begin(self._job)
+
+    async def _stop_when_wanted(self) -> None:
+        """Ends the work early when that is wanted. Repeats it: a worker that is away doesn't hear it."""
+        await self._control.stop_wanted.wait()
+        while not self.is_complete:
+            with suppress(RefusedError):  # without the room the job goes on to its end
+                await self._inbox.deliver(self._worker_id, JobStop(self._job_id, self._attach_key))
+            await trio.sleep(STOP_AGAIN_SEC)
+
+    async def _leave_job(self) -> None:
+        """Leaves a job whose work has begun to its worker, unless it is to be thrown away."""
+        if self._progress.has_started and self._job.can_be_left and not self._control.is_discarding:
+            self.left = self._job
+            self._control.leave(self._job)
+        else:
+            await self._cancel_job()
 
     # --- assigning, releasing, cancelling ---------------------------------------------------
 

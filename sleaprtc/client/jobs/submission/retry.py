@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import trio
 
 from ....access.place import ConnectionOptions, PeerOptions
+from ....base.exception_groups import single_error
 from ....base.sentences import as_sentence
 from ....errors import (
     JobFailedError,
@@ -20,12 +21,14 @@ from ....errors import (
     WorkerLostError,
 )
 from ....jobs.life import Seen
+from ....protocol.vocabulary import ErrorCode
 from ....signaling.link import Link
 from ...events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
 from ...inbox import Inbox
 from ...records.files import JobRecord, forget_old, reread
 from ...room import open_room
 from ..inquiries.ask import Asker
+from ..order.control import JobControl
 from ..order.persistence import Persistence
 from .submit import JobOrder, Submission
 from .wait import WorkerQueue
@@ -48,6 +51,7 @@ class Endeavour:
         connection: How to connect.
         persistence: How long to wait, and how often to retry.
         emit: Called with what happens.
+        control: What a person wants of the jobs.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Endeavour:
         connection: ConnectionOptions,
         persistence: Persistence,
         emit: Emit,
+        control: JobControl | None = None,
     ) -> None:
         self._order = order
         self._link = link
@@ -66,6 +71,7 @@ class Endeavour:
         self._connection = connection
         self._persistence = persistence
         self._emit = emit
+        self._control = JobControl() if control is None else control
         self._lost: list[JobRecord] = []
 
     async def run(self) -> Completed:
@@ -84,7 +90,7 @@ class Endeavour:
             submission = self._submission()
             submission.avoided = frozenset(tried)
             try:
-                return await self._attempt(submission, work, is_retry=failure is not None)
+                return await self._until_stopped(submission, work, is_retry=failure is not None)
             except NoWorkerError as error:
                 if failure is None:
                     raise
@@ -100,6 +106,26 @@ class Endeavour:
             self._emit(Retrying(submission.job_id, submission.worker_id, reason, attempt + 1, attempts))
             await trio.sleep(RETRY_PAUSE_SEC)
         raise AssertionError("unreachable")
+
+    async def _until_stopped(
+        self, submission: Submission, work: Callable[[Submission], Awaitable[T]], *, is_retry: bool
+    ) -> T:
+        """Makes one attempt. If jobs are to end early, one that hasn't begun has nothing to keep."""
+        results: list[T] = []
+
+        async def give_up(attempt: trio.CancelScope) -> None:
+            await self._control.stop_wanted.wait()
+            if submission.job_id not in self._control.running and not submission.is_complete:
+                attempt.cancel()
+
+        with single_error():
+            async with trio.open_nursery() as nursery:  # what the attempt raises ends it
+                nursery.start_soon(give_up, nursery.cancel_scope)
+                results.append(await self._attempt(submission, work, is_retry=is_retry))
+                nursery.cancel_scope.cancel()
+        if not results:
+            raise JobFailedError("It was given up before its work began.", error_code=ErrorCode.CANCELLED)
+        return results[0]
 
     async def _end_lost(self) -> None:
         """Ends the jobs of lost workers that are back, which would otherwise train for nobody, in a slot."""
@@ -123,6 +149,7 @@ class Endeavour:
             order=self._order,
             connection=self._connection,
             emit=self._emit,
+            control=self._control,
         )
         self._emit(
             JobBegun(submission.job_id, str(self._order.dataset.named.absolute()), self._order.job_type)
@@ -180,7 +207,11 @@ def _to_somebody(emit: Emit) -> Emit:
 
 @asynccontextmanager
 async def open_endeavour(
-    order: JobOrder, options: PeerOptions, persistence: Persistence, emit: Emit
+    order: JobOrder,
+    options: PeerOptions,
+    persistence: Persistence,
+    emit: Emit,
+    control: JobControl | None = None,
 ) -> AsyncIterator[Endeavour]:
     """Joins the room to run an order; leaving the block leaves the room and removes the order's scratch.
 
@@ -206,4 +237,5 @@ async def open_endeavour(
                 connection=options.connection,
                 persistence=persistence,
                 emit=emit,
+                control=control,
             )

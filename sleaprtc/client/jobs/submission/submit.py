@@ -56,6 +56,7 @@ from ...records.logbook import Logbook
 from ...results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from ...room import room_end_notice
 from ..follower.follow import Follower
+from ..order.control import JobControl
 from ..order.filters import WhichWorker
 from ..order.settings import PredictionSettings, TrainingSettings
 from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
@@ -122,6 +123,7 @@ class Submission:
         order: What to do.
         connection: How to connect.
         emit: Called with what happens.
+        control: What a person wants of the job.
 
     Attributes:
         job_id: The client's name for the job.
@@ -136,7 +138,9 @@ class Submission:
         order: JobOrder,
         connection: ConnectionOptions,
         emit: Emit,
+        control: JobControl | None = None,
     ) -> None:
+        self._control = control
         self._link = link
         self._inbox = inbox
         self._order = order
@@ -173,20 +177,23 @@ class Submission:
             TransferError: A file couldn't be sent or received.
         """
         async with self._incoming_dir() as incoming_dir:
-            worker_id, _ = await self._do_somewhere(incoming_dir, Follower.run_until_begun)
-        if self._logbook is not None:
-            self._logbook.detach()
-        room_end = room_end_notice(self._link)
-        if room_end is not None:
-            self._emit(Notice(room_end))
-        detached = Detached(self.job_id, worker_id)
-        self._emit(detached)
-        return detached
+            await self._do_somewhere(incoming_dir, Follower.run_until_begun)
+        return self._leave_running()
 
     @property
     def worker_id(self) -> str | None:
         """The worker that has the job, or had it last."""
         return None if self.record is None else self.record.worker
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the worker is done with the job."""
+        return self._follower is not None and self._follower.is_complete
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the job was left running on its worker."""
+        return self._follower is not None and self._follower.left is not None
 
     @property
     def record(self) -> JobRecord | None:
@@ -213,7 +220,7 @@ class Submission:
             raise self._unwritten(error) from error
         except SleapRTCError as error:
             if self._logbook is not None:
-                self._logbook.fail(error)
+                self._logbook.fail(error, goes_on=self._goes_on)
             discard_incoming(incoming_dir)
             raise
         except BaseException:
@@ -238,11 +245,25 @@ class Submission:
         """Records and reports what becomes of a job that this process stops following."""
         if self._logbook is None or self._follower is None:
             return
+        if self._goes_on:
+            self._leave_running()
+            return
         what_became = self._logbook.leave(
             is_cancelled=self._follower.is_cancelled, is_complete=self._follower.is_complete
         )
         if what_became is not None:
             self._emit(Notice(what_became))
+
+    def _leave_running(self) -> Detached:
+        """Records and reports that the job goes on without this process, and what can be done about it."""
+        assert self._logbook is not None, "a job that runs has been assigned"
+        self._logbook.detach()
+        room_end = room_end_notice(self._link)
+        if room_end is not None:
+            self._emit(Notice(room_end))
+        detached = Detached(self.job_id, self._logbook.record.worker)
+        self._emit(detached)
+        return detached
 
     def _leave_unread(self) -> None:
         """Leaves a job whose terminal was closed: work that has begun goes on, and can be attached to."""
@@ -329,6 +350,7 @@ class Submission:
             ),
             connection=self._connection,
             emit=DeviceWatch(worker, self._note),
+            control=self._control,
         )
 
     # --- who --------------------------------------------------------------------------------

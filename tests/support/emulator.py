@@ -18,6 +18,14 @@ from typing import Any
 import pyte
 
 LIMIT_SEC = 120
+OWN_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module with the terminal for its own, as a shell does, so that keys become signals."""
+
 BEGIN_OF_UPDATE = b"\x1b[?2026h"
 END_OF_UPDATE = b"\x1b[?2026l"
 
@@ -25,7 +33,9 @@ END_OF_UPDATE = b"\x1b[?2026l"
 class Terminal:
     """A terminal with a process in it."""
 
-    def __init__(self, columns: int, rows: int, command: Sequence[object], **environment: str) -> None:
+    def __init__(
+        self, columns: int, rows: int, command: Sequence[object], cwd: Any = None, **environment: str
+    ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.1)
         self.raw = b""
         self._seen: list[str] = []
@@ -37,12 +47,18 @@ class Terminal:
         }
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", *map(str, command)],
-            stdin=subprocess.DEVNULL,
+            stdin=child_fd,
             stdout=child_fd,
             stderr=child_fd,
+            start_new_session=True,
+            cwd=cwd,
             env={**kept, "TERM": "xterm-256color", "COLORTERM": "", **environment},
         )
         os.close(child_fd)
+
+    def type(self, keys: bytes) -> None:
+        """Presses keys; Ctrl-C (``\\x03``) is a signal to a process that has this terminal for its own."""
+        os.write(self._fd, keys)
 
     def resize(self, columns: int) -> None:
         rows = self.screen.lines
@@ -100,10 +116,10 @@ class Terminal:
 
 @contextmanager
 def opened_terminal(
-    columns: int, rows: int, command: Sequence[object], **environment: str
+    columns: int, rows: int, command: Sequence[object], cwd: Any = None, **environment: str
 ) -> Iterator[Terminal]:
     """A terminal in which this Python runs with a command's arguments."""
-    opened = Terminal(columns, rows, command, **environment)
+    opened = Terminal(columns, rows, command, cwd, **environment)
     try:
         yield opened
     finally:
