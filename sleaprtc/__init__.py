@@ -100,7 +100,7 @@ def train(
     """Trains on a worker in the room and saves the models here; blocks until it is done.
 
     What isn't given is taken from the environment variables that the command line uses. An interrupt
-    (Ctrl-C, a notebook's stop button) leaves a training that has begun to its worker, and prints how to stop it.
+    (Ctrl-C, a notebook's stop button) leaves a training that has begun to its worker, and says how to stop it.
 
     Args:
         dataset: Labels (``.slp``; those that point to videos are packed first, which needs sleap-io) or a
