@@ -310,6 +310,13 @@ class StorageError(SleapRTCError):
     code = "STORAGE"
 
 
+class NewerStateError(StorageError):
+    """A newer version of sleap-rtc wrote a file, and this one doesn't know how to read it."""
+
+    code = "NEWER_STATE"
+    exit_status = EXIT_USAGE
+
+
 # --- jobs -----------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from ..base.database import Layout, open_database
 from ..base.sentences import as_clause
 from ..errors import StorageError
 from .base import RoomStorage, StoredRoom
@@ -19,16 +19,21 @@ DATABASE_FILE_NAME: Final = "rooms.sqlite3"
 BUSY_TIMEOUT_SEC: Final = 5.0
 """How long to wait while another process, such as a backup, has the file locked."""
 
-_SCHEMA_VERSION: Final = 1
-_SCHEMA: Final = """
-    CREATE TABLE IF NOT EXISTS rooms (
-        room_id TEXT PRIMARY KEY,
-        token TEXT NOT NULL,
-        creator TEXT NOT NULL,
-        expires_at REAL NOT NULL,
-        deleted INTEGER NOT NULL DEFAULT 0
-    ) WITHOUT ROWID
-"""
+LAYOUT: Final = Layout(
+    name="room database",
+    option="--state-dir",
+    steps=(
+        (
+            """CREATE TABLE IF NOT EXISTS rooms (
+                room_id TEXT PRIMARY KEY,
+                token TEXT NOT NULL,
+                creator TEXT NOT NULL,
+                expires_at REAL NOT NULL,
+                deleted INTEGER NOT NULL DEFAULT 0
+            ) WITHOUT ROWID""",
+        ),
+    ),
+)
 
 T = TypeVar("T")
 
@@ -77,8 +82,7 @@ class SqliteRoomStorage(RoomStorage):
 
     async def _write(self, statement: str, *values: str | float) -> None:
         def write() -> None:
-            with self._connection:
-                self._connection.execute(statement, values)
+            self._connection.execute(statement, values)
 
         await self._in_thread(write)
 
@@ -90,45 +94,16 @@ class SqliteRoomStorage(RoomStorage):
             raise StorageError(f"The room database failed: {as_clause(error)}.") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # SQLite gives its journal files the main file's mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SEC, check_same_thread=False)
-    try:
-        _prepare(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    # In WAL mode, changes survive a killed process; only a power cut can lose the last ones.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
-        )
-    elif version != _SCHEMA_VERSION:
-        raise StorageError(
-            f"{path} has schema version {version}; this version of sleap-rtc reads {_SCHEMA_VERSION}."
-        )
-
-
 @asynccontextmanager
 async def open_sqlite_storage(state_dir: Path) -> AsyncIterator[SqliteRoomStorage]:
     """Opens the room database in a folder, and creates it on the first start.
 
     Raises:
         StorageError: On entering: the file can't be used. The block's own exceptions pass through unchanged.
+        NewerStateError: On entering: a newer version wrote the file.
     """
     path = state_dir / DATABASE_FILE_NAME
-    try:
-        connection = await trio.to_thread.run_sync(_connect, path)
-    except (sqlite3.Error, OSError) as error:
-        raise StorageError(f"The room database {path} can't be used: {as_clause(error)}.") from error
+    connection = await trio.to_thread.run_sync(open_database, path, LAYOUT, BUSY_TIMEOUT_SEC)
     try:
         yield SqliteRoomStorage(connection)
     finally:

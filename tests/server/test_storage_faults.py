@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from sleaprtc.errors import StorageError
-from sleaprtc.storage.sqlite import DATABASE_FILE_NAME, open_sqlite_storage
+from sleaprtc.storage.sqlite import DATABASE_FILE_NAME
 
 from .trio_peer import open_lab, to
 
@@ -31,13 +30,3 @@ async def test_calls_fail_in_words_and_the_room_goes_on(start_server: Callable[.
             assert "Traceback" not in answer.text
         assert await me.ask(to("me", "me")) == to("me", "me")
         assert (await lab.http.get("/health")).status_code == 200
-
-
-async def test_a_database_of_a_later_version_is_left_alone(tmp_path: Any) -> None:
-    async with open_sqlite_storage(tmp_path):
-        pass
-    with closing(sqlite3.connect(tmp_path / DATABASE_FILE_NAME)) as database:
-        database.execute("PRAGMA user_version = 99")
-    with pytest.raises(StorageError, match="99"):
-        async with open_sqlite_storage(tmp_path):
-            pass

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import attrs
 
+from ...base.database import Layout, open_database
 from ...base.json_text import format_json, parse_json
 from ...base.logs import get_logger
 from ...base.sentences import as_clause
@@ -32,33 +33,39 @@ BUSY_TIMEOUT_SEC: Final = 2.0
 """How long to wait while another process, such as a backup, has the file locked. Statuses wait behind it, and
 a client gives a worker up for lost after ten seconds of silence."""
 
-SCHEMA_VERSION: Final = 1
-
 _log = get_logger(__name__)
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS jobs (
-    job_id TEXT PRIMARY KEY,
-    client_id TEXT NOT NULL,
-    request TEXT NOT NULL,
-    directory TEXT NOT NULL,
-    state TEXT NOT NULL,
-    last_word TEXT,
-    archive TEXT,
-    updated_at REAL NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS statuses (
-    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
-    seq INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    PRIMARY KEY (job_id, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS logs (
-    job_id TEXT PRIMARY KEY REFERENCES jobs (job_id) ON DELETE CASCADE,
-    offset_bytes INTEGER NOT NULL,
-    tail BLOB NOT NULL
-) STRICT;
-"""
+LAYOUT: Final = Layout(
+    name="journal",
+    option="--work-dir",
+    steps=(
+        (
+            """CREATE TABLE IF NOT EXISTS jobs (
+                job_id TEXT PRIMARY KEY,
+                client_id TEXT NOT NULL,
+                request TEXT NOT NULL,
+                directory TEXT NOT NULL,
+                state TEXT NOT NULL,
+                last_word TEXT,
+                archive TEXT,
+                updated_at REAL NOT NULL
+            ) STRICT""",
+            """CREATE TABLE IF NOT EXISTS statuses (
+                job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+                seq INTEGER NOT NULL,
+                status TEXT NOT NULL,
+                PRIMARY KEY (job_id, seq)
+            ) STRICT, WITHOUT ROWID""",
+            """CREATE TABLE IF NOT EXISTS logs (
+                job_id TEXT PRIMARY KEY REFERENCES jobs (job_id) ON DELETE CASCADE,
+                offset_bytes INTEGER NOT NULL,
+                tail BLOB NOT NULL
+            ) STRICT""",
+        ),
+    ),
+)
+
+_COLUMNS: Final = "job_id, client_id, request, directory, state, last_word, archive, updated_at"
 
 
 @attrs.frozen
@@ -91,27 +98,12 @@ class Journal:
 
     Raises:
         StorageError: It can't be opened, is no journal, or belongs to a running worker.
+        NewerStateError: A newer version wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        with _translated("opened"):
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_SEC, check_same_thread=False, isolation_level=None
-            )
-            try:
-                path.chmod(0o600)
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db = open_database(path, LAYOUT, BUSY_TIMEOUT_SEC)
 
     def close(self) -> None:
         """Closes the file."""
@@ -126,7 +118,7 @@ class Journal:
                 # Its end couldn't be written, or it is a newer version's. Nothing works on it any more.
                 _log.info("An earlier job's page is replaced.", job=job_id, state=earlier)
             self._db.execute(
-                "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, NULL, NULL, ?)",
+                f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, NULL, NULL, ?)",
                 (job_id, client_id, _dump(request), str(directory), str(State.RECEIVING), time.time()),
             )
 
@@ -173,7 +165,8 @@ class Journal:
     def add_status(self, status: JobStatus) -> None:
         """Keeps a status for a client that isn't connected to receive it."""
         self._write(
-            "INSERT OR REPLACE INTO statuses SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
+            "INSERT OR REPLACE INTO statuses (job_id, seq, status)"
+            " SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
             (status.seq, _dump(status), status.job_id),
         )
         if status.seq is not None and status.seq > MAX_STATUSES_PER_JOB:
@@ -199,7 +192,8 @@ class Journal:
     def keep_log(self, job_id: str, offset_bytes: int, tail: bytes) -> None:
         """Keeps the end of a trainer's log, which starts ``offset_bytes`` into the whole log."""
         self._write(
-            "INSERT OR REPLACE INTO logs SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
+            "INSERT OR REPLACE INTO logs (job_id, offset_bytes, tail)"
+            " SELECT job_id, ?, ? FROM jobs WHERE job_id = ?",
             (offset_bytes, tail, job_id),
         )
 
@@ -210,12 +204,12 @@ class Journal:
 
     def find(self, job_id: str) -> JournalEntry | None:
         """Returns a job's entry, if there is one."""
-        rows = self._read("SELECT * FROM jobs WHERE job_id = ?", (job_id,))
+        rows = self._read(f"SELECT {_COLUMNS} FROM jobs WHERE job_id = ?", (job_id,))
         return _entry(rows[0]) if rows else None
 
     def entries(self) -> list[JournalEntry]:
         """Returns all jobs, oldest change first."""
-        rows = self._read("SELECT * FROM jobs ORDER BY updated_at", ())
+        rows = self._read(f"SELECT {_COLUMNS} FROM jobs ORDER BY updated_at", ())
         return [entry for row in rows if (entry := _entry(row)) is not None]
 
     def forget(self, job_id: str) -> None:
