@@ -10,6 +10,7 @@ from ..base.json_text import parse_json
 from ..base.logs import get_logger
 from ..base.private_files import write_private_json
 from ..errors import RateLimitedError, RefusedError, StorageError
+from ..protocol.messages import JSONObject
 from ..signaling.http import Account, SignalingHTTP
 from .joined_room import RememberedRoom, as_json, from_json
 
@@ -38,25 +39,41 @@ class KeptRoomFile:
     def read(self) -> KeptRoom | None:
         """Returns the room that the worker made before its restart, if any."""
         try:
-            content = parse_json(self._path.read_text(encoding="utf-8"))
-            account = Account(str(content["username"]), str(content["id_token"]))
-            return KeptRoom(from_json(content), account)
+            content = self._content()
+            return KeptRoom(from_json(content), _account_in(content))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self, kept: KeptRoom) -> None:
         """Saves a room, readable only by the owner; if it can't be written, logs a warning."""
-        account = {"username": kept.account.username, "id_token": kept.account.id_token}
-        try:
-            write_private_json(self._path, as_json(kept.place) | account)
-        except StorageError as error:
-            _log.warning("The worker's room can't be kept for its next start.", error=str(error))
+        self._write({**as_json(kept.place), **_account_fields(kept.account)})
 
     def renewed(self, account: Account) -> None:
         """Saves the account's new token, since the previous one expires."""
-        kept = self.read()
-        if kept is not None:
-            self.write(attrs.evolve(kept, account=account))
+        try:
+            content = self._content()
+            _account_in(content)
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        self._write({**content, **_account_fields(account)})  # what only a newer version knows stays
+
+    def _content(self) -> JSONObject:
+        content: JSONObject = parse_json(self._path.read_text(encoding="utf-8"))
+        return content
+
+    def _write(self, content: JSONObject) -> None:
+        try:
+            write_private_json(self._path, content)
+        except StorageError as error:
+            _log.warning("The worker's room can't be kept for its next start.", error=str(error))
+
+
+def _account_in(content: JSONObject) -> Account:
+    return Account(str(content["username"]), str(content["id_token"]))
+
+
+def _account_fields(account: Account) -> JSONObject:
+    return {"username": account.username, "id_token": account.id_token}
 
 
 async def go_back(kept: KeptRoom, http: SignalingHTTP) -> KeptRoom | None:

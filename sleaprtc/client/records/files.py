@@ -29,9 +29,25 @@ UNFINISHED_KEPT_SEC: Final = 180 * 86_400.0
 """How long a job that isn't over is remembered after its last sign of life; no worker still has it."""
 
 
+_KINDS: Final[dict[object, tuple[type, ...]]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "tuple[str, ...]": (list,),
+    "dict[str, Any]": (dict,),
+    "dict[str, Any] | None": (dict, type(None)),
+}
+"""What a field of a record can be in a file, by its annotation."""
+
+
 @attrs.frozen
 class JobRecord:
     """A job that was assigned to a worker.
+
+    A file's keys that aren't named here are a newer version's: they are ignored, and kept when it is written.
 
     Attributes:
         attach_key: Lets its holder take the job over.
@@ -124,14 +140,20 @@ class JobRecord:
             UsageError: The record was changed.
         """
         known = self.connection
-        servers = (IceServer(tuple(urls), *access) for urls, *access in known.get("ice_servers", ()))
+        try:
+            servers = tuple(IceServer(tuple(urls), *access) for urls, *access in known.get("ice_servers", ()))
+        except (TypeError, ValueError):
+            raise UsageError(f"Job {short_id(self.job_id)} was recorded by another version.") from None
         return ConnectionOptions(
             ice_loopback=given.ice_loopback or bool(known.get("ice_loopback")),
-            ice_servers=given.ice_servers or tuple(servers),
+            ice_servers=given.ice_servers or servers,
             private_ice_servers=given.private_ice_servers and known.get("private_ice_servers") is not False,
             engine=given.engine if given.engine != "auto" else str(known.get("engine", "auto")),
             secret=self.room_secret,
         )
+
+
+_FIELDS: Final = attrs.fields(JobRecord)
 
 
 def connection_fields(options: ConnectionOptions) -> dict[str, Any]:
@@ -160,7 +182,12 @@ def save(record: JobRecord) -> None:
     Raises:
         StorageError: The folder can't be written.
     """
-    write_private_json(records_dir() / f"{record.job_id}.json", attrs.asdict(record))
+    path = records_dir() / f"{record.job_id}.json"
+    try:
+        unknown = _content(path)
+    except (OSError, ValueError, TypeError):
+        unknown = {}
+    write_private_json(path, {**unknown, **attrs.asdict(record)})
 
 
 def load_all() -> list[JobRecord]:
@@ -244,13 +271,18 @@ def public_fields(record: JobRecord) -> dict[str, Any]:
 
 def _load(path: Path) -> JobRecord | None:
     try:
-        # Not as documents from outside are: a path of this machine may have bytes that are no text (PEP 383).
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        known = {
-            field.name: content[field.name] for field in attrs.fields(JobRecord) if field.name in content
-        }
-        lists = {name: tuple(known.get(name, ())) for name in ("configs", "models", "results")}
-        record = JobRecord(**{**known, **lists})
+        content = _content(path)
+        present = [field for field in _FIELDS if field.name in content]
+        if not all(isinstance(content[field.name], _KINDS[field.type]) for field in present):
+            return None  # a newer version means something else by it
+        known = {field.name: content[field.name] for field in present}
+        lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        record = JobRecord(**{"configs": (), **known, **lists})
         return attrs.evolve(record, room_id=record.room.room_id)  # raises where it can't be a room's
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    # Not as documents from outside are: a path of this machine may have bytes that are no text (PEP 383).
+    return dict(json.loads(path.read_text(encoding="utf-8")))

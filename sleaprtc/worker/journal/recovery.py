@@ -108,7 +108,7 @@ def remove_orphans(journal: Journal, jobs_dir: Path) -> None:
     Raises:
         StorageError: The journal can't be read.
     """
-    known = {entry.directory for entry in journal.entries() if life.keeps_files(entry.state)}
+    known = {directory for directory, state in journal.directories() if life.keeps_files(state)}
     for path in jobs_dir.glob(f"{JOB_DIR_PREFIX}*"):
         if path not in known:
             shutil.rmtree(path, ignore_errors=True)

@@ -212,6 +212,10 @@ class Journal:
         rows = self._read(f"SELECT {_COLUMNS} FROM jobs ORDER BY updated_at", ())
         return [entry for row in rows if (entry := _entry(row)) is not None]
 
+    def directories(self) -> list[tuple[Path, str]]:
+        """Returns all jobs' folders with the jobs' states, also of a job whose request can't be read here."""
+        return [(Path(text), state) for text, state in self._read("SELECT directory, state FROM jobs", ())]
+
     def forget(self, job_id: str) -> None:
         """Deletes a job and its statuses; its folder is the caller's."""
         self._write("DELETE FROM jobs WHERE job_id = ?", (job_id,))
