@@ -64,10 +64,13 @@ def _peer_options(
     return attrs.evolve(find_access(endpoints, sources, connection), to_remember=None)
 
 
-def _which_worker(worker: str | None, filters: Mapping[str, Any] | None) -> WhichWorker:
+def _which_worker(
+    worker: str | None, filters: Mapping[str, Any] | None, *, ephemeral: bool = False
+) -> WhichWorker:
     from .client.jobs.order.filters import WhichWorker, worker_filters
 
-    return WhichWorker(filters=filters or worker_filters(), worker=worker)
+    which = WhichWorker(filters=filters or worker_filters(), worker=worker)
+    return which.that_keep_nothing() if ephemeral else which
 
 
 def _persistence(wait_minutes: float | bool, retries: int) -> Persistence:
@@ -95,12 +98,13 @@ def train(
     filters: Mapping[str, Any] | None = None,
     wait: float | bool = False,
     retries: int = 0,
+    ephemeral: bool = False,
     on_event: Callable[[Event], None] | None = None,
 ) -> Completed:
     """Trains on a worker in the room and saves the models here; blocks until it is done.
 
     What isn't given is taken from the environment variables that the command line uses. An interrupt
-    (Ctrl-C, a notebook's stop button) leaves a training that has begun to its worker, and says how to stop it.
+    (Ctrl-C, a notebook's stop button) leaves a training that has begun to its worker, and says how to end it.
 
     Args:
         dataset: Labels (``.slp``; those that point to videos are packed first, which needs sleap-io) or a
@@ -121,6 +125,7 @@ def train(
         filters: Which workers fit, as in a discovery (protocol reference, section 2).
         wait: Minutes to wait for a free worker, or True for as long as it takes.
         retries: How often to begin again if the worker was lost or the failure may not happen again.
+        ephemeral: Whether the worker keeps nothing of the job once its result is here.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 
     Returns:
@@ -152,7 +157,7 @@ def train(
                 options=options,
                 configs=[Path(config) for config in configs],
                 settings=TrainingSettings(model_type, epochs, batch_size, learning_rate),
-                which=_which_worker(worker, filters),
+                which=_which_worker(worker, filters, ephemeral=ephemeral),
                 persistence=_persistence(wait, retries),
                 emit=on_event or show,
             )
@@ -180,6 +185,7 @@ def track(
     filters: Mapping[str, Any] | None = None,
     wait: float | bool = False,
     retries: int = 0,
+    ephemeral: bool = False,
     on_event: Callable[[Event], None] | None = None,
 ) -> Completed:
     """Predicts on a worker in the room and saves the predictions here; blocks until it is done.
@@ -205,6 +211,7 @@ def track(
         filters: Which of the workers that predict fit, as in a discovery.
         wait: Minutes to wait for a free worker, or True for as long as it takes.
         retries: How often to begin again if the worker was lost or the failure may not happen again.
+        ephemeral: Whether the worker keeps nothing of the job once its result is here.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 
     Returns:
@@ -238,7 +245,7 @@ def track(
                 replace=replace,
                 options=options,
                 settings=PredictionSettings(peak_threshold, batch_size, frames, tracking),
-                which=_which_worker(worker, filters),
+                which=_which_worker(worker, filters, ephemeral=ephemeral),
                 persistence=_persistence(wait, retries),
                 emit=on_event or show,
             )

@@ -68,6 +68,12 @@ class InvalidModelError(UsageError):
     code = "INVALID_MODEL"
 
 
+class StillRunningError(UsageError):
+    """What was asked for has to wait until the job is over."""
+
+    code = "STILL_RUNNING"
+
+
 # --- the wire -------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ def open_database(path: Path, layout: Layout, busy_timeout_sec: float) -> sqlite
 
     Returns:
         A connection that any thread may use, one at a time. Each statement is its own transaction unless the
-        caller begins one, and foreign keys are enforced.
+        caller begins one, foreign keys are enforced, and what is deleted is overwritten.
 
     Raises:
         NewerStateError: A newer version of sleap-rtc wrote the file. It is unchanged.
@@ -78,6 +78,7 @@ def open_database(path: Path, layout: Layout, busy_timeout_sec: float) -> sqlite
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")
         except BaseException:
             connection.close()
             raise

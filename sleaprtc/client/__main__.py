@@ -22,6 +22,7 @@ _TABLE: Final = (
         "jobs",
         "Show what JOB said, and the end of what its trainer printed (lines that begin with |).",
     ),
+    ("purge", "jobs", "Delete all that JOB's worker has of it: dataset, result, log, notes."),
     ("room", "rooms", "Make rooms, in which workers and clients meet."),
     ("status", "jobs", "Ask JOB's worker how it stands: epoch, losses, time left."),
     ("stop", "jobs", "End JOB's training early and keep its best model."),

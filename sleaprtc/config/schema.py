@@ -172,6 +172,13 @@ _WORKER: Final = (
         "keep_results", Kind.NUMBER, "Days to keep models that nobody has fetched.", default=7.0, minimum=0
     ),
     Setting(
+        "keep_data",
+        Kind.NUMBER,
+        "Days to keep datasets and models of earlier jobs after their last use; 0 keeps none.",
+        default=30.0,
+        minimum=0,
+    ),
+    Setting(
         "cache_size_mb",
         Kind.WHOLE,
         "Disk for datasets of earlier jobs, in MiB; 0 keeps none.",
@@ -286,6 +293,12 @@ _CLIENT: Final = (
         default=0,
         minimum=0,
         maximum=100,
+    ),
+    Setting(
+        "ephemeral",
+        Kind.SWITCH,
+        "Have the worker keep nothing of a job once its result is here.",
+        default=False,
     ),
 )
 _SERVER: Final = (

@@ -6,3 +6,9 @@ from typing import Final
 
 ATTACH_FEATURE: Final = "attach/1"
 """A worker with this feature answers ``job_attach`` (protocol reference, "Attaching")."""
+
+PURGE_FEATURE: Final = "purge/1"
+"""A worker with this feature answers ``job_purge`` (protocol reference, "Deleting a job's data")."""
+
+EPHEMERAL_FEATURE: Final = "ephemeral/1"
+"""A worker with this feature keeps nothing of an ``ephemeral`` job once its result is fetched (likewise)."""

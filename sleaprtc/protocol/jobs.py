@@ -75,7 +75,8 @@ class JobRequest:
 
     ``attach_digest`` is the SHA-256, in hexadecimal, of the key with which a later process may attach to
     the job (:class:`JobAttach`). ``proof`` shows that the client knows the room's secret
-    (:mod:`sleaprtc.jobs.request_proof`). Both are additions that other implementations ignore.
+    (:mod:`sleaprtc.jobs.request_proof`). The worker keeps nothing of an ``ephemeral`` job once its result is
+    fetched. All three are additions that other implementations ignore.
     """
 
     app_message_type: ClassVar[str] = "job_request"
@@ -88,6 +89,7 @@ class JobRequest:
     model_info: JSONObject | None = None
     attach_digest: str | None = None
     proof: str | None = attrs.field(default=None, repr=False)
+    ephemeral: bool = False
 
 
 @attrs.frozen
@@ -340,6 +342,23 @@ class JobLog:
 
 
 @attrs.frozen
+class JobPurge:
+    """A process of the job's client has the worker delete everything of a job that is over; our addition."""
+
+    app_message_type: ClassVar[str] = "job_purge"
+    job_id: str
+    attach_key: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class JobPurged:
+    """The answer to :class:`JobPurge`: nothing of the job is left on the worker."""
+
+    app_message_type: ClassVar[str] = "job_purged"
+    job_id: str
+
+
+@attrs.frozen
 class ConnectionCheck:
     """Asks a worker to answer an offer for a connection that is only measured; an addition of ours.
 
@@ -380,6 +399,8 @@ JobMessage: TypeAlias = (
     | JobAttached
     | JobLogRequest
     | JobLog
+    | JobPurge
+    | JobPurged
     | ConnectionCheck
     | ConnectionCheckAnswer
 )

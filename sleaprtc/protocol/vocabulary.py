@@ -106,6 +106,9 @@ class ErrorCode(StrEnum):
     NO_TRAINER = "NO_TRAINER"
     """Nothing that could train is installed on the worker."""
 
+    NOT_PURGED = "NOT_PURGED"
+    """The worker can't delete something of a job."""
+
     NOT_RESERVED = "NOT_RESERVED"
     """The worker holds no slot for the job that it was assigned, or no longer."""
 
@@ -117,6 +120,9 @@ class ErrorCode(StrEnum):
 
     SLOT_LOST = "SLOT_LOST"
     """The job's slot went to a client that had proved itself."""
+
+    STILL_RUNNING = "STILL_RUNNING"
+    """What was asked for has to wait until the job is over."""
 
     TAKEN_OVER = "TAKEN_OVER"
     """Another process of the client follows the job now."""

@@ -78,6 +78,14 @@ def _checked_name(name: str) -> str:
     help="How long models that nobody fetched are kept.",
 )
 @click.option(
+    "--keep-data",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="DAYS",
+    help="How long datasets and models of earlier jobs are kept after their last use; 0 keeps none.",
+)
+@click.option(
     "--cache-size-mb",
     envvar="SLEAP_RTC_CACHE_SIZE_MB",
     type=click.IntRange(min=0),
@@ -200,6 +208,7 @@ def _worker_options(given: Mapping[str, Any]) -> WorkerOptions:
         gpu_index=given["gpu_index"],
         trainer_python=given["trainer_python"],
         keep_results_sec=given["keep_results"] * SECONDS_A_DAY,
+        keep_data_sec=given["keep_data"] * SECONDS_A_DAY,
         cache_bytes=given["cache_size_mb"] * MIB,
         max_dataset_bytes=_limit(given["max_dataset_mb"], MIB),
         training_limits=TrainingLimits(

@@ -32,6 +32,7 @@ from ..protocol.jobs import (
     JobFailed,
     JobLogRequest,
     JobMessage,
+    JobPurge,
     JobRequest,
     JobResponse,
     JobStop,
@@ -239,6 +240,9 @@ class Agent:
             nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, JobLogRequest):
             handle = partial(self._roster.tell_log, client_id, payload)
+            nursery.start_soon(self._run_handler, handle, client_id, payload)
+        elif isinstance(payload, JobPurge):
+            handle = partial(self._roster.purge, client_id, payload)
             nursery.start_soon(self._run_handler, handle, client_id, payload)
         elif isinstance(payload, ConnectionCheck):
             proven = self._is_proven(client_id, payload)

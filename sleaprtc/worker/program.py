@@ -58,6 +58,7 @@ class WorkerOptions:
         with_qr: Whether the invite to such a room is drawn, too, on a terminal.
         goes_back: Whether the worker returns to the room that it made before, if that still exists.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
+        keep_data_sec: How long datasets and models of earlier jobs are kept after their last use.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
         training_limits: What one training may take.
@@ -74,6 +75,7 @@ class WorkerOptions:
     gpu_index: int | None
     trainer_python: Path | None
     keep_results_sec: float
+    keep_data_sec: float
     cache_bytes: int
     max_dataset_bytes: float = math.inf
     training_limits: TrainingLimits = NO_LIMITS
@@ -176,14 +178,14 @@ def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOption
 
 
 def _roster_settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOptions) -> WorkerSettings:
-    cache = FileCache(options.work_dir / "datasets", options.cache_bytes)
+    cache = FileCache(options.work_dir / "datasets", options.cache_bytes, options.keep_data_sec)
     cache.clean()
     return WorkerSettings(
         jobs_dir=jobs_dir,
         keep_results_sec=options.keep_results_sec,
         threads_per_job=options.threads,
         connection=connection,
-        cache=cache if options.cache_bytes else None,
+        cache=cache if options.cache_bytes and options.keep_data_sec else None,
         max_dataset_bytes=options.max_dataset_bytes,
     )
 

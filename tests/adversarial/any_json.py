@@ -58,12 +58,14 @@ def well_typed(job_ids: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, A
             config,
             st.builds(jobs.Requirements, numbers, numbers, st.none() | texts),
             attach_digest=st.none() | st.just(DIGEST) | texts,
+            ephemeral=st.booleans(),
         ),
         st.builds(jobs.JobAssignment, job_ids),
         st.builds(jobs.JobCancel, job_ids, st.none() | texts, attach_key=st.none() | texts),
         st.builds(jobs.JobStop, job_ids, attach_key=st.none() | texts),
         st.builds(jobs.JobAttach, job_ids, texts, numbers, st.booleans()),
         st.builds(jobs.JobLogRequest, job_ids, texts, numbers, st.none() | numbers),
+        st.builds(jobs.JobPurge, job_ids, texts),
         st.builds(jobs.ConnectionCheck, job_ids),
         st.builds(jobs.AppError, texts, texts, job_id=st.none() | job_ids),
         st.builds(jobs.JobResponse, job_ids, accepted=st.booleans(), reason=st.none() | texts),
@@ -75,7 +77,7 @@ def well_typed(job_ids: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, A
         st.builds(jobs.JobComplete, job_ids),
         st.builds(jobs.JobCancelled, job_ids),
     ]
-    keyed = kinds[2:6]
+    keyed = kinds[2:7]
     return st.sampled_from(kinds + keyed).flatmap(lambda kind: kind).map(encode_job_message)
 
 

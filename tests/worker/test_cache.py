@@ -51,8 +51,7 @@ def test_the_least_recently_used_makes_room(tmp_path: Path) -> None:
     digests = [dataset(tmp_path / str(n), bytes([n]) * 400) for n in range(3)]
     for n in range(2):
         cache.add(digests[n], tmp_path / str(n))
-        kept = tmp_path / "cache" / digests[n].replace(":", "-")
-        os.utime(kept, ns=(1000 + n, 1000))
+        os.utime(tmp_path / "cache" / f"{digests[n].replace(':', '-')}.used", (1000 + n, 1000 + n))
     assert cache.fetch(digests[0], 400, tmp_path / "again")
     cache.add(digests[2], tmp_path / "2")
     found = [cache.fetch(digest, 400, tmp_path / f"out{digest[-8:]}") for digest in digests]

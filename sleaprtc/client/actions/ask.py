@@ -1,4 +1,4 @@
-"""``client status``, ``logs``, ``stop`` and ``cancel``: questions and orders to a job's worker.
+"""``client status``, ``logs``, ``stop``, ``cancel`` and ``purge``: questions and orders to a job's worker.
 
 They need no data channel, and don't disturb the process that follows the job.
 """
@@ -17,6 +17,7 @@ from ..display.job_lines import state_lines
 from ..display.log_lines import JSONLog, PlainLog
 from ..jobs.inquiries.ask import failure_of, open_asker
 from ..jobs.inquiries.logs import read_log
+from ..jobs.inquiries.purge import purge_job
 from ..jobs.inquiries.state import look
 from ..records.files import find, refuse_if_over
 from ..records.job_ids import short_id
@@ -99,3 +100,20 @@ async def cancel_job(job: str, *, as_json: bool) -> None:
             print(f"Job {name} is cancelled; nothing of it is left on {worker}.")
 
     await until_interrupted(cancel)
+
+
+async def purge(job: str, *, even_unfetched: bool, as_json: bool) -> None:
+    """Has a job's worker delete everything that it has of the job."""
+
+    async def work() -> None:
+        record = find(job)
+        await purge_job(record, even_unfetched=even_unfetched)
+        if as_json:
+            print_json({"event": "purged", "job_id": record.job_id, "worker": record.worker})
+            return
+        name, worker = short_id(record.job_id), printable(record.worker)
+        print(f"Job {name} is purged: {worker} has deleted its files, its log and all that it noted of it.")
+        here = " Results here stay." if record.results else ""
+        print(f"This machine still lists it.{here} To forget it here: sleap-rtc client jobs --forget {name}")
+
+    await until_interrupted(work)

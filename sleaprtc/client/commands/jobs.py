@@ -1,4 +1,4 @@
-"""``client jobs``, and the commands about one of them: ``status logs attach fetch stop cancel``."""
+"""``client jobs``, and the commands about one of them: ``status logs attach fetch stop cancel purge``."""
 
 from __future__ import annotations
 
@@ -140,3 +140,20 @@ def cancel(job: str, as_json: bool) -> None:
     from ..actions.ask import cancel_job
 
     run(functools.partial(cancel_job, job, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@job_argument
+@click.option(
+    "--unfetched", "even_unfetched", is_flag=True, help="Even if the result hasn't been fetched: it is lost."
+)
+@json_option
+def purge(job: str, even_unfetched: bool, as_json: bool) -> None:
+    """Delete all that JOB's worker has of it: dataset, result, log, notes.
+
+    The command returns once the worker has confirmed that nothing is left. JOB has to be over. What is on
+    this machine stays.
+    """
+    from ..actions.ask import purge as action
+
+    run(functools.partial(action, job, even_unfetched=even_unfetched, as_json=as_json), as_json=as_json)

@@ -85,6 +85,9 @@ _SUBMISSION_OPTIONS: Final = (
         show_default=True,
         help="Begin again so often where the worker was lost or the failure need not come again.",
     ),
+    click.option(
+        "--ephemeral", is_flag=True, help="Have the worker keep nothing of the job once its result is here."
+    ),
     click.option("--detach", is_flag=True, help="Return when the work has begun; the worker goes on."),
 )
 
@@ -111,6 +114,7 @@ def _with_job_options(command: Command) -> Command:
         response_timeout: float,
         wait_minutes: float,
         retries: int,
+        ephemeral: bool,
         detach: bool,
         **others: object,
     ) -> None:
@@ -120,6 +124,8 @@ def _with_job_options(command: Command) -> Command:
             rule=SelectionRule(rule),
             response_timeout_sec=response_timeout,
         )
+        if ephemeral:
+            which = which.that_keep_nothing()
         persistence = Persistence(wait_sec=60 * wait_minutes, retries=retries)
         command(**others, options=JobOptions(peer, which, persistence, detach))
 

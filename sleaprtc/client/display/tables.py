@@ -103,7 +103,7 @@ def jobs_table(records: list[JobRecord]) -> Table:
         "begun": lambda record: clock_text(record.started_at, now),
         "dataset": lambda record: record.dataset.rpartition("/")[2],
         "worker": lambda record: record.worker,
-        "state": lambda record: record.state,
+        "state": lambda record: record.state if record.purged_at is None else f"{record.state}, purged",
         "last seen": lambda record: record.message if record.is_over else _last_seen(record, now),
         "result": _result_place,
     }

@@ -30,7 +30,7 @@ from ..results.delivery import (
 from ..results.predictions import PredictionsFile
 from ..room import open_room
 from .follower.follow import Follower
-from .inquiries.ask import ask_repeatedly, refuse_unfinished
+from .inquiries.ask import ask_repeatedly, refuse_unfinished, unknown_to_worker
 from .track import tracking_inputs
 
 ATTACH_TIMEOUT_SEC: Final = 15.0
@@ -209,7 +209,7 @@ async def ask_to_follow(record: JobRecord, inbox: Inbox, emit: Emit) -> JobAttac
         if message.job_id != record.job_id:
             return None
         if isinstance(message, AppError):
-            raise JobFailedError(f"{record.worker} doesn't know this job any more.")
+            raise unknown_to_worker(record)
         if isinstance(message, JobFailed):
             raise JobFailedError(message.error.message, error_code=message.error.code)
         return message if isinstance(message, JobAttached) else None

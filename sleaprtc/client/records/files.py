@@ -57,6 +57,7 @@ class JobRecord:
         last_seen_at: When the last status was seen, in Unix epoch seconds.
         started_at: When the job was assigned, in Unix epoch seconds.
         ended_at: When the job was seen to be over or lost, in Unix epoch seconds.
+        purged_at: When its worker confirmed that it has nothing of the job any more, in Unix epoch seconds.
         results: The paths of the result.
         connection: How data channels were made, see :meth:`connection_options`.
         message: How the job ended, in a sentence.
@@ -93,6 +94,7 @@ class JobRecord:
     last_status: dict[str, Any] | None = None
     last_seen_at: float | None = None
     ended_at: float | None = None
+    purged_at: float | None = None
     results: tuple[str, ...] = ()
     connection: dict[str, Any] = attrs.field(factory=dict, repr=False)
 
@@ -217,6 +219,18 @@ def amend(record: JobRecord, sign: Sign, **changes: Any) -> JobRecord:
     with contextlib.suppress(StorageError):
         save(changed)
     return changed
+
+
+def note_purged(record: JobRecord, now: float) -> None:
+    """Records that the job's worker has nothing of it any more, so that nothing is left to expect.
+
+    Raises:
+        StorageError: The folder can't be written.
+    """
+    current = reread(record)
+    if not current.is_over:
+        current = attrs.evolve(current.after(Sign.CANCELLATION), ended_at=now)
+    save(attrs.evolve(current, purged_at=now))
 
 
 def reread(record: JobRecord) -> JobRecord:

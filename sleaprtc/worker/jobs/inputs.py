@@ -28,7 +28,7 @@ from ...transfer.arrival import Pace
 from ...transfer.names import checked_name
 from ...transfer.resuming import ResumingTransfers
 from ...transfer.stream import IncomingFile, TransferProgress
-from .cache import FileCache
+from .cache import FileCache, JobCache
 from .statuses import StatusReporter
 
 INPUT_IDLE_SEC: Final = 120.0
@@ -60,7 +60,7 @@ async def receive_inputs(
     job_dir: Path,
     transfers: ResumingTransfers,
     reporter: StatusReporter,
-    cache: FileCache | None = None,
+    cache: FileCache | JobCache | None = None,
     max_dataset_bytes: float = math.inf,
     takes: tuple[str, ...] = (Purpose.CONFIG,),
 ) -> JobInputs:
@@ -137,7 +137,7 @@ def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> st
     return None
 
 
-async def _fetch(cache: FileCache, offer: FileOffer, directory: Path) -> None:
+async def _fetch(cache: FileCache | JobCache, offer: FileOffer, directory: Path) -> None:
     try:
         target = directory / checked_name(offer.name)
     except InvalidFileNameError:

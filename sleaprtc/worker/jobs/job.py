@@ -21,7 +21,7 @@ from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock
 from ..journal.store import JournalEntry
 from ..trainer import Trainer
-from .cache import FileCache
+from .cache import JobCache
 from .connection import ClientConnection
 from .inputs import receive_inputs
 from .job_types import WORK, Product, WorkOrder
@@ -58,6 +58,7 @@ class Job:
     Attributes:
         client_id: The peer that gets statuses and the last word. A later process of a client has another id.
         state: How the job stands. The journal follows, a little later if it can't be written.
+        was_told: Whether the client was told that the result is ready.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Job:
         request: JobRequest,
         job_dir: Path,
         connection: ClientConnection,
-        cache: FileCache | None,
+        cache: JobCache | None,
         max_dataset_bytes: float,
         notes: JobNotes,
         deliver: Callable[[str, JobMessage], Awaitable[None]],
@@ -77,6 +78,7 @@ class Job:
         self.connection = connection
         self.client_id = connection.remote_id
         self.state = state
+        self.was_told = False
         self._job_dir = job_dir
         self._cache = cache
         self._max_dataset_bytes = max_dataset_bytes
@@ -228,7 +230,7 @@ class Job:
         if slot.is_lost and not self._was_connected:
             await self._move(Cause.SLOT_LOST)  # the client has done nothing for the job but ask for it
         else:
-            await self._notes.keep_log(self._job_dir)
+            await self._keep_log()
             await self._move(Cause.WORK_FAILED, last_word=failed)
         self._mark_worked(on_worked)
         await self._deliver(self.client_id, failed)
@@ -307,9 +309,13 @@ class Job:
                 clock=self._clock,
             )
         )
-        await self._notes.keep_log(self._job_dir)
+        await self._keep_log()
         await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
         return product
+
+    async def _keep_log(self) -> None:
+        if not self.request.ephemeral:
+            await self._notes.keep_log(self._job_dir)
 
     # --- delivery ---------------------------------------------------------------------------
 
@@ -347,6 +353,7 @@ class Job:
 
     async def _send_last_word(self, complete: JobComplete, told: trio.Event) -> None:
         await self._deliver(self.client_id, complete)
+        self.was_told = True
         told.set()
 
 

@@ -22,7 +22,7 @@ from ...transfer.model_archive import pack_model
 from ...transfer.sending import FAST_DIGEST_ALGORITHM
 from ..journal.past_trainings import EpochClock
 from ..trainer import EpochEnded, PredictionEvent, PredictionJob, Trainer, TrainingEvent, TrainingJob
-from .cache import FileCache
+from .cache import JobCache
 from .inputs import JobInputs
 from .messages import completion, prediction_completion, report_prediction, report_training
 from .statuses import StatusReporter
@@ -56,7 +56,7 @@ class WorkOrder:
     thread_count: int
     stop: trio.Event
     reporter: StatusReporter
-    cache: FileCache | None
+    cache: JobCache | None
     clock: EpochClock
 
     def make_work_dir(self, name: str) -> Path:
@@ -122,7 +122,7 @@ async def train(order: WorkOrder) -> Product:
     reporter.report(Phase.SENDING, 1.0, message="Packing the model.")
     archive = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.models.zip"
     await _pack_in_time(outcome.model_dirs, archive, reporter)
-    if order.cache is not None:
+    if order.cache is not None and not order.cache.keeps_nothing:
         await trio.to_thread.run_sync(_remember_models, order.cache, outcome.model_dirs, order.job_dir)
     return Product(archive, completion(order.request.job_id, outcome, archive))
 
@@ -181,7 +181,7 @@ async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: Status
         await trio.sleep(PACKING_RETRY_SEC)
 
 
-def _remember_models(cache: FileCache, model_dirs: Sequence[Path], scratch_dir: Path) -> None:
+def _remember_models(cache: JobCache, model_dirs: Sequence[Path], scratch_dir: Path) -> None:
     """Caches models the way clients pack them, so that none has to be sent back to predict with."""
     for folder in model_dirs:
         try:

@@ -26,6 +26,9 @@ JOB_DIR_PREFIX: Final = "job-"
 MAX_DRIFT_SEC: Final = 60.0
 """If two clocks drift apart by more than this in an hour, one of them was set."""
 
+EPHEMERAL_KEPT_SEC: Final = 3600.0
+"""How long it is kept how an ephemeral job ended, for a client that couldn't be told."""
+
 _log = get_logger(__name__)
 
 
@@ -132,18 +135,32 @@ class WallClock:
         return jump_sec if abs(jump_sec) > MAX_DRIFT_SEC else 0.0
 
 
-def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> None:
+def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> list[JournalEntry]:
     """Deletes jobs that are over, with results that nobody fetched, ``keep_sec`` after their last change.
+
+    Of an ephemeral job, only a result is kept so long.
 
     Setting the clock forward by ``jump_sec`` makes no job older: a machine that starts in 1970 and
     then learns the date forgets no models.
+
+    Returns:
+        Those jobs.
 
     Raises:
         StorageError: The journal can't be read or written.
     """
     journal.follow_clock(jump_sec, now)
+    forgotten = []
     for entry in journal.entries():
-        if not life.is_underway(entry.state) and now - entry.updated_at > keep_sec:
+        if not life.is_underway(entry.state) and now - entry.updated_at > _kept_sec(entry, keep_sec):
             shutil.rmtree(entry.directory, ignore_errors=True)
             journal.forget(entry.job_id)
+            forgotten.append(entry)
             _log.info("The job is forgotten.", job=entry.job_id)
+    return forgotten
+
+
+def _kept_sec(entry: JournalEntry, keep_sec: float) -> float:
+    if not entry.request.ephemeral or life.keeps_result(entry.state):
+        return keep_sec
+    return min(keep_sec, EPHEMERAL_KEPT_SEC)

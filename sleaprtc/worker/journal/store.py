@@ -220,6 +220,29 @@ class Journal:
         """Deletes a job and its statuses; its folder is the caller's."""
         self._write("DELETE FROM jobs WHERE job_id = ?", (job_id,))
 
+    def forget_course(self, job_id: str) -> None:
+        """Deletes a job's statuses and log for good, and leaves how it ended; raises as below."""
+        self._delete_for_good(
+            ("DELETE FROM statuses WHERE job_id = ?", "DELETE FROM logs WHERE job_id = ?"), job_id
+        )
+
+    def forget_for_good(self, job_id: str) -> None:
+        """Deletes a job like :meth:`forget`, and its traces in the log that SQLite keeps beside the file.
+
+        Raises:
+            StorageError: The file can't be written, or another process, such as a backup, still reads what
+                was deleted.
+        """
+        self._delete_for_good(("DELETE FROM jobs WHERE job_id = ?",), job_id)
+
+    def _delete_for_good(self, statements: tuple[str, ...], job_id: str) -> None:
+        with self._lock, _translated("written"):
+            for statement in statements:
+                self._db.execute(statement, (job_id,))
+            (is_blocked, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_blocked:
+            raise StorageError("Another process reads the worker's journal just now. Try again in a minute.")
+
     def _state_of(self, job_id: str) -> str:
         rows = self._db.execute("SELECT state FROM jobs WHERE job_id = ?", (job_id,)).fetchall()
         return str(rows[0][0]) if rows else State.ABSENT

@@ -159,9 +159,16 @@ class Asker:
                 f"{record.worker} can't be asked that: {as_sentence(message.message)}",
                 error_code="NOT_SUPPORTED",
             )
-        if record.state == Seen.CANCELLED:
-            raise UnknownJobError(f"The job was cancelled: {record.worker} has nothing of it any more.")
-        raise UnknownJobError(f"{record.worker} doesn't know this job any more.")
+        raise unknown_to_worker(record)
+
+
+def unknown_to_worker(record: JobRecord) -> UnknownJobError:
+    """Returns the error for a job that its worker doesn't know, with the reason if that is known here."""
+    if record.purged_at is not None:
+        return UnknownJobError(f"The job was purged: {record.worker} has nothing of it any more.")
+    if record.state == Seen.CANCELLED:
+        return UnknownJobError(f"The job was cancelled: {record.worker} has nothing of it any more.")
+    return UnknownJobError(f"{record.worker} doesn't know this job any more.")
 
 
 async def ask_repeatedly(

@@ -12,6 +12,7 @@ from ....base.json_text import parse_json
 from ....errors import UsageError
 from ....jobs.negotiation import SelectionRule
 from ....jobs.properties import COMMON_TAG, TEXT_PROPERTIES, WORKER_ROLE, WORKER_TAGS
+from ....protocol.features import EPHEMERAL_FEATURE
 from ....protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ....protocol.messages import JSONObject
 from ....protocol.vocabulary import JobType
@@ -101,6 +102,8 @@ class WhichWorker:
         worker: The only worker to ask; None for all that are found.
         rule: Which of the workers that accept gets the job.
         response_timeout_sec: How long to wait for answers.
+        keeps_nothing: Whether the worker is asked to keep nothing of the job once its result is fetched; see
+            :meth:`that_keep_nothing`.
     """
 
     filters: JSONObject = attrs.field(factory=worker_filters)
@@ -108,3 +111,10 @@ class WhichWorker:
     worker: str | None = None
     rule: SelectionRule = SelectionRule.FASTEST
     response_timeout_sec: float = JOB_RESPONSE_TIMEOUT_SEC
+    keeps_nothing: bool = False
+
+    def that_keep_nothing(self) -> WhichWorker:
+        """Returns the same workers, except for those that can't keep nothing of a job."""
+        properties = dict(self.filters.get("properties", {}))
+        properties["features"] = {"$eq": EPHEMERAL_FEATURE}  # which holds if one of them is it
+        return attrs.evolve(self, filters={**self.filters, "properties": properties}, keeps_nothing=True)

@@ -9,6 +9,7 @@ from ....base.sentences import as_clause, as_sentence
 from ....errors import JobFailedError, NoWorkerError, WorkerLostError
 from ....jobs.negotiation import Negotiation
 from ....jobs.properties import problem_sentences
+from ....protocol.features import EPHEMERAL_FEATURE
 from ....protocol.jobs import JobResponse
 from ....protocol.vocabulary import ErrorCode, Refusal
 from ...events.job import AnswerSummary, WorkerSummary
@@ -58,6 +59,17 @@ def why_none(present: Sequence[WorkerSummary], tried: Collection[str], named: st
     if named is not None:
         return f"There is no worker named {named} in the room, but {listed}."
     return f"No {'other ' if tried else ''}worker in the room fits the job. There is {listed}."
+
+
+def none_keeps_nothing(present: Sequence[WorkerSummary]) -> NoWorkerError | None:
+    """Returns the error if there are workers in the room, and none of them knows ephemeral jobs."""
+    if not present or any(EPHEMERAL_FEATURE in worker.features for worker in present):
+        return None
+    listed = "; ".join(worker_in_short(worker) for worker in present)
+    return NoWorkerError(
+        f"No worker in the room can promise to keep nothing of the job (--ephemeral): {listed}. Their owners "
+        "can update sleap-rtc."
+    )
 
 
 def nobody_left(tried: Mapping[str, JobFailedError], why: str) -> NoWorkerError | JobFailedError:

@@ -59,7 +59,7 @@ from ..follower.follow import Follower
 from ..order.control import JobControl
 from ..order.filters import WhichWorker
 from ..order.settings import PredictionSettings, TrainingSettings
-from .answers import nobody_accepted, nobody_left, summarize_answer, why_none
+from .answers import nobody_accepted, nobody_left, none_keeps_nothing, summarize_answer, why_none
 from .worker_notices import DeviceWatch, announce_problems
 
 T = TypeVar("T")
@@ -371,6 +371,8 @@ class Submission:
     async def _nobody_left(self, tried: Mapping[str, JobFailedError]) -> SleapRTCError:
         """Returns the error for a job when no further worker can be asked."""
         present = [summarize(peer) for peer in await self._link.discover({"role": WORKER_ROLE})]
+        if self._order.which.keeps_nothing and not tried and (error := none_keeps_nothing(present)):
+            return error
         return nobody_left(tried, why_none(present, tried, self._order.which.worker))
 
     def _job_request(self, worker_id: str) -> JobRequest:
@@ -387,6 +389,7 @@ class Submission:
             timeout_ms=round(order.which.response_timeout_sec * 1000),
             model_info=order.model_info,
             attach_digest=attach_digest(self._attach_key),
+            ephemeral=order.which.keeps_nothing,
         )
         if secret is None:
             return request
