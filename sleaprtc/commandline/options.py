@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 from click.core import ParameterSource
 
 from ..access.choice import ROOM_SETTINGS, RoomSource, RoomSources, find_access, weaker_sources
-from ..access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions
+from ..access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions, PeerOptions
 from ..protocol.ice import parse_ice_server
 from ..signaling.http import Endpoints
 from .run import errors_reported
 from .settings_option import files_of
+
+Command: TypeAlias = Callable[..., None]
+Option: TypeAlias = Callable[[Command], Command]
 
 
 def _warn_of_arguments(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
@@ -31,8 +34,8 @@ def _warn_of_arguments(context: click.Context, option: click.Parameter, value: s
     return value
 
 
-_SERVER_OPTIONS: Final = (
-    click.option(
+_SERVER_OPTIONS: Final[Mapping[str, Option]] = {
+    "signaling_ws": click.option(
         "--signaling-ws",
         envvar="SLEAP_RTC_SIGNALING_WS",
         default=DEFAULT_WS_URL,
@@ -40,7 +43,7 @@ _SERVER_OPTIONS: Final = (
         metavar="URL",
         help="WebSocket address of the signaling server.",
     ),
-    click.option(
+    "signaling_http": click.option(
         "--signaling-http",
         envvar="SLEAP_RTC_SIGNALING_HTTP",
         default=DEFAULT_HTTP_URL,
@@ -48,51 +51,51 @@ _SERVER_OPTIONS: Final = (
         metavar="URL",
         help="HTTP address of the signaling server.",
     ),
-    click.option(
+    "tls_ca": click.option(
         "--tls-ca",
         envvar="SLEAP_RTC_TLS_CA",
         type=click.Path(dir_okay=False),
         metavar="FILE",
         help="Certificates (PEM) that vouch for the server, in place of the system's.",
     ),
-)
-_ROOM_OPTIONS: Final = (
-    click.option(
+}
+_ROOM_OPTIONS: Final[Mapping[str, Option]] = {
+    "invite": click.option(
         "--invite",
         envvar="SLEAP_RTC_INVITE",
         metavar="LINE",
         help="Server, room, token and secret in one: sleap-rtc://HOST:PORT,PORT/ROOM#TOKEN.SECRET.",
     ),
-    click.option("--room", envvar="SLEAP_RTC_ROOM_ID", metavar="ID", help="The room's id."),
-    click.option(
+    "room": click.option("--room", envvar="SLEAP_RTC_ROOM_ID", metavar="ID", help="The room's id."),
+    "token": click.option(
         "--token",
         envvar="SLEAP_RTC_TOKEN",
         metavar="TOKEN",
         callback=_warn_of_arguments,
         help="The room's token.",
     ),
-    click.option(
+    "token_file": click.option(
         "--token-file",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
         help="Where the room's token is read from, instead of --token.",
     ),
-    click.option(
+    "secret": click.option(
         "--secret",
         envvar="SLEAP_RTC_SECRET",
         metavar="SECRET",
         callback=_warn_of_arguments,
         help="The room's secret, where it isn't in an invite.",
     ),
-)
-_CONNECTION_OPTIONS: Final = (
-    click.option(
+}
+_CONNECTION_OPTIONS: Final[Mapping[str, Option]] = {
+    "ice_loopback": click.option(
         "--ice-loopback/--no-ice-loopback",
         envvar="SLEAP_RTC_ICE_LOOPBACK",
         default=False,
         help="Connect over 127.0.0.1, for both ends on one machine.",
     ),
-    click.option(
+    "ice_servers": click.option(
         "--ice-server",
         "ice_servers",
         envvar="SLEAP_RTC_ICE_SERVER",
@@ -100,13 +103,13 @@ _CONNECTION_OPTIONS: Final = (
         metavar="URL",
         help="A STUN or TURN server: stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT. Can be repeated.",
     ),
-    click.option(
+    "private_ice_servers": click.option(
         "--private-ice-servers/--no-private-ice-servers",
         envvar="SLEAP_RTC_PRIVATE_ICE_SERVERS",
         default=True,
         help="Ask STUN and TURN servers that the signaling server names at private addresses, too.",
     ),
-    click.option(
+    "engine": click.option(
         "--engine",
         envvar="SLEAP_RTC_ENGINE",
         type=click.Choice(["auto", "aiortc", "libwebrtc"]),
@@ -114,85 +117,95 @@ _CONNECTION_OPTIONS: Final = (
         show_default=True,
         help="Which WebRTC implementation carries the data.",
     ),
-)
+}
 
 
-Command: TypeAlias = Callable[..., None]
+def gathered(
+    command: Command,
+    into: str,
+    make: Callable[..., object],
+    options: Mapping[str, Option],
+) -> Command:
+    """Adds options to a command, which gets one value that is made of them all.
 
+    Args:
+        command: The command.
+        into: The command's parameter for the value.
+        make: Makes the value of what the options hold, by their names. What it raises ends the command.
+        options: The options by their names, in the order of the help text.
+    """
 
-def _stack(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    @functools.wraps(command)
+    def with_value(**given: object) -> None:
+        parts = {name: given.pop(name) for name in options}
+        with errors_reported(as_json=bool(given.get("as_json"))):
+            value = make(**parts)
+        command(**given, **{into: value})
+
+    decorated: Command = with_value
+    for option in reversed(tuple(options.values())):
+        decorated = option(decorated)
+    return decorated
 
 
 def server_options(command: Command) -> Command:
     """Adds the signaling server's addresses; the command gets ``endpoints``, an :class:`Endpoints`."""
-    return _stack(_with_endpoints(command), _SERVER_OPTIONS)
+    return gathered(command, "endpoints", _endpoints, _SERVER_OPTIONS)
 
 
 def room_options(command: Command) -> Command:
     """Adds the server's addresses and the room; the command gets ``peer``, a :class:`PeerOptions`."""
-    return _stack(_with_peer(command), (*_ROOM_OPTIONS, *_SERVER_OPTIONS))
+    return gathered(command, "peer", _peer, {**_ROOM_OPTIONS, **_SERVER_OPTIONS})
 
 
 def connection_options(command: Command) -> Command:
     """Adds how to connect to peers; the command gets ``connection``, a :class:`ConnectionOptions`."""
-    return _stack(_with_connection(command), _CONNECTION_OPTIONS)
+    return gathered(command, "connection", _connection, _CONNECTION_OPTIONS)
 
 
 def peer_options(command: Command) -> Command:
     """Adds server, room and connection; the command gets all of it as ``peer``, a :class:`PeerOptions`."""
-    options = (*_ROOM_OPTIONS, *_SERVER_OPTIONS, *_CONNECTION_OPTIONS)
-    return _stack(_with_connection(_with_peer(command)), options)
+    options = {**_ROOM_OPTIONS, **_SERVER_OPTIONS, **_CONNECTION_OPTIONS}
+    return gathered(command, "peer", _connected_peer, options)
 
 
-def _with_endpoints(command: Command) -> Command:
-    @functools.wraps(command)
-    def with_endpoints(
-        *, signaling_ws: str, signaling_http: str, tls_ca: str | None, **others: object
-    ) -> None:
-        command(**others, endpoints=Endpoints(signaling_ws, signaling_http, tls_ca))
-
-    return with_endpoints
+def _endpoints(signaling_ws: str, signaling_http: str, tls_ca: str | None) -> Endpoints:
+    return Endpoints(signaling_ws, signaling_http, tls_ca)
 
 
-def _with_peer(command: Command) -> Command:
-    @functools.wraps(command)
-    def with_peer(
-        *, endpoints: Endpoints, connection: ConnectionOptions | None = None, **others: object
-    ) -> None:
-        sources = sources_of(click.get_current_context())
-        for name in ROOM_SETTINGS:
-            del others[name]
-        with errors_reported(as_json=bool(others.get("as_json"))):
-            peer = find_access(endpoints, sources, connection)
-        command(**others, peer=peer)
-
-    return _with_endpoints(with_peer)
+def _connection(
+    ice_loopback: bool, ice_servers: tuple[str, ...], private_ice_servers: bool, engine: str
+) -> ConnectionOptions:
+    return ConnectionOptions(
+        ice_loopback=ice_loopback,
+        ice_servers=tuple(parse_ice_server(url) for url in ice_servers),
+        private_ice_servers=private_ice_servers,
+        engine=engine,
+    )
 
 
-def _with_connection(command: Command) -> Command:
-    @functools.wraps(command)
-    def with_connection(
-        *,
-        ice_loopback: bool,
-        ice_servers: tuple[str, ...],
-        private_ice_servers: bool,
-        engine: str,
-        **others: object,
-    ) -> None:
-        with errors_reported(as_json=bool(others.get("as_json"))):
-            servers = tuple(parse_ice_server(url) for url in ice_servers)
-        connection = ConnectionOptions(
-            ice_loopback=ice_loopback,
-            ice_servers=servers,
-            private_ice_servers=private_ice_servers,
-            engine=engine,
-        )
-        command(**others, connection=connection)
+def _peer(
+    signaling_ws: str,
+    signaling_http: str,
+    tls_ca: str | None,
+    *,
+    connection: ConnectionOptions | None = None,
+    **_room: object,
+) -> PeerOptions:
+    """Decides which room is meant. Its options are read with their sources, since those decide."""
+    sources = sources_of(click.get_current_context())
+    return find_access(_endpoints(signaling_ws, signaling_http, tls_ca), sources, connection)
 
-    return with_connection
+
+def _connected_peer(
+    ice_loopback: bool,
+    ice_servers: tuple[str, ...],
+    private_ice_servers: bool,
+    engine: str,
+    **place: Any,
+) -> PeerOptions:
+    connection = _connection(ice_loopback, ice_servers, private_ice_servers, engine)
+    return _peer(**place, connection=connection)
 
 
 def sources_of(context: click.Context) -> RoomSources:

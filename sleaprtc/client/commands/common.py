@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
 import click
 
-from ...commandline.run import errors_reported
+from ...commandline.options import Command, Option, gathered
 from ..jobs.order.filters import WhichWorker, worker_filters
-
-Command: TypeAlias = Callable[..., None]
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -22,35 +19,28 @@ json_option = click.option(
     help="JSON lines on standard output, all else on standard error.",
 )
 
-_FILTER_OPTIONS: Final = (
-    click.option("--tag", "tags", multiple=True, help="A tag the worker must have; repeatable."),
-    click.option(
+_FILTER_OPTIONS: Final[Mapping[str, Option]] = {
+    "min_gpu_memory_mb": click.option(
+        "--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory it must have."
+    ),
+    "conditions": click.option(
         "--property",
         "conditions",
         multiple=True,
         metavar="'KEY>=VALUE'",
         help="A condition on a worker's property: = != > >= < <=. Can be repeated.",
     ),
-    click.option("--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory it must have."),
-)
+    "tags": click.option("--tag", "tags", multiple=True, help="A tag the worker must have; repeatable."),
+}
 
 
 def filter_options(command: Command) -> Command:
     """Adds what a worker must have; the command gets it as ``which``, a :class:`WhichWorker`."""
+    return gathered(command, "which", _which, _FILTER_OPTIONS)
 
-    @functools.wraps(command)
-    def with_filters(
-        *,
-        min_gpu_memory_mb: float | None,
-        conditions: tuple[str, ...],
-        tags: tuple[str, ...],
-        **others: object,
-    ) -> None:
-        with errors_reported(as_json=bool(others.get("as_json"))):
-            filters = worker_filters(min_gpu_memory_mb=min_gpu_memory_mb, conditions=conditions, tags=tags)
-        command(**others, which=WhichWorker(filters, min_gpu_memory_mb or 0))
 
-    decorated: Command = with_filters
-    for option in _FILTER_OPTIONS:
-        decorated = option(decorated)
-    return decorated
+def _which(
+    min_gpu_memory_mb: float | None, conditions: tuple[str, ...], tags: tuple[str, ...]
+) -> WhichWorker:
+    filters = worker_filters(min_gpu_memory_mb=min_gpu_memory_mb, conditions=conditions, tags=tags)
+    return WhichWorker(filters, min_gpu_memory_mb or 0)

@@ -10,13 +10,13 @@ import attrs
 import click
 
 from ...access.place import PeerOptions
-from ...commandline.options import peer_options
+from ...commandline.options import Command, peer_options
 from ...jobs.negotiation import SelectionRule
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..actions.options import JobOptions
 from ..jobs.order.filters import WhichWorker
 from ..jobs.order.persistence import Persistence
-from .common import Command, filter_options
+from .common import filter_options
 
 FOREVER: Final = "forever"
 
