@@ -180,3 +180,9 @@ def test_a_file_that_was_changed(state_dir: Path, content: str) -> None:
     (path,) = (state_dir / "rooms").iterdir()
     path.write_text(content)
     assert owner(ROOM_ID, ENDPOINTS.http_url) is None
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    with pytest.raises(TypeError):
+        write_private_json(tmp_path / "state" / "room.json", {"room": object()})
+    assert list((tmp_path / "state").iterdir()) == []

@@ -90,8 +90,12 @@ def write_private_json(path: Path, content: Any) -> None:
     try:
         make_private_dirs(path.parent)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")  # its mode is 0600
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        Path(temporary).replace(path)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise StorageError(f"{path} can't be written: {as_clause(error)}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import sys
@@ -46,6 +47,19 @@ class Program(_Interruptible):
 
 class ProgramGroup(_Interruptible, click.Group):
     """A program with subcommands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the subcommand that the arguments name; for one that is mistyped, names the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1) if args else []
+            if not near or near[0] in error.message:
+                raise
+            meant = f"{as_sentence(error.message)} Did you mean {ctx.command_path} {near[0]}?"
+            raise click.UsageError(meant, ctx) from error
 
 
 class LazyCommand(NamedTuple):

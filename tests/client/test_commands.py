@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from sleaprtc.cli import main as programs
 from sleaprtc.client.__main__ import COMMANDS, main
 from sleaprtc.client.inputs.model_descriptions import ModelDescription
 from sleaprtc.client.jobs.order.settings import PredictionSettings, TrainingSettings
@@ -79,3 +80,16 @@ def test_settings_that_are_left_to_the_worker_are_not_sent():
         "models": [{"model": "centroid", "epochs": 3}],
     }
     assert PredictionSettings(0.0, tracking=True).as_json() == {"peak_threshold": 0.0, "tracking": True}
+
+
+@pytest.mark.parametrize(
+    ("program", "group", "typed", "meant"),
+    [
+        (main, "client", "trian", "train"),
+        (programs, "sleap-rtc", "clinet", "client"),
+    ],
+)
+def test_a_mistyped_command_is_answered_with_the_nearest(program, group, typed, meant):
+    ended = CliRunner().invoke(program, [typed], prog_name=group)
+    assert ended.exit_code == 2
+    assert f"No such command '{typed}'. Did you mean {group} {meant}?" in ended.output
