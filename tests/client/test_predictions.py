@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import h5py
 import pytest
@@ -76,6 +77,45 @@ def test_a_video_that_moved_with_its_labels_is_found(tmp_path, name):
     (tmp_path / "a.mp4").touch()
     (placed,) = place_videos([{"backend": {"filename": "x"}}], labels)
     assert placed["filename"] == str(tmp_path / "a.mp4")
+
+
+def test_a_file_that_two_videos_could_be_is_not_where_either_is(tmp_path):
+    days = [f"C:\\rec\\{day}\\cam.mp4" for day in ("day1", "day2")]
+    labels = with_videos(tmp_path / "labels.slp", *[{"backend": {"filename": name}} for name in days])
+    (tmp_path / "cam.mp4").touch()
+    placed = place_videos([{"backend": {"filename": "x"}}] * 2, labels)
+    assert [video["filename"] for video in placed] == days
+
+
+@pytest.mark.parametrize("beside_images", [False, True])
+def test_predictions_on_a_package_say_which_video_its_images_are_from(tmp_path, beside_images):
+    """SLEAP recognizes the video in the project by it, where the predictions are merged."""
+    source = {"filename": "session.mp4", "backend": {"filename": "session.mp4", "type": "MediaVideo"}}
+    embedded = {"filename": ".", "backend": {"filename": ".", "dataset": "video0/video"}}
+    package = tmp_path / "a.pkg.slp"
+    with_videos(package, embedded if beside_images else {**embedded, "source_video": source})
+    if beside_images:
+        with h5py.File(package, "r+") as file:
+            file.create_group("video0/source_video").attrs["json"] = json.dumps(source)
+    (tmp_path / "session.mp4").touch()
+    (placed,) = place_videos([{"filename": "x", "backend": {"filename": "x", "dataset": "d"}}], package)
+    assert placed["backend"] == {"filename": str(package), "dataset": "d"}
+    at_home = str(tmp_path / "session.mp4")
+    assert placed["source_video"] == {
+        "filename": at_home,
+        "backend": {"filename": at_home, "type": "MediaVideo"},
+    }
+
+
+def test_a_list_of_images_is_where_it_is_found(tmp_path):
+    images = [f"C:\\rec\\im{number}.png" for number in range(2)]
+    described = {"filename": images, "backend": {"filename": images[0], "filenames": images}}
+    labels = with_videos(tmp_path / "labels.slp", described)
+    here = [str(tmp_path / f"im{number}.png") for number in range(2)]
+    for image in here:
+        Path(image).touch()
+    (placed,) = place_videos([{"backend": {"filename": "x"}}], labels)
+    assert placed == {"filename": here, "backend": {"filename": here[0], "filenames": here}}
 
 
 def test_other_videos_than_ours_are_said_to_be(tmp_path):

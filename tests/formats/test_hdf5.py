@@ -154,8 +154,9 @@ async def test_a_child_that_says_too_much_is_not_listened_to(tmp_path: Path, mon
 def test_sound_files_are_read_as_before(tmp_path: Path) -> None:
     labels = make_labels(tmp_path / "l.slp", frames=4)
     assert read_dataset(labels).info.frame_count == 4
-    assert read_labels(labels) is not None
-    assert read_labels(make_labels(tmp_path / "v.slp", embedded=False)) is None
+    assert read_labels(labels).frame_count
+    (place,) = read_labels(make_labels(tmp_path / "v.slp", embedded=False))
+    assert place.fault == "The video /videos/fly.mp4 isn't there, nor beside v.slp."
     assert read_summary(write_slp(tmp_path / "s.slp", videos=(EMBEDDED,))).height == 96
 
 

@@ -9,22 +9,29 @@ from typing import Final
 
 import attrs
 import h5py
+import numpy as np
 
 from ...errors import InvalidDatasetError
 from ...formats.child_main import answer
-from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
+from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, read_table, row_count
+from ...formats.recorded_videos import FoundVideo, find_videos, names_of
 from ...protocol.messages import JSONObject
-from .labels_summary import AS_LABELS, LabelsSummary, size_mb
+from .labels_summary import AS_LABELS, LabelsSummary, VideoPlace, size_mb
+
+USER_INSTANCE: Final = 0
+"""SLEAP's ``instance_type`` of what a person labelled."""
+
+_INSTANCES_OF_FRAME: Final = ("instance_id_start", "instance_id_end")
 
 MAX_PIXELS: Final = 10**10
 """Of one image; more is a mistake."""
 
 
-def read_labels(path: Path) -> LabelsSummary | None:
+def read_labels(path: Path) -> LabelsSummary | tuple[VideoPlace, ...]:
     """Reads a ``.slp`` or ``.pkg.slp``.
 
     Returns:
-        None for labels that point to videos in files of their own.
+        For labels that point to videos in files of their own, where those are on this machine.
 
     Raises:
         InvalidDatasetError: It can't be read, or has no labelled frames.
@@ -33,8 +40,11 @@ def read_labels(path: Path) -> LabelsSummary | None:
         raise InvalidDatasetError(f"There is no file {path}.")
     with open_hdf5(path, InvalidDatasetError, as_what=AS_LABELS, self_contained=False) as file:
         videos = read_json_list(file, "videos_json")
-        if not all(map(_is_embedded, videos)):
-            return None
+        named = [names_of(video) for video in videos]
+        if any(names is not None for names in named):
+            found = iter(find_videos([names for names in named if names is not None], path))
+            places = [VideoPlace() if names is None else _place(next(found)) for names in named]
+            return tuple(_with_frames(file, places))
         frame_count = row_count(file, "frames")
         metadata = read_json_attribute(file, "metadata", "json")
         megapixels = _frame_megapixels(file, videos)
@@ -53,9 +63,24 @@ def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | 
     return pixels / 1e6 if 0 < pixels <= MAX_PIXELS else None
 
 
-def _is_embedded(video: object) -> bool:
-    backend = video.get("backend") if isinstance(video, dict) else None
-    return isinstance(backend, dict) and backend.get("filename") == "."
+def _place(video: FoundVideo) -> VideoPlace:
+    return VideoPlace(None if video.files == video.names else video.files, video.fault)
+
+
+def _with_frames(file: h5py.File, places: Sequence[VideoPlace]) -> list[VideoPlace]:
+    """Adds which videos have frames. Older tables may lack a column; sleap-io knows them all."""
+    frames = read_table(file, "frames")
+    if "instances" not in file or not set(frames.dtype.names or ()) >= {"video", *_INSTANCES_OF_FRAME}:
+        return list(places)
+    instances = read_table(file, "instances")
+    users_before = np.concatenate([[0], np.cumsum(instances["instance_type"] == USER_INSTANCE)])
+    starts, ends = (np.clip(frames[column], 0, instances.size) for column in _INSTANCES_OF_FRAME)
+    has_users = users_before[ends.astype(np.int64)] > users_before[starts.astype(np.int64)]
+    with_frames, with_users = set(frames["video"].tolist()), set(frames["video"][has_users].tolist())
+    return [
+        attrs.evolve(place, has_frames=number in with_frames, has_user_frames=number in with_users)
+        for number, place in enumerate(places)
+    ]
 
 
 def _skeleton_name(metadata: JSONObject) -> str | None:
@@ -68,7 +93,9 @@ def _skeleton_name(metadata: JSONObject) -> str | None:
 
 def _describe(path: Path) -> dict[str, object]:
     labels = read_labels(path)
-    return {"labels": None if labels is None else attrs.asdict(labels)}
+    if isinstance(labels, LabelsSummary):
+        return {"labels": attrs.asdict(labels)}
+    return {"videos": [attrs.asdict(place) for place in labels]}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,23 @@ class LabelsSummary:
     frame_megapixels: float | None
 
 
+@attrs.frozen
+class VideoPlace:
+    """Where a video is that labels point to.
+
+    Attributes:
+        files: One file, or the images of a list; None if they are where the labels name them.
+        fault: One sentence on why the video can't be used, or None.
+        has_frames: Whether any of its frames are certainly in the labels.
+        has_user_frames: Whether a person has certainly labelled any of its frames.
+    """
+
+    files: tuple[str, ...] | None = None
+    fault: str | None = None
+    has_frames: bool = False
+    has_user_frames: bool = False
+
+
 def size_mb(path: Path) -> float:
     """Returns a file's size in MiB, as job requests have it."""
     return round(path.stat().st_size / MIB, 3)

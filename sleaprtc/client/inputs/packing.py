@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ import attrs
 import trio
 
 from ...base.child_environment import without_secrets
-from ...base.json_text import parse_json
+from ...base.json_text import format_json, parse_json
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError
 from ...formats.child import ask_child
@@ -24,7 +25,7 @@ from ...protocol.jobs import DatasetInfo
 from ...protocol.messages import JSONObject
 from ..events.job import Emit, Notice
 from .dataset import Dataset, labels_info, unpack_package, without_images
-from .labels_summary import AS_LABELS, LabelsSummary
+from .labels_summary import AS_LABELS, LabelsSummary, VideoPlace
 from .scratch import Scratch
 
 SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
@@ -63,45 +64,52 @@ async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Em
         InvalidDatasetError: It can't be read, or its images can't be found.
         InvalidTrainingConfigError: A configuration in a training job package can't be read.
     """
-    dataset = await _read(path, scratch)
-    if dataset is not None:
-        return dataset
+    found = await _read(path, scratch)
+    if isinstance(found, Dataset):
+        return found
     package = scratch.path / f"{path.name.removesuffix('.slp')}.pkg.slp"
-    await _pack(path, package, embed, emit)
+    await _pack(path, package, found, embed, emit)
     packed = await _read(package, scratch)
-    if packed is None:
+    if not isinstance(packed, Dataset):
         raise InvalidDatasetError(f"{path.name} still points to videos after it was packed.")
     return attrs.evolve(packed, packed_from=path)
 
 
-async def _read(path: Path, scratch: Scratch) -> Dataset | None:
-    """Reads a dataset; returns None if it points to videos.
+async def _read(path: Path, scratch: Scratch) -> Dataset | Sequence[VideoPlace]:
+    """Reads a dataset; returns where its videos are if it points to some.
 
     HDF5, in which labels are, can crash over a broken file, or never come to an end: a process of its own
     reads them. Unpacking them ends by itself, and takes as long as they are large.
     """
     if path.suffix != ".zip" or not await trio.Path(path).is_file():
-        info = await _labels_info(path, path.name)
-        if info is None and path.suffix != LABELS_SUFFIX:
-            raise without_images(path.name)
-        return None if info is None else Dataset(path, info)
+        found = await _labels_info(path, path.name)
+        if not isinstance(found, DatasetInfo):
+            if path.suffix != LABELS_SUFFIX:
+                raise without_images(path.name)
+            return found
+        return Dataset(path, found)
     package = await trio.to_thread.run_sync(unpack_package, path, scratch.path)
     try:
         info = await _labels_info(package.labels, path.name)
     finally:
         package.labels.unlink(missing_ok=True)
-    if info is None:
+    if not isinstance(info, DatasetInfo):
         raise without_images(path.name)
     return package.dataset(info)
 
 
-async def _labels_info(labels: Path, name: str) -> DatasetInfo | None:
+async def _labels_info(labels: Path, name: str) -> DatasetInfo | Sequence[VideoPlace]:
     answer = await ask_child(READER_MODULE, [str(labels)], name, InvalidDatasetError, as_what=AS_LABELS)
-    found = answer["labels"]
-    return None if found is None else labels_info(LabelsSummary(**found))
+    if "labels" in answer:
+        return labels_info(LabelsSummary(**answer["labels"]))
+    return [VideoPlace(**place) for place in answer["videos"]]
 
 
-async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
+async def _pack(path: Path, package: Path, places: Sequence[VideoPlace], embed: str, emit: Emit) -> None:
+    for place in places:
+        is_needed = place.has_user_frames if embed == "user" else place.has_frames
+        if is_needed and place.fault is not None:
+            raise InvalidDatasetError(place.fault)
     python = packing_python()
     if python is None:
         raise InvalidDatasetError(
@@ -112,6 +120,7 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
     try:
         done = await trio.run_process(
             command,
+            stdin=format_json([attrs.asdict(place) for place in places]).encode(),
             capture_stdout=True,
             capture_stderr=True,
             check=False,
@@ -131,6 +140,8 @@ async def _pack(path: Path, package: Path, embed: str, emit: Emit) -> None:
             f"{path.name} points to videos, which {python} can't pack: it ended with {done.returncode}. "
             f"{HOW_TO_PACK}"
         )
+    for sentence in answer.get("unused", ()):
+        emit(Notice(f"{sentence} It has no labels, so the job doesn't need it."))
 
 
 def _last_object(output: bytes) -> JSONObject:

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Final
 
 import h5py
@@ -19,6 +19,7 @@ from ...base.sentences import as_clause
 from ...errors import BrokenResultError, InvalidDatasetError, StorageError
 from ...formats.child_main import answer
 from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, row_count
+from ...formats.recorded_videos import Names, expected_files, find_videos, names_of
 from ...protocol.messages import JSONObject
 
 LABELS_SUFFIX: Final = ".slp"
@@ -78,7 +79,7 @@ def place_videos(videos: Sequence[JSONObject], recording: Path) -> list[JSONObje
         The descriptions anew, or None where the recording has other videos, or can't be read any more.
     """
     if recording.suffix.lower() != LABELS_SUFFIX:
-        return [_at(video, str(recording.absolute())) for video in videos] if len(videos) == 1 else None
+        return [_at(video, (str(recording.absolute()),)) for video in videos] if len(videos) == 1 else None
     try:
         own = _videos_of(recording)
         return _placed(videos, own, recording) if len(own) == len(videos) else None
@@ -87,31 +88,55 @@ def place_videos(videos: Sequence[JSONObject], recording: Path) -> list[JSONObje
 
 
 def _placed(videos: Sequence[JSONObject], own: Sequence[JSONObject], recording: Path) -> list[JSONObject]:
+    named = [names_of(original) for original in own]
+    # of a package: where its images are from, so that SLEAP recognizes the video in the project, too
+    sources = [_source_of(original) for original in own]
+    wanted = {*filter(None, named), *(names for source in sources if source and (names := names_of(source)))}
+    places = {
+        video.names: video.files or expected_files(video.names, recording)
+        for video in find_videos(list(wanted), recording)
+    }
     placed = []
-    for video, original in zip(videos, own, strict=True):
-        name = original["backend"].get("filename", original.get("filename"))
-        if name == ".":  # embedded: the package has the images
-            placed.append(_at(video, str(recording.absolute())))
-        else:
-            placed.append(_at(original, _found(str(name), recording.absolute().parent)))
+    for video, original, names, source in zip(videos, own, named, sources, strict=True):
+        if names is not None:
+            placed.append(_at(original, places[names]))
+            continue
+        package = _at(video, (str(recording.absolute()),))
+        source_names = names_of(source) if source else None
+        if source and source_names:
+            package = {**package, "source_video": _at(source, places[source_names])}
+        placed.append(package)
     return placed
+
+
+def _source_of(video: JSONObject) -> JSONObject | None:
+    source = video.get("source_video")
+    return source if isinstance(source, dict) else None
 
 
 def _videos_of(labels: Path) -> list[JSONObject]:
     with open_hdf5(labels, InvalidDatasetError, as_what="SLEAP labels", self_contained=False) as file:
-        return read_json_list(file, "videos_json")
+        videos = read_json_list(file, "videos_json")
+        return [
+            video if names_of(video) or _source_of(video) else {**video, **_read_source(file, video)}
+            for video in videos
+        ]
 
 
-def _at(video: JSONObject, filename: str) -> JSONObject:
-    return {**video, "filename": filename, "backend": {**video.get("backend", {}), "filename": filename}}
+def _read_source(file: h5py.File, video: JSONObject) -> JSONObject:
+    """Reads which video embedded images are from. Older packages keep it beside the images only."""
+    place = str(video["backend"]["dataset"]).removesuffix("/video") + "/source_video"
+    if place not in file or "json" not in file[place].attrs:
+        return {}
+    return {"source_video": read_json_attribute(file, place, "json")}
 
 
-def _found(name: str, folder: Path) -> str:
-    """Returns the path of a video that labels in ``folder`` point to: the given one, or beside them."""
-    beside = folder / PureWindowsPath(name).name  # either system's separators
-    is_absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute() or "://" in name
-    said = [name] if is_absolute else [str(folder / name), str(Path(name).absolute())]
-    return next((place for place in (*said, str(beside)) if Path(place).is_file()), said[0])
+def _at(video: JSONObject, files: Names) -> JSONObject:
+    """Returns a video's description with other paths."""
+    backend: JSONObject = {**video.get("backend", {}), "filename": files[0]}
+    if "filenames" not in backend and not isinstance(video.get("filename"), list):
+        return {**video, "filename": files[0], "backend": backend}
+    return {**video, "filename": list(files), "backend": {**backend, "filenames": list(files)}}
 
 
 if __name__ == "__main__":
