@@ -47,10 +47,11 @@ def read_labels(path: Path) -> LabelsSummary | tuple[VideoPlace, ...]:
             return tuple(_with_frames(file, places))
         frame_count = row_count(file, "frames")
         metadata = read_json_attribute(file, "metadata", "json")
+        skeleton_name = _skeleton_name(metadata, _used_skeleton(file))
         megapixels = _frame_megapixels(file, videos)
     if frame_count == 0:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
-    return LabelsSummary(frame_count, _skeleton_name(metadata), size_mb(path), megapixels)
+    return LabelsSummary(frame_count, skeleton_name, size_mb(path), megapixels)
 
 
 def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | None:
@@ -83,9 +84,21 @@ def _with_frames(file: h5py.File, places: Sequence[VideoPlace]) -> list[VideoPla
     ]
 
 
-def _skeleton_name(metadata: JSONObject) -> str | None:
+def _used_skeleton(file: h5py.File) -> int:
+    """The number of the skeleton that a person used most; the first one if that can't be told."""
+    if "instances" not in file:
+        return 0
+    instances = read_table(file, "instances")
+    if not set(instances.dtype.names or ()) >= {"skeleton", "instance_type"}:
+        return 0
+    used = instances["skeleton"][instances["instance_type"] == USER_INSTANCE]
+    numbers, counts = np.unique(used, return_counts=True)
+    return int(numbers[counts.argmax()]) if numbers.size else 0
+
+
+def _skeleton_name(metadata: JSONObject, number: int) -> str | None:
     try:
-        name = metadata["skeletons"][0]["graph"]["name"]
+        name = metadata["skeletons"][number]["graph"]["name"]
     except (KeyError, IndexError, TypeError):
         return None
     return name if isinstance(name, str) else None

@@ -11,6 +11,7 @@ import trio
 from ...access.place import PeerOptions
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError, UsageError
+from ...formats.video_containers import fault_of_container
 from ...jobs.frames import parse_frames
 from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
@@ -170,6 +171,8 @@ def _describe_video(path: Path, frame_count: int | None) -> Dataset:
         raise InvalidDatasetError(f"{path} can't be read: {as_clause(error)}.") from error
     if not is_video:
         raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
+    if (fault := fault_of_container(path)) is not None:
+        raise InvalidDatasetError(f"{path} {fault}")
     return Dataset(path, DatasetInfo(DatasetFormat.VIDEO, frame_count, None, size_mb))
 
 

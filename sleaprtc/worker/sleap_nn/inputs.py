@@ -47,7 +47,13 @@ async def gather_sources(job: TrainingJob) -> tuple[ModelSource, ...]:
     for name in sorted(names):
         summaries[name] = await inspect_dataset(job.work_dir / name)
     return tuple(
-        ModelSource(entry.labels, summaries[entry.labels], entry.val_labels, entry.config) for entry in files
+        ModelSource(
+            entry.labels,
+            summaries[entry.labels].together_with(summaries.get(entry.val_labels or "")),
+            entry.val_labels,
+            entry.config,
+        )
+        for entry in files
     )
 
 

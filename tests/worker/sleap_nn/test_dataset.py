@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def test_a_dataset_is_summarized(tmp_path: Path) -> None:
         width=128,
         channels=1,
         max_instance_px=30.0,
+        least_channels=1,
     )
 
 
@@ -57,6 +59,41 @@ def test_raw_images_and_old_attributes_have_a_size_too(tmp_path: Path) -> None:
         del file["video0/video"]
         file["video0/video"] = np.zeros((3, 16), dtype="i1")
     assert (read_summary(path).height, read_summary(path).width) == (96, 128)
+
+
+def test_the_skeleton_that_is_used_is_the_one_that_counts(tmp_path: Path) -> None:
+    path = write_slp(tmp_path / "a.slp", skeletons=2)
+    with h5py.File(path, "r+") as file:
+        metadata = json.loads(file["metadata"].attrs["json"])
+        metadata["nodes"].append({"name": "paw"})
+        metadata["skeletons"][1] = {"nodes": [{"id": 2}, {"id": 0}, {"id": 1}], "links": []}
+        file["metadata"].attrs["json"] = np.bytes_(json.dumps(metadata))
+        instances = file["instances"][:]
+        instances["skeleton"] = 1
+        file["instances"][:] = instances
+    summary = read_summary(path)
+    assert (summary.node_names, summary.edge_count) == (("paw", "head", "tail"), 0)
+
+
+def test_two_skeletons_in_use_are_refused(tmp_path: Path) -> None:
+    path = write_slp(tmp_path / "a.slp", skeletons=2)
+    with h5py.File(path, "r+") as file:
+        instances = file["instances"][:]
+        instances["skeleton"][0] = 1
+        file["instances"][:] = instances
+    with pytest.raises(InvalidDatasetError, match="several skeletons"):
+        read_summary(path)
+
+
+def test_grey_and_colour_images_are_both_seen(tmp_path: Path) -> None:
+    colour = {"backend": {"filename": ".", "dataset": "video1/video"}}
+    path = write_slp(tmp_path / "a.slp", videos=(EMBEDDED, colour))
+    with h5py.File(path, "r+") as file:
+        images = file.create_dataset("video1/video", data=np.zeros((3, 16), dtype="i1"))
+        images.attrs.update(format="png", height=96, width=128, channels=3)
+    summary = read_summary(path)
+    assert (summary.channels, summary.least_channels, summary.mixes_channels) == (3, 1, True)
+    assert not read_summary(write_slp(tmp_path / "b.slp")).mixes_channels
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sleaprtc.worker.sleap_nn.plan.training import (
     plan_models,
 )
 
-ONE_FLY = DatasetSummary(60, 1, ("head", "thorax", "abdomen"), 2, 160, 160, 1, 30.0)
+ONE_FLY = DatasetSummary(60, 1, ("head", "thorax", "abdomen"), 2, 160, 160, 1, 30.0, 1)
 TWO_FLIES = attrs.evolve(ONE_FLY, max_instances=2)
 
 
@@ -63,6 +63,34 @@ def test_model_types_become_heads(
     model_type: str | None, dataset: DatasetSummary, expected: list[str]
 ) -> None:
     assert heads(plan({"model_type": model_type}, dataset)) == expected
+
+
+@pytest.mark.parametrize("received", [{}, {"data_config": {"preprocessing": {"ensure_rgb": False}}}])
+def test_grey_and_colour_videos_are_trained_in_colour(received: dict[str, Any]) -> None:
+    mixed = attrs.evolve(ONE_FLY, channels=3, least_channels=1)
+    configs = [config_for("single_instance", **received)] if received else []
+    (one,) = plan({}, mixed, *configs)
+    assert one.config["data_config"]["preprocessing"]["ensure_rgb"] is True
+
+
+def test_a_configuration_may_make_all_of_them_grey() -> None:
+    mixed = attrs.evolve(ONE_FLY, channels=3, least_channels=1)
+    grey = config_for("single_instance", data_config={"preprocessing": {"ensure_grayscale": True}})
+    (one,) = plan({}, mixed, grey)
+    preprocessing = one.config["data_config"]["preprocessing"]
+    assert (preprocessing.get("ensure_rgb", False), preprocessing["ensure_grayscale"]) == (False, True)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_videos_of_one_kind_stay_as_they_are(channels: int) -> None:
+    (one,) = plan({}, attrs.evolve(ONE_FLY, channels=channels, least_channels=channels))
+    assert not one.config["data_config"]["preprocessing"].get("ensure_rgb")
+
+
+def test_labels_to_validate_on_count_too() -> None:
+    colour = attrs.evolve(ONE_FLY, channels=3, least_channels=3)
+    assert ONE_FLY.together_with(colour).mixes_channels
+    assert ONE_FLY.together_with(None) == ONE_FLY
 
 
 def test_settings_fit_the_labels() -> None:

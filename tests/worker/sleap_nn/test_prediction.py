@@ -140,14 +140,16 @@ def test_models_that_do_not_belong_together(tmp_path, heads):
 @pytest.mark.parametrize(
     ("name", "content", "is_one"),
     [
-        ("a.mp4", b"\x00\x00\x00\x20ftypisom", True),
-        ("a.MOV", b"\x00\x00\x00\x08wide\x00\x00\x00\x00mdat", True),
+        ("a.mp4", b"\x00\x00\x00\x0cftypisom\x00\x00\x00\x08moov", True),
+        ("a.MOV", b"\x00\x00\x00\x08moov\x00\x00\x00\x00mdat", True),
         ("a.avi", b"RIFF\x00\x00\x00\x00AVI LIST", True),
         ("a.mkv", b"\x1a\x45\xdf\xa3rest", True),
         ("a.mp4", b"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\nfile:///etc/passwd\n", False),
         ("a.avi", b"ffconcat version 1.0\nfile /etc/passwd\n", False),
         ("a.avi", b"RIFF\x00\x00\x00\x00WAVE", False),
         ("a.mkv", b"", False),
+        ("a.mp4", b"\x00\x00\x00\x20ftypisom", False),
+        ("a.MOV", b"\x00\x00\x00\x08wide\x00\x00\x00\x00mdat", False),
         ("a.txt", b"\x00\x00\x00\x20ftypisom", False),
         ("a.slp", b"\x00\x00\x00\x20ftypisom", False),
     ],

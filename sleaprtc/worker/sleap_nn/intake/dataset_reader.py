@@ -64,7 +64,6 @@ def _read(path: Path, look: Callable[[h5py.File, str], T]) -> T:
 
 
 def _summarize(file: h5py.File, name: str) -> DatasetSummary:
-    node_names, edge_count = _read_skeleton(file, name)
     instances = read_table(file, "instances")
     points = read_table(file, "points")
     boxes = _bounding_box_sides(instances, points)
@@ -75,10 +74,12 @@ def _summarize(file: h5py.File, name: str) -> DatasetSummary:
             if instances.size == 0 or not np.any(instances["instance_type"] == USER_INSTANCE)
             else f"{name} has labelled animals, but none with a visible point."
         )
-    if np.any(instances["skeleton"][~np.isnan(boxes)] != 0):
+    used = np.unique(instances["skeleton"][~np.isnan(boxes)])
+    if used.size > 1:
         raise InvalidDatasetError(f"{name} uses several skeletons; training needs a single one.")
+    node_names, edge_count = _read_skeleton(file, name, int(used[0]))
     _, per_frame = np.unique(labelled, return_counts=True)
-    height, width, channels = _read_image_shape(file, name)
+    height, width, channels, least_channels = _read_image_shape(file, name)
     return DatasetSummary(
         frame_count=int(per_frame.size),
         max_instances=int(per_frame.max()),
@@ -87,6 +88,7 @@ def _summarize(file: h5py.File, name: str) -> DatasetSummary:
         height=height,
         width=width,
         channels=channels,
+        least_channels=least_channels,
         max_instance_px=float(np.nanmax(boxes)),
     )
 
@@ -142,17 +144,18 @@ def _sides_of_block(points: np.ndarray, starts: np.ndarray, counts: np.ndarray) 
     return longer
 
 
-def _read_skeleton(file: h5py.File, name: str) -> tuple[tuple[str, ...], int]:
-    """Names of the first skeleton's nodes, which is the one sleap-nn trains, and its number of edges."""
+def _read_skeleton(file: h5py.File, name: str, number: int) -> tuple[tuple[str, ...], int]:
+    """Names of the nodes of the skeleton that is used, and its number of edges."""
     metadata = read_json_attribute(file, "metadata", "json")
     skeletons = metadata["skeletons"]
-    if not skeletons or not skeletons[0]["nodes"]:
+    if len(skeletons) <= number or not skeletons[number]["nodes"]:
         raise InvalidDatasetError(f"{name} has no skeleton with nodes: there's nothing to train on.")
-    if max(len(metadata["nodes"]), len(skeletons[0]["nodes"])) > MAX_NODES:
+    used = skeletons[number]
+    if max(len(metadata["nodes"]), len(used["nodes"])) > MAX_NODES:
         raise InvalidDatasetError(f"{name} has more nodes than any skeleton.")
     all_names = [node["name"] for node in metadata["nodes"]]
-    names = tuple(str(all_names[int(node["id"])]) for node in skeletons[0]["nodes"])
-    return names, _count_edges(skeletons[0]["links"])
+    names = tuple(str(all_names[int(node["id"])]) for node in used["nodes"])
+    return names, _count_edges(used["links"])
 
 
 def _count_edges(links: Sequence[Mapping[str, Any]]) -> int:
@@ -171,7 +174,8 @@ def _count_edges(links: Sequence[Mapping[str, Any]]) -> int:
     return count
 
 
-def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
+def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int, int]:
+    """Height and width of the largest images, and the most and the least channels."""
     shapes = []
     for video in read_json_list(file, "videos_json"):
         images = file[_embedded_images(video, name)]
@@ -185,7 +189,7 @@ def _read_image_shape(file: h5py.File, name: str) -> tuple[int, int, int]:
     is_size = min(*heights, *widths, *channels) > 0 and max(shape[:2]) <= MAX_SIDE_PX
     if not is_size or shape[2] > MAX_CHANNELS:
         raise ValueError(f"its images can't have a size of {' by '.join(map(str, shape))}"[:120])
-    return shape
+    return *shape, min(channels)
 
 
 def _embedded_images(video: Mapping[str, Any], name: str) -> str:

@@ -18,8 +18,9 @@ class DatasetSummary:
         edge_count: Of the skeleton.
         height: Of the largest image, in pixels.
         width: Of the largest image, in pixels.
-        channels: 1 for grey images, 3 for colour.
+        channels: 1 for grey images, 3 for colour; of the video that has most.
         max_instance_px: Longer side of the largest animal's bounding box, in pixels.
+        least_channels: The same of the video that has least.
     """
 
     frame_count: int
@@ -30,3 +31,19 @@ class DatasetSummary:
     width: int
     channels: int
     max_instance_px: float
+    least_channels: int
+
+    @property
+    def mixes_channels(self) -> bool:
+        """Whether some images are grey and others have colour."""
+        return self.least_channels != self.channels
+
+    def together_with(self, other: DatasetSummary | None) -> DatasetSummary:
+        """Returns the same with the channels of images that the model must take, too."""
+        if other is None:
+            return self
+        return attrs.evolve(
+            self,
+            channels=max(self.channels, other.channels),
+            least_channels=min(self.least_channels, other.least_channels),
+        )

@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 
 from ....errors import InvalidDatasetError
+from ....formats.video_containers import fault_of_container
 from ....transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from .dataset import inspect_images
 from .package import is_plain_name
@@ -45,3 +46,5 @@ def is_video(name: str) -> bool:
 def _check_container(path: Path) -> None:
     if not begins_as_video(path):
         raise InvalidDatasetError(f"{path.name} isn't a video file: it begins like none.")
+    if (fault := fault_of_container(path)) is not None:
+        raise InvalidDatasetError(f"{path.name} {fault}")

@@ -132,6 +132,7 @@ def _plan(
     _soften_default_steps(config, dataset, accelerated)
     config = overlay(config, _from_request(wishes))
     config = overlay(config, _from_worker(head, source))
+    config = overlay(config, _for_mixed_channels(config, dataset))
     _check_against_labels(head, config, dataset)
     return ModelPlan(head, source.labels, source.val_labels, config)
 
@@ -217,6 +218,15 @@ def _from_worker(head: str, source: ModelSource) -> dict[str, Any]:
             "eval": {"enabled": False},
         },
     }
+
+
+def _for_mixed_channels(config: Mapping[str, Any], dataset: DatasetSummary) -> dict[str, Any]:
+    """Makes all images of one kind if some are grey and some have colour: they can't share a batch."""
+    if not dataset.mixes_channels or subsection(config, "data_config", "preprocessing").get(
+        "ensure_grayscale"
+    ):
+        return {}
+    return {"data_config": {"preprocessing": {"ensure_rgb": True}}}
 
 
 def _check_against_labels(head: str, config: Mapping[str, Any], dataset: DatasetSummary) -> None:

@@ -111,8 +111,8 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     from sleap_nn.train import run_training
 
     parent.tell("stage", stage="preparing", model=progress.head, message="Reading the labels")
-    labels = load_labels(model["labels"])
-    val_labels = None if model["val_labels"] is None else load_labels(model["val_labels"])
+    labels = keep_used_skeleton(load_labels(model["labels"]))
+    val_labels = None if model["val_labels"] is None else keep_used_skeleton(load_labels(model["val_labels"]))
     config = verify_config(OmegaConf.create(model["config"]))
     try:
         with reporting_to(make_reporter(progress, stopwatch, parent)):
@@ -152,6 +152,23 @@ def load_labels(path: str) -> Any:
         raise RunnerError(
             "INVALID_DATASET", f"{path} can't be read as a SLEAP dataset ({reason_of(error)})."
         ) from error
+    return labels
+
+
+def keep_used_skeleton(labels: Any) -> Any:
+    """Drops the skeletons that no person used, and predictions of them: sleap-nn trains the first one."""
+    used = {
+        id(instance.skeleton): instance.skeleton
+        for frame in labels
+        for instance in frame.user_instances
+        if instance.n_visible
+    }
+    if len(labels.skeletons) == 1 or len(used) != 1:
+        return labels
+    (skeleton,) = used.values()
+    for frame in labels:
+        frame.instances = [instance for instance in frame.instances if instance.skeleton is skeleton]
+    labels.skeletons = [skeleton]
     return labels
 
 
