@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +75,32 @@ def _which_worker(
 
 def _persistence(wait_minutes: float | bool, retries: int) -> Persistence:
     from .client.jobs.order.persistence import Persistence
+    from .client.jobs.order.settings import number_above_zero, whole_number
 
-    return Persistence(math.inf if wait_minutes is True else 60 * wait_minutes, retries)
+    if isinstance(wait_minutes, bool):
+        wait_sec = math.inf if wait_minutes else 0.0
+    else:
+        wait_sec = 60 * number_above_zero("wait", wait_minutes, or_zero=True)
+    return Persistence(wait_sec, whole_number("retries", retries, least=0, most=100))
+
+
+def _paths(name: str, given: object) -> list[Path]:
+    """Returns one path, or several, as paths."""
+    from .errors import UsageError
+
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
+        given = [given]
+    paths = []
+    for path in given:
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"{name} must be a path, not {path!r}.")
+        paths.append(Path(path))
+    return paths
+
+
+def _path(name: str, given: object) -> Path:
+    (path,) = _paths(name, [given])
+    return path
 
 
 def train(
@@ -89,7 +113,7 @@ def train(
     signaling_ws: str | None = None,
     signaling_http: str | None = None,
     ice_loopback: bool | None = None,
-    configs: Sequence[str | os.PathLike[str]] = (),
+    configs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     model_type: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -116,7 +140,7 @@ def train(
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         ice_loopback: Whether to connect over 127.0.0.1, for a worker on the same machine.
-        configs: Model configurations, in training order.
+        configs: A model configuration, or several in training order.
         model_type: ``base``, ``centroid``, ``topdown`` or ``bottomup``.
         epochs: The most epochs for each model.
         batch_size: Frames, or crops, per step.
@@ -152,10 +176,10 @@ def train(
 
         async def work() -> Completed:
             return await train_on_a_worker(
-                Path(dataset),
-                out_dir=Path(out),
+                _path("dataset", dataset),
+                out_dir=_path("out", out),
                 options=options,
-                configs=[Path(config) for config in configs],
+                configs=_paths("configs", configs),
                 settings=TrainingSettings(model_type, epochs, batch_size, learning_rate),
                 which=_which_worker(worker, filters, ephemeral=ephemeral),
                 persistence=_persistence(wait, retries),
@@ -233,15 +257,14 @@ def track(
         signaling_http=signaling_http,
         ice_loopback=ice_loopback,
     )
-    folders = [models] if isinstance(models, str | os.PathLike) else models
 
     with open_display(as_json=False) as show:
 
         async def work() -> Completed:
             return await track_on_a_worker(
-                Path(recording),
-                [Path(folder) for folder in folders],
-                out=None if out is None else Path(out),
+                _path("recording", recording),
+                _paths("models", models),
+                out=None if out is None else _path("out", out),
                 replace=replace,
                 options=options,
                 settings=PredictionSettings(peak_threshold, batch_size, frames, tracking),

@@ -33,6 +33,10 @@ class SleapRTCError(Exception):
     code: ClassVar[str] = "ERROR"
     exit_status: ClassVar[int] = EXIT_JOB_FAILED
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback (IPython calls this): the sentence."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 # --- wrong usage or input -------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import outcome
 import trio
 
 from ..base.exception_groups import single_error
+from ..errors import SleapRTCError
 
 T = TypeVar("T")
 
@@ -48,6 +49,9 @@ class _Call(Generic[T]):
 def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
     """Runs ``work`` and returns or raises what it does.
 
+    An error of this package is raised without the traceback of its way here: it is a sentence for whoever
+    called, and no programming error.
+
     A KeyboardInterrupt, such as a notebook's stop button, cancels ``work``, waits for it to clean up, and
     is then raised.
     """
@@ -61,4 +65,6 @@ def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
         thread.join()
         raise
     assert call.result is not None
+    if isinstance(call.result, outcome.Error) and isinstance(call.result.error, SleapRTCError):
+        raise call.result.error.with_traceback(None) from None
     return cast(T, call.result.unwrap())

@@ -1,5 +1,6 @@
 """What a worker sent as its result: laid down whole, or refused with what to do next."""
 
+import io
 import zipfile
 
 import pytest
@@ -159,7 +160,9 @@ async def test_labels_over_which_the_library_crashes_are_a_sentence(tmp_path, mo
 
 async def test_a_broken_configuration_in_a_package_stays_one(tmp_path):
     package = make_package(tmp_path / "job.zip", make_labels(tmp_path / "a.slp"), ["centroid"])
-    with zipfile.ZipFile(package, "a") as archive:
-        archive.writestr("b.yaml", "a: [")
-    with Scratch() as scratch, pytest.raises(InvalidTrainingConfigError, match=r"b\.yaml .*line 1"):
+    content = package.read_bytes()
+    with zipfile.ZipFile(package, "w") as archive, zipfile.ZipFile(io.BytesIO(content)) as whole:
+        for name in whole.namelist():
+            archive.writestr(name, "a: [" if name == "centroid.yaml" else whole.read(name))
+    with Scratch() as scratch, pytest.raises(InvalidTrainingConfigError, match=r"centroid\.yaml .*line 1"):
         await read_with_images(package, scratch, embed="user", emit=lambda _: None)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 
@@ -232,6 +233,17 @@ async def test_what_is_no_video_or_checkpoint_is_refused_before_any_worker_is_as
         command = ("sleaprtc.client", "track", recording, "--model", folder)
         ended = await prepared.run_async(*command, env=environment(lab, tmp_path), cwd=tmp_path)
         assert (ended.returncode, sentence in ended.stderr) == (2, True), ended.stderr
+
+
+@pytest.mark.parametrize("frames", [None, "0-3"])
+async def test_a_video_that_breaks_off_is_one_sentence_before_anything_is_sent(lab, model, tmp_path, frames):
+    video = tmp_path / "cut.mp4"
+    video.write_bytes(struct.pack(">I", 900) + b"moov" + bytes(92))
+    with pytest.raises(InvalidDatasetError) as caught:
+        await lab.track(video, model, settings={"frames": frames})
+    assert str(caught.value) == (
+        f"{video} breaks off after 100 of the 900 bytes that it states: copy or record it again."
+    )
 
 
 def a_python_with_sleap_io(folder, source, monkeypatch):

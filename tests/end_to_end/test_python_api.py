@@ -1,12 +1,15 @@
 """The Python API, as a script or a notebook uses it."""
 
 import asyncio
+import traceback
 
+import numpy as np
 import pytest
 import trio
 
 import sleaprtc
 from sleaprtc.client.events.job import Retrying, Waiting
+from sleaprtc.client.jobs.order.settings import TrainingSettings
 from sleaprtc.errors import NoWorkerError, TrainerError, UsageError
 
 from ..support.lab import ScriptedTrainer, make_labels, make_model, make_video
@@ -90,6 +93,52 @@ async def test_a_worker_is_waited_for_and_a_training_begun_again(lab, tmp_path):
         nursery.cancel_scope.cancel()
     assert completed.worker == "gpu-1"
     assert len(trainer.jobs) == 2
+
+
+WRONG_VALUES = [
+    ({"epochs": "ten"}, "epochs must be a whole number from 1 to 100000, not 'ten'."),
+    ({"epochs": 2.5}, "epochs must be a whole number"),
+    ({"batch_size": 0}, "batch_size must be a whole number from 1 to 4096, not 0."),
+    ({"learning_rate": "low"}, "learning_rate must be a number above 0, not 'low'."),
+    ({"model_type": "pony"}, "model_type must be one of base, centroid, topdown, bottomup, not 'pony'."),
+    ({"retries": "often"}, "retries must be a whole number from 0 to 100, not 'often'."),
+    ({"wait": "long"}, "wait must be a number of 0 or more, not 'long'."),
+    ({"configs": 5}, "configs must be a path, not 5."),
+    ({"configs": "nothing.yaml"}, "nothing.yaml can't be read: No such file or directory."),
+]
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), WRONG_VALUES)
+def test_a_wrong_value_is_one_sentence_and_no_way_through_our_code(tmp_path, wrong, sentence):
+    with pytest.raises(UsageError) as caught:
+        sleaprtc.train(make_labels(tmp_path / "a.pkg.slp"), room="r", token="t", out=tmp_path, **wrong)
+    assert str(caught.value).startswith(sentence)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert len(shown.splitlines()) < 15
+    assert caught.value._render_traceback_() == [f"{type(caught.value).__name__}: {caught.value}"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"frames": 7}, "frames must be a text such as '0-99,120', not 7."),
+        ({"peak_threshold": 2}, "peak_threshold must be a number from 0 to 1, not 2."),
+        ({"models": []}, "There is no model to predict with: name a model folder."),
+        ({"models": [3]}, "models must be a path, not 3."),
+        ({"out": "x" * 300 + ".slp"}, "The predictions can't be written to xxx"),
+    ],
+)
+def test_a_wrong_value_of_a_prediction_is_one_sentence(tmp_path, wrong, sentence):
+    values = {"models": make_model(tmp_path / "centroid"), "room": "r", "token": "t", **wrong}
+    with pytest.raises(UsageError) as caught:
+        sleaprtc.track(make_video(tmp_path / "a.mp4"), **values)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_numbers_of_numpy_are_numbers():
+    settings = TrainingSettings(epochs=np.int64(5), learning_rate=np.float32(0.5))
+    assert settings.as_json() == {"epochs": 5, "learning_rate": 0.5}
+    assert type(settings.epochs) is int
 
 
 def test_a_room_is_needed(monkeypatch, tmp_path):

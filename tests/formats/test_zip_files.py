@@ -6,13 +6,13 @@ import pytest
 import yaml
 
 from sleaprtc.errors import BrokenResultError, InvalidArchiveError, InvalidModelError, UsageError
+from sleaprtc.formats import training_package as package
 from sleaprtc.formats.reading import FileLimitError
 from sleaprtc.formats.zip_files import MAX_READ_BYTES, ZipLimits, fault_of_members, open_zip
 from sleaprtc.transfer.archive import unpack
 from sleaprtc.transfer.checkpoints import UNREADABLE, unsafe_imports
 from sleaprtc.transfer.file_signatures import is_checkpoint_file
 from sleaprtc.transfer.model_archive import unpack_models
-from sleaprtc.worker.sleap_nn.intake import package
 
 from ..support.datasets import read_dataset
 from .hostile import broken_zips, zipped

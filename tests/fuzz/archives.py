@@ -28,11 +28,11 @@ from sleaprtc.client.inputs.model_descriptions import described_models, model_ty
 from sleaprtc.client.results import report, video_places
 from sleaprtc.client.results.delivery import _lay_down_models
 from sleaprtc.errors import SleapRTCError, StorageError
+from sleaprtc.formats import training_package as package
 from sleaprtc.transfer.archive import unpack
 from sleaprtc.transfer.checkpoints import unsafe_imports
 from sleaprtc.transfer.file_signatures import begins_as_video, is_checkpoint_file
 from sleaprtc.transfer.model_archive import unpack_models
-from sleaprtc.worker.sleap_nn.intake import package
 from sleaprtc.worker.sleap_nn.intake.configuration import (
     check_requested,
     filter_config,

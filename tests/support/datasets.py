@@ -13,23 +13,23 @@ import numpy as np
 from sleaprtc.client.inputs.dataset import Dataset, labels_info, unpack_package, without_images
 from sleaprtc.client.inputs.labels_reader import read_labels
 from sleaprtc.client.inputs.labels_summary import LabelsSummary
-from sleaprtc.protocol.jobs import DatasetInfo
 
 
 def read_dataset(path: Path) -> Dataset:
     """Reads labels that hold their images, or a training job package with such labels."""
     if path.suffix != ".zip":
-        return Dataset(path, _info(path))
+        labels = _read(path)
+        return Dataset(path, labels_info(labels), labelled=labels.labelled)
     with tempfile.TemporaryDirectory() as folder:
         package = unpack_package(path, Path(folder))
-        return package.dataset(_info(package.labels))
+        return package.dataset(_read(package.labels))
 
 
-def _info(path: Path) -> DatasetInfo:
+def _read(path: Path) -> LabelsSummary:
     labels = read_labels(path)
     if not isinstance(labels, LabelsSummary):
         raise without_images(path.name)
-    return labels_info(labels)
+    return labels
 
 
 def write_labels_of_videos(path: Path, videos: Sequence[str | list[str]], labelled: Sequence[int]) -> Path:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import attrs
 
-from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError, InvalidTrainingConfigError
-from ...formats.documents import MAX_CONFIG_BYTES, read_document
-from ...formats.zip_files import ZipLimits, extract_member, fault_of_members, open_zip, read_member
+from ...formats.documents import read_document
+from ...formats.head_fit import Labelled
+from ...formats.training_package import unpack_labels
 from ...protocol.jobs import DatasetInfo
-from ...protocol.limits import MIB
 from ...protocol.messages import JSONObject
 from ...protocol.vocabulary import DatasetFormat
 from .labels_summary import LabelsSummary, size_mb
 from .model_descriptions import model_type_of_configs
-
-PACKAGE_LIMITS: Final = ZipLimits(max_members=2000, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=MIB)
-"""The limits of a training job package; workers accept fewer members."""
+from .training_configs import TrainingConfig, read_content, read_training_config
 
 
 @attrs.frozen
@@ -32,6 +28,8 @@ class Dataset:
         model_type: What its own configurations train, in the protocol's words, if it has any.
         configs: Those of its configurations that the client can read.
         packed_from: The file that the user named, if ``path`` is a temporary package made from it.
+        trains: What its own configurations train, in order.
+        labelled: What its labels offer a model, if the client can tell.
     """
 
     path: Path
@@ -39,6 +37,8 @@ class Dataset:
     model_type: str | None = None
     packed_from: Path | None = None
     configs: tuple[JSONObject, ...] = ()
+    trains: tuple[TrainingConfig, ...] = ()
+    labelled: Labelled | None = None
 
     @property
     def named(self) -> Path:
@@ -52,22 +52,8 @@ def read_config(path: Path) -> JSONObject | None:
     Raises:
         InvalidTrainingConfigError: It can't be read, or isn't a configuration.
     """
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise InvalidTrainingConfigError(
-                f"{path} is too large for a training configuration: it has more than "
-                f"{MAX_CONFIG_BYTES // 1024} KiB."
-            )
-        with path.open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise InvalidTrainingConfigError(f"{path} can't be read: {as_clause(error)}.") from error
-    return _parse_config(path.name, content)
-
-
-def _parse_config(name: str, content: bytes) -> JSONObject | None:
-    config = read_document(content, name, InvalidTrainingConfigError)
-    return None if name.endswith(".json") else config
+    config = read_document(read_content(path), path.name, InvalidTrainingConfigError)
+    return None if path.name.endswith(".json") else config
 
 
 @attrs.frozen
@@ -77,17 +63,26 @@ class UnpackedPackage:
     Attributes:
         path: The package itself.
         labels: Its labels, unpacked.
-        configs: Its configurations, as far as the client reads them.
+        configs: Its configurations, in training order.
     """
 
     path: Path
     labels: Path
-    configs: tuple[JSONObject, ...]
+    configs: tuple[TrainingConfig, ...]
 
-    def dataset(self, labels_info: DatasetInfo) -> Dataset:
+    def dataset(self, labels: LabelsSummary) -> Dataset:
         """Makes the dataset of it, from what its labels are."""
-        info = attrs.evolve(labels_info, format=DatasetFormat.ZIP, estimated_size_mb=size_mb(self.path))
-        return Dataset(self.path, info, model_type_of_configs(list(self.configs)), configs=self.configs)
+        info = labels_info(labels)
+        info = attrs.evolve(info, format=DatasetFormat.ZIP, estimated_size_mb=size_mb(self.path))
+        documents = tuple(config.document for config in self.configs if config.document is not None)
+        return Dataset(
+            self.path,
+            info,
+            model_type_of_configs(documents),
+            configs=documents,
+            trains=self.configs,
+            labelled=labels.labelled,
+        )
 
 
 def labels_info(labels: LabelsSummary) -> DatasetInfo:
@@ -115,22 +110,10 @@ def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
 
     Raises:
         InvalidDatasetError: It can't be read, or has no labels.
-        InvalidTrainingConfigError: A configuration in it can't be read.
+        InvalidTrainingConfigError: A configuration in it can't be read, or trains no single known model.
         StorageError: The labels can't be written.
     """
-    with open_zip(path, InvalidDatasetError) as package:
-        if (fault := fault_of_members(package, PACKAGE_LIMITS)) is not None:
-            raise InvalidDatasetError(f"{path.name} {fault}")
-        members = {member.filename: member for member in package.infolist()}
-        labels = [name for name in members if name.endswith(".slp")]
-        if not labels:
-            raise InvalidDatasetError(f"{path.name} is no training job package: it has no labels (.slp).")
-        configs = [
-            config
-            for name, member in members.items()
-            if name.endswith((".yaml", ".yml")) and name != "jobs.yaml"
-            if (config := _parse_config(name, read_member(package, member, MAX_CONFIG_BYTES))) is not None
-        ]
-        unpacked = folder / f"{path.stem}.slp"
-        extract_member(package, members[labels[0]], unpacked)
-    return UnpackedPackage(path, unpacked, tuple(configs))
+    unpacked = folder / f"{path.stem}.slp"
+    models = unpack_labels(path, unpacked)
+    configs = tuple(read_training_config(model.config_name, model.config) for model in models)
+    return UnpackedPackage(path, unpacked, configs)

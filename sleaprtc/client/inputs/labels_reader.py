@@ -14,12 +14,11 @@ import numpy as np
 from ...errors import InvalidDatasetError
 from ...formats.child_main import answer
 from ...formats.hdf5 import open_hdf5, read_json_attribute, read_json_list, read_table, row_count
+from ...formats.head_fit import Labelled
+from ...formats.labels_tables import USER_INSTANCE, bounding_box_sides, read_skeleton
 from ...formats.recorded_videos import FoundVideo, find_videos, names_of
 from ...protocol.messages import JSONObject
 from .labels_summary import AS_LABELS, LabelsSummary, VideoPlace, size_mb
-
-USER_INSTANCE: Final = 0
-"""SLEAP's ``instance_type`` of what a person labelled."""
 
 _INSTANCES_OF_FRAME: Final = ("instance_id_start", "instance_id_end")
 
@@ -47,11 +46,13 @@ def read_labels(path: Path) -> LabelsSummary | tuple[VideoPlace, ...]:
             return tuple(_with_frames(file, places))
         frame_count = row_count(file, "frames")
         metadata = read_json_attribute(file, "metadata", "json")
-        skeleton_name = _skeleton_name(metadata, _used_skeleton(file))
+        number = _used_skeleton(file)
+        skeleton_name = _skeleton_name(metadata, number)
+        labelled = _labelled(file, path.name, number)
         megapixels = _frame_megapixels(file, videos)
     if frame_count == 0:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
-    return LabelsSummary(frame_count, skeleton_name, size_mb(path), megapixels)
+    return LabelsSummary(frame_count, skeleton_name, size_mb(path), megapixels, labelled)
 
 
 def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | None:
@@ -94,6 +95,18 @@ def _used_skeleton(file: h5py.File) -> int:
     used = instances["skeleton"][instances["instance_type"] == USER_INSTANCE]
     numbers, counts = np.unique(used, return_counts=True)
     return int(numbers[counts.argmax()]) if numbers.size else 0
+
+
+def _labelled(file: h5py.File, name: str, skeleton: int) -> Labelled | None:
+    """What the labels offer a model. Workers say what is wrong with them if that can't be told."""
+    try:
+        instances, points = read_table(file, "instances"), read_table(file, "points")
+        is_visible = ~np.isnan(bounding_box_sides(instances, points))
+        _, per_frame = np.unique(instances["frame_id"][is_visible], return_counts=True)
+        node_names, edge_count = read_skeleton(file, name, skeleton)
+        return Labelled(int(per_frame.max(initial=0)), node_names, edge_count)
+    except (KeyError, IndexError, ValueError, TypeError, InvalidDatasetError):
+        return None
 
 
 def _skeleton_name(metadata: JSONObject, number: int) -> str | None:

@@ -7,7 +7,9 @@ from typing import Final
 
 import attrs
 
+from ...formats.head_fit import Labelled
 from ...protocol.limits import MIB
+from ...protocol.messages import JSONObject
 
 AS_LABELS: Final = "SLEAP labels"
 """What a file is read as, for messages."""
@@ -22,12 +24,22 @@ class LabelsSummary:
         skeleton_name: Of the first skeleton, if it has a name.
         size_mb: Of the file, in MiB.
         frame_megapixels: Of one image of the first video, in millions; None where that isn't known.
+        labelled: What they offer a model; None where that isn't known.
     """
 
     frame_count: int
     skeleton_name: str | None
     size_mb: float
     frame_megapixels: float | None
+    labelled: Labelled | None = None
+
+    @classmethod
+    def from_json(cls, found: JSONObject) -> LabelsSummary:
+        """Makes it from what the reading process answers."""
+        labelled = found["labelled"]
+        if labelled is not None:
+            labelled = Labelled(**{**labelled, "node_names": tuple(labelled["node_names"])})
+        return cls(**{**found, "labelled": labelled})
 
 
 @attrs.frozen

@@ -65,6 +65,8 @@ def needed_models(models: Sequence[Model]) -> Sequence[Model]:
         InvalidModelError: Two are of the same kind, or one lacks the other that it needs.
     """
     heads = [model.head for model in models]
+    if not heads:
+        raise InvalidModelError("There is no model to predict with: name a model folder.")
     if len(set(heads)) < len(heads):
         raise InvalidModelError(_choice(models))
     if heads == ["centered_instance"]:

@@ -21,7 +21,6 @@ from ...base.json_text import format_json, parse_json
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError
 from ...formats.child import ask_child
-from ...protocol.jobs import DatasetInfo
 from ...protocol.messages import JSONObject
 from ..events.job import Emit, Notice
 from .dataset import Dataset, labels_info, unpack_package, without_images
@@ -82,26 +81,26 @@ async def _read(path: Path, scratch: Scratch) -> Dataset | Sequence[VideoPlace]:
     reads them. Unpacking them ends by itself, and takes as long as they are large.
     """
     if path.suffix != ".zip" or not await trio.Path(path).is_file():
-        found = await _labels_info(path, path.name)
-        if not isinstance(found, DatasetInfo):
+        found = await _read_labels(path, path.name)
+        if not isinstance(found, LabelsSummary):
             if path.suffix != LABELS_SUFFIX:
                 raise without_images(path.name)
             return found
-        return Dataset(path, found)
+        return Dataset(path, labels_info(found), labelled=found.labelled)
     package = await trio.to_thread.run_sync(unpack_package, path, scratch.path)
     try:
-        info = await _labels_info(package.labels, path.name)
+        labels = await _read_labels(package.labels, path.name)
     finally:
         package.labels.unlink(missing_ok=True)
-    if not isinstance(info, DatasetInfo):
+    if not isinstance(labels, LabelsSummary):
         raise without_images(path.name)
-    return package.dataset(info)
+    return package.dataset(labels)
 
 
-async def _labels_info(labels: Path, name: str) -> DatasetInfo | Sequence[VideoPlace]:
+async def _read_labels(labels: Path, name: str) -> LabelsSummary | Sequence[VideoPlace]:
     answer = await ask_child(READER_MODULE, [str(labels)], name, InvalidDatasetError, as_what=AS_LABELS)
     if "labels" in answer:
-        return labels_info(LabelsSummary(**answer["labels"]))
+        return LabelsSummary.from_json(answer["labels"])
     return [VideoPlace(**place) for place in answer["videos"]]
 
 

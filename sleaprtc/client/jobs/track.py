@@ -177,7 +177,11 @@ def _describe_video(path: Path, frame_count: int | None) -> Dataset:
 
 
 def _checked_out(target: Path, recording: Path) -> Path:
-    if target.exists() and target.samefile(recording):
+    try:
+        is_recording = target.exists() and target.samefile(recording)
+    except OSError as error:
+        raise UsageError(f"The predictions can't be written to {target}: {as_clause(error)}.") from error
+    if is_recording:
         raise UsageError(f"{target} is what is predicted on: name another file for the predictions.")
     return target
 

@@ -14,6 +14,7 @@ from ..inputs.dataset import Dataset, read_config
 from ..inputs.model_descriptions import described_models, model_type_of_configs
 from ..inputs.packing import read_with_images
 from ..inputs.scratch import Scratch
+from ..inputs.training_configs import check_training, read_training_configs
 from ..results.delivery import ModelFolders
 from ..room import installed_sleap_version
 from .order.control import JobControl
@@ -58,10 +59,13 @@ async def training_order(
     Raises:
         UsageError: A file can't be read as what it should be.
     """
+    settings = settings or TrainingSettings()
+    trains = await trio.to_thread.run_sync(read_training_configs, configs)
     scratch = Scratch()
     try:
         described = await read_with_images(dataset, scratch, embed="user", emit=emit)
-        chosen = await trio.to_thread.run_sync(_completed, settings or TrainingSettings(), described, configs)
+        check_training(trains or described.trains, settings.model_type, described.labelled)
+        chosen = await trio.to_thread.run_sync(_completed, settings, described, configs)
     except BaseException:
         scratch.remove()
         raise

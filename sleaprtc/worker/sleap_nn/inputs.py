@@ -11,11 +11,11 @@ import trio
 
 from ...errors import InvalidTrainingConfigError
 from ...formats.documents import MAX_CONFIG_BYTES
+from ...formats.training_package import is_package, is_plain_name, unpack
 from ..trainer import TrainingJob
 from .intake.configuration import parse_config
 from .intake.dataset import inspect_dataset
 from .intake.dataset_summary import DatasetSummary
-from .intake.package import is_package, is_plain_name, unpack
 from .plan.training import ModelSource, ReceivedConfig
 
 DEFAULT_LABELS_NAME: Final = "labels.pkg.slp"

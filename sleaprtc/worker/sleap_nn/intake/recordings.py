@@ -12,10 +12,10 @@ from pathlib import Path
 import trio
 
 from ....errors import InvalidDatasetError
+from ....formats.training_package import is_plain_name
 from ....formats.video_containers import fault_of_container
 from ....transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from .dataset import inspect_images
-from .package import is_plain_name
 
 
 async def put_recording(dataset: Path, folder: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from ....errors import InvalidTrainingConfigError
+from ....formats.head_fit import Labelled, check_head
 from ..intake.configuration import check_requested, filter_config, head_of, subsection
 from ..intake.dataset_summary import DatasetSummary
 from .settings import choose_min_steps, choose_model_type, derive_settings, heads_for
@@ -133,7 +134,8 @@ def _plan(
     config = overlay(config, _from_request(wishes))
     config = overlay(config, _from_worker(head, source))
     config = overlay(config, _for_mixed_channels(config, dataset))
-    _check_against_labels(head, config, dataset)
+    labelled = Labelled(dataset.max_instances, dataset.node_names, dataset.edge_count)
+    check_head(head, subsection(config, "model_config", "head_configs", head), labelled)
     return ModelPlan(head, source.labels, source.val_labels, config)
 
 
@@ -227,37 +229,3 @@ def _for_mixed_channels(config: Mapping[str, Any], dataset: DatasetSummary) -> d
     ):
         return {}
     return {"data_config": {"preprocessing": {"ensure_rgb": True}}}
-
-
-def _check_against_labels(head: str, config: Mapping[str, Any], dataset: DatasetSummary) -> None:
-    if head == "single_instance" and dataset.max_instances > 1:
-        raise InvalidTrainingConfigError(
-            f"The labels have frames with {dataset.max_instances} animals, and the model type base finds "
-            "a single one: use topdown or bottomup."
-        )
-    if head == "bottomup" and dataset.edge_count == 0:
-        raise InvalidTrainingConfigError(
-            "The skeleton has no edges, and the model type bottomup needs them to tell animals apart: "
-            "use topdown."
-        )
-    known = list(dataset.node_names)
-    for part, settings in subsection(config, "model_config", "head_configs", head).items():
-        _check_nodes(f"{head}.{part}", settings or {}, known)
-
-
-def _check_nodes(where: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:
-    anchor = settings.get("anchor_part")
-    if anchor is not None and anchor not in known:
-        raise InvalidTrainingConfigError(
-            f"{where}.anchor_part is {anchor!r}, which isn't a node of the skeleton: {', '.join(known)}."
-        )
-    parts = settings.get("part_names")
-    if parts is not None and list(parts) != list(known):
-        raise InvalidTrainingConfigError(
-            f"{where}.part_names must be the skeleton's nodes in their order, or null: {', '.join(known)}."
-        )
-    strangers = {name for edge in settings.get("edges") or () for name in edge if name not in known}
-    if strangers:
-        raise InvalidTrainingConfigError(
-            f"{where}.edges has names that aren't nodes of the skeleton: {', '.join(sorted(strangers))}."
-        )

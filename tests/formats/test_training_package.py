@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError
-from sleaprtc.worker.sleap_nn.intake.package import PackagedModel, is_package, unpack
+from sleaprtc.formats.training_package import PackagedModel, is_package, unpack, unpack_labels
 
 JOBS = {
     "training": [
@@ -63,6 +63,63 @@ def test_one_without_a_list_trains_centroids_first(tmp_path: Path) -> None:
     members = {name: content for name, content in MEMBERS.items() if name != "jobs.yaml"}
     models = unpack(write_zip(tmp_path / "a.zip", members), folder_in(tmp_path))
     assert [model.config_name for model in models] == ["centroid.yaml", "centered_instance.yaml"]
+
+
+def test_one_without_labels_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDatasetError, match=r"has no labels \(\.slp\), and no jobs\.yaml"):
+        unpack(write_zip(tmp_path / "a.zip", {"centroid.yaml": b"c: 1"}), folder_in(tmp_path))
+
+
+ADDED = {
+    "__MACOSX/._x.pkg.slp": b"not labels",
+    "__MACOSX/job/._jobs.yaml": b"\0\5\x16\7",
+    "._centroid.yaml": b"\0\5\x16\7",
+    ".DS_Store": b"\0",
+    "Thumbs.db": b"\0",
+}
+
+
+@pytest.mark.parametrize("folder", ["", "job/", "labels.v001.slp.training_job/"])
+@pytest.mark.parametrize("added", [{}, ADDED])
+@pytest.mark.parametrize("with_folder_itself", [False, True])
+def test_one_that_a_file_manager_packed_anew(
+    tmp_path: Path, folder: str, added: dict[str, bytes], with_folder_itself: bool
+) -> None:
+    members = {folder: b""} if folder and with_folder_itself else {}
+    members |= {
+        (name if name.startswith("__") else folder + name): content for name, content in added.items()
+    }
+    members |= {folder + name: content for name, content in MEMBERS.items()}
+    path, target = write_zip(tmp_path / "a.zip", members), folder_in(tmp_path)
+    models = (
+        PackagedModel("centroid.yaml", b"c: 1", "x.pkg.slp"),
+        PackagedModel("centered_instance.yaml", b"i: 1", "x.pkg.slp"),
+    )
+    assert unpack(path, target) == models
+    assert [file.name for file in target.iterdir()] == ["x.pkg.slp"]
+    assert unpack_labels(path, tmp_path / "labels.slp") == models
+    assert (tmp_path / "labels.slp").read_bytes() == b"labels"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"job/x/jobs.yaml": b""},
+        {"a/jobs.yaml": b"", "b/x.slp": b""},
+        {"../jobs.yaml": b"", "../x.slp": b""},
+        {"/jobs.yaml": b"", "/x.slp": b""},
+        {".hidden/jobs.yaml": b"", ".hidden/x.slp": b""},
+    ],
+)
+def test_other_folders_are_not_seen_through(tmp_path: Path, members: dict[str, bytes]) -> None:
+    with pytest.raises(InvalidDatasetError, match="isn't a plain file in its top folder"):
+        unpack(write_zip(tmp_path / "a.zip", members), folder_in(tmp_path))
+
+
+def test_what_a_file_manager_adds_is_held_to_the_limits_too(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {**MEMBERS, "__MACOSX/._x": bytes(50_000_000)})
+    with pytest.raises(InvalidDatasetError, match="too densely"):
+        unpack(path, folder_in(tmp_path))
 
 
 @pytest.mark.parametrize(

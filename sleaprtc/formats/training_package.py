@@ -2,7 +2,8 @@
 
 "Export Training Job Package" writes a flat zip: labels with embedded images, one configuration for
 each model, ``jobs.yaml`` which names them in training order, and two shell scripts. The scripts are
-never unpacked, and so can't be run.
+never unpacked, and so can't be run. A file manager that packs the files anew puts them into a folder,
+or adds files of its own, which don't matter.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from typing import Any, Final
 
 import attrs
 
-from ....errors import InvalidDatasetError, InvalidTrainingConfigError
-from ....formats.documents import MAX_CONFIG_BYTES
-from ....formats.reading import shown, writing
-from ....formats.staging import staged_folder
-from ....formats.zip_files import ZipLimits, extract_member, fault_of_members, is_zip, open_zip, read_member
-from .configuration import parse_config
+from ..errors import InvalidDatasetError, InvalidTrainingConfigError
+from .documents import MAX_CONFIG_BYTES, read_document
+from .reading import shown, writing
+from .staging import staged_folder
+from .zip_files import ZipLimits, extract_member, fault_of_members, is_zip, open_zip, read_member
 
 JOBS_FILE: Final = "jobs.yaml"
 CONFIG_SUFFIXES: Final = (".yaml", ".yml", ".json")
 LABELS_SUFFIX: Final = ".slp"
 
 MAX_MEMBERS: Final = 64
-"""SLEAP writes six for two models."""
+"""SLEAP writes six for two models, and a file manager may add one for each."""
+
+_ADDED_FOLDER: Final = "__MACOSX"
+_ADDED_PREFIX: Final = "._"
+_ADDED_NAMES: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+"""What file managers add: macOS its attributes, and each system how it shows a folder."""
 
 LIMITS: Final = ZipLimits(MAX_MEMBERS, max_unpacked_bytes=256 * 2**30, ratio_free_bytes=2**20)
 
@@ -70,16 +75,23 @@ def unpack(path: Path, folder: Path) -> tuple[PackagedModel, ...]:
     with open_zip(path, InvalidDatasetError) as archive:
         members = _check_members(archive, path.name)
         jobs = _read_jobs(archive, members)
-        models = tuple(
-            PackagedModel(
-                config_name=job.config,
-                config=_read_config(archive, members[job.config]),
-                labels=job.labels,
-                val_labels=job.val_labels,
-            )
-            for job in jobs
-        )
+        models = _read_models(archive, members, jobs)
         _extract_labels(archive, members, jobs, folder)
+        return models
+
+
+def unpack_labels(path: Path, target: Path) -> tuple[PackagedModel, ...]:
+    """Does what :func:`unpack` does, and unpacks only the first model's labels, to the file ``target``.
+
+    Raises:
+        InvalidDatasetError: As there.
+        InvalidTrainingConfigError: As there.
+        StorageError: The labels can't be written.
+    """
+    with open_zip(path, InvalidDatasetError) as archive:
+        members = _check_members(archive, path.name)
+        models = _read_models(archive, members, _read_jobs(archive, members))
+        extract_member(archive, members[models[0].labels], target)
         return models
 
 
@@ -91,14 +103,33 @@ class _Job:
 
 
 def _check_members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
-    for info in archive.infolist():
-        if info.is_dir() or not is_plain_name(info.filename):
+    """Returns the package's files by their names, without what a file manager has added."""
+    own = [info for info in archive.infolist() if not _is_added(info.filename)]
+    top = _top_folder(own)
+    members = {info.filename.removeprefix(top): info for info in own if info.filename != top}
+    for inner, info in members.items():
+        if info.is_dir() or not is_plain_name(inner):
             raise InvalidDatasetError(
                 f"{name} has a member that isn't a plain file in its top folder: {shown(info.filename)}."
             )
     if (fault := fault_of_members(archive, LIMITS)) is not None:
         raise InvalidDatasetError(f"{name} {fault}")
-    return {info.filename: info for info in archive.infolist()}
+    return members
+
+
+def _is_added(name: str) -> bool:
+    folder, _, _ = name.partition("/")
+    _, _, last = name.rpartition("/")
+    return folder == _ADDED_FOLDER or last.startswith(_ADDED_PREFIX) or last.lower() in _ADDED_NAMES
+
+
+def _top_folder(members: Sequence[zipfile.ZipInfo]) -> str:
+    """The one folder that all members are in, with its slash; empty if there is none."""
+    tops = {member.filename.partition("/")[:2] for member in members}
+    if len(tops) != 1:
+        return ""
+    ((folder, slash),) = tops
+    return f"{folder}/" if slash and is_plain_name(folder) else ""
 
 
 def is_plain_name(name: str) -> bool:
@@ -124,7 +155,7 @@ def _read_jobs(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo])
 
 
 def _parse_jobs(text: bytes) -> tuple[_Job, ...]:
-    entries = parse_config(text, JOBS_FILE).get("training")
+    entries = read_document(text, JOBS_FILE, InvalidTrainingConfigError).get("training")
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_MEMBERS:
         raise InvalidTrainingConfigError(f"The package's {JOBS_FILE} lists no model to train.")
     return tuple(_parse_job(entry) for entry in entries)
@@ -151,6 +182,8 @@ def _guess_jobs(members: Mapping[str, zipfile.ZipInfo]) -> tuple[_Job, ...]:
     """Guesses the models of a package made by hand: one labels file with its configurations."""
     labels = [name for name in members if name.endswith(LABELS_SUFFIX)]
     configs = [name for name in members if name.endswith(CONFIG_SUFFIXES)]
+    if not labels:
+        raise InvalidDatasetError(f"The package has no labels ({LABELS_SUFFIX}), and no {JOBS_FILE}.")
     if len(labels) != 1 or not configs:
         raise InvalidDatasetError(
             f"The package has no {JOBS_FILE}, and isn't one labels file with its configurations either."
@@ -163,6 +196,20 @@ def _read_config(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > MAX_CONFIG_BYTES:
         raise InvalidTrainingConfigError(f"{shown(info.filename)} is too large for a configuration.")
     return read_member(archive, info, MAX_CONFIG_BYTES)
+
+
+def _read_models(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], jobs: Sequence[_Job]
+) -> tuple[PackagedModel, ...]:
+    return tuple(
+        PackagedModel(
+            config_name=job.config,
+            config=_read_config(archive, members[job.config]),
+            labels=job.labels,
+            val_labels=job.val_labels,
+        )
+        for job in jobs
+    )
 
 
 def _extract_labels(

@@ -1,0 +1,108 @@
+"""What a training can't be is known before its dataset is sent."""
+
+import h5py
+import pytest
+
+from sleaprtc.client.inputs.training_configs import check_training, read_training_config
+from sleaprtc.client.jobs.order.settings import TrainingSettings
+from sleaprtc.client.jobs.train import training_order
+from sleaprtc.errors import EXIT_USAGE, InvalidTrainingConfigError
+from sleaprtc.formats.head_fit import Labelled
+
+from ..support.datasets import read_dataset
+from ..support.lab import make_package
+from ..worker.sleap_nn.slp_files import write_slp
+
+ONE, TWO = (Labelled(animals, ("head", "tail"), 1) for animals in (1, 2))
+
+
+def config(head: str, settings: str = "{confmaps: {}}"):
+    text = f"model_config: {{head_configs: {{{head}: {settings}, other: null}}}}"
+    return read_training_config("a.yaml", text.encode())
+
+
+@pytest.mark.parametrize("head", ["single_instance", "centered_instance", "bottomup"])
+def test_a_head_that_workers_train(head):
+    assert config(head).head == head
+
+
+@pytest.mark.parametrize(
+    "head", ["multi_class_topdown", "multi_class_bottomup", "instance_segmentation", "x"]
+)
+def test_a_head_that_no_worker_trains(head):
+    with pytest.raises(
+        InvalidTrainingConfigError, match=f"isn't supported: '{head}'. Workers train"
+    ) as caught:
+        config(head)
+    assert caught.value.exit_status == EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("a: 1", 0),
+        ("model_config: {head_configs: {}}", 0),
+        ("model_config: 5", 0),
+        ("model_config: {head_configs: {centroid: {}, bottomup: {}}}", 2),
+    ],
+)
+def test_a_configuration_trains_one_model(text, count):
+    with pytest.raises(InvalidTrainingConfigError, match=f"exactly one model .* and has {count}"):
+        read_training_config("a.yaml", text.encode())
+
+
+@pytest.mark.parametrize(
+    ("heads", "head"), [('"centroid": {}', "centroid"), ('"multi_instance": {}', "bottomup")]
+)
+def test_an_older_profile(heads, head):
+    text = f'{{"model": {{"heads": {{{heads}, "single_instance": null}}}}, "optimization": {{}}}}'
+    found = read_training_config("a.json", text.encode())
+    assert (found.head, found.document) == (head, None)
+
+
+def test_an_older_profile_that_no_worker_trains():
+    text = b'{"model": {"heads": {"multi_class_topdown": {}}}}'
+    with pytest.raises(InvalidTrainingConfigError, match="multi_class_topdown"):
+        read_training_config("a.json", text)
+
+
+@pytest.mark.parametrize(
+    ("configs", "model_type", "labelled", "said"),
+    [
+        ([], "base", TWO, "frames with 2 animals"),
+        ([config("single_instance")], None, TWO, "frames with 2 animals"),
+        ([], "bottomup", Labelled(2, ("head",), 0), "has no edges"),
+        ([config("centroid", "{confmaps: {anchor_part: nose}}")], None, TWO, "isn't a node"),
+        ([config("bottomup", "{pafs: {edges: [[head, nose]]}}")], None, TWO, "aren't nodes"),
+    ],
+)
+def test_labels_that_can_not_train_it(configs, model_type, labelled, said):
+    with pytest.raises(InvalidTrainingConfigError, match=said):
+        check_training(configs, model_type, labelled)
+
+
+@pytest.mark.parametrize(
+    ("configs", "model_type", "labelled"),
+    [
+        ([], "base", ONE),
+        ([], None, TWO),
+        ([], "base", None),
+        ([config("single_instance")], "topdown", TWO),  # which isn't trained
+        ([config("bottomup", "{pafs: {edges: 5}, confmaps: null}")], None, TWO),
+        ([config("centroid", "{confmaps: {part_names: 5}}")], None, TWO),
+    ],
+)
+def test_labels_that_may_train_it(configs, model_type, labelled):
+    check_training(configs, model_type, labelled)
+
+
+async def test_it_is_known_before_a_worker_is_asked(tmp_path):
+    labels = write_slp(tmp_path / "flies.pkg.slp", animals_per_frame=(1, 2, 1))
+    with h5py.File(labels, "r+") as file:
+        file["frames"] = [0, 1, 2]
+    package = make_package(tmp_path / "job.zip", labels, ["single_instance"])
+    assert read_dataset(labels).labelled == TWO
+    for dataset, settings in ((labels, TrainingSettings("base")), (package, None)):
+        with pytest.raises(InvalidTrainingConfigError, match="2 animals"):
+            await training_order(dataset, out_dir=tmp_path / "out", settings=settings)
+    await training_order(labels, out_dir=tmp_path / "out", settings=TrainingSettings("topdown"))
