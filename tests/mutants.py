@@ -51,7 +51,7 @@ SUBJECTS: Final = {
     "framing": Subject(("transfer/framing.py",), ("transfer/test_framing.py",)),
     "proof": Subject(("rtc/proof.py",), ("rtc/test_proof.py", "transfer/test_proven.py")),
     "allow list": Subject(
-        ("worker/sleap_nn/intake/allow_list.py",),
+        ("formats/sleap_nn/allow_list.py",),
         ("worker/sleap_nn/test_allow_list.py", "worker/sleap_nn/test_configuration.py"),
     ),
     "plan": Subject(

@@ -16,8 +16,8 @@ from sleaprtc.client.jobs.order.filters import parse_condition
 from sleaprtc.config.files import read_file
 from sleaprtc.errors import InvalidMessageError, InvalidTrainingConfigError, SleapRTCError, UsageError
 from sleaprtc.formats.documents import read_document
+from sleaprtc.formats.sleap_nn.configuration import parse_config
 from sleaprtc.protocol import codec
-from sleaprtc.worker.sleap_nn.intake.configuration import parse_config
 
 from .support.datasets import read_dataset
 from .support.lab import make_labels

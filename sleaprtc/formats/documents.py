@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,9 @@ _PATH_CHARS: Final = 100
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN_TAGS: Final = tuple(_TAG + kind for kind in ("null", "bool", "int", "float", "seq", "map", "str"))
 _MERGE: Final = _TAG + "merge"
+
+_FLOAT_LIKE_JSON: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+\Z")
+"""Numbers such as 1e-4, which YAML 1.1 takes for texts. YAML 1.2, JSON and sleap-nn's own reader don't."""
 
 
 def read_document(text: bytes, name: str, error: type[SleapRTCError]) -> dict[Any, Any]:
@@ -166,4 +170,5 @@ def _loader_class() -> type[yaml.SafeLoader]:
                 raise ConstructorError(None, None, "a number is too long", node.start_mark)
             return value
 
+    PlainLoader.add_implicit_resolver(f"{_TAG}float", _FLOAT_LIKE_JSON, list("-+0123456789"))
     return PlainLoader

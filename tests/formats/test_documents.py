@@ -7,7 +7,7 @@ import pytest
 from sleaprtc.client.inputs.dataset import read_config
 from sleaprtc.errors import InvalidTrainingConfigError
 from sleaprtc.formats.documents import MAX_CONFIG_BYTES, read_document
-from sleaprtc.worker.sleap_nn.intake.configuration import (
+from sleaprtc.formats.sleap_nn.configuration import (
     check_requested,
     filter_config,
     is_legacy,

@@ -29,11 +29,7 @@ from sleaprtc.client.results import report, video_places
 from sleaprtc.client.results.delivery import _lay_down_models
 from sleaprtc.errors import SleapRTCError, StorageError
 from sleaprtc.formats import training_package as package
-from sleaprtc.transfer.archive import unpack
-from sleaprtc.transfer.checkpoints import unsafe_imports
-from sleaprtc.transfer.file_signatures import begins_as_video, is_checkpoint_file
-from sleaprtc.transfer.model_archive import unpack_models
-from sleaprtc.worker.sleap_nn.intake.configuration import (
+from sleaprtc.formats.sleap_nn.configuration import (
     check_requested,
     filter_config,
     filter_model_config,
@@ -42,6 +38,10 @@ from sleaprtc.worker.sleap_nn.intake.configuration import (
     legacy_core,
     parse_config,
 )
+from sleaprtc.transfer.archive import unpack
+from sleaprtc.transfer.checkpoints import unsafe_imports
+from sleaprtc.transfer.file_signatures import begins_as_video, is_checkpoint_file
+from sleaprtc.transfer.model_archive import unpack_models
 from sleaprtc.worker.sleap_nn.intake.dataset_reader import read_frame_count, read_summary
 from sleaprtc.worker.sleap_nn.intake.model_files import read_models
 from sleaprtc.worker.sleap_nn.plan.training import ModelSource, ReceivedConfig, plan_models

@@ -11,9 +11,9 @@ import trio
 
 from ...errors import InvalidTrainingConfigError
 from ...formats.documents import MAX_CONFIG_BYTES
+from ...formats.sleap_nn.configuration import parse_config
 from ...formats.training_package import is_package, is_plain_name, unpack
 from ..trainer import TrainingJob
-from .intake.configuration import parse_config
 from .intake.dataset import inspect_dataset
 from .intake.dataset_summary import DatasetSummary
 from .plan.training import ModelSource, ReceivedConfig

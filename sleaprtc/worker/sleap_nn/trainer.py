@@ -16,6 +16,7 @@ import trio
 
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError, TrainerError
+from ...formats.sleap_nn.configuration import is_legacy, legacy_core
 from ...jobs.estimate import MODEL_HEADS
 from ...protocol.vocabulary import ErrorCode, JobType
 from ..trainer import (
@@ -33,7 +34,6 @@ from ..trainer import (
     TrainingOutcome,
 )
 from .inputs import gather_sources
-from .intake.configuration import is_legacy, legacy_core
 from .intake.model_files import read_models
 from .intake.recordings import put_recording
 from .plan.prediction import plan_prediction

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sleaprtc.formats.documents import MAX_WHOLE_NUMBER
-from sleaprtc.worker.sleap_nn.intake import allow_list
+from sleaprtc.formats.sleap_nn import allow_list
 
 REVIEWED = Path(__file__).with_name("allowed_values.txt")
 TABLES = ("REQUESTED_VALUES", "PREDICTION_VALUES", "ALLOWED_KEYS", "MODEL_KEYS")

@@ -1,6 +1,7 @@
 """What a received configuration may decide, and what it may not."""
 
 import contextlib
+import re
 from typing import Any
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleaprtc.errors import InvalidTrainingConfigError
-from sleaprtc.worker.sleap_nn.intake.allow_list import ALLOWED_KEYS
-from sleaprtc.worker.sleap_nn.intake.configuration import (
+from sleaprtc.formats.sleap_nn.allow_list import ALLOWED_KEYS
+from sleaprtc.formats.sleap_nn.configuration import (
     check_requested,
     filter_config,
     head_of,
     is_legacy,
     legacy_core,
+    named_val_labels,
     parse_config,
 )
 
@@ -58,11 +60,12 @@ def test_what_a_sleap_export_has_of_its_own_machine_is_left_out() -> None:
             "seed": None,
         },
         "filename": "/x",
-        "unknown": {"to": ["everybody"]},
+        "model_config": {"backbone_config": {"unet": {}}},
     }
     assert filtered(document) == {
         "data_config": {},
         "trainer_config": {"train_data_loader": {"batch_size": 2}, "seed": None},
+        "model_config": {"backbone_config": {"unet": {}}},
     }
 
 
@@ -93,11 +96,42 @@ def test_what_a_sleap_export_has_of_its_own_machine_is_left_out() -> None:
         ({"trainer_config": {"optimizer_name": "Evil"}}, "trainer_config.optimizer_name"),
         ({"trainer_config": {"optimizer_name": ["Adam"]}}, "trainer_config.optimizer_name"),
         ({"model_config": {"backbone_config": {"unet": {"max_stride": 12}}}}, "unet.max_stride"),
+        ({"data_config": {"user_instances_only": False}}, "data_config.user_instances_only can't be false"),
+        ({"trainer_config": {"max_epochs": None}}, "trainer_config.max_epochs can't be null"),
+        ({"trainer_config": {"optimizer": None}}, "trainer_config.optimizer must be a section"),
+        ({"model_config": {"head_configs": {"centriod": {}}}}, "supported: centriod. Did you mean centroid"),
+        ({"model_config": {"head_configs": {"multi_class_topdown": {}}}}, "multi_class_topdown. There are:"),
+        ({"model_config": {"backbone_config": None}}, "model_config.backbone_config must be a section"),
+        ({"model_config": {"backbone_config": {"unet": None}}}, "must have a backbone under model_config"),
+        ({"trainer_config": {"max_epoch": 3}}, "trainer_config.max_epoch isn't.*trainer_config.max_epochs?"),
+        ({"trainer_conf": {}}, "trainer_conf isn't a setting of sleap-nn. Did you mean trainer_config"),
+        ({"max_epochs": 3}, "max_epochs isn't a setting of sleap-nn."),
+        ({"trainer_config": {"lr": 0.1}}, "trainer_config.lr isn't.*trainer_config.optimizer.lr"),
+        ({"trainer_config": {"wandb": {"apikey": ""}}}, "wandb.apikey isn't.*trainer_config.wandb.api_key"),
+        ({"trainer_config": {"zzz": 1}}, "trainer_config.zzz isn't a setting of sleap-nn.$"),
+        ({5: 1}, "5 isn't a setting"),
     ],
 )
 def test_what_cannot_be_granted_is_refused_by_name(document: dict[str, Any], named: str) -> None:
-    with pytest.raises(InvalidTrainingConfigError, match=named.replace(".", r"\.")):
+    with pytest.raises(InvalidTrainingConfigError, match=re.sub(r"\.(?!\*)", r"\.", named)):
         filtered(document)
+
+
+def test_a_number_is_read_as_sleap_nn_reads_it() -> None:
+    text = b"model_config: {backbone_config: {unet: {}}}\ntrainer_config: {optimizer: {lr: 1e-4}}"
+    received = filter_config(parse_config(text, "c.yaml"), "c.yaml")
+    assert received["trainer_config"]["optimizer"]["lr"] == 0.0001
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, None), ([], None), (["v.pkg.slp"], "v.pkg.slp")])
+def test_validation_labels_are_named_by_one_path(named: Any, expected: str | None) -> None:
+    assert named_val_labels({"data_config": {"val_labels_path": named}}, "c.yaml") == expected
+
+
+@pytest.mark.parametrize("named", ["v.slp", ["a", "b"], [5], [""], {}])
+def test_validation_labels_cannot_be_named_otherwise(named: Any) -> None:
+    with pytest.raises(InvalidTrainingConfigError, match="val_labels_path must be a list of one path"):
+        named_val_labels({"data_config": {"val_labels_path": named}}, "c.yaml")
 
 
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "a${b}", "???", ["${x}"], {"${x}": 1}])

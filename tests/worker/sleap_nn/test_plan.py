@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from sleaprtc.errors import InvalidTrainingConfigError
-from sleaprtc.worker.sleap_nn.intake.configuration import section
+from sleaprtc.formats.sleap_nn.configuration import section
 from sleaprtc.worker.sleap_nn.intake.dataset_summary import DatasetSummary
 from sleaprtc.worker.sleap_nn.plan.settings import choose_max_stride, choose_min_steps
 from sleaprtc.worker.sleap_nn.plan.training import (
@@ -39,7 +39,12 @@ def heads(plans: tuple[ModelPlan, ...]) -> list[str]:
 
 
 def config_for(head: str, **sections: Any) -> dict[str, Any]:
-    return {"model_config": {"head_configs": {head: {"confmaps": {"sigma": 3.0}}}}, **sections}
+    return {**with_head(head, sigma=3.0), **sections}
+
+
+def with_head(head: str, **confmaps: Any) -> dict[str, Any]:
+    backbone = {"unet": {"filters": 7}}
+    return {"model_config": {"backbone_config": backbone, "head_configs": {head: {"confmaps": confmaps}}}}
 
 
 @pytest.mark.parametrize(
@@ -159,42 +164,51 @@ def test_a_request_overrides_configurations() -> None:
     assert trainer["train_data_loader"]["batch_size"] == trainer["val_data_loader"]["batch_size"] == 8
 
 
-def test_a_configuration_overrides_what_is_derived() -> None:
-    received = config_for("centroid", data_config={"preprocessing": {"scale": 0.25}})
-    received["model_config"]["backbone_config"] = {"unet": {"filters": 7}}
-    (one,) = plan({}, TWO_FLIES, received)
-    assert one.config["data_config"]["preprocessing"]["scale"] == 0.25
-    assert one.config["model_config"]["head_configs"]["centroid"]["confmaps"]["sigma"] == 3.0
-    assert one.config["model_config"]["backbone_config"]["unet"]["filters"] == 7
-    assert one.config["model_config"]["backbone_config"]["unet"]["max_stride"] == 16
+def test_a_configuration_is_neither_filled_in_nor_softened() -> None:
+    received = config_for("centroid", trainer_config={"min_train_steps_per_epoch": 200})
+    for gpu in (False, True):
+        (one,) = plan({}, TWO_FLIES, received, gpu=gpu)
+        assert one.config["model_config"] == {
+            **received["model_config"],
+            "pretrained_backbone_weights": None,
+            "pretrained_head_weights": None,
+        }
+        assert one.config["trainer_config"]["min_train_steps_per_epoch"] == 200
+        assert not {"optimizer", "max_epochs", "early_stopping"} & set(one.config["trainer_config"])
+        assert not {"preprocessing", "augmentation_config", "use_same_data_for_val"} & set(
+            one.config["data_config"]
+        )
+        assert (one.configuration, one.asked, one.chosen) == ("0.yaml", received, ())
 
 
-def test_empty_sections_change_nothing_but_where_they_mean_none() -> None:
-    received = config_for("centroid", trainer_config=None, data_config={"augmentation_config": None})
-    received["model_config"]["backbone_config"] = None
+def test_what_is_derived_is_known_to_be_chosen() -> None:
+    (one,) = plan({"model_type": "centroid", "learning_rate": 0.5}, TWO_FLIES)
+    assert one.configuration is None
+    assert "trainer_config.optimizer.lr" not in one.chosen
+    assert {"data_config.preprocessing.scale", "trainer_config.max_epochs"} <= set(one.chosen)
+    assert one.asked["trainer_config"]["optimizer"] == {"lr": 0.5}
+    assert "save_ckpt" not in one.asked["trainer_config"]
+
+
+def test_null_means_none_where_sleap_nn_accepts_it() -> None:
+    received = config_for(
+        "centroid",
+        data_config={"augmentation_config": None},
+        trainer_config={"lr_scheduler": None, "online_hard_keypoint_mining": None},
+    )
     (one,) = plan({}, TWO_FLIES, received)
     assert one.config["data_config"]["augmentation_config"] is None
-    assert one.config["trainer_config"]["max_epochs"] == 30
-    assert "unet" in one.config["model_config"]["backbone_config"]
+    assert one.config["trainer_config"]["lr_scheduler"] is None
 
 
-def test_another_backbone_takes_the_place_of_the_derived_one() -> None:
+def test_another_backbone_is_taken_as_it_is() -> None:
     received = config_for("centroid")
     received["model_config"]["backbone_config"] = {"unet": None, "convnext": {"model_type": "tiny"}}
     (one,) = plan({}, TWO_FLIES, received)
-    assert one.config["model_config"]["backbone_config"] == {"convnext": {"model_type": "tiny"}}
+    assert one.config["model_config"]["backbone_config"] == {"unet": None, "convnext": {"model_type": "tiny"}}
     received["model_config"]["backbone_config"]["unet"] = {"filters": 4}
     with pytest.raises(InvalidTrainingConfigError, match="one backbone"):
         plan({}, TWO_FLIES, received)
-
-
-def test_the_default_that_nobody_chose_is_softened_only_without_a_gpu() -> None:
-    def steps(value: int, gpu: bool) -> int:
-        received = config_for("centroid", trainer_config={"min_train_steps_per_epoch": value})
-        (one,) = plan({}, TWO_FLIES, received, gpu=gpu)
-        return int(one.config["trainer_config"]["min_train_steps_per_epoch"])
-
-    assert [steps(200, False), steps(200, True), steps(150, False)] == [30, 200, 150]
 
 
 def test_the_worker_alone_decides_about_paths_and_devices() -> None:
@@ -251,10 +265,6 @@ def test_a_model_type_picks_among_configurations() -> None:
     assert heads(plan({"model_type": "topdown"}, TWO_FLIES, both[0])) == ["centered_instance"]
 
 
-def with_head(head: str, **confmaps: Any) -> dict[str, Any]:
-    return {"model_config": {"head_configs": {head: {"confmaps": confmaps}}}}
-
-
 @pytest.mark.parametrize(
     ("requested", "dataset", "configs", "sentence"),
     [
@@ -266,17 +276,37 @@ def with_head(head: str, **confmaps: Any) -> dict[str, Any]:
             {"model_type": "bottomup"},
             TWO_FLIES,
             [config_for("centroid")],
-            "which is centroid",
+            "The model type bottomup is bottomup, and the configurations train centroid",
+        ),
+        (
+            {"model_type": "topdown"},
+            TWO_FLIES,
+            [config_for("centroid")],
+            "topdown is centroid and centered_instance, and the configurations train centroid",
+        ),
+        (
+            {},
+            TWO_FLIES,
+            [config_for("centroid", data_config={"val_labels_path": ["v.pkg.slp"]})],
+            r"val_labels_path: 'v.pkg.slp'\) that didn't come",
         ),
         ({}, TWO_FLIES, [config_for("centroid"), config_for("centroid")], "same model: centroid"),
         ({}, TWO_FLIES, [with_head("centroid", anchor_part="nose")], "anchor_part is 'nose'"),
         ({}, TWO_FLIES, [with_head("centered_instance", anchor_part="nose")], "head, thorax, abdomen"),
         ({}, TWO_FLIES, [with_head("centered_instance", part_names=["head"])], "part_names must be"),
-        ({}, TWO_FLIES, [{}], "exactly one model"),
+        ({}, TWO_FLIES, [{}], "must have a backbone"),
+        ({}, TWO_FLIES, [{"model_config": {"backbone_config": {"unet": {}}}}], "exactly one model"),
         (
             {},
             TWO_FLIES,
-            [{"model_config": {"head_configs": {"bottomup": {"pafs": {"edges": [["head", "tail"]]}}}}}],
+            [
+                {
+                    "model_config": {
+                        "backbone_config": {"unet": {}},
+                        "head_configs": {"bottomup": {"pafs": {"edges": [["head", "tail"]]}}},
+                    }
+                }
+            ],
             "aren't nodes of the skeleton: tail",
         ),
     ],

@@ -16,10 +16,10 @@ import attrs
 from ....base.sentences import as_sentence
 from ....errors import InvalidModelError, InvalidTrainingConfigError
 from ....formats.documents import MAX_CONFIG_BYTES
+from ....formats.sleap_nn.configuration import filter_model_config, head_of, is_legacy, parse_config
 from ....transfer.checkpoints import unsafe_imports
 from ....transfer.file_signatures import is_checkpoint_file
 from ....transfer.model_archive import CHECKPOINT_NAME, CONFIG_NAME, unpack_models
-from .configuration import filter_model_config, head_of, is_legacy, parse_config
 
 MODELS_FOLDER: Final = "received-models"
 """Inside a job's folder. sleap-nn never gets its contents as they are."""

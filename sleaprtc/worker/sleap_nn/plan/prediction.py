@@ -8,9 +8,9 @@ from typing import Final
 import attrs
 
 from ....errors import InvalidTrainingConfigError
+from ....formats.sleap_nn.allow_list import PREDICTION_VALUES
+from ....formats.sleap_nn.configuration import check_values
 from ....jobs.frames import parse_frames
-from ..intake.allow_list import PREDICTION_VALUES
-from ..intake.configuration import check_values
 from ..intake.model_files import ReceivedModel
 from ..intake.recordings import is_video
 

@@ -1,8 +1,8 @@
 """Decides what is trained: one plan for each model, from labels, configurations and the request.
 
-A plan's configuration is built up in layers, each over the one before: settings derived from the
-labels, the received configuration as far as it's allowed, the request's own numbers, and what only
-the worker may decide.
+A plan's configuration is built up in layers, each over the one before: the received configuration or, without
+one, settings derived from the labels; the request's own numbers; and what only the worker may decide. What a
+received configuration leaves out isn't filled in here: sleap-nn has its own defaults for it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ import attrs
 
 from ....errors import InvalidTrainingConfigError
 from ....formats.head_fit import Labelled, check_head
-from ..intake.configuration import check_requested, filter_config, head_of, subsection
+from ....formats.reading import shown
+from ....formats.sleap_nn.allow_list import VAL_LABELS_PATH
+from ....formats.sleap_nn.configuration import (
+    check_requested,
+    filter_config,
+    head_of,
+    named_val_labels,
+    subsection,
+)
 from ..intake.dataset_summary import DatasetSummary
-from .settings import choose_min_steps, choose_model_type, derive_settings, heads_for
+from .settings import choose_model_type, derive_settings, heads_for
 
 RUNS_FOLDER: Final = "models"
 """Below a job's folder, which is the trainer's working directory."""
-
-SLEAP_DEFAULT_MIN_STEPS: Final = 200
-"""``min_train_steps_per_epoch`` as sleap-nn and SLEAP write it where nobody chose."""
 
 CACHED_IMAGES_BYTES: Final = 2 * 2**30
 """Decoded images up to this size are kept in memory rather than decoded again each epoch."""
@@ -61,13 +66,20 @@ class ModelPlan:
         head: The model's head, and the name of its folder.
         labels: File name of the labels, below the job's folder.
         val_labels: File name of the validation labels, if any.
-        config: The whole sleap-nn configuration.
+        config: The sleap-nn configuration. sleap-nn's defaults hold for what isn't in it.
+        asked: The same without what only the worker decides: the received configuration as it came, or else
+            what was derived, and the request's numbers. The runner reports how ``config`` differs from it.
+        configuration: The name of the received configuration, if there is one.
+        chosen: The keys, joined by dots, of the settings that were derived from the labels.
     """
 
     head: str
     labels: str
     val_labels: str | None
     config: dict[str, Any]
+    asked: dict[str, Any]
+    configuration: str | None = None
+    chosen: tuple[str, ...] = ()
 
 
 def plan_models(
@@ -87,19 +99,24 @@ def plan_models(
     wishes = check_requested(requested)
     if all(source.config is None for source in sources):
         return _plan_from_labels(sources[0], wishes, accelerated)
-    return _plan_from_configs(sources, wishes, accelerated)
+    return _plan_from_configs(sources, wishes)
 
 
 def _plan_from_labels(
     source: ModelSource, wishes: Mapping[str, Any], accelerated: bool
 ) -> tuple[ModelPlan, ...]:
     model_type = wishes.get("model_type") or choose_model_type(source.dataset)
-    return tuple(_plan(head, source, {}, wishes, accelerated) for head in heads_for(model_type))
+    plans = []
+    for head in heads_for(model_type):
+        derived = derive_settings(head, source.dataset, accelerated=accelerated)
+        requested = _from_request(wishes)
+        plan = _plan(head, source, derived, derived, requested)
+        chosen = tuple(key for key in leaves(derived) if key not in leaves(requested))
+        plans.append(attrs.evolve(plan, chosen=chosen))
+    return tuple(plans)
 
 
-def _plan_from_configs(
-    sources: Sequence[ModelSource], wishes: Mapping[str, Any], accelerated: bool
-) -> tuple[ModelPlan, ...]:
+def _plan_from_configs(sources: Sequence[ModelSource], wishes: Mapping[str, Any]) -> tuple[ModelPlan, ...]:
     plans: dict[str, ModelPlan] = {}
     for source in sources:
         assert source.config is not None
@@ -107,36 +124,65 @@ def _plan_from_configs(
         head = head_of(received, source.config.name)
         if head in plans:
             raise InvalidTrainingConfigError(f"Two configurations train the same model: {head}.")
-        plans[head] = _plan(head, source, received, wishes, accelerated)
+        _check_val_labels(source)
+        plan = _plan(head, source, received, source.config.document, _from_request(wishes))
+        plans[head] = attrs.evolve(plan, configuration=source.config.name)
     if "model_type" not in wishes:
         return tuple(plans.values())
-    # a top-down job may come with one of its two models only: the other one exists already
-    chosen = tuple(plans[head] for head in heads_for(wishes["model_type"]) if head in plans)
-    if not chosen:
+    return tuple(plans[head] for head in _heads_asked_for(wishes["model_type"], tuple(plans)))
+
+
+def _heads_asked_for(model_type: str, configured: Sequence[str]) -> tuple[str, ...]:
+    """Returns the heads of a model type, all of which must be configured.
+
+    A centered instance model alone may be sent as ``topdown``, which has no other name for it: its centroid
+    model exists already. Configurations of other models than the request's are left alone, as in a training
+    job package from which one model is asked for.
+    """
+    wanted = heads_for(model_type)
+    found = tuple(head for head in wanted if head in configured)
+    if found != wanted and found != ("centered_instance",):
         raise InvalidTrainingConfigError(
-            f"The model type {wishes['model_type']} isn't what the configurations train, which is "
-            f"{' and '.join(plans)}."
+            f"The model type {model_type} is {' and '.join(wanted)}, and the configurations train "
+            f"{' and '.join(configured)}."
         )
-    return chosen
+    return found
+
+
+def _check_val_labels(source: ModelSource) -> None:
+    assert source.config is not None
+    named = named_val_labels(source.config.document, source.config.name)
+    if named is not None and source.val_labels is None:
+        raise InvalidTrainingConfigError(
+            f"{source.config.name} names validation labels ({'.'.join(VAL_LABELS_PATH)}: {shown(named)}) "
+            "that didn't come with the job: name the file with --val."
+        )
 
 
 def _plan(
     head: str,
     source: ModelSource,
-    received: Mapping[str, Any],
-    wishes: Mapping[str, Any],
-    accelerated: bool,
+    settings: Mapping[str, Any],
+    document: Mapping[str, Any],
+    requested: Mapping[str, Any],
 ) -> ModelPlan:
     dataset = source.dataset
-    config = overlay(derive_settings(head, dataset, accelerated=accelerated), received)
-    _drop_unused_alternatives(config, received)
-    _soften_default_steps(config, dataset, accelerated)
-    config = overlay(config, _from_request(wishes))
-    config = overlay(config, _from_worker(head, source))
+    config = overlay(overlay(settings, requested), _from_worker(head, source))
     config = overlay(config, _for_mixed_channels(config, dataset))
     labelled = Labelled(dataset.max_instances, dataset.node_names, dataset.edge_count)
     check_head(head, subsection(config, "model_config", "head_configs", head), labelled)
-    return ModelPlan(head, source.labels, source.val_labels, config)
+    return ModelPlan(head, source.labels, source.val_labels, config, asked=overlay(document, requested))
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the values of a configuration by their keys, joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,23 +194,6 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             overlay(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
         )
     return merged
-
-
-def _drop_unused_alternatives(config: dict[str, Any], received: Mapping[str, Any]) -> None:
-    """Keeps one backbone: the received one, if it differs in kind from the derived one."""
-    asked = subsection(received, "model_config", "backbone_config")
-    kinds = [kind for kind, settings in asked.items() if settings is not None]
-    if len(kinds) > 1:
-        raise InvalidTrainingConfigError(f"A model has one backbone, not {' and '.join(kinds)}.")
-    chosen = kinds[0] if kinds else "unet"
-    config["model_config"]["backbone_config"] = {chosen: config["model_config"]["backbone_config"][chosen]}
-
-
-def _soften_default_steps(config: dict[str, Any], dataset: DatasetSummary, accelerated: bool) -> None:
-    # a default that nobody chose makes an epoch take minutes where there's no GPU
-    trainer = config["trainer_config"]
-    if not accelerated and trainer["min_train_steps_per_epoch"] == SLEAP_DEFAULT_MIN_STEPS:
-        trainer["min_train_steps_per_epoch"] = choose_min_steps(dataset.frame_count, accelerated=False)
 
 
 def _from_request(wishes: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,6 +217,7 @@ def _from_worker(head: str, source: ModelSource) -> dict[str, Any]:
         "data_config": {
             "train_labels_path": [source.labels],
             "val_labels_path": None if source.val_labels is None else [source.val_labels],
+            **({} if source.val_labels is None else {"use_same_data_for_val": False}),
             "test_file_path": None,
             "provider": "LabelsReader",
             "user_instances_only": True,

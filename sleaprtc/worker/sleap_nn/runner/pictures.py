@@ -134,13 +134,13 @@ def choose_frames(true: Any, predicted: Any, images: Sequence[Any]) -> list[Fram
         predicted: Predictions on the same frames.
         images: Videos that hold the images of the labels' own videos, whose files aren't opened.
     """
-    by_origin = {_origin(video): video for video in images}
-    predictions = {(_origin(frame.video), frame.frame_idx): list(frame.instances) for frame in predicted}
+    by_origin = {origin_of(video): video for video in images}
+    predictions = {(origin_of(frame.video), frame.frame_idx): list(frame.instances) for frame in predicted}
     count = min(MAX_FRAMES, len(true))
     chosen: list[Frame] = []
     for number in range(count):
         frame = true[number * len(true) // count]
-        origin = _origin(frame.video)
+        origin = origin_of(frame.video)
         video = by_origin.get(origin) or (images[0] if len(by_origin) == 1 else None)
         if video is None:
             continue
@@ -152,7 +152,7 @@ def choose_frames(true: Any, predicted: Any, images: Sequence[Any]) -> list[Fram
     return chosen
 
 
-def _origin(video: Any) -> tuple[str, Any]:
+def origin_of(video: Any) -> tuple[str, Any]:
     """What tells the videos of a package from one another, wherever the package lies."""
     metadata: Mapping[str, Any] = getattr(video, "backend_metadata", None) or {}
     dataset = getattr(video.backend, "dataset", None) or metadata.get("dataset")

@@ -14,6 +14,7 @@ from typing import Any
 
 from .parent import reason_of
 from .pictures import Losses, choose_frames, draw_losses, draw_predictions
+from .validation import TRAINED_ON
 
 FOLDER = "report"
 LOSSES_FILE, METRICS_FILE = "losses.csv", "metrics.json"
@@ -21,6 +22,8 @@ LOSSES_PICTURE, PREDICTIONS_PICTURE = "losses.png", "predictions.png"
 VERSION = 1  # of metrics.json, documented in docs/reference/report.md
 
 PICTURES_SEC = 60.0  # matplotlib's first import may look through all fonts of the machine
+
+SPLIT_NAMES = {"val": "validation", "train": "training"}
 
 NO_METRICS = (
     "There are no metrics: on the validation frames the model found no animal yet, or sleap-nn evaluated "
@@ -55,6 +58,10 @@ def make_report(
     losses: Sequence[Losses],
     best_epoch: int | None,
     videos: Sequence[Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    validation: Mapping[str, Any] | None = None,
+    warning: str | None = None,
 ) -> list[str]:
     """Writes a model's report.
 
@@ -64,19 +71,23 @@ def make_report(
         losses: Epoch, training loss and validation loss, in order.
         best_epoch: The epoch whose model was kept.
         videos: The images that the labels are on.
+        settings: How its settings came about, see :mod:`.settings`.
+        validation: What it was validated on, see :mod:`.validation`; None if that isn't known.
+        warning: A sentence on why its numbers say little.
 
     Returns:
-        What is missing, a sentence each; nothing is raised.
+        What is missing or says little, a sentence each; nothing is raised.
     """
     folder = directory / FOLDER
-    problems: list[str] = []
+    problems: list[str] = [] if warning is None else [warning]
+    measured = ("train",) if validation and validation["source"] == TRAINED_ON else ("val", "train")
     splits: dict[str, Any] = {}
 
     def draw_curves() -> None:
         draw_losses(folder / LOSSES_PICTURE, head, losses, best_epoch)
 
     def draw_frames() -> None:
-        split, frames = predicted_frames(directory, videos)
+        split, frames = predicted_frames(directory, videos, measured)
         draw_predictions(folder / PREDICTIONS_PICTURE, head, split, frames)
 
     def draw() -> None:
@@ -85,6 +96,8 @@ def make_report(
 
     def read() -> None:
         splits.update(read_metrics(directory))
+        if "val" not in measured:
+            splits.pop("val", None)  # the same frames as those of "train"
 
     def summarize() -> None:
         summary = {
@@ -92,7 +105,9 @@ def make_report(
             "model": head,
             "epochs": len(losses),
             "best_epoch": best_epoch,
+            "validation": validation,
             "splits": splits,
+            "settings": settings,
             "problems": problems,
         }
         (folder / METRICS_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
@@ -178,16 +193,18 @@ def name_metrics(document: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return named
 
 
-def predicted_frames(directory: pathlib.Path, videos: Sequence[Any]) -> tuple[str, Any]:
-    """Finds frames with predictions: of the validation, or of the training where that has none."""
+def predicted_frames(
+    directory: pathlib.Path, videos: Sequence[Any], measured: Sequence[str]
+) -> tuple[str, Any]:
+    """Finds frames with predictions, in the first of these splits that has some."""
     import sleap_io
 
-    for split, name in (("val", "validation"), ("train", "training")):
+    for split in measured:
         files = [directory / f"labels_{kind}.{split}.0.slp" for kind in ("gt", "pr")]
         if all(file.is_file() for file in files):
             # the paths of videos in these files are a stranger's: the images come from what is open already
             true, predicted = (sleap_io.load_slp(str(file), open_videos=False) for file in files)
             frames = choose_frames(true, predicted, videos)
             if frames:
-                return name, frames
+                return SPLIT_NAMES[split], frames
     raise FileNotFoundError("sleap-nn's evaluation left no predictions")

@@ -11,6 +11,8 @@ from typing import Any
 from .inspection import import_torchvision
 from .parent import Parent, RunnerError, reason_of
 from .report import add_problem, make_report
+from .settings import describe_settings, text, told
+from .validation import TRAINED_ON, describe_validation, warning
 
 MAX_LOOKING_SEC = 30.0  # some thousand images
 
@@ -31,9 +33,11 @@ class Stopwatch:
 class Progress:
     """The state of one model's training."""
 
-    def __init__(self, head: str, directory: pathlib.Path) -> None:
+    def __init__(self, head: str, directory: pathlib.Path, *, has_val_labels: bool = False) -> None:
         self.head = head
         self.directory = directory
+        self.has_val_labels = has_val_labels
+        self.validation: dict[str, Any] | None = None
         self.epochs = 0
         self.losses: list[tuple[int, float, float | None]] = []
         self.best_loss = math.inf
@@ -42,10 +46,22 @@ class Progress:
         self.fitted = False
         self.diverged_in: int | None = None
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether what sleap-nn calls the validation loss is one: of frames that aren't trained on."""
+        return self.validation is None or self.validation["source"] != TRAINED_ON
+
+    def see_validation(self) -> None:
+        """Finds out what the model is validated on. If that fails, nothing else does."""
+        try:
+            self.validation = describe_validation(self.directory, has_own_labels=self.has_val_labels)
+        except Exception:
+            traceback.print_exc()
+
     def end_epoch(self, train_loss: float, val_loss: float | None) -> None:
         """Records one epoch's losses. Checkpoints are chosen by the validation loss, if there is one."""
         self.epochs += 1
-        self.losses.append((self.epochs, train_loss, val_loss))
+        self.losses.append((self.epochs, train_loss, val_loss if self.is_validated else None))
         chosen = train_loss if val_loss is None else val_loss
         if math.isfinite(train_loss) and math.isfinite(chosen):
             if chosen < self.best_loss:
@@ -78,7 +94,7 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
             break
         trainer_config = model["config"]["trainer_config"]
         directory = pathlib.Path(trainer_config["ckpt_dir"], trainer_config["run_name"])
-        progress = Progress(model["head"], directory)
+        progress = Progress(model["head"], directory, has_val_labels=model["val_labels"] is not None)
         train_model(model, progress, stopwatch, parent)
         finished.append(
             {
@@ -114,6 +130,12 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     labels = keep_used_skeleton(load_labels(model["labels"]))
     val_labels = None if model["val_labels"] is None else keep_used_skeleton(load_labels(model["val_labels"]))
     config = verify_config(OmegaConf.create(model["config"]))
+    asked, used = (
+        OmegaConf.to_container(completed)
+        for completed in (verify_config(OmegaConf.create(model["asked"])), config)
+    )
+    settings = describe_settings(model, asked, used)
+    tell_settings(settings, progress.head, parent)
     try:
         with reporting_to(make_reporter(progress, stopwatch, parent)):
             run_training(config, [labels], None if val_labels is None else [val_labels])
@@ -129,10 +151,34 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     message = f"Making the report of the {progress.head} model"
     parent.tell("stage", stage="finalizing", model=progress.head, message=message)
     videos = [*labels.videos, *(val_labels.videos if val_labels is not None else ())]
-    problems = make_report(progress.directory, progress.head, progress.losses, progress.best_epoch, videos)
+    is_asked_for = model["configuration"] is not None and used["data_config"]["use_same_data_for_val"]
+    problems = make_report(
+        progress.directory,
+        progress.head,
+        progress.losses,
+        progress.best_epoch,
+        videos,
+        settings=settings,
+        validation=progress.validation,
+        warning=None
+        if progress.validation is None
+        else warning(progress.validation, is_asked_for=is_asked_for),
+    )
     if problems:
         message = f"{progress.head}: {' '.join(problems)}"
         parent.tell("stage", stage="finalizing", model=progress.head, message=message)
+
+
+def tell_settings(settings: Mapping[str, Any], head: str, parent: Parent) -> None:
+    """Writes how the settings came about into the log, and reports what a configuration has otherwise."""
+    for entry in settings["chosen"]:
+        print(f"{head}: chosen for these labels: {entry['key']} = {text(entry['used'])}")
+    for entry in settings["changed"]:
+        print(
+            f"{head}: set by the worker: {entry['key']} = {text(entry['used'])}, not {text(entry['asked'])}"
+        )
+    if (sentence := told(settings)) is not None:
+        parent.tell("stage", stage="preparing", model=head, message=sentence)
 
 
 def load_labels(path: str) -> Any:
@@ -240,11 +286,15 @@ def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> A
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             progress.device = str(next(module.parameters()).device)
+            progress.see_validation()
+            message = f"Training the {progress.head} model on {progress.device}"
+            if not progress.is_validated:
+                message += ". It has no validation: all frames are trained on"
             parent.tell(
                 "stage",
                 stage="training",
                 model=progress.head,
-                message=f"Training the {progress.head} model on {progress.device}",
+                message=message,
                 device=progress.device,
             )
 
@@ -270,7 +320,7 @@ def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> A
                 epoch=progress.epochs,
                 total_epochs=trainer.max_epochs,
                 train_loss=train_loss,
-                val_loss=val_loss,
+                val_loss=val_loss if progress.is_validated else None,
                 device=progress.device,
                 elapsed_sec=stopwatch.elapsed_sec(),
             )

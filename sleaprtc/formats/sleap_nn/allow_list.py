@@ -1,7 +1,10 @@
-"""What a received configuration may set: keys of sleap-nn, each with the kind of value that it accepts.
+"""The keys of sleap-nn's training configurations, and who sets each of them.
 
-The keys are those of https://nn.sleap.ai/latest/configuration/. A new one belongs here once it's clear
-that no value of it can reach a file, a device, a process or the network.
+Every key of sleap-nn 0.3.5 (https://nn.sleap.ai/latest/configuration/) is in one of these tables:
+:data:`ALLOWED_KEYS` has those that a received configuration sets, each with the values that it accepts;
+:data:`WORKER_KEYS` those that only the worker sets; :data:`UNGRANTABLE` and :data:`OTHER_HEADS` what is
+refused. A key belongs into the first once it's clear that no value of it can reach a file, a device, a
+process or the network.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from ....formats.documents import MAX_WHOLE_NUMBER
-from ....protocol.limits import MAX_BATCH_SIZE, MAX_EPOCHS
+from ...protocol.limits import MAX_BATCH_SIZE, MAX_EPOCHS
+from ..documents import MAX_WHOLE_NUMBER
 
 Check: TypeAlias = Callable[[Any], bool]
 Allowed: TypeAlias = "Mapping[str, Check | Allowed]"
@@ -57,12 +60,25 @@ def _edges(value: Any) -> bool:
 
 
 def _or_null(check: Check) -> Check:
-    """Also accepts null, for values that sleap-nn then chooses itself. Any other null drops its key."""
+    """Also accepts null, where sleap-nn does."""
     return lambda value: value is None or check(value)
 
 
 def _stride(value: Any) -> bool:
     return _whole(1, 128)(value) and value & (value - 1) == 0
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 10_000
+
+
+def _sizes(value: Any) -> bool:
+    """The numbers of an architecture: sections of whole numbers, or of lists of them."""
+    is_size = _whole(1, 4096)
+    return isinstance(value, Mapping) and all(
+        _name(key) and (is_size(inner) or (isinstance(inner, list) and all(map(is_size, inner))))
+        for key, inner in value.items()
+    )
 
 
 _FRACTION: Final = _number(0, 1)
@@ -94,38 +110,39 @@ PREDICTION_VALUES: Final[Mapping[str, Check]] = {
 
 # --- the allow-list -------------------------------------------------------------------------
 
-_UNET: Final[Allowed] = {
+_CONVOLUTIONS: Final[Allowed] = {
     "in_channels": _whole(1, 4),
     "kernel_size": _whole(1, 15),
-    "filters": _whole(1, 512),
     "filters_rate": _number(1, 4),
-    "max_stride": _stride,
-    "stem_stride": _or_null(_stride),
-    "middle_block": _flag,
-    "up_interpolate": _flag,
-    "stacks": _whole(1, 4),
     "convs_per_block": _whole(1, 6),
+    "up_interpolate": _flag,
+    "max_stride": _stride,
     "output_stride": _stride,
 }
-_TRANSFORMER: Final[Allowed] = {
+_UNET: Final[Allowed] = {
+    **_CONVOLUTIONS,
+    "filters": _whole(1, 512),
+    "stem_stride": _or_null(_stride),
+    "middle_block": _flag,
+    "stacks": _whole(1, 4),
+}
+_CONVNEXT: Final[Allowed] = {
+    **_CONVOLUTIONS,
     "model_type": _one_of("tiny", "small", "base", "large"),
-    "in_channels": _whole(1, 4),
-    "kernel_size": _whole(1, 15),
-    "filters_rate": _number(1, 4),
-    "convs_per_block": _whole(1, 6),
-    "up_interpolate": _flag,
+    "arch": _or_null(_sizes),
     "stem_patch_kernel": _whole(1, 16),
+    "stem_patch_stride": _stride,
+}
+_SWINT: Final[Allowed] = {
+    **_CONVOLUTIONS,
+    "model_type": _one_of("tiny", "small", "base"),
+    "arch": _or_null(_sizes),
     "stem_patch_stride": _stride,
     "patch_size": _whole(1, 32),
     "window_size": _whole(1, 32),
-    "max_stride": _stride,
-    "output_stride": _stride,
 }
-_MAP: Final[Allowed] = {
-    "sigma": _number(0.1, 1000),
-    "output_stride": _stride,
-    "loss_weight": _number(0, 1e6),
-}
+_WEIGHT: Final = _number(0, 1e6)
+_MAP: Final[Allowed] = {"sigma": _number(0.1, 1000), "output_stride": _stride}
 _ANCHORED: Final[Allowed] = {
     "anchor_part": _or_null(_name),
     "centroid_method": _CENTROID_METHOD,
@@ -137,17 +154,50 @@ SUPPORTED_HEADS: Final[Allowed] = {
         "confmaps": {
             **_MAP,
             **_ANCHORED,
+            "centroid_source": _or_null(_one_of("user", "computed", "anchor")),
             "use_sigmoid_activation": _flag,
             "focal_loss_alpha": _number(0, 100),
             "focal_loss_beta": _number(0, 100),
             "focal_loss_pos_threshold": _number(0, 100),
         }
     },
-    "centered_instance": {"confmaps": {**_MAP, **_ANCHORED, "part_names": _PART_NAMES}},
-    "bottomup": {
-        "confmaps": {**_MAP, "part_names": _PART_NAMES},
-        "pafs": {**_MAP, "edges": _EDGES},
+    "centered_instance": {
+        "confmaps": {**_MAP, **_ANCHORED, "part_names": _PART_NAMES, "loss_weight": _WEIGHT}
     },
+    "bottomup": {
+        "confmaps": {**_MAP, "part_names": _PART_NAMES, "loss_weight": _or_null(_WEIGHT)},
+        "pafs": {**_MAP, "edges": _EDGES, "loss_weight": _or_null(_WEIGHT)},
+    },
+}
+OTHER_HEADS: Final = (
+    "multi_class_bottomup",
+    "multi_class_topdown",
+    "bottomup_segmentation",
+    "centered_instance_segmentation",
+    "semantic_segmentation",
+    "embedding",
+    "bbox_centernet",
+    "bbox_ssd",
+)
+"""Heads of sleap-nn that aren't trained here."""
+
+_TILE_PX: Final = _or_null(_whole(1, 16384))
+_TILING: Final[Allowed] = {
+    "enabled": _flag,
+    "tile_size": _TILE_PX,
+    "overlap": _or_null(_whole(0, 16384)),
+    "min_overlap_fraction": _FRACTION,
+    "blend": _one_of("gaussian", "pyramid", "constant"),
+    "sigma_scale": _number(1e-6, 1),
+    "tile_batch_size": _or_null(_BATCH),
+    "cpu_thresh": _FRACTION,
+    "sampling": _one_of("foreground", "grid"),
+    "tile_fg_fraction": _number(0, 0.999),
+    "samples_per_frame": _or_null(_whole(1, 4096)),
+    "center_jitter": _FRACTION,
+    "min_visible_keypoints": _whole(0, 1000),
+    "steps_per_epoch": _or_null(_STEPS),
+    "full_frame_pass": _flag,
 }
 _PREPROCESSING: Final[Allowed] = {
     "ensure_rgb": _flag,
@@ -158,6 +208,14 @@ _PREPROCESSING: Final[Allowed] = {
     "crop_size": _or_null(_SIDE),
     "min_crop_size": _or_null(_whole(1, 16384)),
     "crop_padding": _or_null(_whole(0, 4096)),
+    "crop_mode": _one_of("fixed", "bbox"),
+    "crop_bbox_aspect": _one_of("square", "letterbox", "stretch"),
+    "crop_bbox_padding": _number(0, 100),
+    "crop_bbox_min_size": _or_null(_number(1e-6, 16384)),
+    "tiling": _TILING,
+    "burn_in": _flag,
+    "background_fill": _one_of("black", "grey", "mean", "noise"),
+    "crop_centering": _one_of("auto", "mask_com", "bbox"),
 }
 _INTENSITY: Final[Allowed] = {
     **{f"{kind}_noise_p": _FRACTION for kind in ("uniform", "gaussian")},
@@ -201,13 +259,30 @@ ALLOWED_KEYS: Final[Allowed] = {
     "data_config": {
         "validation_fraction": _number(0.001, 0.9),
         "use_same_data_for_val": _flag,
+        "user_instances_only": lambda value: value is True,
         "use_augmentations_train": _flag,
+        "use_negative_frames": _flag,
+        "negative_loss_weight": _number(1e-6, 1e6),
         "preprocessing": _PREPROCESSING,
         "augmentation_config": {"intensity": _INTENSITY, "geometric": _GEOMETRIC},
+        "identity": {
+            "tracks_are_proofread": _flag,
+            "track_names_are_global": _flag,
+            "detections_deduplicated": _flag,
+        },
+        "split": {
+            "split_by": _one_of("frame", "video", "identity"),
+            "n_folds": _whole(2, 1000),
+            "fold": _whole(0, 999),
+            "seed": _whole(0, 2**32 - 1),
+        },
+        "centroids_from_masks": _or_null(_one_of("center_of_mass", "bbox_center")),
+        "bbox_source": _one_of("auto", "bboxes", "instances", "masks"),
+        "bbox_padding": _number(0, 16384),
     },
     "model_config": {
         "init_weights": _one_of("default", "xavier"),
-        "backbone_config": {"unet": _UNET, "convnext": _TRANSFORMER, "swint": _TRANSFORMER},
+        "backbone_config": {"unet": _UNET, "convnext": _CONVNEXT, "swint": _SWINT},
         "head_configs": SUPPORTED_HEADS,
     },
     "trainer_config": {
@@ -232,9 +307,87 @@ ALLOWED_KEYS: Final[Allowed] = {
             "max_hard_keypoints": _or_null(_whole(1, 1000)),
             "loss_scale": _number(0, 1e6),
         },
+        "eval": {
+            "oks_stddev": _number(1e-6, 1e3),
+            "oks_scale": _or_null(_number(1e-6, 1e9)),
+            "match_threshold": _number(1e-6, 1e6),
+        },
     },
+    "name": _or_null(_text),
+    "description": _or_null(_text),
 }
 """Every key that a received configuration may set."""
+
+VAL_LABELS_PATH: Final = ("data_config", "val_labels_path")
+"""Granted if the labels come with the job, see :func:`~.configuration.named_val_labels`."""
+
+WORKER_KEYS: Final[Mapping[str, Any]] = {
+    "data_config": dict.fromkeys(
+        (
+            "train_labels_path",
+            "val_labels_path",
+            "test_file_path",
+            "provider",
+            "data_pipeline_fw",
+            "cache_img_path",
+            "use_existing_imgs",
+            "delete_cache_imgs_after_training",
+            "parallel_caching",
+            "cache_workers",
+            "skeletons",
+        )
+    )
+    | {"preprocessing": {"tiling": {"accumulator_device": None}}},
+    "model_config": {"total_params": None},
+    "trainer_config": dict.fromkeys(
+        (
+            "trainer_devices",
+            "trainer_device_indices",
+            "trainer_accelerator",
+            "trainer_strategy",
+            "profiler",
+            "enable_progress_bar",
+            "visualize_preds_during_training",
+            "keep_viz",
+            "viz_img_format",
+            "use_wandb",
+            "save_ckpt",
+            "ckpt_dir",
+            "run_name",
+        )
+    )
+    | {
+        "train_data_loader": {"num_workers": None},
+        "val_data_loader": {"num_workers": None},
+        "model_ckpt": dict.fromkeys(("save_top_k", "save_last", "monitor", "mode")),
+        "wandb": dict.fromkeys(
+            (
+                "entity",
+                "project",
+                "name",
+                "save_viz_imgs_wandb",
+                "api_key",
+                "wandb_mode",
+                "prv_runid",
+                "group",
+                "current_run_id",
+                "viz_enabled",
+                "viz_boxes",
+                "viz_masks",
+                "viz_box_size",
+                "viz_confmap_threshold",
+                "log_viz_table",
+                "delete_local_logs",
+            )
+        ),
+        "zmq": dict.fromkeys(("controller_port", "controller_polling_timeout", "publish_port")),
+        "eval": dict.fromkeys(("enabled", "frequency", "select_metric")),
+    },
+    "sleap_nn_version": None,
+    "filename": None,
+}
+"""Every key that the worker, or sleap-nn from the labels, sets whatever a configuration says: paths, devices,
+processes, logging. The runner reports each that differs from what the configuration asked for."""
 
 
 def _name_tree(value: Any, depth: int = 6) -> bool:
@@ -246,30 +399,9 @@ def _name_tree(value: Any, depth: int = 6) -> bool:
     return value is None or _name(value)
 
 
-def _size(value: Any) -> bool:
-    return value in ("auto", "infer") or _SIDE(value)
-
-
-_TILING: Final[Allowed] = {
-    "enabled": _flag,
-    "tile_size": _or_null(_size),
-    "overlap": _or_null(_number(0, 16384)),
-    "min_overlap_fraction": _FRACTION,
-    "blend": _one_of("gaussian", "uniform", "linear", "mean", "average", "max"),
-    "sigma_scale": _number(0, 100),
-    "tile_batch_size": _or_null(_BATCH),
-    "cpu_thresh": _number(0, 1e6),
-}
 MODEL_KEYS: Final[Allowed] = {
     "data_config": {
-        "preprocessing": {
-            **_PREPROCESSING,
-            "crop_mode": _one_of("fixed", "bbox"),
-            "crop_bbox_aspect": _name,
-            "crop_bbox_padding": _number(0, 100),
-            "crop_bbox_min_size": _or_null(_number(0, 16384)),
-            "tiling": _TILING,
-        },
+        "preprocessing": _PREPROCESSING,
         "skeletons": _name_tree,
     },
     "model_config": ALLOWED_KEYS["model_config"],
@@ -278,6 +410,10 @@ MODEL_KEYS: Final[Allowed] = {
 
 NULLABLE_SECTIONS: Final = {
     "augmentation_config",
+    "identity",
+    "split",
+    "lr_scheduler",
+    "online_hard_keypoint_mining",
     "intensity",
     "geometric",
     "unet",
@@ -286,7 +422,7 @@ NULLABLE_SECTIONS: Final = {
     *SUPPORTED_HEADS,
     *_SCHEDULERS,
 }
-"""Sections in which null means "none of this". Elsewhere, null drops the section."""
+"""Sections in which null means "none of this". sleap-nn accepts it nowhere else."""
 
 UNGRANTABLE: Final = {
     ("model_config", "pretrained_backbone_weights"): "pretrained weights",

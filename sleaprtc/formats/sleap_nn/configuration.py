@@ -1,28 +1,41 @@
-"""Reads training configurations that came from a stranger.
+"""Reads training configurations that came from a stranger, and judges them.
 
-A configuration is data. It's parsed safely, bounded in size and depth, and reduced to an allow-list
-of sleap-nn's keys (https://nn.sleap.ai/latest/configuration/) with values of the right kind. What
-isn't on the list is left out, and the worker sets its own value: paths, devices, names, logging.
-What is left out but would have changed the model, such as pretrained weights, is refused by name.
+A configuration is data. It's parsed safely, bounded in size and depth, and reduced to sleap-nn's keys that it
+may set (:mod:`.allow_list`), with values of the right kind. The worker sets its own paths, devices, names and
+logging, and reports where they differ. Everything else is refused by name: keys that sleap-nn doesn't have,
+which it refuses itself, and what would have changed the model, such as pretrained weights.
+
+Clients ask :func:`check_config` before they send anything, and workers rely on their own answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import difflib
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
-from ....errors import InvalidTrainingConfigError
-from ....formats.documents import read_document, texts_in
+from ...errors import InvalidTrainingConfigError
+from ..documents import read_document, texts_in
 from .allow_list import (
     ALLOWED_KEYS,
     MODEL_KEYS,
     NULLABLE_SECTIONS,
+    OTHER_HEADS,
     REQUESTED_VALUES,
     SUPPORTED_HEADS,
     UNGRANTABLE,
+    VAL_LABELS_PATH,
+    WORKER_KEYS,
     Allowed,
     Check,
 )
+
+Known: TypeAlias = "dict[str, Known | None]"
+"""Keys and what is below them: None if that isn't looked at."""
+
+HEADS: Final = ("model_config", "head_configs")
+BACKBONES: Final = ("model_config", "backbone_config")
 
 
 def parse_config(text: bytes, name: str) -> dict[str, Any]:
@@ -41,6 +54,20 @@ def parse_config(text: bytes, name: str) -> dict[str, Any]:
         if "${" in value or value.strip() == "???":
             raise InvalidTrainingConfigError(f"{name} has an interpolation at {place}, which isn't allowed.")
     return document
+
+
+def check_config(document: Mapping[str, Any], name: str) -> None:
+    """Checks what can be known of a configuration without the labels and without sleap-nn.
+
+    Args:
+        document: As returned by :func:`parse_config`.
+        name: How errors call it.
+
+    Raises:
+        InvalidTrainingConfigError: A worker would refuse it.
+    """
+    if not is_legacy(document):
+        head_of(filter_config(document, name), name)
 
 
 def is_legacy(document: Mapping[str, Any]) -> bool:
@@ -85,12 +112,15 @@ def filter_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
         name: How errors call it.
 
     Raises:
-        InvalidTrainingConfigError: A value is of the wrong kind or out of range, or the configuration
-            asks for something that can't be granted and can't be left out without changing the model.
+        InvalidTrainingConfigError: A value is of the wrong kind or out of range, a key isn't one of
+            sleap-nn's, or the configuration asks for something that can't be granted.
     """
     _refuse_ungrantable(document, name)
     _refuse_unsupported_heads(document, name)
-    return _keep_allowed(document, ALLOWED_KEYS, name, ())
+    _refuse_unknown(document, _known_keys(), name, ())
+    received = _keep_allowed(document, ALLOWED_KEYS, name, (), is_strict=True)
+    _check_backbone(received, name)
+    return received
 
 
 def filter_model_config(document: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -106,7 +136,21 @@ def filter_model_config(document: Mapping[str, Any], name: str) -> dict[str, Any
         InvalidTrainingConfigError: A value is of the wrong kind or out of range, or it isn't supported.
     """
     _refuse_unsupported_heads(document, name)
-    return _keep_allowed(document, MODEL_KEYS, name, ())
+    return _keep_allowed(document, MODEL_KEYS, name, (), is_strict=False)
+
+
+def named_val_labels(document: Mapping[str, Any], name: str) -> str | None:
+    """Returns the path of the validation labels that a configuration names, if it names some.
+
+    Raises:
+        InvalidTrainingConfigError: It names several files, or something else than a path.
+    """
+    named = section(document, *VAL_LABELS_PATH)
+    if named is None or named == []:
+        return None
+    if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str) and named[0]:
+        return str(named[0])
+    raise InvalidTrainingConfigError(f"{name}: {'.'.join(VAL_LABELS_PATH)} must be a list of one path.")
 
 
 def head_of(config: Mapping[str, Any], name: str) -> str:
@@ -177,32 +221,112 @@ def _refuse_ungrantable(document: Mapping[str, Any], name: str) -> None:
 
 
 def _refuse_unsupported_heads(document: Mapping[str, Any], name: str) -> None:
-    for head, settings in subsection(document, "model_config", "head_configs").items():
+    for head, settings in subsection(document, *HEADS).items():
         if settings is not None and head not in SUPPORTED_HEADS:
-            raise InvalidTrainingConfigError(f"{name} asks for a model that isn't supported: {head}.")
+            hint = _suggestion(head, SUPPORTED_HEADS, "") if head not in OTHER_HEADS else None
+            raise InvalidTrainingConfigError(
+                f"{name} asks for a model that isn't supported: {_shown(head)}."
+                + (f" Did you mean {hint}?" if hint else f" There are: {', '.join(SUPPORTED_HEADS)}.")
+            )
+
+
+def _check_backbone(received: Mapping[str, Any], name: str) -> None:
+    kinds = [kind for kind, settings in subsection(received, *BACKBONES).items() if settings is not None]
+    if len(kinds) > 1:
+        raise InvalidTrainingConfigError(f"{name}: a model has one backbone, not {' and '.join(kinds)}.")
+    if not kinds:
+        raise InvalidTrainingConfigError(
+            f"{name} must have a backbone under {'.'.join(BACKBONES)}: unet, convnext or swint."
+        )
+
+
+@functools.cache
+def _known_keys() -> Known:
+    known: Known = {}
+    for path in (
+        *_paths(ALLOWED_KEYS),
+        *_paths(WORKER_KEYS),
+        *UNGRANTABLE,
+        *((*HEADS, head) for head in OTHER_HEADS),
+    ):
+        below = known
+        for key in path[:-1]:
+            inner = below.setdefault(key, {})
+            assert inner is not None, path
+            below = inner
+        below[path[-1]] = None
+    return known
+
+
+def _paths(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, inner in table.items():
+        if isinstance(inner, Mapping):
+            yield from _paths(inner, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def _refuse_unknown(value: Mapping[Any, Any], known: Known, name: str, path: tuple[str, ...]) -> None:
+    for key, inner in value.items():
+        if key not in known:
+            raise InvalidTrainingConfigError(_unknown(key, known, name, path))
+        below = known[key]
+        if below is not None and isinstance(inner, Mapping):
+            _refuse_unknown(inner, below, name, (*path, key))
+
+
+def _unknown(key: object, known: Known, name: str, path: tuple[str, ...]) -> str:
+    where = ".".join((*path, _shown(key)))
+    sentence = f"{name}: {where} isn't a setting of sleap-nn."
+    hint = _suggestion(key, known, "".join(f"{part}." for part in path))
+    return sentence if hint is None else f"{sentence} Did you mean {hint}?"
+
+
+def _suggestion(key: object, known: Mapping[str, Any], prefix: str) -> str | None:
+    """Returns the most similar key beside an unknown one, or else where a key of that name belongs."""
+    similar: list[str] = difflib.get_close_matches(str(key)[:128], list(known), n=1)
+    if similar:
+        return prefix + similar[0]
+    places = [".".join(path) for path in _all_keys(_known_keys()) if path[-1] == key]
+    return min(places, key=lambda place: place.count(".")) if prefix and places else None
+
+
+def _all_keys(known: Known, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, below in known.items():
+        yield (*path, key)
+        if below is not None:
+            yield from _all_keys(below, (*path, key))
 
 
 def _keep_allowed(
-    value: Mapping[str, Any], allowed: Allowed, name: str, path: tuple[str, ...]
+    value: Mapping[str, Any], allowed: Allowed, name: str, path: tuple[str, ...], *, is_strict: bool
 ) -> dict[str, Any]:
+    """Returns the allowed part of a section. Unless it ``is_strict``, null anywhere drops its key."""
     kept: dict[str, Any] = {}
     for key, rule in allowed.items():
         if key not in value:
             continue
         inner, inner_path = value[key], (*path, key)
         if isinstance(rule, Mapping):
-            if inner is None:
-                if key in NULLABLE_SECTIONS:
-                    kept[key] = None
-                continue
-            if not isinstance(inner, Mapping):
+            if inner is None and key in NULLABLE_SECTIONS:
+                kept[key] = None
+            elif isinstance(inner, Mapping):
+                kept[key] = _keep_allowed(inner, rule, name, inner_path, is_strict=is_strict)
+            elif inner is not None or is_strict:
                 raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} must be a section.")
-            kept[key] = _keep_allowed(inner, rule, name, inner_path)
         elif rule(inner):
             kept[key] = inner
-        elif inner is not None:
-            raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} can't be {_shown(inner)!r}.")
+        elif inner is not None or is_strict:
+            raise InvalidTrainingConfigError(f"{name}: {'.'.join(inner_path)} can't be {_as_yaml(inner)}.")
     return kept
+
+
+def _as_yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(_shown(value)) if isinstance(value, str) else _shown(value)
 
 
 def _shown(value: Any) -> str:
