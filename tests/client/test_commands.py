@@ -74,9 +74,9 @@ def test_an_option_that_cannot_be_ends_the_command_as_any_error(words, said, tmp
 def test_settings_that_are_left_to_the_worker_are_not_sent():
     assert TrainingSettings().as_json() == PredictionSettings().as_json() == {}
     models = (ModelDescription("centroid", {"epochs": 3}),)
-    assert TrainingSettings("topdown", epochs=0, models=models).as_json() == {
+    assert TrainingSettings("topdown", epochs=1, models=models).as_json() == {
         "model_type": "topdown",
-        "epochs": 0,
+        "epochs": 1,
         "models": [{"model": "centroid", "epochs": 3}],
     }
     assert PredictionSettings(0.0, tracking=True).as_json() == {"peak_threshold": 0.0, "tracking": True}

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.train
 
 Path_ = tuple[str, ...]
 NODES = ("head", "thorax")
-FLIES = DatasetSummary(60, 1, NODES, 1, 160, 160, 1, 30.0)
+FLIES = DatasetSummary(60, 1, NODES, 1, 160, 160, 1, 30.0, 1)
 
 OTHER_VALUES: Mapping[str, Any] = {
     "train_labels_path": ["x.slp"],
