@@ -50,7 +50,7 @@ DOORS = {
     ],
     "client.jobs": ["order", "follower", "inquiries", "submission", "train", "track", "several", "attach"],
     "worker": ["trainer", "machine", "sleap_nn", "journal", "jobs", "agent", "invitation", "program"],
-    "worker.sleap_nn": ["intake", "plan", "inputs", "process", "runner", "trainer"],
+    "worker.sleap_nn": ["intake", "plan", "inputs", "process", "runner", "salvage", "trainer"],
 }
 MOST_DOORS = 12
 CLICK = ("commandline", "programs", "client.commands", "doctor.display", "cli")

@@ -132,7 +132,7 @@ class _Search:
         hint = f", such as {' and '.join(apart)}" if len(apart) == 2 else ""
         return (
             f"{self._labels.name} names two videos that {file} could be: {_shown(names)} and "
-            f"{_shown(rival)}. Put each where it is named, or in its own folder beside {self._labels.name}{hint}."
+            f"{_shown(rival)}. Put each where it is named, or in its own folder beside "
             f"{self._labels.name}{hint}."
         )
 

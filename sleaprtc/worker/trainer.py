@@ -51,7 +51,8 @@ class TrainingJob:
         configs: Received model configurations, sleap-nn YAML or SLEAP JSON, in training order.
         requested: The request's ``config`` object, from a stranger: ``model_type``, ``epochs``,
             ``batch_size``, ``learning_rate``; everything else in it is ignored.
-        work_dir: An empty folder of this job's own, for runs and temporary files.
+        work_dir: A folder of this job's own, for runs and temporary files. It is empty, or has what an
+            earlier process of this job left there.
         thread_count: CPU threads that this job may use.
     """
 
@@ -172,6 +173,7 @@ class TrainingOutcome:
         total_epochs: Epochs really trained, all models together.
         duration_sec: From the start of the first model to the end of the last.
         device: What was really used.
+        cut: Why less was trained than was asked for, as a sentence; None if nothing is missing.
     """
 
     model_dirs: tuple[Path, ...]
@@ -179,6 +181,7 @@ class TrainingOutcome:
     total_epochs: int
     duration_sec: float
     device: str
+    cut: str | None = None
 
 
 @attrs.frozen
@@ -211,13 +214,30 @@ class Trainer(ABC):
     ) -> TrainingOutcome:
         """Trains until done, or until ``stop`` is set, which keeps the best model so far.
 
-        Cancelling this call ends every process of the training before it returns.
+        A training that was cut goes on from what its process left in the job's folder; at most the epoch that
+        was under way is trained again. Cancelling this call ends every process of the training before it
+        returns.
 
         Raises:
             InvalidDatasetError: The dataset can't be read, or holds nothing to train on.
             InvalidTrainingConfigError: A configuration asks for something that isn't allowed or can't work.
             TrainerError: Training ended without a usable model.
         """
+
+    async def salvage(self, job: TrainingJob, reason: str) -> TrainingOutcome | None:
+        """Returns the best models so far of a training that was cut, and doesn't go on.
+
+        Args:
+            job: The training; of its inputs nothing is needed but ``work_dir``.
+            reason: Why it doesn't go on, as a sentence.
+
+        Returns:
+            None if it left no usable model.
+
+        Raises:
+            OSError: The job's folder can't be used.
+        """
+        return None
 
     async def predict(
         self, job: PredictionJob, *, report: Callable[[PredictionEvent], None], stop: trio.Event

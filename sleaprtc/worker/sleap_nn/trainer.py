@@ -36,8 +36,9 @@ from ..trainer import (
 from .inputs import gather_sources
 from .intake.model_files import read_models
 from .intake.recordings import put_recording
+from .plan.kept import read_plans, write_plans
 from .plan.prediction import plan_prediction
-from .plan.training import ModelSource, ReceivedConfig, plan_models
+from .plan.training import ModelPlan, ModelSource, ReceivedConfig, plan_models
 from .process.environment import runner_environment
 from .process.events import (
     Converted,
@@ -53,6 +54,7 @@ from .process.failures import reported_failure, silent_failure
 from .process.limits import NO_LIMITS, TrainingLimits, wait_for_excess
 from .process.outcomes import judge_prediction, judge_training
 from .process.runner_process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
+from .salvage import salvage
 
 PROBE_TIMEOUT_SEC: Final = 90.0
 """Importing torch takes 2 seconds from a warm disk, and half a minute from a cold network disk."""
@@ -150,11 +152,7 @@ class SleapNNTrainer(Trainer):
         """
         report(StageStarted(Stage.PREPARING, "Checking the labels and the configuration"))
         capabilities = await self._ready_capabilities()
-        try:
-            sources = await self._modernize(await gather_sources(job), job)
-        except OSError as error:
-            raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
-        plans = plan_models(sources, job.requested, accelerated=capabilities.torch_device != "cpu")
+        plans = await self._plan(job, accelerated=capabilities.torch_device != "cpu")
         task = RunnerTask(TRAIN, {"models": [attrs.asdict(plan) for plan in plans]})
         heads = [plan.head for plan in plans]
 
@@ -168,6 +166,24 @@ class SleapNNTrainer(Trainer):
         if not isinstance(done, TrainingDone):
             raise TrainerError("The training process ended with another task's result.")
         return judge_training(done, job.work_dir)
+
+    async def salvage(self, job: TrainingJob, reason: str) -> TrainingOutcome | None:
+        """See :meth:`Trainer.salvage`."""
+        plans = await trio.to_thread.run_sync(read_plans, job.work_dir)
+        return None if plans is None else await trio.to_thread.run_sync(salvage, plans, job.work_dir, reason)
+
+    async def _plan(self, job: TrainingJob, *, accelerated: bool) -> tuple[ModelPlan, ...]:
+        """Returns what to train. A training that goes on keeps the plan that it began with."""
+        try:
+            plans = await trio.to_thread.run_sync(read_plans, job.work_dir)
+            if plans is None:
+                await trio.to_thread.run_sync(_empty, job.work_dir)
+                sources = await self._modernize(await gather_sources(job), job)
+                plans = plan_models(sources, job.requested, accelerated=accelerated)
+                await trio.to_thread.run_sync(write_plans, job.work_dir, plans)
+        except OSError as error:
+            raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
+        return plans
 
     async def predict(
         self, job: PredictionJob, *, report: Callable[[PredictionEvent], None], stop: trio.Event
@@ -321,6 +337,15 @@ def judge_installation(
         sleap_version=version,
         torch_device=device,
     )
+
+
+def _empty(folder: Path) -> None:
+    """Deletes what a process left that was killed before it had a plan."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _major_minor(version: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .inspection import import_torchvision
+from .keeping import KeptModel, keeping_trainer, make_keeper
 from .parent import Parent, RunnerError, reason_of
 from .report import add_problem, make_report
 from .settings import describe_settings, text, told
@@ -22,12 +23,17 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._started: float | None = None
+        self._before_sec = 0.0
 
     def elapsed_sec(self) -> float:
-        """Seconds since the first call."""
+        """Seconds since the first call, and those of earlier processes."""
         now = time.monotonic()
         self._started = now if self._started is None else self._started
-        return now - self._started
+        return self._before_sec + now - self._started
+
+    def go_on_from(self, elapsed_sec: float) -> None:
+        """Adds what earlier processes took, whose work this one goes on with."""
+        self._before_sec = max(self._before_sec, elapsed_sec)
 
 
 class Progress:
@@ -39,17 +45,31 @@ class Progress:
         self.has_val_labels = has_val_labels
         self.validation: dict[str, Any] | None = None
         self.epochs = 0
-        self.losses: list[tuple[int, float, float | None]] = []
+        self._losses: list[tuple[int, float, float | None]] = []
         self.best_loss = math.inf
         self.best_epoch: int | None = None
         self.device = "unknown"
         self.fitted = False
         self.diverged_in: int | None = None
+        self.rows: list[dict[str, Any]] = []
+
+    def restore(self, row: Mapping[str, Any]) -> None:
+        """Takes over an epoch that an earlier process has trained."""
+        self.device = row["device"]
+        self.end_epoch(row["train_loss"], row["val_loss"])
+        self.rows.append(dict(row))
 
     @property
     def is_validated(self) -> bool:
         """Whether what sleap-nn calls the validation loss is one: of frames that aren't trained on."""
         return self.validation is None or self.validation["source"] != TRAINED_ON
+
+    @property
+    def losses(self) -> list[tuple[int, float, float | None]]:
+        """Each epoch's number, training loss and validation loss, if there is one."""
+        if self.is_validated:
+            return self._losses
+        return [(epoch, train_loss, None) for epoch, train_loss, _ in self._losses]
 
     def see_validation(self) -> None:
         """Finds out what the model is validated on. If that fails, nothing else does."""
@@ -61,7 +81,7 @@ class Progress:
     def end_epoch(self, train_loss: float, val_loss: float | None) -> None:
         """Records one epoch's losses. Checkpoints are chosen by the validation loss, if there is one."""
         self.epochs += 1
-        self.losses.append((self.epochs, train_loss, val_loss if self.is_validated else None))
+        self._losses.append((self.epochs, train_loss, val_loss))
         chosen = train_loss if val_loss is None else val_loss
         if math.isfinite(train_loss) and math.isfinite(chosen):
             if chosen < self.best_loss:
@@ -83,7 +103,10 @@ class Progress:
 
 
 def train(task: Mapping[str, Any], parent: Parent) -> None:
-    """Trains every model of the task in order, and reports "done" when all have succeeded."""
+    """Trains every model of the task in order, and reports "done" when all have succeeded.
+
+    What an earlier process has left in the working directory is gone on with.
+    """
     parent.tell("stage", stage="preparing", message="Loading sleap-nn")
     import_torchvision()
     stopwatch = Stopwatch()
@@ -94,17 +117,22 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
             break
         trainer_config = model["config"]["trainer_config"]
         directory = pathlib.Path(trainer_config["ckpt_dir"], trainer_config["run_name"])
-        progress = Progress(model["head"], directory, has_val_labels=model["val_labels"] is not None)
-        train_model(model, progress, stopwatch, parent)
-        finished.append(
-            {
+        kept = KeptModel(model["head"], directory)
+        summary = kept.finished()
+        if summary is None:
+            progress = Progress(model["head"], directory, has_val_labels=model["val_labels"] is not None)
+            train_model(model, progress, kept, stopwatch, parent)
+            summary = {
                 "head": progress.head,
                 "directory": str(directory),
                 "best_loss": progress.best_loss,
                 "epochs": progress.epochs,
                 "device": progress.device,
+                "elapsed_sec": stopwatch.elapsed_sec(),
             }
-        )
+            kept.finish(summary)
+        stopwatch.go_on_from(summary["elapsed_sec"])
+        finished.append(summary)
     parent.tell("done", models=finished, duration_sec=stopwatch.elapsed_sec())
 
 
@@ -121,7 +149,9 @@ def tell_untrained(
     parent.tell("stage", stage="finalizing", model=last["head"], message=sentence)
 
 
-def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwatch, parent: Parent) -> None:
+def train_model(
+    model: Mapping[str, Any], progress: Progress, kept: KeptModel, stopwatch: Stopwatch, parent: Parent
+) -> None:
     """Trains and evaluates one model."""
     from omegaconf import OmegaConf
     from sleap_nn.train import run_training
@@ -136,8 +166,13 @@ def train_model(model: Mapping[str, Any], progress: Progress, stopwatch: Stopwat
     )
     settings = describe_settings(model, asked, used)
     tell_settings(settings, progress.head, parent)
+    checkpoint = kept.restore(progress.restore)
+    if checkpoint is not None:
+        stopwatch.go_on_from(progress.rows[-1]["elapsed_sec"])
+        message = f"Going on with the {progress.head} model after epoch {progress.epochs}"
+        parent.tell("stage", stage="preparing", model=progress.head, message=message)
     try:
-        with reporting_to(make_reporter(progress, stopwatch, parent)):
+        with training_with(kept, checkpoint, make_callbacks(progress, kept, stopwatch, parent)):
             run_training(config, [labels], None if val_labels is None else [val_labels])
     except Exception as error:
         if not progress.fitted:
@@ -252,24 +287,34 @@ def verify_config(config: Any) -> Any:
 
 
 @contextlib.contextmanager
-def reporting_to(reporter: Any) -> Iterator[None]:
-    """Adds a callback to every ``lightning.Trainer`` made inside the block.
+def training_with(
+    kept: KeptModel, checkpoint: pathlib.Path | None, callbacks: Sequence[Any]
+) -> Iterator[None]:
+    """Makes every ``lightning.Trainer`` inside the block report, keep what it has, and go on from that.
 
     sleap-nn takes no callbacks of its own users, and makes its trainer through this public name.
     """
     import lightning
 
     original = lightning.Trainer
-
-    class ReportingTrainer(original):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, callbacks: Any = None, **options: Any) -> None:
-            super().__init__(*args, callbacks=[*(callbacks or []), reporter], **options)
-
-    lightning.Trainer = ReportingTrainer
+    lightning.Trainer = keeping_trainer(original, kept, checkpoint, own=callbacks)
     try:
         yield
     finally:
         lightning.Trainer = original
+
+
+def make_callbacks(
+    progress: Progress, kept: KeptModel, stopwatch: Stopwatch, parent: Parent
+) -> Sequence[Any]:
+    """Returns the callbacks that report a training and keep its state."""
+
+    def tell_epoch() -> None:
+        row = progress.rows[-1]
+        val_loss = row["val_loss"] if progress.is_validated else None
+        parent.tell("epoch", model=progress.head, **{**row, "val_loss": val_loss})
+
+    return make_reporter(progress, stopwatch, parent), make_keeper(kept, lambda: progress.rows, tell_epoch)
 
 
 def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> Any:
@@ -283,6 +328,8 @@ def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> A
 
         def on_fit_start(self, trainer: Any, module: Any) -> None:
             stopwatch.elapsed_sec()
+            is_over = progress.diverged_in is not None or parent.stop_requested.is_set()
+            trainer.should_stop |= is_over and progress.epochs > 0
 
         def on_train_start(self, trainer: Any, module: Any) -> None:
             progress.device = str(next(module.parameters()).device)
@@ -314,15 +361,15 @@ def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> A
             val_loss = None if measured is None else float(measured)
             progress.end_epoch(train_loss, val_loss)
             progress.device = str(next(module.parameters()).device)
-            parent.tell(
-                "epoch",
-                model=progress.head,
-                epoch=progress.epochs,
-                total_epochs=trainer.max_epochs,
-                train_loss=train_loss,
-                val_loss=val_loss if progress.is_validated else None,
-                device=progress.device,
-                elapsed_sec=stopwatch.elapsed_sec(),
+            progress.rows.append(
+                {
+                    "epoch": progress.epochs,
+                    "total_epochs": trainer.max_epochs,
+                    "train_loss": train_loss,
+                    "val_loss": val_loss,
+                    "device": progress.device,
+                    "elapsed_sec": stopwatch.elapsed_sec(),
+                }
             )
             trainer.should_stop |= progress.diverged_in is not None or parent.stop_requested.is_set()
 

@@ -1,0 +1,125 @@
+"""What a training that doesn't go on has left: its best models so far, as its result.
+
+Reads only what the runner wrote into the job's own folder (``runner/keeping.py``). It needs no sleap-nn,
+which may be the reason why the training doesn't go on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from ...base.sentences import as_clause
+from ..trainer import TrainingOutcome
+from .plan.training import RUNS_FOLDER, ModelPlan
+from .runner.keeping import BEST, LAST, STATE_FOLDER
+
+_NEEDED = (BEST, "training_config.yaml")
+
+
+@attrs.frozen
+class _Epoch:
+    number: int
+    total: int
+    loss: float
+    """By which the best model is chosen."""
+    device: str
+    elapsed_sec: float
+
+
+@attrs.frozen
+class _Left:
+    """What is left of one model's training."""
+
+    head: str
+    folder: Path
+    epochs: tuple[_Epoch, ...]
+    is_finished: bool
+
+    @property
+    def best_loss(self) -> float:
+        return min((epoch.loss for epoch in self.epochs), default=math.inf)
+
+    @property
+    def is_usable(self) -> bool:
+        return math.isfinite(self.best_loss) and all((self.folder / name).is_file() for name in _NEEDED)
+
+
+def salvage(plans: Sequence[ModelPlan], work_dir: Path, reason: str) -> TrainingOutcome | None:
+    """Returns the models that a training has left, which then can't go on.
+
+    Args:
+        plans: What was to be trained, in order.
+        work_dir: The job's folder.
+        reason: Why the training doesn't go on, as a sentence.
+
+    Returns:
+        None if there is no usable model.
+    """
+    found = [_look(plan.head, work_dir) for plan in plans]
+    usable = [left for left in found if left.is_usable]
+    if not usable:
+        return None
+    for left in usable:
+        (left.folder / LAST).unlink(missing_ok=True)
+    last = usable[-1]
+    return TrainingOutcome(
+        model_dirs=tuple(left.folder for left in usable),
+        final_loss=last.best_loss,
+        total_epochs=sum(len(left.epochs) for left in usable),
+        duration_sec=last.epochs[-1].elapsed_sec,
+        device=last.epochs[-1].device,
+        cut=_in_words(found, reason),
+    )
+
+
+def _in_words(found: Sequence[_Left], reason: str) -> str:
+    parts = []
+    for left in found:
+        if not left.is_usable:
+            parts.append(f"the {left.head} model wasn't trained")
+        elif not left.is_finished:
+            epoch = left.epochs[-1]
+            parts.append(f"the {left.head} model is the best of {epoch.number} of {epoch.total} epochs")
+    missing = " and ".join(parts) or "the models weren't evaluated"
+    return f"The training was cut: {missing}. {as_clause(reason)[:1].upper()}{as_clause(reason)[1:]}."
+
+
+def _look(head: str, work_dir: Path) -> _Left:
+    state, folder = work_dir / STATE_FOLDER, work_dir / RUNS_FOLDER / head
+    aside = state / f"{head}.{BEST}"
+    if aside.is_file() and folder.is_dir() and not (folder / BEST).exists():
+        aside.replace(folder / BEST)
+    return _Left(head, folder, _epochs(state / f"{head}.jsonl"), (state / f"{head}.json").is_file())
+
+
+def _epochs(log: Path) -> tuple[_Epoch, ...]:
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return ()
+    epochs: list[_Epoch] = []
+    for line in lines:
+        try:
+            epoch = _read_epoch(line)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            break  # a kill cut the last line off
+        del epochs[epoch.number - 1 :]  # it was trained twice
+        epochs.append(epoch)
+    return tuple(epochs)
+
+
+def _read_epoch(line: str) -> _Epoch:
+    row = json.loads(line)  # the runner's own, in which a loss may be NaN
+    loss = float(row["train_loss"] if row["val_loss"] is None else row["val_loss"])
+    return _Epoch(
+        number=int(row["epoch"]),
+        total=int(row["total_epochs"]),
+        loss=loss if math.isfinite(loss) else math.inf,
+        device=str(row["device"]),
+        elapsed_sec=float(row["elapsed_sec"]),
+    )
