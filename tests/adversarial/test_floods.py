@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sleaprtc.base.limited_log import LimitedLog
 from sleaprtc.base.rate import KeyedBuckets, TokenBucket
+from sleaprtc.client.jobs.order.persistence import Persistence
 from sleaprtc.protocol.jobs import AppError, JobLogRequest, JobMessage, JobRequest, JobResponse
 from sleaprtc.protocol.messages import ErrorMessage, PeerMessage, Register
 from sleaprtc.signaling.session import MESSAGES_WAITING, open_session
@@ -61,7 +62,10 @@ async def test_a_member_gets_its_job_whatever_strangers_send(
     async with lab.worker("gpu-1", connection=WITH_SECRET) as agent, trio.open_nursery() as nursery:
         for number in range(2):
             await nursery.start(flood, lab, f"stranger-{number}")
-        completed = await lab.train(labels, connection=WITH_SECRET, response_timeout_sec=60)
+        # A busy machine may need more than one connection; what is shown is that the job is done.
+        completed = await lab.train(
+            labels, connection=WITH_SECRET, response_timeout_sec=60, persistence=Persistence(retries=5)
+        )
         assert len(completed.model_dirs) == 1
         assert agent._link._back_at == -math.inf  # it never lost its place
         nursery.cancel_scope.cancel()
