@@ -88,6 +88,18 @@ async def keep_running(sentence: str, function: Callable[..., Awaitable[object]]
         await trio.sleep(RESTART_SEC)
 
 
+async def wait_for_any(*waits: Callable[[], Awaitable[object]]) -> None:
+    """Waits in several ways at once; returns when the first wait is over, and cancels the others."""
+
+    async def run(wait: Callable[[], Awaitable[object]]) -> None:
+        await wait()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for wait in waits:
+            nursery.start_soon(run, wait)
+
+
 @asynccontextmanager
 async def open_outliving_nursery() -> AsyncIterator[trio.Nursery]:
     """Opens a nursery whose tasks are shielded from cancellation until the block is left, and cancelled then.

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar, cast
 import outcome
 import trio
 
+from ..base.awake_clock import AwakeClock
 from ..base.exception_groups import single_error
 from ..errors import SleapRTCError
 
@@ -36,7 +37,7 @@ class _Call(Generic[T]):
         self.result = outcome.capture(self._run_trio)
 
     def _run_trio(self) -> T | None:
-        return trio.run(self._main)
+        return trio.run(self._main, clock=AwakeClock())
 
     def cancel(self) -> None:
         if self._token is not None:

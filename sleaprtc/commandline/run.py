@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import trio
 
+from ..base.awake_clock import AwakeClock
 from ..base.exception_groups import leaves
 from ..base.printable import printable
 from ..errors import (
@@ -46,12 +47,14 @@ def ending(error: BaseException) -> SleapRTCError | None:
 def run(main: Callable[[], Awaitable[int | None]], *, as_json: bool = False) -> NoReturn:
     """Runs an async command under Trio and exits with its status (None is 0).
 
+    Its time is the time awake, see :mod:`sleaprtc.base.awake_clock`.
+
     Args:
         main: The command.
         as_json: Whether to print an error as a JSON object too, besides the sentence on standard error.
     """
     try:
-        status = trio.run(main, strict_exception_groups=True)
+        status = trio.run(main, clock=AwakeClock(), strict_exception_groups=True)
     except SystemExit:
         raise
     except BaseException as error:

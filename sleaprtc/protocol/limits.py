@@ -17,7 +17,11 @@ UNPROVEN_HOLD_WINDOW_SEC: Final = 60.0
 don't prove the room's secret."""
 
 CONNECT_SEC: Final = 60.0
-"""How long a worker waits for the client of an assigned job to connect, and to reconnect."""
+"""How long a worker waits for the client of an assigned job to connect."""
+
+RETURN_SEC: Final = 180.0
+"""How long a client that was connected may take to come back while inputs of its job are missing. One that
+was suspended for two minutes has yet to connect anew, and would have to send everything again."""
 
 UNPROVEN_CONNECT_SEC: Final = 15.0
 """The same for a client that hasn't proved the room's secret and for which no slot was held."""

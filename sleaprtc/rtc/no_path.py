@@ -35,6 +35,10 @@ class NoPathError(ConnectionFailedError):
         self.remedy = remedy
 
 
+class NoAnswerError(ConnectionFailedError):
+    """The other peer said nothing at all: it may be stopped, or on its way back into the room."""
+
+
 @attrs.frozen
 class Attempt:
     """A failed attempt to connect, as one side saw it.

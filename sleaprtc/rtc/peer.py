@@ -19,7 +19,7 @@ from .channel import DataChannel
 from .engines import engine_class
 from .engines import sdp as sdp_text
 from .engines.base import Engine, IceSettings, Path
-from .no_path import Attempt, NoPathError, explain
+from .no_path import Attempt, NoAnswerError, NoPathError, explain
 
 __all__ = ["IceSettings", "Path", "Peer", "SignalingMessage", "open_peer"]
 
@@ -114,7 +114,7 @@ class _Negotiation:
         within = "" if timeout_sec is None else f" within {timeout_sec:g} seconds"
         if not self.remote_sdp:
             missing = "answer to the connection offer" if self._initiator else "connection offer"
-            return ConnectionFailedError(f"No {missing} came from {self.remote_id}{within}.")
+            return NoAnswerError(f"No {missing} came from {self.remote_id}{within}.")
         found = tuple(candidate for candidate in self._known_candidates if candidate)
         attempt = Attempt(
             self.remote_id,

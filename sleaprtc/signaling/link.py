@@ -151,6 +151,11 @@ class Link:
         return self._ending is not None
 
     @property
+    def back_at(self) -> float:
+        """``trio.current_time()`` of the last return into the room; minus infinity before the first."""
+        return self._back_at
+
+    @property
     def is_settled(self) -> bool:
         """Whether a peer that isn't in the room has left it. Otherwise it may just not be back yet."""
         return trio.current_time() - self._back_at > OTHERS_BACK_SEC

@@ -13,6 +13,7 @@ from trio_websocket import (
     WebSocketConnection,
 )
 
+from ..base.awake_clock import wait_standstill
 from ..base.exception_groups import single_error
 from ..base.fair_share import FairShare
 from ..base.nurseries import contained
@@ -248,10 +249,14 @@ class Session:
             pass  # a newer server may send messages that this side doesn't know
 
     async def _ping(self) -> None:
+        """Notices a connection that is lost silently; soon after a standstill, in which others ended it."""
         while True:
-            await trio.sleep(PING_INTERVAL_SEC)
+            timeout_sec = PONG_TIMEOUT_SEC
+            with trio.move_on_after(PING_INTERVAL_SEC):
+                await wait_standstill()
+                timeout_sec = CONFIRM_TIMEOUT_SEC
             try:
-                with trio.fail_after(PONG_TIMEOUT_SEC):
+                with trio.fail_after(timeout_sec):
                     await self._websocket.ping()
             except (trio.TooSlowError, ConnectionClosed):
                 await self._websocket.aclose(code=1001)

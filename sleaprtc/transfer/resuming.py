@@ -20,9 +20,13 @@ class ResumingTransfers:
 
     What has arrived stays on the receiver's disk, so a transfer resumes where it stopped. There is no time
     limit: callers set their own. The reason why a connection was refused is raised where it is made.
+
+    Attributes:
+        was_connected: Whether there ever was a connection.
     """
 
     def __init__(self) -> None:
+        self.was_connected = False
         self._current: Transfers | None = None
         self._available = trio.Event()
 
@@ -34,6 +38,7 @@ class ResumingTransfers:
     async def use_until_closed(self, transfers: Transfers) -> None:
         """Makes ``transfers`` the current ones until their channel is closed."""
         self._current = transfers
+        self.was_connected = True
         self._available.set()
         try:
             await transfers.wait_closed()

@@ -226,7 +226,7 @@ async def test_the_worker_vanishes_during_training(lab, labels):
                 worker_scope.cancel()
 
         with trio.fail_after(60), pytest.raises(WorkerLostError, match="during training"):
-            await lab.train(labels, cut_in_the_first_epoch)
+            await lab.train(labels, cut_in_the_first_epoch, away_sec=1)
 
 
 async def test_a_slow_worker_that_accepts_too_late_is_told(lab, labels):

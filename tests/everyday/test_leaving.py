@@ -12,6 +12,7 @@ from sleaprtc.client.display.words import completion_lines
 from sleaprtc.client.events.job import Completed, Connected, Detached, Notice, Retrying, StatusChanged
 from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.jobs.follower.watch import Look
 from sleaprtc.client.jobs.inquiries.ask import open_asker
 from sleaprtc.client.jobs.order.control import JobControl
 from sleaprtc.client.jobs.order.persistence import Persistence
@@ -359,7 +360,7 @@ async def test_a_hint_stands_last(lab, labels, monkeypatch):
 
     async def train():
         try:
-            await lab.train(labels, events.append, persistence=Persistence(retries=1))
+            await lab.train(labels, events.append, away_sec=1, persistence=Persistence(retries=1))
         except JobFailedError as error:
             failures.append(str(error))
 
@@ -396,18 +397,18 @@ async def test_a_worker_that_is_not_back_yet_after_an_outage_is_waited_for(lab, 
     """The client was back in the room first; only who hasn't come back in time has left it."""
     settled, asked, events, failures = [], [], [], []
 
-    async def is_missing(_):
+    async def miss(_):
         asked.append(bool(settled))
-        return True
+        return Look.MISSING
 
     monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.SILENCE_SEC", 0.05)
     monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.CHECK_INTERVAL_SEC", 0.02)
-    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.WorkerWatcher._is_missing", is_missing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.WorkerWatcher._look", miss)
     monkeypatch.setattr("sleaprtc.signaling.link.Link.is_settled", property(lambda _: bool(settled)))
 
     async def train():
         try:
-            await lab.train(labels, events.append)
+            await lab.train(labels, events.append, away_sec=0.1)
         except WorkerLostError as error:
             failures.append(str(error))
 

@@ -29,7 +29,9 @@ async def test_a_lost_worker_s_job_is_begun_again_on_another(lab, labels, impati
 
     async def train():
         results.append(
-            await lab.train(labels, events.append, persistence=Persistence(retries=1, wait_sec=60))
+            await lab.train(
+                labels, events.append, away_sec=1, persistence=Persistence(retries=1, wait_sec=60)
+            )
         )
 
     async with trio.open_nursery() as nursery:
@@ -51,7 +53,7 @@ async def test_a_lost_job_that_finds_no_worker_ends_as_lost(lab, labels, impatie
 
     async def train():
         try:
-            await lab.train(labels, events.append, persistence=Persistence(retries=3))
+            await lab.train(labels, events.append, away_sec=1, persistence=Persistence(retries=3))
         except WorkerLostError as error:
             failures.append(str(error))
 

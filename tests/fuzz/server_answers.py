@@ -250,8 +250,8 @@ def _network(source: _Source) -> Iterator[None]:
         stack.enter_context(patch("httpcore.TrioBackend", lambda: _Backend(answer)))
         stack.enter_context(patch("sleaprtc.signaling.websocket._open_stream", open_stream))
         # what nobody answers to is over at once
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        stack.enter_context(patch("trio.run", partial(trio.run, clock=clock)))
+        clock = partial(trio.testing.MockClock, autojump_threshold=0)
+        stack.enter_context(patch("sleaprtc.commandline.run.AwakeClock", clock))
         yield
 
 

@@ -12,6 +12,7 @@ import pytest
 from sleaprtc.client.jobs import attach
 from sleaprtc.client.jobs.follower import exchange, follow, inquiry, last_words, watch, worker_channel
 from sleaprtc.client.jobs.inquiries import ask
+from sleaprtc.client.jobs.order import persistence
 from sleaprtc.doctor import worker_check
 from sleaprtc.protocol import jobs, limits, messages, transfer, vocabulary
 from sleaprtc.protocol.close_codes import CloseCode
@@ -104,6 +105,7 @@ DEADLINES = [
     ("`job_response`", limits.JOB_RESPONSE_TIMEOUT_SEC),
     ("`job_assignment`", limits.RESERVATION_SEC),
     ("an open data channel, at first", limits.CONNECT_SEC),
+    ("an open data channel, after each", limits.RETURN_SEC),
     ("an open data channel, from its own", peer.CONNECT_TIMEOUT_SEC),
     ("the other's proof", proven.PROOF_TIMEOUT_SEC),
     ("the next file's `file_offer`", inputs.INPUT_IDLE_SEC),
@@ -111,6 +113,8 @@ DEADLINES = [
     ("bytes of a file that it has accepted", sending.STALL_TIMEOUT_SEC),
     (f"bytes of inputs at {arrival.MIN_BYTES_PER_SEC // 1024} KiB a second", arrival.PACE_WINDOW_SEC),
     ("a sign of life of its worker", watch.SILENCE_SEC),
+    ("the same, of one that is missing", persistence.AWAY_SEC),
+    ("the same, before work that another", watch.SILENCE_SEC),
     ("the same, of one whose data channel is lost", watch.LONG_SILENCE_SEC),
     ("the same, of one that promises", watch.CHANNEL_SILENCE_SEC),
     ("a new data channel in the place", worker_channel.RECONNECT_SEC),

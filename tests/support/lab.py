@@ -17,6 +17,7 @@ import trio
 
 from sleaprtc.access.place import ConnectionOptions, PeerOptions
 from sleaprtc.client.jobs.order.filters import WhichWorker
+from sleaprtc.client.jobs.order.persistence import ONE_ATTEMPT
 from sleaprtc.client.jobs.order.settings import PredictionSettings, TrainingSettings
 from sleaprtc.client.jobs.track import track_on_a_worker
 from sleaprtc.client.jobs.train import train_on_a_worker
@@ -260,9 +261,12 @@ class Lab:
             yield link
 
     async def train(self, dataset, emit=lambda _: None, **changes):
-        """Does what the `train` command does."""
+        """Does what the `train` command does; a worker that is away is waited for ``away_sec``, if given."""
         out_dir = changes.pop("out_dir", self.tmp_path / "models")
         options = attrs.evolve(self.options, connection=changes.pop("connection", LOOPBACK))
+        if "away_sec" in changes:
+            persistence = changes.get("persistence", ONE_ATTEMPT)
+            changes["persistence"] = attrs.evolve(persistence, away_sec=changes.pop("away_sec"))
         changes = _with_values(changes, TrainingSettings)
         return await train_on_a_worker(dataset, out_dir=out_dir, options=options, emit=emit, **changes)
 

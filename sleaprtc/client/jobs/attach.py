@@ -30,6 +30,7 @@ from ..results.delivery import (
 from ..results.predictions import PredictionsFile
 from ..room import open_room
 from .follower.follow import Follower
+from .follower.watch import PATIENT, Forbearance
 from .inquiries.ask import ask_repeatedly, refuse_unfinished, unknown_to_worker
 from .track import tracking_inputs
 
@@ -45,6 +46,7 @@ async def attach_to_job(
     emit: Emit = lambda _: None,
     only_if_finished: bool = False,
     out_dir: Path | None = None,
+    forbearance: Forbearance = PATIENT,
 ) -> Completed:
     """Gets the missed statuses of a job, follows it to its end, and fetches its result.
 
@@ -56,6 +58,7 @@ async def attach_to_job(
         emit: Called with each event.
         only_if_finished: Whether to leave the job alone if it still runs.
         out_dir: The folder for the result, if not the record's.
+        forbearance: How long the worker may be away.
 
     Raises:
         NotFinishedError: It still runs, with ``only_if_finished``.
@@ -83,7 +86,7 @@ async def attach_to_job(
         if only_if_finished:
             await refuse_unfinished(record, link, inbox)
         try:
-            return await _attach(record, link, inbox, connection, note, destination_dir)
+            return await _attach(record, link, inbox, connection, note, destination_dir, forbearance)
         except JobFailedError as error:
             logbook.fail(error)
             raise
@@ -119,11 +122,17 @@ def completed_before(record: JobRecord) -> Completed:
 
 
 async def _attach(
-    record: JobRecord, link: Link, inbox: Inbox, connection: ConnectionOptions, emit: Emit, out_dir: Path
+    record: JobRecord,
+    link: Link,
+    inbox: Inbox,
+    connection: ConnectionOptions,
+    emit: Emit,
+    out_dir: Path,
+    forbearance: Forbearance,
 ) -> Completed:
     incoming_dir = make_incoming_dir(out_dir, record.job_id)
     try:
-        outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir)
+        outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir, forbearance)
     except JobFailedError as error:
         if not isinstance(error, WorkerLostError):
             discard_incoming(incoming_dir)  # nothing more will come into it
@@ -144,6 +153,7 @@ async def _fetch(
     connection: ConnectionOptions,
     emit: Emit,
     incoming_dir: Path,
+    forbearance: Forbearance,
 ) -> JobOutcome:
     attached = await ask_to_follow(record, inbox, emit)
     if attached.state == State.DELIVERED:
@@ -164,6 +174,7 @@ async def _fetch(
             can_ask=True,
             files=JobFiles(inputs, incoming_dir, record.digest_algorithm, record.job_type),
             connection=connection,
+            forbearance=forbearance,
             emit=emit,
         )
         return await follower.run_attached(after_seq=record.last_seq, send_inputs=send_inputs)

@@ -21,7 +21,7 @@ from ...errors import (
     TransferError,
 )
 from ...formats.documents import MAX_CONFIG_BYTES
-from ...protocol.limits import CONNECT_SEC, MIB
+from ...protocol.limits import CONNECT_SEC, MIB, RETURN_SEC
 from ...protocol.transfer import FileOffer
 from ...protocol.vocabulary import ErrorCode, Phase, Purpose
 from ...transfer.arrival import Pace
@@ -149,7 +149,7 @@ async def _fetch(cache: FileCache | JobCache, offer: FileOffer, directory: Path)
 async def _next_offer(transfers: ResumingTransfers, pace: Pace) -> IncomingFile:
     while True:
         since_sec = trio.current_time()
-        with trio.move_on_after(CONNECT_SEC):
+        with trio.move_on_after(RETURN_SEC if transfers.was_connected else CONNECT_SEC):
             await transfers.wait_connected()
         if not transfers.is_connected:
             raise JobFailedError(

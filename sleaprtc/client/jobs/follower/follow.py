@@ -25,7 +25,7 @@ from .exchange import FileExchange
 from .inquiry import Inquiry, is_laid_down
 from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker
 from .progress import JobProgress
-from .watch import WorkerWatcher
+from .watch import Forbearance, WorkerWatcher
 from .worker_channel import WorkerChannel
 
 STOP_AGAIN_SEC: Final = 5.0
@@ -47,6 +47,7 @@ class Follower:
         can_ask: Whether the worker answers when it is asked how the job stands.
         files: What to send and the folder for what comes back.
         connection: How to connect.
+        forbearance: How long the worker may be away.
         emit: Called with each event.
         control: What a person wants of the job.
 
@@ -66,6 +67,7 @@ class Follower:
         can_ask: bool,
         files: JobFiles,
         connection: ConnectionOptions,
+        forbearance: Forbearance,
         emit: Emit,
         control: JobControl | None = None,
     ) -> None:
@@ -99,8 +101,12 @@ class Follower:
             progress=self._progress,
             inquiry=self._inquiry,
             worker_id=worker_id,
+            job_id=job_id,
             work="prediction" if files.job_type == JobType.INFERENCE else "training",
+            forbearance=forbearance,
+            emit=emit,
         )
+        self._forbearance = forbearance
         self._emit = emit
         self._control = JobControl() if control is None else control
         self._job = RunningJob(job_id, worker_id, files.job_type, can_be_left=can_ask)
@@ -178,12 +184,7 @@ class Follower:
             await self._release(unreleased, CancelReason.ASSIGNED_ELSEWHERE)
             with single_error():
                 async with trio.open_nursery() as nursery:  # what one of these tasks raises ends this job
-                    nursery.start_soon(
-                        self._channel.keep_connected,
-                        lambda: progress.is_over,
-                        lambda: bool(exchange.received),
-                        self._inquiry.ask,
-                    )
+                    nursery.start_soon(self._keep_connected)
                     if send_inputs:
                         nursery.start_soon(exchange.send_inputs)
                     nursery.start_soon(self._watcher.run)
@@ -203,6 +204,15 @@ class Follower:
                     await self._release_on_leaving(unreleased)
                     await self._leave_job()
         return JobOutcome(tuple(exchange.received), progress.complete, progress.losses.models)
+
+    async def _keep_connected(self) -> None:
+        await self._channel.keep_connected(
+            is_over=lambda: self._progress.is_over,
+            has_begun=lambda: self.has_started or self.is_complete,
+            has_result=lambda: bool(self._exchange.received),
+            waits_for_answer=not self._forbearance.is_replaceable,
+            on_loss=self._inquiry.ask,
+        )
 
     async def _receive_to_the_end(self) -> None:
         await self._exchange.receive_result(lambda: self._progress.announced_files)

@@ -12,6 +12,11 @@ RETRY_PATIENCE_SEC: Final = 60.0
 """The least time to wait for a worker when a job is begun again: the lost one may come back."""
 
 
+AWAY_SEC: Final = 5 * 60.0
+"""How long a worker may be away while a job goes on there, or may be continued there: stopped, suspended,
+restarted. A stop of two minutes is followed by new connections, which take some time themselves."""
+
+
 class Patience:
     """How long to wait for a worker.
 
@@ -53,17 +58,19 @@ class Persistence:
         retries: How often to begin it again after a failure that may not happen again.
         is_worth_waiting: See :class:`Patience`.
         turn: See :class:`Turn`.
+        away_sec: How long its worker may be away while the job goes on there, or may be continued there.
     """
 
     wait_sec: float = 0.0
     retries: int = 0
     is_worth_waiting: Callable[[], bool] = lambda: False
     turn: Turn = attrs.field(factory=Turn)
+    away_sec: float = AWAY_SEC
 
-    def patience(self, *, is_retry: bool) -> Patience:
-        """Returns how long to wait for a worker in this attempt."""
+    def patience(self, *, is_retry: bool, is_worth_waiting: Callable[[], bool] = lambda: False) -> Patience:
+        """Returns how long to wait for a worker in this attempt, and as long as ``is_worth_waiting`` says."""
         least_sec = RETRY_PATIENCE_SEC if is_retry else 0.0
-        return Patience(max(self.wait_sec, least_sec), self.is_worth_waiting)
+        return Patience(max(self.wait_sec, least_sec), lambda: self.is_worth_waiting() or is_worth_waiting())
 
 
 ONE_ATTEMPT: Final = Persistence()

@@ -148,6 +148,7 @@ class Endeavour:
             inbox=self._inbox,
             order=self._order,
             connection=self._connection,
+            away_sec=self._persistence.away_sec,
             emit=self._emit,
             control=self._control,
         )
@@ -174,7 +175,9 @@ class Endeavour:
             inbox=self._inbox,
             filters=self._order.which.filters,
             worker=self._order.which.worker,
-            patience=self._persistence.patience(is_retry=is_retry),
+            patience=self._persistence.patience(
+                is_retry=is_retry, is_worth_waiting=lambda: submission.is_worth_waiting
+            ),
             emit=self._emit,
         )
         await self._persistence.turn.take()

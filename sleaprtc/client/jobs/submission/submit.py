@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,6 +48,7 @@ from ...events.job import (
     WorkerSummary,
     summarize,
 )
+from ...follower.watch import Forbearance
 from ...inbox import Inbox
 from ...inputs.dataset import Dataset
 from ...inputs.files import JobFiles, OutgoingFile
@@ -58,6 +61,7 @@ from ...room import room_end_notice
 from ..follower.follow import Follower
 from ..order.control import JobControl
 from ..order.filters import WhichWorker
+from ..order.persistence import AWAY_SEC
 from ..order.settings import PredictionSettings, TrainingSettings
 from .answers import nobody_accepted, nobody_left, none_keeps_nothing, summarize_answer, why_none
 from .worker_notices import DeviceWatch, announce_problems
@@ -69,6 +73,9 @@ ATTACH_KEY_BYTES: Final = 16
 
 ASSIGNMENT_MARGIN_SEC: Final = 2.0
 """A worker that accepts holds its slot for 10 seconds: the assignment must arrive by then."""
+
+_ASKED_AGAIN: Final = frozenset({ErrorCode.NOT_RESERVED, ErrorCode.CLIENT_LOST})
+"""Failures of a job, before the work began, that say nothing against its worker."""
 
 DISCOVERY_ROUNDS: Final = 3
 """How often to look for workers again when those chosen vanish before they begin."""
@@ -122,6 +129,7 @@ class Submission:
         inbox: Messages from the room; the caller runs it.
         order: What to do.
         connection: How to connect.
+        away_sec: How long the worker may be away, see :class:`.watch.Forbearance`.
         emit: Called with what happens.
         control: What a person wants of the job.
 
@@ -137,10 +145,13 @@ class Submission:
         inbox: Inbox,
         order: JobOrder,
         connection: ConnectionOptions,
+        away_sec: float = AWAY_SEC,
         emit: Emit,
         control: JobControl | None = None,
     ) -> None:
         self._control = control
+        self._away_sec = away_sec
+        self._missed_at = -math.inf
         self._link = link
         self._inbox = inbox
         self._order = order
@@ -179,6 +190,11 @@ class Submission:
         async with self._incoming_dir() as incoming_dir:
             await self._do_somewhere(incoming_dir, Follower.run_until_begun)
         return self._leave_running()
+
+    @property
+    def is_worth_waiting(self) -> bool:
+        """Whether a worker that refuses the job now is likely to take it soon: it lost this client before."""
+        return trio.current_time() - self._missed_at < self._away_sec
 
     @property
     def worker_id(self) -> str | None:
@@ -316,10 +332,13 @@ class Submission:
             workers = {worker.worker: worker for worker in await self._discover(tried)}
             negotiation = await self._ask(list(workers))
             chosen: str | None = self._choose(negotiation, workers)
-            others = negotiation.ranked(self._order.which.rule)[1:]
+            ranked = partial(negotiation.ranked, self._order.which.rule)
+            others = ranked()[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
-                follower = self._follower = self._new_follower(workers[chosen], incoming_dir)
+                follower = self._follower = self._new_follower(
+                    workers[chosen], incoming_dir, is_replaceable=len(ranked()) > 1
+                )
                 self._open_logbook(chosen, digest_algorithm)
                 announce_problems(workers[chosen], self._note)
                 try:
@@ -331,13 +350,15 @@ class Submission:
                     if follower.has_started or not _is_worth_another(error):
                         raise
                     tried[chosen] = error
+                    if error.error_code == ErrorCode.CLIENT_LOST:
+                        self._missed_at = trio.current_time()
                     if self._order.which.worker is None:
                         self._emit(WorkerLost(chosen, str(error)))
                     negotiation.withdraw(chosen)
                 chosen, others = await self._next_that_accepts(negotiation), []
         raise await self._nobody_left(tried)
 
-    def _new_follower(self, worker: WorkerSummary, incoming_dir: Path) -> Follower:
+    def _new_follower(self, worker: WorkerSummary, incoming_dir: Path, *, is_replaceable: bool) -> Follower:
         return Follower(
             link=self._link,
             inbox=self._inbox,
@@ -349,6 +370,7 @@ class Submission:
                 self._order.inputs, incoming_dir, worker.best_digest_algorithm, self._order.job_type
             ),
             connection=self._connection,
+            forbearance=Forbearance(self._away_sec, is_replaceable),
             emit=DeviceWatch(worker, self._note),
             control=self._control,
         )
@@ -356,9 +378,12 @@ class Submission:
     # --- who --------------------------------------------------------------------------------
 
     async def _discover(self, tried: Mapping[str, JobFailedError]) -> list[WorkerSummary]:
-        """Finds the workers that fit, except those that failed; one that was busy is asked again."""
+        """Finds the workers that fit, except those that failed; one that was busy is asked again.
+
+        So is one that missed this client, which was suspended then.
+        """
         peers = await self._link.discover(self._order.which.filters)
-        failed = {worker for worker, error in tried.items() if error.error_code != ErrorCode.NOT_RESERVED}
+        failed = {worker for worker, error in tried.items() if error.error_code not in _ASKED_AGAIN}
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
         if self._order.which.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._order.which.worker]
