@@ -215,6 +215,14 @@ _WORKER: Final = (
         minimum=0,
     ),
     Setting(
+        "disk_quota",
+        Kind.WHOLE,
+        "Disk for everything in the work folder, in MiB; 0 for what the disk has.",
+        "SLEAP_RTC_DISK_QUOTA",
+        0,
+        minimum=0,
+    ),
+    Setting(
         "max_memory_mb",
         Kind.WHOLE,
         "Main memory for one training, in MiB; 0 for no limit.",

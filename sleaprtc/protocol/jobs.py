@@ -94,7 +94,10 @@ class JobRequest:
 
 @attrs.frozen
 class JobResponse:
-    """A worker accepts a job, with its estimates, or refuses it, with the reason."""
+    """A worker accepts a job, with its estimates, or refuses it, with the reason.
+
+    ``message`` says in a sentence what a refusal's ``reason`` doesn't; an addition that others ignore.
+    """
 
     app_message_type: ClassVar[str] = "job_response"
     job_id: str
@@ -104,6 +107,7 @@ class JobResponse:
     worker_info: WorkerInfo | None = None
     reason: str | None = None
     retry_after_sec: Seconds | None = None
+    message: str | None = None
 
 
 @attrs.frozen

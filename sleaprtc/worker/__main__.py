@@ -133,6 +133,15 @@ def _checked_name(name: str) -> str:
     help="Disk for one job, its dataset included; 0 for no limit.",
 )
 @click.option(
+    "--disk-quota",
+    envvar="SLEAP_RTC_DISK_QUOTA",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="MIB",
+    help="Disk for everything in the work folder, shared by all jobs; 0 for what the disk has.",
+)
+@click.option(
     "--max-memory-mb",
     envvar="SLEAP_RTC_MAX_MEMORY_MB",
     type=click.IntRange(min=0),
@@ -211,6 +220,7 @@ def _worker_options(given: Mapping[str, Any]) -> WorkerOptions:
         keep_data_sec=given["keep_data"] * SECONDS_A_DAY,
         cache_bytes=given["cache_size_mb"] * MIB,
         max_dataset_bytes=_limit(given["max_dataset_mb"], MIB),
+        disk_quota_bytes=_limit(given["disk_quota"], MIB),
         training_limits=TrainingLimits(
             max_sec=_limit(given["max_hours"], SECONDS_AN_HOUR),
             max_memory_bytes=_limit(given["max_memory_mb"], MIB),

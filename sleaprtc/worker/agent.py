@@ -15,8 +15,9 @@ from ..base.logs import bind, get_logger
 from ..base.nurseries import contained, keep_running
 from ..base.rate import KeyedBuckets, TokenBucket
 from ..base.sentences import as_sentence
-from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError
+from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError, StorageError
 from ..jobs.capacity import Loss, Slots, refusal_reason
+from ..jobs.disk import DiskUse
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.life import is_underway
 from ..jobs.properties import WorkerProperties, as_json, read_client
@@ -103,6 +104,7 @@ class Agent:
     ) -> None:
         self._link = link
         self._roster = roster
+        self._disk = roster.disk
         self._trainer_capabilities = trainer_capabilities
         self._read_gpu = read_gpu
         self._history = history
@@ -261,7 +263,8 @@ class Agent:
         try:
             version = request.requirements.sleap_version or await self._version_of(client_id)
             gpu = await trio.to_thread.run_sync(self._read_gpu)
-            response = self._judge_request(client_id, request, version, gpu, proven)
+            disk_use = await self._measure_disk()
+            response = self._judge_request(client_id, request, version, gpu, disk_use, proven)
             judged = {"accepted": response.accepted, "reason": response.reason}
             if proven:
                 _log.info("A request was judged.", **judged)
@@ -282,8 +285,29 @@ class Agent:
                 return read_client(peer.metadata.properties).sleap_version
         return None
 
+    async def _measure_disk(self) -> DiskUse | None:
+        """Returns how full the disk is; None if jobs reserve no share of it, or it can't be measured."""
+        if self._disk is None:
+            return None
+        try:
+            return await trio.to_thread.run_sync(self._disk.measure)
+        except StorageError as error:
+            _log.warning("Jobs are accepted without a look at the disk.", error=str(error))
+            return None
+
+    def _release_disk(self) -> None:
+        """Releases what jobs have reserved that are neither accepted nor running any more."""
+        if self._disk is not None:
+            self._disk.release_all_but({*(job_id for job_id, _ in self._accepted()), *self._assigned})
+
     def _judge_request(
-        self, client_id: str, request: JobRequest, client_version: str | None, gpu: GpuInfo, proven: bool
+        self,
+        client_id: str,
+        request: JobRequest,
+        client_version: str | None,
+        gpu: GpuInfo,
+        disk_use: DiskUse | None,
+        proven: bool,
     ) -> JobResponse:
         job_id = request.job_id
         if self._is_leaving:
@@ -291,12 +315,20 @@ class Agent:
         reason = refusal_reason(request, capability(gpu, self._trainer_capabilities), client_version)
         if reason is not None:
             return JobResponse(job_id, accepted=False, reason=reason)
+        if self._disk is not None and disk_use is not None:
+            self._release_disk()
+            no_room = self._disk.refusal(disk_use, request)
+            if no_room is not None:
+                return JobResponse(job_id, accepted=False, reason=no_room.reason, message=no_room.sentence)
         waits_for_its_client = self._roster.has(job_id) and not self._slots.runs(job_id)
         if waits_for_its_client or not self._slots.reserve(
             job_id, client_id, trio.current_time(), is_proven=proven
         ):
             return JobResponse(job_id, accepted=False, reason=Refusal.BUSY)
         self._requests[job_id, client_id] = request
+        if self._disk is not None and (proven or self._secret is None):
+            # Others reserve at their assignment: anybody could send such requests and reserve all there is.
+            self._disk.reserve(request)
         self._slots_changed.set()
         return JobResponse(
             job_id,
@@ -307,6 +339,10 @@ class Agent:
             ),
             worker_info=WorkerInfo(gpu.utilization or 0.0, gpu.available_memory_mb),
         )
+
+    def _accepted(self) -> dict[tuple[str, str], JobRequest]:
+        """The requests that are accepted and may still be assigned, by job and client."""
+        return {key: request for key, request in self._requests.items() if self._slots.accepts(*key)}
 
     def _assign(self, client_id: str, job_id: str, nursery: trio.Nursery) -> None:
         if self._is_assigned_again(client_id, job_id):
@@ -337,6 +373,7 @@ class Agent:
         if self._assigned.get(job_id) is slot:
             del self._assigned[job_id]
             self._slots.finish(job_id)
+            self._release_disk()
             self._slots_changed.set()
 
     def _confirm_slot(self, job_id: str, slot: JobSlot) -> None:
@@ -422,9 +459,8 @@ class Agent:
             self._slots_changed = trio.Event()
             self._slots.expire(trio.current_time())
             self._end_jobs_without_slot()
-            self._requests = {
-                key: request for key, request in self._requests.items() if self._slots.accepts(*key)
-            }
+            self._requests = self._accepted()
+            self._release_disk()
             if self._slots.status != published and not self._is_leaving:
                 published = self._slots.status
                 try:

@@ -36,6 +36,7 @@ from ..transfer.proven import SERVER_IS_TRUSTED
 from .agent import Agent
 from .invitation import say_how_to_join
 from .jobs.cache import FileCache
+from .jobs.disk import WorkerDisk
 from .jobs.roster import Roster, WorkerSettings
 from .journal.past_trainings import History
 from .journal.recovery import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
@@ -59,6 +60,7 @@ class WorkerOptions:
         goes_back: Whether the worker returns to the room that it made before, if that still exists.
         keep_results_sec: How long ended jobs, and models that nobody fetched, are kept.
         keep_data_sec: How long datasets and models of earlier jobs are kept after their last use.
+        disk_quota_bytes: What the work folder may take in all.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
         training_limits: What one training may take.
@@ -78,6 +80,7 @@ class WorkerOptions:
     keep_data_sec: float
     cache_bytes: int
     max_dataset_bytes: float = math.inf
+    disk_quota_bytes: float = math.inf
     training_limits: TrainingLimits = NO_LIMITS
 
 
@@ -180,12 +183,14 @@ def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOption
 def _roster_settings(options: WorkerOptions, jobs_dir: Path, connection: ConnectionOptions) -> WorkerSettings:
     cache = FileCache(options.work_dir / "datasets", options.cache_bytes, options.keep_data_sec)
     cache.clean()
+    kept = cache if options.cache_bytes and options.keep_data_sec else None
     return WorkerSettings(
         jobs_dir=jobs_dir,
         keep_results_sec=options.keep_results_sec,
         threads_per_job=options.threads,
         connection=connection,
-        cache=cache if options.cache_bytes and options.keep_data_sec else None,
+        cache=kept,
+        disk=WorkerDisk(options.work_dir, options.disk_quota_bytes, kept),
         max_dataset_bytes=options.max_dataset_bytes,
     )
 

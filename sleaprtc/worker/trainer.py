@@ -54,6 +54,7 @@ class TrainingJob:
         work_dir: A folder of this job's own, for runs and temporary files. It is empty, or has what an
             earlier process of this job left there.
         thread_count: CPU threads that this job may use.
+        lacks_disk: Whether the job takes disk that others have reserved. Blocks; called in a thread.
     """
 
     dataset: Path
@@ -61,6 +62,7 @@ class TrainingJob:
     requested: JSONObject
     work_dir: Path
     thread_count: int = 1
+    lacks_disk: Callable[[], bool] = attrs.field(default=lambda: False, eq=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,6 +81,7 @@ class PredictionJob:
             ``frames``, ``tracking``; everything else in it is ignored.
         work_dir: An empty folder of this job's own, for models and temporary files.
         thread_count: CPU threads that this job may use.
+        lacks_disk: Whether the job takes disk that others have reserved. Blocks; called in a thread.
     """
 
     dataset: Path
@@ -86,6 +89,7 @@ class PredictionJob:
     requested: JSONObject
     work_dir: Path
     thread_count: int = 1
+    lacks_disk: Callable[[], bool] = attrs.field(default=lambda: False, eq=False)
 
     @property
     def files(self) -> tuple[Path, ...]:

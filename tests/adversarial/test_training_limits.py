@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
 from sleaprtc.errors import JobFailedError, TrainerError, TransferError, UsageError
+from sleaprtc.protocol.jobs import JobRequest
 from sleaprtc.protocol.limits import MIB
+from sleaprtc.worker.jobs.disk import WorkerDisk
 from sleaprtc.worker.sleap_nn.process import limits, runner_process
 from sleaprtc.worker.sleap_nn.process.limits import TrainingLimits, disk_of
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
@@ -63,6 +66,27 @@ async def test_what_takes_too_much_is_ended_and_told(
     with pytest.raises(TrainerError, match=sentence) as caught:
         await train(tmp_path, behaviour, allowed)
     assert (caught.value.error_code, caught.value.recoverable) == (code, False)
+
+
+async def test_a_job_that_takes_another_s_share_of_the_disk_ends_and_the_other_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sleaprtc.jobs.disk.TRAINING_BYTES", 2 * MIB)
+    disk = WorkerDisk(tmp_path, 4.5 * MIB, None)
+    (tmp_path / "greedy").mkdir()
+    job = job_for(tmp_path / "greedy", FILLS_THE_DISK)
+    disk.begin(JobRequest("greedy", "training"), tmp_path / "greedy")
+    disk.begin(JobRequest("other", "training"), tmp_path / "other")
+    job = attrs.evolve(job, lacks_disk=lambda: disk.has_to_end("greedy"))
+    trainer = SleapNNTrainer(script=FAKE_RUNNER)
+    with (
+        pytest.raises(TrainerError, match="other jobs have reserved the rest") as caught,
+        trio.fail_after(60),
+    ):
+        await trainer.train(job, report=lambda _: None, stop=trio.Event())
+    assert (caught.value.error_code, caught.value.recoverable) == ("DISK_FULL", True)
+    assert not any(map(is_alive, pids(job)))
+    assert not disk.has_to_end("other")
 
 
 async def test_when_the_time_is_over_the_best_model_is_kept(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class AnswerSummary:
     estimated_duration_minutes: float | None = None
     available_memory_mb: float | None = None
     gpu_utilization: float | None = None
+    message: str | None = None
 
 
 @attrs.frozen

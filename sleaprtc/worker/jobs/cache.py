@@ -140,6 +140,25 @@ class FileCache:
                 if job in _jobs_of(path):
                     _delete(path)
 
+    def evictable_bytes(self) -> float:
+        """Returns what would be free without the files that no job uses just now."""
+        with contextlib.suppress(OSError), self._lock:
+            return float(sum(status.st_size for _, status in self._unused()))
+        return 0.0
+
+    def evict(self, least_bytes: float) -> None:
+        """Deletes files that no job uses, the least recently used first, until so much is free."""
+        with contextlib.suppress(OSError), self._lock:
+            for path, status in sorted(self._unused(), key=lambda item: _used_at(item[0])):
+                if least_bytes <= 0:
+                    return
+                _delete(path)
+                least_bytes -= status.st_size
+
+    def _unused(self) -> list[tuple[Path, os.stat_result]]:
+        found = [(path, path.stat()) for path in self._kept()]
+        return [(path, status) for path, status in found if status.st_nlink == 1]
+
     def _path(self, digest: str) -> Path | None:
         try:
             return self._directory / "-".join(parse_digest(digest))

@@ -25,6 +25,7 @@ from ...protocol.limits import CONNECT_SEC, MIB, RETURN_SEC
 from ...protocol.transfer import FileOffer
 from ...protocol.vocabulary import ErrorCode, Phase, Purpose
 from ...transfer.arrival import Pace
+from ...transfer.disk import DiskFullError
 from ...transfer.names import checked_name
 from ...transfer.resuming import ResumingTransfers
 from ...transfer.stream import IncomingFile, TransferProgress
@@ -63,6 +64,7 @@ async def receive_inputs(
     cache: FileCache | JobCache | None = None,
     max_dataset_bytes: float = math.inf,
     takes: tuple[str, ...] = (Purpose.CONFIG,),
+    check_space: Callable[[int], None] = lambda _: None,
 ) -> JobInputs:
     """Receives configurations or models until the dataset arrives, which comes last.
 
@@ -79,6 +81,8 @@ async def receive_inputs(
         cache: Files of earlier jobs.
         max_dataset_bytes: The largest dataset or model that is accepted.
         takes: Purposes of files that may come before the dataset.
+        check_space: Called in a thread with the size of each file that is offered. Raises DiskFullError if
+            other jobs have reserved the disk that it needs.
 
     Raises:
         JobFailedError: The client made no connection, or came back to none.
@@ -88,6 +92,7 @@ async def receive_inputs(
     """
     received: dict[str, dict[str, Path]] = {purpose: {} for purpose in takes}
     dataset: Path | None = None
+    checked: set[str] = set()
     pace = Pace()  # shared by all files and attempts: offering a file again doesn't restart the clock
     while dataset is None or not received.get(Purpose.MODEL, True):
         incoming = await _next_offer(transfers, pace)
@@ -96,10 +101,10 @@ async def receive_inputs(
             wanted = " and ".join(["a dataset", *(_IN_WORDS[purpose] for purpose in takes)])
             await incoming.refuse(ErrorCode.UNEXPECTED_FILE, f"This job takes {wanted}.")
             continue
-        excess = _excess(offer, len(received.get(offer.purpose, ())), max_dataset_bytes)
-        if excess is not None:
-            await incoming.refuse(ErrorCode.TOO_LARGE, excess)
-            raise TransferError(excess)
+        await _refuse_excess(incoming, len(received.get(offer.purpose, ())), max_dataset_bytes)
+        if offer.digest not in checked:  # else a part of it is here already
+            await _refuse_without_space(incoming, check_space)
+            checked.add(offer.digest)
         directory = job_dir / offer.purpose
         make_private_dirs(directory)
         if cache is not None and offer.purpose in _CACHED_PURPOSES:
@@ -119,6 +124,21 @@ async def receive_inputs(
             received[offer.purpose][path.name] = path
     others = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
     return JobInputs(dataset, others.get(Purpose.CONFIG, ()), others.get(Purpose.MODEL, ()))
+
+
+async def _refuse_excess(incoming: IncomingFile, count_before: int, max_dataset_bytes: float) -> None:
+    excess = _excess(incoming.offer, count_before, max_dataset_bytes)
+    if excess is not None:
+        await incoming.refuse(ErrorCode.TOO_LARGE, excess)
+        raise TransferError(excess)
+
+
+async def _refuse_without_space(incoming: IncomingFile, check_space: Callable[[int], None]) -> None:
+    try:
+        await trio.to_thread.run_sync(check_space, incoming.offer.size_bytes)
+    except DiskFullError as error:
+        await incoming.refuse(ErrorCode.DISK_FULL, str(error))
+        raise
 
 
 def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> str | None:

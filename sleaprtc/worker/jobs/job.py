@@ -23,6 +23,7 @@ from ..journal.store import JournalEntry
 from ..trainer import Trainer
 from .cache import JobCache
 from .connection import ClientConnection
+from .disk import WorkerDisk
 from .inputs import receive_inputs
 from .job_types import WORK, Product, WorkOrder
 from .messages import FAILED_UNEXPECTEDLY, failure
@@ -50,6 +51,7 @@ class Job:
         connection: The data channel to the job's client; a later process of the client may replace it.
         cache: Files of earlier jobs, or None if none are kept.
         max_dataset_bytes: The largest dataset that the worker's owner allows.
+        disk: The worker's disk, if jobs reserve their share of it.
         notes: The job's page in the journal.
         deliver: Sends a job message to a client as soon as that is possible.
         try_send: Sends a job message to a client, or drops it if the client can't be reached now.
@@ -69,6 +71,7 @@ class Job:
         connection: ClientConnection,
         cache: JobCache | None,
         max_dataset_bytes: float,
+        disk: WorkerDisk | None,
         notes: JobNotes,
         deliver: Callable[[str, JobMessage], Awaitable[None]],
         try_send: Callable[[str, JobMessage], Awaitable[None]],
@@ -82,6 +85,7 @@ class Job:
         self._job_dir = job_dir
         self._cache = cache
         self._max_dataset_bytes = max_dataset_bytes
+        self._disk = disk
         self._notes = notes
         self._deliver = deliver
         self._try_send = try_send
@@ -294,6 +298,7 @@ class Job:
             self._cache,
             self._max_dataset_bytes,
             self._kind.takes,
+            self._check_space,
         )
         await self._move(Cause.INPUTS_ARRIVED)
         product = await self._kind.do(
@@ -307,11 +312,19 @@ class Job:
                 reporter=reporter,
                 cache=self._cache,
                 clock=self._clock,
+                lacks_disk=self._lacks_disk,
             )
         )
         await self._keep_log()
         await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
         return product
+
+    def _check_space(self, size_bytes: int) -> None:
+        if self._disk is not None:
+            self._disk.check_file(self.job_id, size_bytes)
+
+    def _lacks_disk(self) -> bool:
+        return self._disk is not None and self._disk.has_to_end(self.job_id)
 
     async def _keep_log(self) -> None:
         if not self.request.ephemeral:

@@ -47,6 +47,7 @@ class WorkOrder:
         reporter: Receives statuses.
         cache: Files of earlier jobs, or None if none are kept.
         clock: Times a training's epochs.
+        lacks_disk: Whether the job takes disk that others have reserved; called in a thread.
     """
 
     request: JobRequest
@@ -58,6 +59,7 @@ class WorkOrder:
     reporter: StatusReporter
     cache: JobCache | None
     clock: EpochClock
+    lacks_disk: Callable[[], bool] = lambda: False
 
     def make_work_dir(self, name: str) -> Path:
         """Creates an empty folder inside the job's."""
@@ -110,6 +112,7 @@ async def train(order: WorkOrder) -> Product:
         order.request.config,
         order.make_work_dir("training"),
         order.thread_count,
+        order.lacks_disk,
     )
     reporter.report(Phase.RUNNING, message="Preparing the training.")
 
@@ -143,6 +146,7 @@ async def predict(order: WorkOrder) -> Product:
         order.request.config,
         order.make_work_dir("inference"),
         order.thread_count,
+        order.lacks_disk,
     )
     reporter.report(Phase.RUNNING, message="Preparing the prediction.")
 

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,10 +20,9 @@ from ...base.nurseries import contained, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError
 from ...jobs import life
-from ...jobs.keys import attach_digest, is_key_of, may_attach
+from ...jobs.keys import is_key_of, may_attach
 from ...jobs.life import State
 from ...protocol.jobs import (
-    AppError,
     ConnectionCheck,
     ConnectionCheckAnswer,
     JobAttach,
@@ -39,22 +37,23 @@ from ...protocol.jobs import (
     JobStatus,
     JobStop,
 )
-from ...protocol.vocabulary import ErrorCode, Refusal
+from ...protocol.vocabulary import Refusal
 from ...rtc.peer import IceSettings
 from ...signaling.link import Link
 from ...signaling.post import Signal, SignalSorter
 from ..journal.answers import describe, page_of_log, taken_over, unknown_job
 from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock, History, past_models
-from ..journal.recovery import JOB_DIR_PREFIX, WallClock, forget_old
+from ..journal.recovery import JOB_DIR_PREFIX, WallClock
 from ..journal.store import Journal, JournalEntry
 from ..trainer import Trainer
 from .cache import FileCache, JobCache
 from .checks import ConnectionChecks
 from .connection import Answerer, ClientConnection
+from .disk import WorkerDisk
 from .job import Job
 from .messages import cancelled_elsewhere, failure
-from .purge import cache_name, purge, purge_all_but_end
+from .purge import Purge, cache_name
 from .slot import JobSlot
 from .unheard import UnheardFailures
 
@@ -73,6 +72,7 @@ class WorkerSettings:
         threads_per_job: The number of CPU threads for one training.
         connection: How to connect to clients.
         cache: Files of earlier jobs, or None if none are kept.
+        disk: The worker's disk, if jobs reserve their share of it.
         max_dataset_bytes: The largest dataset that is accepted.
     """
 
@@ -81,6 +81,7 @@ class WorkerSettings:
     threads_per_job: int
     connection: ConnectionOptions
     cache: FileCache | None = None
+    disk: WorkerDisk | None = None
     max_dataset_bytes: float = math.inf
 
 
@@ -122,7 +123,13 @@ class Roster:
             engine=settings.connection.engine,
             secret=settings.connection.secret,
         )
+        self._purge = Purge(journal, settings.cache)
         self._checks = ConnectionChecks(self._answerer)
+
+    @property
+    def disk(self) -> WorkerDisk | None:
+        """The worker's disk, if jobs reserve their share of it."""
+        return self._settings.disk
 
     def running(self) -> list[Job]:
         """Returns the jobs that aren't over, including those whose result waits for its client."""
@@ -199,6 +206,7 @@ class Roster:
             connection=connection,
             cache=None if files is None else JobCache(files, cache_name(request), request.ephemeral),
             max_dataset_bytes=self._settings.max_dataset_bytes,
+            disk=self._settings.disk,
             notes=JobNotes(self._journal, request.job_id),
             deliver=self.deliver,
             try_send=self.try_send,
@@ -238,6 +246,8 @@ class Roster:
         except OSError as error:
             raise StorageError(f"The worker can't store the job: {as_clause(error)}.") from error
         try:
+            if self._settings.disk is not None:
+                self._settings.disk.begin(request, job_dir)
             self._journal.begin(request.job_id, client_id, request, job_dir)
         except StorageError:
             shutil.rmtree(job_dir, ignore_errors=True)
@@ -253,7 +263,7 @@ class Roster:
         try:
             await work()
             if job.request.ephemeral and not (life.is_underway(job.state) or life.keeps_result(job.state)):
-                await self._keep_nothing(job)
+                await self._purge.keep_nothing(job)
         finally:
             if self._jobs.get(job.job_id) is job:
                 del self._jobs[job.job_id]
@@ -307,45 +317,13 @@ class Roster:
         return True
 
     async def purge(self, client_id: str, request: JobPurge) -> None:
-        """Deletes everything of a client's own job that is over, and confirms that it is gone.
-
-        A job that isn't here, or only its files are, is treated the same: the request may be a repeated one.
-        """
+        """Deletes everything of a client's own job that is over, and confirms that it is gone."""
         bind(job=request.job_id, peer=client_id)
-        try:
-            answer = await self._purge(client_id, request)
-        except StorageError as error:
-            _log.warning("A job can't be purged.", job=request.job_id, error=str(error))
-            answer = AppError(ErrorCode.NOT_PURGED, str(error), recoverable=True, job_id=request.job_id)
-        await self.try_send(client_id, answer)
-
-    async def _purge(self, client_id: str, request: JobPurge) -> JobMessage:
         job = self._jobs.get(request.job_id)
-        entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
-        known = entry.request if entry is not None else None if job is None else job.request
-        if known is not None and not is_key_of(known, request.attach_key):
-            return unknown_job(request.job_id)
-        if (job is not None and life.is_underway(job.state)) or (
-            entry is not None and life.is_underway(entry.state)
-        ):
-            return AppError(ErrorCode.STILL_RUNNING, "The job still runs.", job_id=request.job_id)
-        if job is not None:  # its result waits for its client
-            if job.client_id != client_id:
-                await self.try_send(job.client_id, cancelled_elsewhere(request.job_id))
-            await job.cancel()
-        name = attach_digest(request.attach_key)
-        await trio.to_thread.run_sync(purge, self._journal, self._settings.cache, request.job_id, name)
-        _log.info("Everything of the job is deleted.")
-        return JobPurged(request.job_id)
-
-    async def _keep_nothing(self, job: Job) -> None:
-        """Deletes everything of an ephemeral job. Of one whose end its client may not know, that is kept."""
-        delete = purge if job.state is State.ABSENT or job.was_told else purge_all_but_end
-        name = cache_name(job.request)
-        try:
-            await trio.to_thread.run_sync(delete, self._journal, self._settings.cache, job.job_id, name)
-        except StorageError as error:  # it is tried again with the old jobs
-            _log.warning("An ephemeral job can't be deleted yet.", job=job.job_id, error=str(error))
+        answer = await self._purge.answer(request, job)
+        if job is not None and isinstance(answer, JobPurged) and job.client_id != client_id:
+            await self.try_send(job.client_id, cancelled_elsewhere(request.job_id))
+        await self.try_send(client_id, answer)
 
     async def _forget(self, job_id: str) -> None:
         """Deletes a job from the journal. If that fails, the next start marks it as failed."""
@@ -446,20 +424,13 @@ class Roster:
             jump_sec = clock.jump_sec(now, trio.current_time())
             with contained("Old jobs can't be forgotten."):
                 try:
-                    await trio.to_thread.run_sync(self._forget_old, now, jump_sec)
+                    await trio.to_thread.run_sync(
+                        self._purge.forget_old, now, self._settings.keep_results_sec, jump_sec
+                    )
                     clock = WallClock(now, trio.current_time())
                 except StorageError as error:
                     _log.warning(str(error))
             await trio.sleep(FORGET_INTERVAL_SEC)
-
-    def _forget_old(self, now: float, jump_sec: float) -> None:
-        cache = self._settings.cache
-        for entry in forget_old(self._journal, now, self._settings.keep_results_sec, jump_sec):
-            if entry.request.ephemeral and cache is not None:
-                with suppress(OSError):
-                    cache.delete_files_of(cache_name(entry.request))
-        if cache is not None:
-            cache.clean(now)
 
 
 def _is_anothers(earlier: JournalEntry, request: JobRequest) -> bool:

@@ -242,7 +242,11 @@ class SleapNNTrainer(Trainer):
                 async def end_on_excess() -> None:
                     nonlocal excess
                     excess = await wait_for_excess(
-                        self._limits, group=runner.pid, files=job.files, end_early=end_early
+                        self._limits,
+                        group=runner.pid,
+                        files=job.files,
+                        lacks_disk=job.lacks_disk,
+                        end_early=end_early,
                     )
                     nursery.cancel_scope.cancel()
 

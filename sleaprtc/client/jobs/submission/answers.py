@@ -8,7 +8,7 @@ from typing import Final
 from ....base.sentences import as_clause, as_sentence
 from ....errors import JobFailedError, NoWorkerError, WorkerLostError
 from ....jobs.negotiation import Negotiation
-from ....jobs.properties import problem_sentences
+from ....jobs.properties import MAX_PROBLEM_CHARS, problem_sentences
 from ....protocol.features import EPHEMERAL_FEATURE
 from ....protocol.jobs import JobResponse
 from ....protocol.vocabulary import ErrorCode, Refusal
@@ -111,6 +111,7 @@ def summarize_answer(worker_id: str, response: JobResponse | None) -> AnswerSumm
         response.estimated_duration_minutes,
         info.available_memory_mb if info else None,
         info.gpu_utilization if info else None,
+        response.message,
     )
 
 
@@ -124,7 +125,10 @@ def worker_in_short(worker: WorkerSummary) -> str:
 def _in_words(answer: AnswerSummary, worker: WorkerSummary) -> str:
     if answer.accepted is None:
         return f"{answer.worker} didn't answer"
-    return f"{answer.worker} said {answer.reason or 'no'}{_first_problem(worker)}"
+    why = _first_problem(worker)
+    if answer.message is not None:
+        why = f": {as_clause(answer.message[:MAX_PROBLEM_CHARS])}{why}"
+    return f"{answer.worker} said {answer.reason or 'no'}{why}"
 
 
 def _first_problem(worker: WorkerSummary) -> str:

@@ -63,6 +63,11 @@ class TrainingLimits:
 
 
 NO_LIMITS: Final = TrainingLimits()
+LACKS_DISK: Final = TrainerError(
+    "The job takes more of the worker's disk than it reserved, and other jobs have reserved the rest.",
+    error_code=ErrorCode.DISK_FULL,
+    recoverable=True,
+)
 
 
 def memory_of_group(group: int) -> int:
@@ -95,7 +100,12 @@ def _occupied_bytes(path: Path) -> int:
 
 
 async def wait_for_excess(
-    limits: TrainingLimits, *, group: int, files: Sequence[Path], end_early: Callable[[], None]
+    limits: TrainingLimits,
+    *,
+    group: int,
+    files: Sequence[Path],
+    lacks_disk: Callable[[], bool],
+    end_early: Callable[[], None],
 ) -> TrainerError:
     """Waits until a training exceeds a limit; returns the error to end it with.
 
@@ -105,25 +115,30 @@ async def wait_for_excess(
         limits: The owner's.
         group: The process group that trains.
         files: The job's files and folders; their sizes are added up.
+        lacks_disk: Whether the job takes disk that others have reserved; called in a thread.
         end_early: Called when the time is over. Only a training that then doesn't end exceeds the limit.
     """
     send, receive = trio.open_memory_channel[TrainerError](2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_watch_time, limits, end_early, send)
-        if limits.excess(math.inf, math.inf) is not None:
-            nursery.start_soon(_watch_size, limits, group, files, send)
+        nursery.start_soon(_watch_size, limits, group, files, lacks_disk, send)
         excess = await receive.receive()
         nursery.cancel_scope.cancel()
     return excess
 
 
 async def _watch_size(
-    limits: TrainingLimits, group: int, files: Sequence[Path], send: trio.MemorySendChannel[TrainerError]
+    limits: TrainingLimits,
+    group: int,
+    files: Sequence[Path],
+    lacks_disk: Callable[[], bool],
+    send: trio.MemorySendChannel[TrainerError],
 ) -> None:
     def look() -> TrainerError | None:
         memory_bytes = memory_of_group(group) if limits.max_memory_bytes < math.inf else 0
         disk_bytes = sum(map(disk_of, files)) if limits.max_disk_bytes < math.inf else 0
-        return limits.excess(memory_bytes, disk_bytes)
+        excess = limits.excess(memory_bytes, disk_bytes)
+        return LACKS_DISK if excess is None and lacks_disk() else excess
 
     while True:
         excess = await trio.to_thread.run_sync(look)
