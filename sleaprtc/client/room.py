@@ -16,6 +16,7 @@ from typing import TypeVar
 import attrs
 import trio
 
+from .._version import __version__
 from ..access import joined_room
 from ..access.joined_room import RememberedRoom
 from ..access.made_rooms import owner
@@ -51,7 +52,10 @@ def _user_name() -> str:
 def client_metadata() -> Metadata:
     """What a client says of itself in the room (protocol reference, "Client metadata")."""
     properties = ClientProperties(
-        sleap_version=installed_sleap_version(), platform=platform.system().lower(), user_id=_user_name()
+        sleap_version=installed_sleap_version(),
+        sleap_rtc_version=__version__,
+        platform=platform.system().lower(),
+        user_id=_user_name(),
     )
     return Metadata((COMMON_TAG, CLIENT_TAG), as_json(properties))
 

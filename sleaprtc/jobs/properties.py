@@ -53,6 +53,7 @@ class WorkerProperties:
         gpu_model: The GPU's name, or :data:`NO_GPU_MODEL`.
         cuda_version: The newest CUDA that the driver supports, such as ``"12.4"``.
         sleap_version: The version of sleap-nn.
+        sleap_rtc_version: The worker's own version, for people: what it can do is in ``features``.
         hostname: The machine's name.
         status: ``available``, ``reserved``, ``busy`` or ``maintenance``.
         max_concurrent_jobs: How many jobs may run at once.
@@ -69,6 +70,7 @@ class WorkerProperties:
     gpu_model: str | None = None
     cuda_version: str | None = None
     sleap_version: str | None = None
+    sleap_rtc_version: str | None = None
     hostname: str | None = None
     status: str | None = None
     max_concurrent_jobs: int | None = None
@@ -87,11 +89,13 @@ class ClientProperties:
 
     Attributes:
         sleap_version: The version of SLEAP, where it is installed.
+        sleap_rtc_version: The client's own version.
         platform: The operating system, such as ``linux``.
         user_id: The person's name on that system.
     """
 
     sleap_version: str | None = None
+    sleap_rtc_version: str | None = None
     platform: str | None = None
     user_id: str | None = None
 
@@ -99,7 +103,7 @@ class ClientProperties:
 TEXT_PROPERTIES: Final = frozenset(
     {
         *("gpu_model", "cuda_version", "sleap_version", "hostname", "status", "torch_device"),
-        *("platform", "user_id"),
+        *("sleap_rtc_version", "platform", "user_id"),
     }
 )
 """The names of those that are strings, even where they look like numbers, as 11.8 does."""
@@ -119,6 +123,7 @@ def read_worker(said: Mapping[str, object] | None) -> WorkerProperties:
         gpu_model=_text(said, "gpu_model"),
         cuda_version=_text(said, "cuda_version"),
         sleap_version=_text(said, "sleap_version"),
+        sleap_rtc_version=_text(said, "sleap_rtc_version"),
         hostname=_text(said, "hostname"),
         status=_status(said),
         max_concurrent_jobs=_count(said, "max_concurrent_jobs"),
@@ -145,6 +150,7 @@ def read_client(said: Mapping[str, object] | None) -> ClientProperties:
     said = said or {}
     return ClientProperties(
         sleap_version=_text(said, "sleap_version"),
+        sleap_rtc_version=_text(said, "sleap_rtc_version"),
         platform=_text(said, "platform"),
         user_id=_text(said, "user_id"),
     )

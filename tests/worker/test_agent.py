@@ -2,6 +2,7 @@
 
 import pytest
 
+from sleaprtc._version import __version__
 from sleaprtc.protocol.jobs import (
     AppError,
     DatasetInfo,
@@ -39,6 +40,7 @@ async def test_metadata_are_the_protocols(lab):
         "gpu_model": "Test GPU",
         "cuda_version": "12.4",
         "sleap_version": SLEAP_VERSION,
+        "sleap_rtc_version": __version__,
         "status": "available",
         "max_concurrent_jobs": 2,
         "supported_models": ["base", "centroid", "topdown", "bottomup"],

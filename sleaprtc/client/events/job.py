@@ -33,6 +33,7 @@ class WorkerSummary:
     torch_device: str | None = None
     problems: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    sleap_rtc_version: str | None = None
 
     @property
     def best_digest_algorithm(self) -> str:
@@ -55,6 +56,7 @@ def summarize(peer: PeerInfo) -> WorkerSummary:
         torch_device=properties.torch_device,
         problems=properties.problems or (),
         features=properties.features or (),
+        sleap_rtc_version=properties.sleap_rtc_version,
     )
 
 

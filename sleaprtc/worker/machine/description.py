@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from ..._version import __version__
 from ...base.sentences import as_sentence
 from ...jobs.capacity import Capability
 from ...jobs.properties import COMMON_TAG, WORKER_TAGS, WorkerProperties, as_json
@@ -38,6 +39,7 @@ def worker_metadata(
         gpu_model=gpu.model,
         cuda_version=gpu.cuda_version,
         sleap_version=trainer.sleap_version,
+        sleap_rtc_version=__version__,
         hostname=socket.gethostname(),
         status=WorkerStatus.AVAILABLE if trainer.problem is None else WorkerStatus.MAINTENANCE,
         max_concurrent_jobs=max_jobs,
