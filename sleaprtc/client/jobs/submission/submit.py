@@ -48,7 +48,6 @@ from ...events.job import (
     WorkerSummary,
     summarize,
 )
-from ...follower.watch import Forbearance
 from ...inbox import Inbox
 from ...inputs.dataset import Dataset
 from ...inputs.files import JobFiles, OutgoingFile
@@ -59,6 +58,7 @@ from ...records.logbook import Logbook
 from ...results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
 from ...room import room_end_notice
 from ..follower.follow import Follower
+from ..follower.watch import Forbearance
 from ..order.control import JobControl
 from ..order.filters import WhichWorker
 from ..order.persistence import AWAY_SEC
