@@ -8,7 +8,10 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.errors import JobFailedError, TrainerError, TransferError, UsageError
+from sleaprtc.client.jobs.order.persistence import ONE_ATTEMPT
+from sleaprtc.client.jobs.submission.retry import open_endeavour
+from sleaprtc.client.jobs.train import training_order
+from sleaprtc.errors import JobFailedError, TrainerError, TransferError
 from sleaprtc.protocol.jobs import JobRequest
 from sleaprtc.protocol.limits import MIB
 from sleaprtc.worker.jobs.disk import WorkerDisk
@@ -129,15 +132,16 @@ async def test_a_dataset_that_is_too_large_is_refused_unsent(lab: Lab, tmp_path:
 
 @pytest.mark.parametrize("count", [1, 17])
 async def test_configurations_too_large_or_too_many_are_refused(lab: Lab, tmp_path: Path, count: int) -> None:
-    size_bytes, sentence = (
-        (300_000, "more than 256 KiB") if count == 1 else (100, "at most 16 configurations")
-    )
+    size_bytes, sentence = (300_000, "at most 256 KiB") if count == 1 else (100, "at most 16 configurations")
     configs = [tmp_path / f"config-{number}.yaml" for number in range(count)]
     for config in configs:
-        text = "model_config:\n  head_configs:\n    centroid: {confmaps: {sigma: 2}}\n#"
-        config.write_text(text.ljust(size_bytes, "x"))
+        config.write_text("#".ljust(size_bytes, "x"))
+    labels = make_labels(tmp_path / "flies.pkg.slp")
+    # our own client refuses them itself, so it isn't let look
+    order = attrs.evolve(await training_order(labels, out_dir=tmp_path / "out"), configs=tuple(configs))
     trainer = ScriptedTrainer()
     async with lab.worker("gpu-1", trainer):
-        with pytest.raises((TransferError, JobFailedError, UsageError), match=sentence):
-            await lab.train(make_labels(tmp_path / "flies.pkg.slp"), configs=configs)
+        with pytest.raises((TransferError, JobFailedError), match=sentence):
+            async with open_endeavour(order, lab.options, ONE_ATTEMPT, lambda _: None) as endeavour:
+                await endeavour.run()
     assert not trainer.jobs

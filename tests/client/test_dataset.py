@@ -22,7 +22,6 @@ def test_labels(tmp_path):
     assert dataset.info.frame_count == 7
     assert dataset.info.skeleton_type == "fly"
     assert dataset.info.estimated_size_mb > 0
-    assert dataset.model_type is None
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_a_training_job_package(tmp_path, heads, model_type):
     labels = make_labels(tmp_path / "fly.pkg.slp")
     dataset = read_dataset(make_package(tmp_path / "job.zip", labels, heads))
     assert (dataset.info.format, dataset.info.frame_count) == ("zip", 5)
-    assert dataset.model_type == model_type
+    assert model_type_of_configs([model.document for model in dataset.trains]) == model_type
 
 
 def test_a_missing_file(tmp_path):

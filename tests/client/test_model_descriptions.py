@@ -33,10 +33,10 @@ async def test_a_request_tells_what_its_configurations_ask_for(tmp_path):
 async def test_models_known_in_part_only_are_not_told(tmp_path):
     config, old = tmp_path / "centroid.yaml", tmp_path / "old.json"
     config.write_text(CONFIG)
-    old.write_text('{"model": {"heads": {"centroid": {}, "single_instance": null}}}')
+    old.write_text('{"model": {"heads": {"centered_instance": {}, "centroid": null}}, "optimization": {}}')
     labels = make_labels(tmp_path / "flies.pkg.slp")
     order = await training_order(labels, out_dir=tmp_path / "out", configs=[config, old])
-    assert "models" not in order.settings.as_json()
+    assert order.settings.as_json() == {"model_type": "topdown"}
 
 
 def test_the_size_of_the_images_is_told(tmp_path):

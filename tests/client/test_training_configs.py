@@ -17,7 +17,9 @@ ONE, TWO = (Labelled(animals, ("head", "tail"), 1) for animals in (1, 2))
 
 
 def config(head: str, settings: str = "{confmaps: {}}"):
-    text = f"model_config: {{head_configs: {{{head}: {settings}, other: null}}}}"
+    other = "centroid" if head != "centroid" else "bottomup"
+    heads = f"head_configs: {{{head}: {settings}, {other}: null}}"
+    text = f"model_config: {{backbone_config: {{unet: {{}}}}, {heads}}}"
     return read_training_config("a.yaml", text.encode())
 
 
@@ -31,22 +33,22 @@ def test_a_head_that_workers_train(head):
 )
 def test_a_head_that_no_worker_trains(head):
     with pytest.raises(
-        InvalidTrainingConfigError, match=f"isn't supported: '{head}'. Workers train"
+        InvalidTrainingConfigError, match=f"isn't supported: {head}. There are:"
     ) as caught:
         config(head)
     assert caught.value.exit_status == EXIT_USAGE
 
 
 @pytest.mark.parametrize(
-    ("text", "count"),
+    ("heads", "count"),
     [
-        ("a: 1", 0),
-        ("model_config: {head_configs: {}}", 0),
-        ("model_config: 5", 0),
-        ("model_config: {head_configs: {centroid: {}, bottomup: {}}}", 2),
+        ("{}", 0),
+        ("{centroid: null}", 0),
+        ("{centroid: {confmaps: {}}, bottomup: {confmaps: {}}}", 2),
     ],
 )
-def test_a_configuration_trains_one_model(text, count):
+def test_a_configuration_trains_one_model(heads, count):
+    text = f"model_config: {{backbone_config: {{unet: {{}}}}, head_configs: {heads}}}"
     with pytest.raises(InvalidTrainingConfigError, match=f"exactly one model .* and has {count}"):
         read_training_config("a.yaml", text.encode())
 
@@ -57,11 +59,11 @@ def test_a_configuration_trains_one_model(text, count):
 def test_an_older_profile(heads, head):
     text = f'{{"model": {{"heads": {{{heads}, "single_instance": null}}}}, "optimization": {{}}}}'
     found = read_training_config("a.json", text.encode())
-    assert (found.head, found.document) == (head, None)
+    assert (found.head, found.head_settings) == (head, {})
 
 
 def test_an_older_profile_that_no_worker_trains():
-    text = b'{"model": {"heads": {"multi_class_topdown": {}}}}'
+    text = b'{"model": {"heads": {"multi_class_topdown": {}}}, "optimization": {}}'
     with pytest.raises(InvalidTrainingConfigError, match="multi_class_topdown"):
         read_training_config("a.json", text)
 
@@ -88,8 +90,8 @@ def test_labels_that_can_not_train_it(configs, model_type, labelled, said):
         ([], None, TWO),
         ([], "base", None),
         ([config("single_instance")], "topdown", TWO),  # which isn't trained
-        ([config("bottomup", "{pafs: {edges: 5}, confmaps: null}")], None, TWO),
-        ([config("centroid", "{confmaps: {part_names: 5}}")], None, TWO),
+        ([config("bottomup", "{pafs: {edges: null}}")], None, TWO),
+        ([config("centroid", "{confmaps: {anchor_part: null}}")], None, TWO),
     ],
 )
 def test_labels_that_may_train_it(configs, model_type, labelled):

@@ -202,7 +202,7 @@ def test_a_config_that_smuggles_something(server_process, room, workers, labels,
     arguments = ["--config", config, "--model-type", "base", "--epochs", 1, "--out", tmp_path / "out"]
     with Training(server_process, room, labels, *arguments) as training:
         status, stderr = training.finish()
-    assert status == 1
+    assert status == 2
     assert sentence in stderr
     assert stderr.count("\n") == 1
 

@@ -94,7 +94,7 @@ async def test_an_earlier_model_is_kept(lab, labels, tmp_path):
 
 async def test_configurations_arrive_before_the_dataset(lab, labels, tmp_path):
     config = tmp_path / "centroid.yaml"
-    config.write_text("model_config: {head_configs: {centroid: {}}}\n")
+    config.write_text("model_config: {backbone_config: {unet: {}}, head_configs: {centroid: {}}}\n")
     trainer = ScriptedTrainer()
     async with lab.worker("gpu-1", trainer):
         await lab.train(labels, configs=[config])

@@ -192,7 +192,8 @@ def make_package(path: Path, labels: Path, heads=("centroid", "centered_instance
     with zipfile.ZipFile(path, "w") as package:
         package.write(labels, labels.name)
         for head in heads:
-            package.writestr(f"{head}.yaml", f"model_config:\n  head_configs:\n    {head}: {{sigma: 2}}\n")
+            sections = f"backbone_config: {{unet: {{}}}}, head_configs: {{{head}: {{confmaps: {{}}}}}}"
+            package.writestr(f"{head}.yaml", f"model_config: {{{sections}}}\n")
         training = [{"cfg": f"{head}.yaml", "train_labels": labels.name} for head in heads]
         package.writestr("jobs.yaml", json.dumps({"training": training}))
     return path

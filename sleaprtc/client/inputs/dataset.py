@@ -6,15 +6,14 @@ from pathlib import Path
 
 import attrs
 
-from ...errors import InvalidDatasetError, InvalidTrainingConfigError
-from ...formats.documents import read_document
+from ...errors import InvalidDatasetError
 from ...formats.head_fit import Labelled
+from ...formats.sleap_nn.configuration import parse_config
 from ...formats.training_package import unpack_labels
 from ...protocol.jobs import DatasetInfo
 from ...protocol.messages import JSONObject
 from ...protocol.vocabulary import DatasetFormat
 from .labels_summary import LabelsSummary, size_mb
-from .model_descriptions import model_type_of_configs
 from .training_configs import TrainingConfig, read_content, read_training_config
 
 
@@ -25,8 +24,6 @@ class Dataset:
     Attributes:
         path: The file.
         info: Its description in a request.
-        model_type: What its own configurations train, in the protocol's words, if it has any.
-        configs: Those of its configurations that the client can read.
         packed_from: The file that the user named, if ``path`` is a temporary package made from it.
         trains: What its own configurations train, in order.
         labelled: What its labels offer a model, if the client can tell.
@@ -34,9 +31,7 @@ class Dataset:
 
     path: Path
     info: DatasetInfo
-    model_type: str | None = None
     packed_from: Path | None = None
-    configs: tuple[JSONObject, ...] = ()
     trains: tuple[TrainingConfig, ...] = ()
     labelled: Labelled | None = None
 
@@ -46,14 +41,13 @@ class Dataset:
         return self.packed_from or self.path
 
 
-def read_config(path: Path) -> JSONObject | None:
-    """Reads a sleap-nn configuration; returns None for SLEAP's older JSON, which only workers read.
+def read_config(path: Path) -> JSONObject:
+    """Reads a configuration: sleap-nn's, or a profile of SLEAP up to 1.4.
 
     Raises:
         InvalidTrainingConfigError: It can't be read, or isn't a configuration.
     """
-    config = read_document(read_content(path), path.name, InvalidTrainingConfigError)
-    return None if path.name.endswith(".json") else config
+    return parse_config(read_content(path), path.name)
 
 
 @attrs.frozen
@@ -74,15 +68,7 @@ class UnpackedPackage:
         """Makes the dataset of it, from what its labels are."""
         info = labels_info(labels)
         info = attrs.evolve(info, format=DatasetFormat.ZIP, estimated_size_mb=size_mb(self.path))
-        documents = tuple(config.document for config in self.configs if config.document is not None)
-        return Dataset(
-            self.path,
-            info,
-            model_type_of_configs(documents),
-            configs=documents,
-            trains=self.configs,
-            labelled=labels.labelled,
-        )
+        return Dataset(self.path, info, trains=self.configs, labelled=labels.labelled)
 
 
 def labels_info(labels: LabelsSummary) -> DatasetInfo:

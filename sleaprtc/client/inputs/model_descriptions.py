@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from ...formats.sleap_nn.configuration import is_legacy
 from ...protocol.messages import JSONObject
 
 _MODEL_TYPE_OF_HEAD: Final = {
@@ -15,6 +16,14 @@ _MODEL_TYPE_OF_HEAD: Final = {
     "centered_instance": "topdown",
     "bottomup": "bottomup",
 }
+
+HEAD_OF_LEGACY: Final = {
+    "single_instance": "single_instance",
+    "centroid": "centroid",
+    "centered_instance": "centered_instance",
+    "multi_instance": "bottomup",
+}
+"""What the heads of a profile of SLEAP up to 1.4 are called in sleap-nn."""
 
 MOST_SENT: Final = 10**6
 """Numbers from here on are a mistake, and JSON may not be able to carry them."""
@@ -48,10 +57,14 @@ class ModelDescription:
 
 def heads_of(config: JSONObject) -> list[str]:
     """Returns those heads of a configuration that workers know."""
-    heads = _at(config, ("model_config", "head_configs"))
-    if not isinstance(heads, Mapping):
-        return []
-    return [name for name, head in heads.items() if head is not None and name in _MODEL_TYPE_OF_HEAD]
+    if is_legacy(config):
+        return [HEAD_OF_LEGACY[name] for name in _used(config, ("model", "heads")) if name in HEAD_OF_LEGACY]
+    return [name for name in _used(config, ("model_config", "head_configs")) if name in _MODEL_TYPE_OF_HEAD]
+
+
+def _used(config: JSONObject, path: Iterable[str]) -> list[str]:
+    heads = _at(config, path)
+    return [name for name, head in heads.items() if head is not None] if isinstance(heads, Mapping) else []
 
 
 def model_type_of_configs(configs: Iterable[JSONObject]) -> str | None:
@@ -63,11 +76,14 @@ def model_type_of_configs(configs: Iterable[JSONObject]) -> str | None:
 
 
 def described_models(configs: Iterable[JSONObject]) -> tuple[ModelDescription, ...]:
-    """Describes the models of configurations, in order; none if one of them has no single known head."""
+    """Describes the models of configurations, in order.
+
+    Returns none if one of them has no single known head, or is a profile of SLEAP up to 1.4.
+    """
     described = []
     for config in configs:
         heads = heads_of(config)
-        if len(heads) != 1:
+        if len(heads) != 1 or is_legacy(config):
             return ()
         found = {name: _at(config, path) for name, path in _FIELDS.items()}
         found["filters"] = _filters(config)

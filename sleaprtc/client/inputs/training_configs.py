@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
 
 from ...base.sentences import as_clause
 from ...errors import InvalidTrainingConfigError
-from ...formats.documents import MAX_CONFIG_BYTES, read_document
+from ...formats.documents import MAX_CONFIG_BYTES
 from ...formats.head_fit import Labelled, check_head
 from ...formats.reading import shown
+from ...formats.sleap_nn.allow_list import SUPPORTED_HEADS
+from ...formats.sleap_nn.configuration import (
+    HEADS,
+    filter_config,
+    head_of,
+    is_legacy,
+    parse_config,
+    subsection,
+)
 from ...jobs.estimate import MODEL_HEADS
 from ...protocol.messages import JSONObject
-
-_KNOWN_HEADS = tuple(dict.fromkeys(head for heads in MODEL_HEADS.values() for head in heads))
-_HEADS_OF_JSON = {"multi_instance": "bottomup"}
-"""What SLEAP up to 1.4 calls a head that has another name now."""
+from .model_descriptions import HEAD_OF_LEGACY
 
 
 @attrs.frozen
@@ -26,13 +32,14 @@ class TrainingConfig:
 
     Attributes:
         head: What it trains.
-        head_settings: Its section for that head; empty for SLEAP's older JSON, which only workers read.
-        document: All of it; None for SLEAP's older JSON.
+        head_settings: Its section for that head; empty for a profile of SLEAP up to 1.4, which only workers
+            convert.
+        document: All of it.
     """
 
     head: str
     head_settings: JSONObject
-    document: JSONObject | None
+    document: JSONObject
 
 
 def read_training_configs(paths: Iterable[Path]) -> tuple[TrainingConfig, ...]:
@@ -50,28 +57,22 @@ def read_training_config(name: str, content: bytes) -> TrainingConfig:
     Raises:
         InvalidTrainingConfigError: As with :func:`read_training_configs`.
     """
-    document = read_document(content, name, InvalidTrainingConfigError)
-    is_json = name.endswith(".json")
-    is_old = is_json and "model_config" not in document
-    heads = _at(document, "model", "heads") if is_old else _at(document, "model_config", "head_configs")
-    wanted = {key: value for key, value in heads.items() if value is not None}
-    unknown = [key for key in wanted if _HEADS_OF_JSON.get(key, key) not in _KNOWN_HEADS]
+    document = parse_config(content, name)
+    if not is_legacy(document):
+        head = head_of(filter_config(document, name), name)
+        return TrainingConfig(head, subsection(document, *HEADS, head), document)
+    heads = [key for key, value in subsection(document, "model", "heads").items() if value is not None]
+    unknown = [head for head in heads if head not in HEAD_OF_LEGACY]
     if unknown:
         raise InvalidTrainingConfigError(
             f"{name} asks for a model that isn't supported: {', '.join(map(shown, unknown))}. "
-            f"Workers train {', '.join(_KNOWN_HEADS)}."
+            f"Workers train {', '.join(SUPPORTED_HEADS)}."
         )
-    if len(wanted) != 1:
-        where = "model.heads" if is_old else "model_config.head_configs"
+    if len(heads) != 1:
         raise InvalidTrainingConfigError(
-            f"{name} must have exactly one model under {where}, and has {len(wanted)}."
+            f"{name} must have exactly one model under model.heads, and has {len(heads)}."
         )
-    ((head, settings),) = wanted.items()
-    return TrainingConfig(
-        _HEADS_OF_JSON.get(head, head),
-        settings if isinstance(settings, Mapping) and not is_old else {},
-        None if is_json else document,
-    )
+    return TrainingConfig(HEAD_OF_LEGACY[heads[0]], {}, document)
 
 
 def read_content(path: Path) -> bytes:
@@ -113,9 +114,3 @@ def check_training(
             check_head(config.head, config.head_settings, labelled)
     for head in () if configs else heads or ():
         check_head(head, {}, labelled)
-
-
-def _at(document: object, *path: str) -> JSONObject:
-    for key in path:
-        document = document.get(key) if isinstance(document, Mapping) else None
-    return document if isinstance(document, Mapping) else {}

@@ -9,12 +9,14 @@ import attrs
 import trio
 
 from ...access.place import PeerOptions
+from ...errors import InvalidTrainingConfigError
+from ...jobs.estimate import MODEL_HEADS
 from ..events.job import Completed, Emit
-from ..inputs.dataset import Dataset, read_config
+from ..inputs.dataset import Dataset
 from ..inputs.model_descriptions import described_models, model_type_of_configs
 from ..inputs.packing import read_with_images
 from ..inputs.scratch import Scratch
-from ..inputs.training_configs import check_training, read_training_configs
+from ..inputs.training_configs import TrainingConfig, check_training, read_training_configs
 from ..results.delivery import ModelFolders
 from ..room import installed_sleap_version
 from .order.control import JobControl
@@ -25,15 +27,41 @@ from .submission.retry import open_endeavour
 from .submission.submit import JobOrder
 
 
-def _completed(settings: TrainingSettings, dataset: Dataset, configs: Sequence[Path]) -> TrainingSettings:
+def _check_model_type(model_type: str | None, heads: Sequence[str], *, is_package: bool) -> None:
+    """Checks that the model type that was asked for is what is going to be trained.
+
+    Args:
+        model_type: What was asked for, if anything.
+        heads: The models of the configurations.
+        is_package: Whether they came in a training job package, of which one model may be picked.
+
+    Raises:
+        InvalidTrainingConfigError: It isn't.
+    """
+    repeated = [head for head in heads if heads.count(head) > 1]
+    if repeated and not is_package:
+        raise InvalidTrainingConfigError(f"Two configurations train the same model: {repeated[0]}.")
+    wanted = MODEL_HEADS.get(model_type or "", ())
+    if not wanted or not heads or set(wanted) == set(heads) or (is_package and set(wanted) <= set(heads)):
+        return
+    raise InvalidTrainingConfigError(
+        f"The model type {model_type} is {' and '.join(wanted)}, and the "
+        f"{'package trains' if is_package else 'configurations train'} {' and '.join(heads)}. Give a "
+        "configuration for each model, or leave the model type out."
+    )
+
+
+def _completed(
+    settings: TrainingSettings, dataset: Dataset, configs: Sequence[TrainingConfig]
+) -> TrainingSettings:
     """Adds what dataset and configurations train, unless the settings say otherwise."""
-    parsed = [config for path in configs if (config := read_config(path)) is not None]
-    # A partial list would be read as all that is trained.
-    is_whole = len(parsed) == len(configs)
+    used = configs or dataset.trains
+    _check_model_type(settings.model_type, [config.head for config in used], is_package=not configs)
+    documents = [config.document for config in used]
     return attrs.evolve(
         settings,
-        model_type=settings.model_type or model_type_of_configs(parsed) or dataset.model_type,
-        models=described_models(parsed if configs else dataset.configs) if is_whole else (),
+        model_type=settings.model_type or model_type_of_configs(documents),
+        models=described_models(documents),
     )
 
 
@@ -65,7 +93,7 @@ async def training_order(
     try:
         described = await read_with_images(dataset, scratch, embed="user", emit=emit)
         check_training(trains or described.trains, settings.model_type, described.labelled)
-        chosen = await trio.to_thread.run_sync(_completed, settings, described, configs)
+        chosen = _completed(settings, described, trains)
     except BaseException:
         scratch.remove()
         raise

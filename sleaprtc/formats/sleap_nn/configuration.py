@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -287,8 +288,12 @@ def _suggestion(key: object, known: Mapping[str, Any], prefix: str) -> str | Non
     similar: list[str] = difflib.get_close_matches(str(key)[:128], list(known), n=1)
     if similar:
         return prefix + similar[0]
-    places = [".".join(path) for path in _all_keys(_known_keys()) if path[-1] == key]
-    return min(places, key=lambda place: place.count(".")) if prefix and places else None
+    places = [path for path in _all_keys(_known_keys()) if path[-1] == key]
+    if not places:
+        return None
+    # the one that has most in common with where the key is, such as another part of the same head
+    sections = prefix.split(".")
+    return ".".join(max(places, key=lambda place: sum(map(operator.eq, place, sections))))
 
 
 def _all_keys(known: Known, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -110,6 +110,10 @@ def test_what_a_sleap_export_has_of_its_own_machine_is_left_out() -> None:
         ({"trainer_config": {"wandb": {"apikey": ""}}}, "wandb.apikey isn't.*trainer_config.wandb.api_key"),
         ({"trainer_config": {"zzz": 1}}, "trainer_config.zzz isn't a setting of sleap-nn.$"),
         ({5: 1}, "5 isn't a setting"),
+        (
+            {"model_config": {"head_configs": {"bottomup": {"sigma": 3}}}},
+            "head_configs.bottomup.sigma isn't.*model_config.head_configs.bottomup.confmaps.sigma?",
+        ),
     ],
 )
 def test_what_cannot_be_granted_is_refused_by_name(document: dict[str, Any], named: str) -> None:
