@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sleaprtc.client.events.losses import EpochLosses, ModelLosses
-from sleaprtc.client.events.model import ModelReport
+from sleaprtc.client.events.model import ChangedSetting, ChosenSetting, ModelReport
 from sleaprtc.client.results.report import complete_report, complete_reports
 
 from ..support.report_files import LOSSES, METRICS, scalars_in
@@ -39,6 +40,10 @@ def test_a_workers_report_is_read_and_gets_its_scalars(tmp_path: Path) -> None:
     report = report_of(model, SEEN)
     assert (report.epochs, report.best_epoch, report.best_val_loss) == (3, 2, 0.375)
     assert report.split == "val"
+    assert (report.validation, report.val_frames, report.train_frames) == ("held_out", 6, 54)
+    assert report.configuration == "c.yaml"
+    assert report.changed == (ChangedSetting("trainer_config.save_ckpt", False, True, True),)
+    assert report.chosen == (ChosenSetting("data_config.preprocessing.scale", 0.5),)
     assert (report.error_px_mean, report.error_px_median, report.error_px_p95) == (1.5, 1.25, 4.0)
     assert (report.oks_map, report.pck_mean, report.precision, report.recall) == (0.75, 0.5, 1.0, 0.9)
     assert report.problems == ("There is no picture of predictions (there are none).",)
@@ -51,7 +56,7 @@ def test_a_workers_report_is_read_and_gets_its_scalars(tmp_path: Path) -> None:
         ("loss/train", 3, 0.125),
         ("loss/val", 3, 0.5),
     ]
-    json.dumps(report.__getstate__(), allow_nan=False)
+    json.dumps(attrs.asdict(report), allow_nan=False)
 
 
 def test_without_a_report_what_was_seen_is_written(tmp_path: Path) -> None:
@@ -113,11 +118,14 @@ def test_models_find_their_losses_by_name_or_else_in_order(
         '{"splits": {"val": {"distance_px": {"mean": 1' + "0" * 400 + "}}}}",
         '{"splits": {"val": {"distance_px": {"mean": NaN, "p50": "1", "p95": true}}}}',
         '{"problems": {"a": 1}}',
+        '{"settings": {"changed": [1, {}, {"key": 5}, {"key": "a", "used": [1]}], "chosen": 5}}',
+        '{"settings": {"chosen": [{"key": "a", "used": 1' + "0" * 400 + "}]}}",
+        '{"validation": {"source": [], "frames": -1, "train_frames": 1e3}, "settings": []}',
         '{"problems": [1, ' + '"x",' * 1000 + '"' + "y" * 10_000 + '"]}',
         " " * 1_000_000,
         "\x00\xff",
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_odd_metrics_are_no_metrics(tmp_path: Path, text: str) -> None:
     report = report_of(sent_model(tmp_path, metrics_json=text))

@@ -32,9 +32,7 @@ def test_a_head_that_workers_train(head):
     "head", ["multi_class_topdown", "multi_class_bottomup", "instance_segmentation", "x"]
 )
 def test_a_head_that_no_worker_trains(head):
-    with pytest.raises(
-        InvalidTrainingConfigError, match=f"isn't supported: {head}. There are:"
-    ) as caught:
+    with pytest.raises(InvalidTrainingConfigError, match=f"isn't supported: {head}. There are:") as caught:
         config(head)
     assert caught.value.exit_status == EXIT_USAGE
 

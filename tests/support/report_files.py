@@ -18,6 +18,12 @@ METRICS = {
             "visibility": {"precision": 1.0, "recall": 0.9},
         },
     },
+    "validation": {"source": "held_out", "frames": 6, "train_frames": 54},
+    "settings": {
+        "configuration": "c.yaml",
+        "changed": [{"key": "trainer_config.save_ckpt", "asked": False, "used": True, "given": True}],
+        "chosen": [{"key": "data_config.preprocessing.scale", "used": 0.5}],
+    },
     "problems": ["There is no picture of predictions (there are none)."],
 }
 LOSSES = "epoch,train_loss,val_loss\n1,0.5,0.6\n2,0.25,0.375\n3,0.125,0.5\n"

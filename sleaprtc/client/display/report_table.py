@@ -30,11 +30,10 @@ def show_report(console: Console, reports: Sequence[ModelReport]) -> None:
 
 def report_table(reports: Sequence[ModelReport]) -> Table:
     """Lays out one column for each model, which fits any terminal, without empty rows."""
-    splits = [SPLIT_NAMES.get(report.split or "", "") for report in reports]
     rows = {
         "best epoch": [_of(report.best_epoch, report.epochs) for report in reports],
         "validation loss": [_number(report.best_val_loss, ".3g") for report in reports],
-        "measured on": [f"{split} frames" if split else "" for split in splits],
+        "measured on": [_measured_on(report) for report in reports],
         "median error": [_number(report.error_px_median, ".1f", " px") for report in reports],
         "95 % of errors": [_number(report.error_px_p95, ".1f", " px", "< ") for report in reports],
         "OKS mAP": [_number(report.oks_map, ".2f") for report in reports],
@@ -47,6 +46,15 @@ def report_table(reports: Sequence[ModelReport]) -> Table:
         if any(cells):
             table.add_row(name, *cells)
     return table
+
+
+def _measured_on(report: ModelReport) -> str:
+    """Returns on how many frames a model was measured, and whether it was trained on them."""
+    if report.split not in SPLIT_NAMES:
+        return ""
+    count = report.val_frames if report.split == "val" else report.train_frames
+    name = f"{SPLIT_NAMES[report.split]} frame{'' if count == 1 else 's'}"
+    return name if count is None else f"{count} {name}"
 
 
 def _of(best_epoch: int | None, epochs: int | None) -> str:

@@ -10,14 +10,15 @@ import csv
 import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ...base.json_text import parse_json
 from ...base.sentences import as_clause
+from ...formats.documents import MAX_WHOLE_NUMBER
 from ..events.losses import MAX_EPOCH, MAX_EPOCHS, EpochLosses, ModelLosses
-from ..events.model import ModelReport
+from ..events.model import ChangedSetting, ChosenSetting, ModelReport, Value
 from .report_files import (
     EVENTS_FILES,
     LOSSES_COLUMNS,
@@ -36,6 +37,9 @@ MAX_METRICS_BYTES: Final = 256 * 1024
 MAX_LOSSES_BYTES: Final = 16 * 2**20
 MAX_PROBLEMS: Final = 10
 MAX_PROBLEM_CHARS: Final = 300
+MAX_SETTINGS: Final = 500
+MAX_SETTING_CHARS: Final = 200
+MAX_FRAMES: Final = 10**9
 """Limits for what is read of a worker's report, far above what an honest one contains."""
 
 
@@ -61,17 +65,26 @@ def complete_report(model: Path, head: str, seen: ModelLosses | None) -> ModelRe
     best = None if losses is None else losses.best
     split, metrics = _chosen_split(document)
     told = document.get("problems")
+    validation, settings = _section(document, "validation"), _section(document, "settings")
     return ModelReport(
         model=head,
         model_dir=str(model),
         epochs=None if losses is None else losses.epochs[-1].epoch,
         best_epoch=None if best is None else best.epoch,
         best_val_loss=None if best is None else best.val_loss,
+        validation=_short_text(validation.get("source")),
+        val_frames=_frame_count(validation.get("frames")),
+        train_frames=_frame_count(validation.get("train_frames")),
         split=split,
         **metrics,
         pictures=_present(folder, (LOSSES_PICTURE, PREDICTIONS_PICTURE)),
         files=_present(folder, (METRICS_FILE, LOSSES_FILE, EVENTS_FILES)),
         problems=(*(_sentences(told) if isinstance(told, list) else ()), *problems),
+        configuration=_short_text(settings.get("configuration")),
+        changed=tuple(_changed(*entry) for entry in _entries(settings.get("changed"))),
+        chosen=tuple(
+            ChosenSetting(key, _value(entry.get("used"))) for key, entry in _entries(settings.get("chosen"))
+        ),
     )
 
 
@@ -105,6 +118,41 @@ def _present(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 def _sentences(told: list[Any]) -> tuple[str, ...]:
     return tuple(text[:MAX_PROBLEM_CHARS] for text in told[:MAX_PROBLEMS] if isinstance(text, str))
+
+
+def _section(document: dict[str, Any], name: str) -> dict[str, Any]:
+    section = document.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _short_text(value: object) -> str | None:
+    return value[:MAX_SETTING_CHARS] if isinstance(value, str) else None
+
+
+def _frame_count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= MAX_FRAMES else None
+
+
+def _entries(listed: object) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the settings of a list by their keys; what isn't one is left out."""
+    for entry in itertools.islice(listed if isinstance(listed, list) else (), MAX_SETTINGS):
+        key = _short_text(entry.get("key")) if isinstance(entry, dict) else None
+        if key is not None:
+            yield key, entry
+
+
+def _changed(key: str, entry: dict[str, Any]) -> ChangedSetting:
+    asked, used = (_value(entry.get(name)) for name in ("asked", "used"))
+    return ChangedSetting(key, asked, used, given=entry.get("given") is True)
+
+
+def _value(value: object) -> Value:
+    """Returns a setting's value: a flag, a text, a number of ordinary size, or None."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value if abs(value) <= MAX_WHOLE_NUMBER else None
+    return _short_text(value)
 
 
 def _add_files(folder: Path, losses: ModelLosses, problems: list[str]) -> None:

@@ -40,7 +40,18 @@ def main() -> None:
                 )
             print(f"a word on {model}", file=sys.stderr)
         time.sleep(hold_sec)
-        report = ModelReport("centroid", "models/centroid", 9, 7, 0.25, "val", 1.0, 0.5, 2.5, 0.75)
+        report = ModelReport(
+            "centroid",
+            "models/centroid",
+            9,
+            7,
+            0.25,
+            split="val",
+            error_px_mean=1.0,
+            error_px_median=0.5,
+            error_px_p95=2.5,
+            oks_map=0.75,
+        )
         show(
             Completed(
                 "j", "gpu-1", ("models/centroid",), 0.25, 2 * epochs, 3.0, 1.0, "cuda:0", report=(report,)
