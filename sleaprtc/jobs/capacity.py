@@ -205,6 +205,13 @@ class Slots:
         self._displace()
         return True
 
+    def occupy(self, job_id: str, client_id: str) -> bool:
+        """Gives a slot to a job that had one before the worker ended; False if none is free."""
+        if job_id in self._running or self.running >= self.max_concurrent_jobs:
+            return False
+        self._running[job_id] = _Occupant(client_id, connect_by=0, is_connected=True, is_settled=True)
+        return True
+
     def _displace(self) -> None:
         """Ends the youngest unproven jobs when a proven one was assigned in their place."""
         unsettled = [job_id for job_id, occupant in self._running.items() if not occupant.is_settled]

@@ -47,6 +47,8 @@ class State(StrEnum):
     COMPLETED = "completed"
     """The result waits on the worker to be fetched."""
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Its client ended it. Of the job, only that is kept, so that every process of the client learns it."""
     DELIVERED = "delivered"
     """The client has the result, and the worker no longer."""
 
@@ -116,9 +118,7 @@ class Sign(StrEnum):
     SILENCE = "silence"
 
 
-PLANNED_CAUSES: Final = frozenset(
-    {Cause.ASSIGNED_AHEAD, Cause.SLOT_FREED, Cause.INTERRUPTED, Cause.RESUMED, Cause.HANDED_BACK}
-)
+PLANNED_CAUSES: Final = frozenset({Cause.ASSIGNED_AHEAD, Cause.SLOT_FREED, Cause.HANDED_BACK})
 """Have their rows although no worker causes them yet; the same for the states that only they lead to."""
 
 PLANNED_SIGNS: Final = frozenset({Sign.DONE})
@@ -150,7 +150,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.RESTARTED: State.QUEUED,
             Cause.HANDED_BACK: State.HANDED_BACK,
             Cause.WORK_FAILED: State.FAILED,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
         },
     ),
     *_rows(
@@ -161,7 +161,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.SLOT_LOST: State.ABSENT,
             Cause.RESTARTED: State.FAILED,
             Cause.HANDED_BACK: State.HANDED_BACK,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
         },
     ),
     *_rows(
@@ -169,10 +169,10 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
         {
             Cause.WORK_DONE: State.COMPLETED,
             Cause.WORK_FAILED: State.FAILED,
-            Cause.RESTARTED: State.FAILED,
+            Cause.RESTARTED: State.INTERRUPTED,
             Cause.INTERRUPTED: State.INTERRUPTED,
             Cause.HANDED_BACK: State.HANDED_BACK,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
         },
     ),
     *_rows(
@@ -183,14 +183,14 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.WORK_DONE: State.COMPLETED,
             Cause.WORK_FAILED: State.FAILED,
             Cause.HANDED_BACK: State.HANDED_BACK,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
         },
     ),
     *_rows(
         State.HANDED_BACK,
         {
             Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
             Cause.KEPT_LONG_ENOUGH: State.ABSENT,
         },
     ),
@@ -200,7 +200,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.RESULT_FETCHED: State.DELIVERED,
             # by the client whose job it is, which then has no use for the earlier result
             Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
             Cause.KEPT_LONG_ENOUGH: State.ABSENT,
         },
     ),
@@ -208,7 +208,15 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
         State.FAILED,
         {
             Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
+            Cause.KEPT_LONG_ENOUGH: State.ABSENT,
+        },
+    ),
+    *_rows(
+        State.CANCELLED,
+        {
+            Cause.ASSIGNED: State.RECEIVING,
+            Cause.CANCELLED: State.CANCELLED,
             Cause.KEPT_LONG_ENOUGH: State.ABSENT,
         },
     ),
@@ -216,7 +224,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
         State.DELIVERED,
         {
             Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.ABSENT,
+            Cause.CANCELLED: State.CANCELLED,
             Cause.KEPT_LONG_ENOUGH: State.ABSENT,
         },
     ),
@@ -297,11 +305,12 @@ OWED: Final[Mapping[State, Duties]] = {
     State.ABSENT: Duties(),
     State.QUEUED: Duties(worker=(Duty.SEND_STATUSES, Duty.KEEP_WORK), client=(Duty.SEND_INPUTS,)),
     State.RECEIVING: Duties(worker=(Duty.SEND_STATUSES,), client=(Duty.SEND_INPUTS,)),
-    State.TRAINING: Duties(worker=(Duty.SEND_STATUSES,)),
+    State.TRAINING: Duties(worker=(Duty.SEND_STATUSES, Duty.KEEP_WORK)),
     State.INTERRUPTED: Duties(worker=(Duty.SEND_STATUSES, Duty.KEEP_WORK)),
     State.HANDED_BACK: Duties(worker=(Duty.REPEAT_LAST_WORD,), client=(Duty.ASK_ELSEWHERE,)),
     State.COMPLETED: Duties(worker=(Duty.KEEP_RESULT, Duty.REPEAT_LAST_WORD), client=(Duty.FETCH_RESULT,)),
     State.FAILED: Duties(worker=(Duty.REPEAT_LAST_WORD,)),
+    State.CANCELLED: Duties(worker=(Duty.REPEAT_LAST_WORD,)),
     State.DELIVERED: Duties(worker=(Duty.REPEAT_LAST_WORD,)),
 }
 """What is kept here outlives the worker's process: whatever isn't is lost with it, or was fetched."""
@@ -317,6 +326,7 @@ _SIGNS: Final[Mapping[str, Sign]] = {
     State.HANDED_BACK: Sign.FAILURE,
     State.COMPLETED: Sign.DONE,
     State.FAILED: Sign.FAILURE,
+    State.CANCELLED: Sign.CANCELLATION,
     State.DELIVERED: Sign.DONE,
 }
 
@@ -353,6 +363,14 @@ def sign_of(state: str) -> Sign | None:
         None for a job that the worker doesn't have, and for a state of a newer version.
     """
     return _SIGNS.get(state)
+
+
+def as_reported(state: str) -> str:
+    """Returns the word for a state in a worker's answers.
+
+    A cancelled job is reported as failed, with the error code ``CANCELLED``, which release 0.1.0 knows.
+    """
+    return State.FAILED if state == State.CANCELLED else state
 
 
 def is_underway(state: str) -> bool:

@@ -123,8 +123,10 @@ class JobAssignment:
 class StatusDetails:
     """How far a job is.
 
-    ``model`` is the head in training, and ``device`` the device that is really used. An inference fills the
-    last group. ``model``, ``device`` and that group are additions that other implementations ignore.
+    ``model`` is the head in training, and ``device`` the device that is really used. ``interrupted`` is true
+    in the last status before a worker ends that goes on with the job when it is started again. An inference
+    fills the last group. ``model``, ``device``, ``interrupted`` and that group are additions that other
+    implementations ignore.
     """
 
     current_epoch: Count | None = None
@@ -134,6 +136,7 @@ class StatusDetails:
     estimated_remaining_minutes: Minutes | None = None
     model: str | None = None
     device: str | None = None
+    interrupted: bool | None = None
 
     frames_done: Count | None = None
     total_frames: Count | None = None
@@ -161,7 +164,8 @@ class JobStatus:
 class JobResult:
     """A job's result; a training job fills the first group, an inference job the second.
 
-    ``file_count`` is how many files the worker is about to send; None means one.
+    ``file_count`` is how many files the worker is about to send; None means one. ``cut_short`` is why less
+    was trained than was asked for, as a sentence; an addition that other implementations ignore.
     """
 
     model_size_mb: SizeMb | None = None
@@ -175,6 +179,7 @@ class JobResult:
 
     file_count: Count | None = None
     device: str | None = None
+    cut_short: str | None = None
 
 
 @attrs.frozen
@@ -293,7 +298,7 @@ class JobAttached:
     Older workers leave out everything but ``state``.
 
     Attributes:
-        state: ``receiving``, ``training``, ``completed``, ``failed`` or ``delivered``.
+        state: ``receiving``, ``training``, ``interrupted``, ``completed``, ``failed`` or ``delivered``.
         since: When the job entered this state, in Unix epoch seconds.
         last_status: The job's last status.
         result: The result of a job that is complete.

@@ -106,6 +106,11 @@ def _checked_name(name: str) -> str:
 )
 @click.option("--new-room", is_flag=True, help="Make a new room, whatever was joined here or made before.")
 @click.option(
+    "--no-resume",
+    is_flag=True,
+    help="Don't go on with jobs that were interrupted: their best models so far are their results.",
+)
+@click.option(
     "--max-hours",
     envvar="SLEAP_RTC_MAX_HOURS",
     type=click.FloatRange(min=0),
@@ -221,6 +226,7 @@ def _worker_options(given: Mapping[str, Any]) -> WorkerOptions:
         cache_bytes=given["cache_size_mb"] * MIB,
         max_dataset_bytes=_limit(given["max_dataset_mb"], MIB),
         disk_quota_bytes=_limit(given["disk_quota"], MIB),
+        resumes=not given["no_resume"],
         training_limits=TrainingLimits(
             max_sec=_limit(given["max_hours"], SECONDS_AN_HOUR),
             max_memory_bytes=_limit(given["max_memory_mb"], MIB),

@@ -19,7 +19,7 @@ from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCEr
 from ..jobs.capacity import Loss, Slots, refusal_reason
 from ..jobs.disk import DiskUse
 from ..jobs.estimate import estimated_duration_minutes
-from ..jobs.life import is_underway
+from ..jobs.life import owes_inputs
 from ..jobs.properties import WorkerProperties, as_json, read_client
 from ..jobs.request_proof import is_proven
 from ..protocol.codec import decode_job_message
@@ -46,7 +46,8 @@ from ..protocol.vocabulary import ErrorCode, Refusal, WorkerStatus
 from ..rtc.secret import RoomSecret
 from ..signaling.link import Link
 from ..signaling.session import Inbound, sender_of
-from .jobs.messages import FAILED_UNEXPECTEDLY
+from .jobs.job import Job
+from .jobs.messages import FAILED_UNEXPECTEDLY, failed_unexpectedly, stopped_by_owner
 from .jobs.pending import PendingRequests
 from .jobs.roster import Roster
 from .jobs.slot import JobSlot
@@ -62,7 +63,10 @@ ABSENCES_COUNTED: Final = 2
 """How many times in a row a client that never connected must be absent. Once may be a reconnect."""
 
 FAREWELL_SEC: Final = 2.0
-"""How long a worker that ends may take to tell its clients."""
+"""How long a worker that ends may take to tell its room."""
+
+INTERRUPT_SEC: Final = 15.0
+"""How long a worker that ends may take to end its trainers and to tell their clients."""
 
 LINES_PER_SEC: Final = 1.0
 LINE_BURST: Final = 20
@@ -112,6 +116,7 @@ class Agent:
         self._slots = Slots(max_jobs, has_secret=secret is not None)
         self._requests: dict[tuple[str, str], JobRequest] = {}
         self._assigned: dict[str, JobSlot] = {}
+        self._waiting: dict[str, JobSlot] = {}  # of interrupted jobs, of which more than slots can be
         self._ends: dict[str, trio.Event] = {}  # by job id: set when nothing of the job is left
         self._slots_changed = trio.Event()
         self._pending = PendingRequests()
@@ -133,6 +138,7 @@ class Agent:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_running, "The status can't be published.", self._publish_status_changes)
+            await self._resume_jobs(nursery)
             nursery.start_soon(self._roster.serve)
             nursery.start_soon(keep_running, "Heartbeats can't be sent.", self._send_heartbeats)
             nursery.start_soon(
@@ -150,19 +156,35 @@ class Agent:
                     await job.wait_ended()
                 raise
 
-    async def leave(self) -> None:
-        """Accepts no more jobs, and tells the clients of those that haven't been completed.
+    async def leave(self) -> list[Job]:
+        """Accepts no more jobs, and interrupts those that run: they go on when the worker is started again.
 
-        A result that waits for its client is kept, and can be fetched when the worker is back.
+        A job whose inputs aren't all here fails. A result that waits for its client is kept, and can be
+        fetched when the worker is back.
+
+        Returns:
+            The interrupted jobs.
         """
         self._is_leaving = True
+        interrupted = []
+
+        async def leave_job(job: Job) -> None:
+            with contained("A job can't be interrupted."):
+                if await job.interrupt():
+                    interrupted.append(job)
+                elif owes_inputs(job.state):
+                    await job.end(stopped_by_owner(job.job_id))
+
         with trio.move_on_after(FAREWELL_SEC):
-            for job in self._roster.running():
-                if not is_underway(job.state):
-                    continue
-                failure = JobError(ErrorCode.WORKER_STOPPED, "The worker was stopped by its owner.", True)
-                await self._roster.try_send(job.client_id, JobFailed(job.job_id, failure))
-            await self._publish_status(WorkerStatus.MAINTENANCE)
+            try:
+                await self._publish_status(WorkerStatus.MAINTENANCE)
+            except SleapRTCError as error:
+                _log.debug("The room can't be told.", error=str(error))
+        with trio.move_on_after(INTERRUPT_SEC):
+            async with trio.open_nursery() as nursery:
+                for job in self._roster.running():
+                    nursery.start_soon(leave_job, job)
+        return interrupted
 
     # --- messages ---------------------------------------------------------------------------
 
@@ -321,8 +343,10 @@ class Agent:
             if no_room is not None:
                 return JobResponse(job_id, accepted=False, reason=no_room.reason, message=no_room.sentence)
         waits_for_its_client = self._roster.has(job_id) and not self._slots.runs(job_id)
-        if waits_for_its_client or not self._slots.reserve(
-            job_id, client_id, trio.current_time(), is_proven=proven
+        if (
+            self._waiting
+            or waits_for_its_client
+            or not self._slots.reserve(job_id, client_id, trio.current_time(), is_proven=proven)
         ):
             return JobResponse(job_id, accepted=False, reason=Refusal.BUSY)
         self._requests[job_id, client_id] = request
@@ -353,11 +377,7 @@ class Agent:
             return
         request = self._requests.pop((job_id, client_id))
         self._end_jobs_without_slot()
-        slot = self._assigned[job_id] = JobSlot(
-            client_id,
-            free=lambda: self._free_slot(job_id, slot),
-            confirm=lambda: self._confirm_slot(job_id, slot),
-        )
+        slot = self._assigned[job_id] = self._new_slot(job_id, client_id)
         self._slots_changed.set()
         nursery.start_soon(self._run_assigned_job, client_id, request, slot)
 
@@ -369,12 +389,24 @@ class Agent:
         is_own = slot is not None and slot.client_id == client_id
         return is_own and not self._slots.accepts(job_id, client_id)
 
+    def _new_slot(self, job_id: str, client_id: str, *, is_held: bool = True) -> JobSlot:
+        slot = JobSlot(
+            client_id,
+            free=lambda: self._free_slot(job_id, slot),
+            confirm=lambda: self._confirm_slot(job_id, slot),
+            is_held=is_held,
+        )
+        return slot
+
     def _free_slot(self, job_id: str, slot: JobSlot) -> None:
+        if self._waiting.get(job_id) is slot:
+            del self._waiting[job_id]
         if self._assigned.get(job_id) is slot:
             del self._assigned[job_id]
             self._slots.finish(job_id)
             self._release_disk()
             self._slots_changed.set()
+            self._give_waiting_slots()
 
     def _confirm_slot(self, job_id: str, slot: JobSlot) -> None:
         if self._assigned.get(job_id) is slot:
@@ -390,21 +422,48 @@ class Agent:
                 slot.lose(loss)
 
     async def _run_assigned_job(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
-        """Runs an assigned job. A bug in this program costs that job and none of the others."""
-        bind(job=request.job_id, peer=client_id)
         while (displaced := self._ends.get(request.job_id)) is not None:
             await displaced.wait()  # a job with the same id that has lost its slot and is about to end
-        ended = self._ends[request.job_id] = trio.Event()
+        await self._run_job(request.job_id, slot, partial(self._roster.run_new, client_id, request, slot))
+
+    async def _run_job(self, job_id: str, slot: JobSlot, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs a job. A bug in this program costs that job and none of the others."""
+        bind(job=job_id, peer=slot.client_id)
+        ended = self._ends[job_id] = trio.Event()
         try:
             with contained("The job failed unexpectedly.") as containment:
-                await self._roster.run_new(client_id, request, slot)
+                await work()
             if containment.failure is not None:
                 slot.free()
-                failure = JobError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, True)
-                await self._roster.try_send(client_id, JobFailed(request.job_id, failure))
+                await self._roster.fail(slot.client_id, failed_unexpectedly(job_id))
         finally:
-            del self._ends[request.job_id]
+            del self._ends[job_id]
             ended.set()
+
+    async def _resume_jobs(self, nursery: trio.Nursery) -> None:
+        """Goes on with the jobs that were interrupted, before any other job is accepted."""
+        try:
+            jobs = await self._roster.take_up_interrupted()
+        except StorageError as error:
+            _log.warning("Interrupted jobs can't go on.", error=str(error))
+            return
+        for job in jobs:
+            slot = self._new_slot(job.job_id, job.client_id, is_held=False)
+            slot.is_confirmed = True
+            self._waiting[job.job_id] = slot
+            nursery.start_soon(self._run_job, job.job_id, slot, partial(self._roster.resume, job, slot))
+        self._give_waiting_slots()
+
+    def _give_waiting_slots(self) -> None:
+        """Gives free slots to interrupted jobs that wait for one."""
+        if self._is_leaving:
+            return
+        for job_id, slot in list(self._waiting.items()):
+            if self._slots.occupy(job_id, slot.client_id):
+                del self._waiting[job_id]
+                self._assigned[job_id] = slot
+                self._slots_changed.set()
+                slot.hold()
 
     async def _cancel_job(self, client_id: str, request: JobCancel) -> None:
         if self._slots.release(request.job_id, client_id, trio.current_time()):

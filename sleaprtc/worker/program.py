@@ -39,7 +39,7 @@ from .jobs.cache import FileCache
 from .jobs.disk import WorkerDisk
 from .jobs.roster import Roster, WorkerSettings
 from .journal.past_trainings import History
-from .journal.recovery import ResumeTokenFile, fail_interrupted, make_jobs_dir, remove_orphans
+from .journal.recovery import ResumeTokenFile, make_jobs_dir, note_restart, remove_orphans
 from .journal.store import Journal, JournalEntry
 from .machine.description import introduction, worker_metadata
 from .machine.gpu import read_gpu
@@ -63,6 +63,7 @@ class WorkerOptions:
         disk_quota_bytes: What the work folder may take in all.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
+        resumes: Whether jobs that were interrupted go on; else what there is of them is their result.
         training_limits: What one training may take.
     """
 
@@ -81,6 +82,7 @@ class WorkerOptions:
     cache_bytes: int
     max_dataset_bytes: float = math.inf
     disk_quota_bytes: float = math.inf
+    resumes: bool = True
     training_limits: TrainingLimits = NO_LIMITS
 
 
@@ -97,16 +99,16 @@ async def run_worker(options: WorkerOptions) -> int:
     with lock_folder(options.work_dir, "worker", "--work-dir"):
         jobs_dir = make_jobs_dir(options.work_dir)
         journal = Journal(options.work_dir / "journal.sqlite3")
-        interrupted = fail_interrupted(journal)
+        failed = note_restart(journal)
         remove_orphans(journal, jobs_dir)
         try:
-            return await _run_in_rooms(options, jobs_dir, journal, interrupted)
+            return await _run_in_rooms(options, jobs_dir, journal, failed)
         finally:
             journal.close()
 
 
 async def _run_in_rooms(
-    options: WorkerOptions, jobs_dir: Path, journal: Journal, interrupted: list[JournalEntry]
+    options: WorkerOptions, jobs_dir: Path, journal: Journal, failed: list[JournalEntry]
 ) -> int:
     read_own_gpu = functools.partial(read_gpu, options.gpu_index)
     gpu = await trio.to_thread.run_sync(read_own_gpu)
@@ -148,10 +150,10 @@ async def _run_in_rooms(
                         trainer=trainer,
                         history=history,
                         journal=journal,
-                        interrupted=interrupted,
+                        failed=failed,
                         settings=_roster_settings(options, jobs_dir, connection),
                     )
-                    interrupted = []
+                    failed = []
                     agent = Agent(
                         link=link,
                         roster=roster,
@@ -192,6 +194,7 @@ def _roster_settings(options: WorkerOptions, jobs_dir: Path, connection: Connect
         cache=kept,
         disk=WorkerDisk(options.work_dir, options.disk_quota_bytes, kept),
         max_dataset_bytes=options.max_dataset_bytes,
+        resumes=options.resumes,
     )
 
 
@@ -287,7 +290,11 @@ async def _leave_on_signal(
         async for _ in signals:
             _say("Leaving.")
             with contained("The clients can't be told."):  # a failure costs them that, and nobody the leaving
-                await agent.leave()
+                for job in await agent.leave():
+                    _say(
+                        f"Job {job.job_id[:8]} is interrupted{job.place}. It goes on when this worker is "
+                        "started again; with --no-resume, its best model so far is its result instead."
+                    )
             leave_scope.cancel()
             return
 

@@ -79,7 +79,8 @@ class PredictionJob:
         models: Received archives of model folders.
         requested: The request's ``config`` object, from a stranger: ``batch_size``, ``peak_threshold``,
             ``frames``, ``tracking``; everything else in it is ignored.
-        work_dir: An empty folder of this job's own, for models and temporary files.
+        work_dir: A folder of this job's own, for models and temporary files. What an earlier process of this
+            job left there is deleted.
         thread_count: CPU threads that this job may use.
         lacks_disk: Whether the job takes disk that others have reserved. Blocks; called in a thread.
     """

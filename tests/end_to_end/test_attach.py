@@ -78,20 +78,6 @@ async def test_a_model_waits_for_its_client(lab, labels, no_farewell, monkeypatc
             await attach(record)
 
 
-async def test_a_worker_that_was_killed_says_so_when_it_is_back(lab, labels, no_farewell):
-    trainer = ScriptedTrainer(hold=True)
-    async with lab.worker("gpu-1", trainer) as agent:
-        record = await begin_and_die(lab, labels, trainer)
-        (job_dir,) = agent.jobs_dir.iterdir()
-    job_dir.mkdir(exist_ok=True)  # a killed process clears nothing away
-    async with lab.worker("gpu-1"):
-        with pytest.raises(JobFailedError, match="restarted") as caught:
-            await attach(record)
-    assert caught.value.error_code == "WORKER_RESTARTED"
-    assert not job_dir.exists()
-    assert find(record.job_id).state == "failed"
-
-
 async def test_a_failure_is_told_late(lab, labels, no_farewell):
     trainer = ScriptedTrainer(hold=True, failure=NOT_FINITE)
     async with lab.worker("gpu-1", trainer):

@@ -170,7 +170,7 @@ async def _serve(messages: list[PeerMessage], work_dir: Path, journal: Journal) 
         trainer=_NoTrainer(),
         history=history,
         journal=journal,
-        interrupted=(),
+        failed=(),
         settings=WorkerSettings(
             jobs_dir=work_dir / "jobs",
             keep_results_sec=3600,

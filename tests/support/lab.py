@@ -30,7 +30,7 @@ from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.worker.agent import Agent
 from sleaprtc.worker.jobs.roster import Roster, WorkerSettings
 from sleaprtc.worker.journal.past_trainings import History
-from sleaprtc.worker.journal.recovery import fail_interrupted
+from sleaprtc.worker.journal.recovery import note_restart
 from sleaprtc.worker.journal.store import Journal
 from sleaprtc.worker.machine.description import worker_metadata
 from sleaprtc.worker.machine.gpu import GpuInfo
@@ -65,6 +65,7 @@ class ScriptedTrainer(Trainer):
         started: Set when a job's work begins.
         go_on: Work waits for this event after its first epoch or frame.
         failure: Raised after the first epoch or frame.
+        salvages: Whether something can be made of a training that was cut.
         jobs: The jobs that it was given.
         running: The number of running jobs; back to 0 however they end.
         job_types: The job types that it announces.
@@ -80,6 +81,7 @@ class ScriptedTrainer(Trainer):
         self.go_on = trio.Event()
         if not hold:
             self.go_on.set()
+        self.salvages = True
         self.jobs = []
         self.running = 0
         self.stopped_early = False
@@ -93,8 +95,11 @@ class ScriptedTrainer(Trainer):
         self.started.set()
         try:
             report(StageStarted("training", "Training the centroid model on cuda:0", "centroid"))
-            for epoch in range(1, self.epochs + 1):
+            epoch = epochs_left(job)
+            while epoch < self.epochs:
+                epoch += 1
                 loss = 1 / epoch
+                (job.work_dir / "epochs").write_text(str(epoch))
                 report(
                     EpochEnded(
                         "centroid", epoch, self.epochs, epoch / self.epochs, loss, loss, "cuda:0", epoch
@@ -108,11 +113,14 @@ class ScriptedTrainer(Trainer):
                     break
         finally:
             self.running -= 1
-        folder = job.work_dir / "models" / "centroid"
-        folder.mkdir(parents=True)
-        make_checkpoint(folder / "best.ckpt")
-        (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head="centroid"))
-        return TrainingOutcome((folder,), 1 / epoch, epoch, 12.0, "cuda:0")
+        return TrainingOutcome((make_trained_model(job),), 1 / epoch, epoch, 12.0, "cuda:0")
+
+    async def salvage(self, job, reason):
+        epochs = epochs_left(job)
+        if not (self.salvages and epochs):
+            return None
+        cut = f"The training was cut: {epochs} of {self.epochs} epochs. {reason}"
+        return TrainingOutcome((make_trained_model(job),), 1 / epochs, epochs, 12.0, "cuda:0", cut)
 
     async def predict(self, job, *, report, stop):
         self.jobs.append(job)
@@ -145,6 +153,20 @@ class ScriptedTrainer(Trainer):
 
             nursery.start_soon(leave_when, stop)
             nursery.start_soon(leave_when, self.go_on)
+
+
+def epochs_left(job):
+    """How many epochs an earlier process has trained."""
+    left = job.work_dir / "epochs"
+    return int(left.read_text()) if left.exists() else 0
+
+
+def make_trained_model(job):
+    folder = job.work_dir / "models" / "centroid"
+    folder.mkdir(parents=True, exist_ok=True)
+    make_checkpoint(folder / "best.ckpt")
+    (folder / "training_config.yaml").write_text(MODEL_CONFIG.format(head="centroid"))
+    return folder
 
 
 NOT_FINITE = TrainerError("The loss isn't finite any more.", error_code="LOSS_NOT_FINITE")
@@ -229,7 +251,7 @@ class Lab:
                     trainer=trainer,
                     history=history,
                     journal=journal,
-                    interrupted=fail_interrupted(journal),
+                    failed=note_restart(journal),
                     settings=WorkerSettings(
                         jobs_dir=jobs_dir,
                         keep_results_sec=3600,

@@ -16,7 +16,7 @@ from sleaprtc.jobs import life
 from sleaprtc.jobs.life import Cause, State
 from sleaprtc.protocol.jobs import JobComplete, JobRequest
 from sleaprtc.worker.journal.page import JobNotes
-from sleaprtc.worker.journal.recovery import fail_interrupted, forget_old, remove_orphans
+from sleaprtc.worker.journal.recovery import forget_old, note_restart, remove_orphans
 from sleaprtc.worker.journal.store import Journal
 
 REQUEST = JobRequest("job-1", "training")
@@ -71,14 +71,17 @@ def test_a_job_that_lost_its_slot_leaves_no_page(journal: Journal, tmp_path: Pat
 
 
 @pytest.mark.parametrize("state", [*sorted(set(State) - {State.ABSENT}), "levitating"])
-def test_a_start_fails_forgets_and_keeps_by_the_table(journal: Journal, tmp_path: Path, state: str) -> None:
+def test_a_start_fails_interrupts_forgets_and_keeps_by_the_table(
+    journal: Journal, tmp_path: Path, state: str
+) -> None:
     folder = tmp_path / "job-x"
     folder.mkdir()
     journal.begin("job-1", "client", REQUEST, folder)
     put(journal, state)
-    is_cut = state in (State.RECEIVING, State.TRAINING)
-    assert [entry.job_id for entry in fail_interrupted(journal)] == (["job-1"] if is_cut else [])
-    assert state_in(journal) == (State.FAILED if is_cut else state)
+    following = {State.RECEIVING: State.FAILED, State.TRAINING: State.INTERRUPTED}.get(state, state)
+    failed = [entry.job_id for entry in note_restart(journal)]
+    assert failed == (["job-1"] if state == State.RECEIVING else [])
+    assert state_in(journal) == following
     remove_orphans(journal, tmp_path)
     assert folder.exists() == life.keeps_files(state)
     (entry,) = journal.entries()

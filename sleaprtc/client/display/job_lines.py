@@ -21,6 +21,7 @@ from .words import duration_text, loss_text, status_sentence
 _STATES: Final[Mapping[str, str]] = {
     State.RECEIVING: "waits for the dataset",
     Seen.RUNNING: "runs",
+    State.INTERRUPTED: "is interrupted, and goes on when its worker has a slot for it",
     Seen.FAILED: "failed",
     Seen.CANCELLED: "was cancelled",
     Seen.LOST: "lost sight of before its end",
@@ -126,7 +127,7 @@ def _progress(event: StatusChanged, *, is_over: bool) -> Iterator[tuple[str, str
 def _next_command(state: JobState) -> str | None:
     if state.state == Seen.COMPLETED and not state.fetched:
         return "fetch"
-    if state.state in (State.RECEIVING, Seen.RUNNING, Seen.LOST):
+    if state.state in (State.RECEIVING, Seen.RUNNING, State.INTERRUPTED, Seen.LOST):
         return "attach"
     return "logs" if state.state == Seen.FAILED and state.answered else None
 

@@ -8,6 +8,7 @@ from ...base.printable import printable
 from ...commandline.json_lines import print_json
 from ...errors import JobFailedError
 from ...protocol.jobs import JobLog
+from ...protocol.vocabulary import ErrorCode
 from ..events.job import StatusChanged, as_json_object
 from ..records.files import JobRecord
 from .job_lines import log_status_line, trainer_lines
@@ -32,7 +33,10 @@ class PlainLog:
             print(f"| {line}", flush=True)
 
     def show_failure(self, error: JobFailedError) -> None:
-        """Prints why the job failed."""
+        """Prints why the job failed, or that it was cancelled."""
+        if error.error_code == ErrorCode.CANCELLED:
+            print(printable(str(error)), flush=True)
+            return
         print(f"The job failed: {printable(str(error))}", flush=True)
 
 

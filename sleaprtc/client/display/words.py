@@ -98,6 +98,7 @@ def completion_lines(event: Completed) -> list[str]:
     return [
         f"Trained by {printable(event.worker)}{device}: "
         f"{_counted(event.total_epochs or None, 'epoch')} in {time_taken}{loss}.",
+        *([f"Warning: {printable(event.cut_short)}"] if event.cut_short else []),
         *(f"Model: {printable(path)}" for path in event.model_dirs),
     ]
 

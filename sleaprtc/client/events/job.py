@@ -128,7 +128,10 @@ class Transferred:
 
 @attrs.frozen
 class StatusChanged:
-    """A status of the job from its worker; ``progress`` is 0.0 to 1.0."""
+    """A status of the job from its worker; ``progress`` is 0.0 to 1.0.
+
+    With ``interrupted``, the worker ends now, and goes on with the job when it is started again.
+    """
 
     event: ClassVar[str] = "status"
     worker: str
@@ -146,6 +149,7 @@ class StatusChanged:
     frames_done: int | None = None
     total_frames: int | None = None
     frames_per_sec: float | None = None
+    interrupted: bool | None = None
 
     @classmethod
     def of(cls, worker: str, status: JobStatus) -> StatusChanged:
@@ -250,6 +254,9 @@ class Completed:
     report: tuple[ModelReport, ...] = ()
     fetched_before: bool = False
     """Whether the result was in place already, since an earlier command."""
+
+    cut_short: str | None = None
+    """Why less was trained than was asked for, as a sentence; None if nothing is missing."""
 
 
 @attrs.frozen

@@ -163,6 +163,7 @@ async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Pat
         training_duration_minutes=result.training_duration_minutes if result else None,
         model_size_mb=result.model_size_mb if result else None,
         device=result.device if result else None,
+        cut_short=result.cut_short if result else None,
         report=await trio.to_thread.run_sync(complete_reports, model_dirs, heads, outcome.losses),
     )
     for file in outcome.files:  # last, so that after a kill the next process finds them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +54,11 @@ class JobInputs:
     dataset: Path
     configs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
+
+    @property
+    def by_purpose(self) -> Mapping[str, Sequence[Path]]:
+        """The files by what they are for."""
+        return {Purpose.DATASET: (self.dataset,), Purpose.CONFIG: self.configs, Purpose.MODEL: self.models}
 
 
 async def receive_inputs(

@@ -12,11 +12,19 @@ import trio
 from ...base.exception_groups import single_error
 from ...base.logs import get_logger
 from ...base.nurseries import contained, keep_running, run_contained
-from ...base.sentences import as_clause
-from ...errors import SleapRTCError, StorageError, TransferError
+from ...base.sentences import as_clause, as_sentence
+from ...errors import JobFailedError, SleapRTCError, StorageError, TrainerError, TransferError
 from ...jobs import life
 from ...jobs.life import Cause, State
-from ...protocol.jobs import JobComplete, JobError, JobFailed, JobMessage, JobRequest, JobStatus
+from ...protocol.jobs import (
+    JobComplete,
+    JobFailed,
+    JobMessage,
+    JobRequest,
+    JobStatus,
+    StatusDetails,
+)
+from ...protocol.vocabulary import ErrorCode, Phase
 from ..journal.page import JobNotes
 from ..journal.past_trainings import EpochClock
 from ..journal.store import JournalEntry
@@ -24,11 +32,12 @@ from ..trainer import Trainer
 from .cache import JobCache
 from .connection import ClientConnection
 from .disk import WorkerDisk
-from .inputs import receive_inputs
+from .inputs import JobInputs, receive_inputs
 from .job_types import WORK, Product, WorkOrder
-from .messages import FAILED_UNEXPECTEDLY, failure
+from .messages import failed_unexpectedly, failure
 from .slot import JobSlot
 from .statuses import StatusReporter
+from .work_left import MOST_RESUMES, WorkLeft, write_inputs
 
 RESULT_WAIT_SEC: Final = 15 * 60.0
 """How long a finished job waits for its client. After that only the journal has it, for an attach."""
@@ -56,11 +65,13 @@ class Job:
         deliver: Sends a job message to a client as soon as that is possible.
         try_send: Sends a job message to a client, or drops it if the client can't be reached now.
         state: The job's present state.
+        left: What is left of the job's work if it was interrupted.
 
     Attributes:
         client_id: The peer that gets statuses and the last word. A later process of a client has another id.
         state: How the job stands. The journal follows, a little later if it can't be written.
         was_told: Whether the client was told that the result is ready.
+        was_connected: Whether the job's client has ever connected.
     """
 
     def __init__(
@@ -76,6 +87,7 @@ class Job:
         deliver: Callable[[str, JobMessage], Awaitable[None]],
         try_send: Callable[[str, JobMessage], Awaitable[None]],
         state: State,
+        left: WorkLeft | None = None,
     ) -> None:
         self.request = request
         self.connection = connection
@@ -94,9 +106,17 @@ class Job:
         self._scope = trio.CancelScope()
         self._waiting: trio.CancelScope | None = None
         self._kind = WORK[request.job_type]
+        self._left = left
+        self._reporter = StatusReporter(
+            self.job_id, self._send_status, None if left is None else left.last_status
+        )
+        self._epoch: tuple[int | None, int | None] = (None, None)
+        self._has_to_get_on = left is not None
         self._is_worked = False
-        self._was_connected = False
+        self.was_connected = left is not None
         self._ended = trio.Event()
+        if left is not None and left.is_stopping:
+            self._stop.set()
 
     @property
     def job_id(self) -> str:
@@ -121,6 +141,44 @@ class Job:
         self._scope.cancel()
         await self._ended.wait()
         shutil.rmtree(self._job_dir, ignore_errors=True)
+
+    async def interrupt(self) -> bool:
+        """Ends the work until the worker is started again, and tells the client; False if there is none.
+
+        What is kept of the work is safe at every moment: only the end of its processes is waited for.
+        """
+        if self._change_state(Cause.INTERRUPTED):
+            await self._notes.move(Cause.INTERRUPTED)
+        elif self.state is not State.INTERRUPTED:
+            return False
+        self._scope.cancel()
+        await self._ended.wait()
+        if life.after(self.state, Cause.RESUMED) is None:
+            return False  # it was done just now
+        await self._reporter.send(
+            JobStatus(
+                self.job_id,
+                Phase.RUNNING,
+                self._reporter.progress,
+                StatusDetails(interrupted=True),
+                "The worker's owner has stopped it. The job goes on when the worker is started again.",
+            )
+        )
+        return True
+
+    async def end(self, word: JobFailed) -> None:
+        """Ends a job whose work hasn't begun, with a last word to its client."""
+        if not self._change_state(Cause.WORK_FAILED):
+            return
+        await self._notes.move(Cause.WORK_FAILED, last_word=word)
+        self._scope.cancel()
+        await self._try_send(self.client_id, word)
+
+    @property
+    def place(self) -> str:
+        """How far the work is, for the end of a sentence; empty before the first epoch."""
+        epoch, total = self._epoch
+        return f" after epoch {epoch} of {total or '?'}" if epoch else ""
 
     def expect_client(self) -> bool:
         """Restarts the wait for a client that is about to connect. Returns False if the wait is over."""
@@ -165,7 +223,7 @@ class Job:
         await self._serve(work)
 
     async def _serve(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs the work beside the connection; keeps the job's folder only if a result waits in it.
+        """Runs the work beside the connection; keeps the job's folder only as long as its state says.
 
         A failure of the connection costs the connection, and the client makes another one. A failure of the
         work costs the job.
@@ -177,7 +235,7 @@ class Job:
                     await work()
                     nursery.cancel_scope.cancel()
         finally:
-            if not life.keeps_result(self.state):
+            if not life.keeps_files(self.state):
                 # Synchronous, so that neither cancellation nor shutdown leaves a dataset behind.
                 shutil.rmtree(self._job_dir, ignore_errors=True)
             self._ended.set()
@@ -222,16 +280,19 @@ class Job:
         except Exception:
             # Not contained(): here the failure is the job's last word, which is kept and delivered.
             _log.exception("The job failed unexpectedly.", job=self.job_id)
-            failed = JobFailed(self.job_id, JobError("INTERNAL", FAILED_UNEXPECTEDLY, True))
+            failed = failed_unexpectedly(self.job_id)
         else:
             _log.info("The job is done.", peer=self.client_id)
-            await self._move(Cause.WORK_DONE, last_word=product.complete, archive=product.file)
+            with trio.CancelScope(shield=True):  # a worker that ends just now doesn't lose it
+                await self._move(Cause.WORK_DONE, last_word=product.complete, archive=product.file)
+            # Only now: a worker that is killed before goes on with what is in the folder.
+            await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
             self._mark_worked(on_worked)
             return product.complete, product.file
         _log.warning(
             "The job failed.", peer=self.client_id, code=failed.error.code, error=failed.error.message
         )
-        if slot.is_lost and not self._was_connected:
+        if slot.is_lost and not self.was_connected:
             await self._move(Cause.SLOT_LOST)  # the client has done nothing for the job but ask for it
         else:
             await self._keep_log()
@@ -245,7 +306,7 @@ class Job:
 
         async def confirm() -> None:
             await self.connection.transfers.wait_connected()
-            self._was_connected = True
+            self.was_connected = True
             slot.confirm()
 
         async def fail_when_lost() -> None:
@@ -256,8 +317,9 @@ class Job:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(confirm)
             nursery.start_soon(fail_when_lost)
+            nursery.start_soon(self._note_stop)
             try:
-                product = await self._work_and_report(trainer, thread_count)
+                product = await self._work_and_report(trainer, thread_count, slot)
             except Exception as error:
                 problem = error
             nursery.cancel_scope.cancel()
@@ -265,20 +327,23 @@ class Job:
             raise problem
         return product
 
-    async def _work_and_report(self, trainer: Trainer, thread_count: int) -> Product:
+    async def _note_stop(self) -> None:
+        await self._stop.wait()
+        await self._notes.note_stop()
+
+    async def _work_and_report(self, trainer: Trainer, thread_count: int, slot: JobSlot) -> Product:
         """Works and sends statuses meanwhile; returns or raises only once the last status is sent.
 
         A failure in the reporter costs one status (:meth:`_send_status`).
         """
-        reporter = StatusReporter(self.job_id, self._send_status)
         problem: Exception | None = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(reporter.run)
+            nursery.start_soon(self._reporter.run)
             try:
-                product = await self._produce(trainer, thread_count, reporter)
+                product = await self._produce(trainer, thread_count, slot)
             except Exception as error:
                 problem = error
-            reporter.finish()
+            self._reporter.finish()
         if problem is not None:
             raise problem
         return product
@@ -286,37 +351,89 @@ class Job:
     async def _send_status(self, status: JobStatus) -> None:
         with contained("A status can't be sent."):
             await self._notes.add_status(status)
+            if status.details.current_epoch is not None:
+                self._epoch = status.details.current_epoch, status.details.total_epochs
+            if self._has_to_get_on and self._clock.count:
+                self._has_to_get_on = False
+                await self._notes.note_progress()
             await self._try_send(self.client_id, status)
 
-    async def _produce(self, trainer: Trainer, thread_count: int, reporter: StatusReporter) -> Product:
-        reporter.report("starting", message="Waiting for the client's connection.")
+    async def _produce(self, trainer: Trainer, thread_count: int, slot: JobSlot) -> Product:
+        left = self._left
+        inputs = await self._receive_inputs() if left is None else left.inputs
+        order = WorkOrder(
+            request=self.request,
+            job_dir=self._job_dir,
+            inputs=inputs or JobInputs(self._job_dir / "job"),
+            trainer=trainer,
+            thread_count=thread_count,
+            stop=self._stop,
+            reporter=self._reporter,
+            cache=self._cache,
+            clock=self._clock,
+            lacks_disk=self._lacks_disk,
+        )
+        if left is None:
+            product = await self._work(order)
+        elif left.obstacle is None:
+            await self._resume(slot)
+            product = await self._work(order, left.resumes + 1)
+        else:
+            cut = JobFailedError(left.obstacle, error_code=ErrorCode.WORKER_RESTARTED, recoverable=True)
+            product = await self._salvage(order, cut)
+        await self._keep_log()
+        return product
+
+    async def _receive_inputs(self) -> JobInputs:
+        self._reporter.report("starting", message="Waiting for the client's connection.")
         inputs = await receive_inputs(
             self.job_id,
             self._job_dir,
             self.connection.transfers,
-            reporter,
+            self._reporter,
             self._cache,
             self._max_dataset_bytes,
             self._kind.takes,
             self._check_space,
         )
+        await trio.to_thread.run_sync(write_inputs, self._job_dir, inputs)
         await self._move(Cause.INPUTS_ARRIVED)
-        product = await self._kind.do(
-            WorkOrder(
-                request=self.request,
-                job_dir=self._job_dir,
-                inputs=inputs,
-                trainer=trainer,
-                thread_count=thread_count,
-                stop=self._stop,
-                reporter=reporter,
-                cache=self._cache,
-                clock=self._clock,
-                lacks_disk=self._lacks_disk,
-            )
+        return inputs
+
+    async def _resume(self, slot: JobSlot) -> None:
+        reporter = self._reporter
+        reporter.report(
+            Phase.RUNNING,
+            reporter.progress,
+            message="The worker is back. The job goes on as soon as it has a slot.",
         )
-        await self._keep_log()
-        await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
+        await slot.wait_held()
+        await self._move(Cause.RESUMED)
+        _log.info("The job goes on.", job=self.job_id)
+
+    async def _work(self, order: WorkOrder, resumes: int = 0) -> Product:
+        """Does the work. Work that was cut goes on from what is kept of it, as often as that helps."""
+        while True:
+            count = self._clock.count
+            try:
+                return await self._kind.do(order)
+            except TrainerError as error:
+                was_killed = error.error_code == ErrorCode.KILLED and self._clock.count > 0
+                if self._left is None and not was_killed:
+                    raise
+                resumes = 1 if self._clock.count > count else resumes + 1
+                if resumes > MOST_RESUMES:
+                    return await self._salvage(order, error)
+                _log.warning("The job goes on after a failure.", job=self.job_id, error=str(error))
+                message = f"{as_sentence(error)} Going on from the last epoch."
+                self._reporter.report(Phase.RUNNING, self._reporter.progress, message=message)
+
+    async def _salvage(self, order: WorkOrder, error: TrainerError | JobFailedError) -> Product:
+        """Makes a result of what the work has left; raises the error that ended it if that is nothing."""
+        product = await self._kind.salvage(order, str(error))
+        if product is None:
+            raise error
+        _log.warning("The job was cut short.", job=self.job_id, error=str(error))
         return product
 
     def _check_space(self, size_bytes: int) -> None:

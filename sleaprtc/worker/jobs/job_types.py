@@ -11,8 +11,8 @@ import attrs
 import trio
 
 from ...base.logs import get_logger
-from ...base.private_files import PRIVATE_MODE
-from ...base.sentences import as_sentence
+from ...base.private_files import make_private_dirs
+from ...base.sentences import as_clause, as_sentence
 from ...errors import StorageError
 from ...protocol.jobs import JobComplete, JobRequest
 from ...protocol.vocabulary import JobType, Phase, Purpose
@@ -21,7 +21,15 @@ from ...transfer.disk import hash_file
 from ...transfer.model_archive import pack_model
 from ...transfer.sending import FAST_DIGEST_ALGORITHM
 from ..journal.past_trainings import EpochClock
-from ..trainer import EpochEnded, PredictionEvent, PredictionJob, Trainer, TrainingEvent, TrainingJob
+from ..trainer import (
+    EpochEnded,
+    PredictionEvent,
+    PredictionJob,
+    Trainer,
+    TrainingEvent,
+    TrainingJob,
+    TrainingOutcome,
+)
 from .cache import JobCache
 from .inputs import JobInputs
 from .messages import completion, prediction_completion, report_prediction, report_training
@@ -62,9 +70,9 @@ class WorkOrder:
     lacks_disk: Callable[[], bool] = lambda: False
 
     def make_work_dir(self, name: str) -> Path:
-        """Creates an empty folder inside the job's."""
+        """Makes sure of a folder inside the job's. Only that of a job that goes on has something in it."""
         work_dir = self.job_dir / name
-        work_dir.mkdir(mode=PRIVATE_MODE)
+        make_private_dirs(work_dir)
         return work_dir
 
 
@@ -88,12 +96,15 @@ class KindOfWork:
     Attributes:
         takes: Purposes of the files that a client sends before the dataset.
         gives: Purpose of the file that goes back.
-        do: Does the work.
+        do: Does the work, or goes on with what an earlier process of the worker has done of it.
+        salvage: Makes a product of what was done so far of work that doesn't go on, with the reason in a
+            sentence; None if there is nothing to make it of.
     """
 
     takes: tuple[str, ...]
     gives: str
     do: Callable[[WorkOrder], Awaitable[Product]]
+    salvage: Callable[[WorkOrder, str], Awaitable[Product | None]]
 
 
 async def train(order: WorkOrder) -> Product:
@@ -105,16 +116,9 @@ async def train(order: WorkOrder) -> Product:
         TrainerError: Likewise.
         StorageError: For half an hour, the models couldn't be packed.
     """
-    reporter, inputs = order.reporter, order.inputs
-    job = TrainingJob(
-        inputs.dataset,
-        inputs.configs,
-        order.request.config,
-        order.make_work_dir("training"),
-        order.thread_count,
-        order.lacks_disk,
-    )
-    reporter.report(Phase.RUNNING, message="Preparing the training.")
+    reporter = order.reporter
+    job = _training_job(order)
+    reporter.report(Phase.RUNNING, reporter.progress, message="Preparing the training.")
 
     def report(event: TrainingEvent) -> None:
         if isinstance(event, EpochEnded):
@@ -122,9 +126,37 @@ async def train(order: WorkOrder) -> Product:
         report_training(reporter, event)
 
     outcome = await order.trainer.train(job, report=report, stop=order.stop)
-    reporter.report(Phase.SENDING, 1.0, message="Packing the model.")
-    archive = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.models.zip"
-    await _pack_in_time(outcome.model_dirs, archive, reporter)
+    return await _pack(order, outcome)
+
+
+async def salvage_training(order: WorkOrder, reason: str) -> Product | None:
+    """Packs the best models so far of a training that doesn't go on.
+
+    Raises:
+        StorageError: The job's folder can't be read; or for half an hour, the models couldn't be packed.
+    """
+    try:
+        outcome = await order.trainer.salvage(_training_job(order), reason)
+    except OSError as error:
+        raise StorageError(f"The job's folder can't be used: {as_clause(error)}.") from error
+    return None if outcome is None else await _pack(order, outcome)
+
+
+def _training_job(order: WorkOrder) -> TrainingJob:
+    return TrainingJob(
+        order.inputs.dataset,
+        order.inputs.configs,
+        order.request.config,
+        order.make_work_dir("training"),
+        order.thread_count,
+        order.lacks_disk,
+    )
+
+
+async def _pack(order: WorkOrder, outcome: TrainingOutcome) -> Product:
+    order.reporter.report(Phase.SENDING, 1.0, message="Packing the model.")
+    archive = order.job_dir / f"{order.inputs.dataset.name.partition('.')[0]}.models.zip"
+    await _pack_in_time(outcome.model_dirs, archive, order.reporter)
     if order.cache is not None and not order.cache.keeps_nothing:
         await trio.to_thread.run_sync(_remember_models, order.cache, outcome.model_dirs, order.job_dir)
     return Product(archive, completion(order.request.job_id, outcome, archive))
@@ -160,9 +192,14 @@ async def predict(order: WorkOrder) -> Product:
     return Product(file, prediction_completion(order.request.job_id, outcome, file))
 
 
+async def salvage_nothing(order: WorkOrder, reason: str) -> Product | None:
+    """Predictions that were cut begin anew: they are written when all frames are done."""
+    return None
+
+
 WORK: Final[Mapping[str, KindOfWork]] = {
-    JobType.TRAINING: KindOfWork((Purpose.CONFIG,), Purpose.MODEL, train),
-    JobType.INFERENCE: KindOfWork((Purpose.MODEL,), Purpose.PREDICTIONS, predict),
+    JobType.TRAINING: KindOfWork((Purpose.CONFIG,), Purpose.MODEL, train, salvage_training),
+    JobType.INFERENCE: KindOfWork((Purpose.MODEL,), Purpose.PREDICTIONS, predict, salvage_nothing),
 }
 """By job type."""
 

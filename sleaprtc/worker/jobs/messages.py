@@ -110,11 +110,21 @@ def _failure(job_id: str, error: SleapRTCError) -> JobFailed:
     return JobFailed(job_id, JobError(code, str(error), recoverable))
 
 
-def cancelled_elsewhere(job_id: str) -> JobFailed:
-    """Returns the message for the process that follows a job when another process cancels it."""
+def cancelled(job_id: str) -> JobFailed:
+    """Returns the last word on a job that its client has cancelled, for that client's other processes."""
     return JobFailed(
         job_id, JobError(ErrorCode.CANCELLED, "The job was cancelled by another process of yours.")
     )
+
+
+def stopped_by_owner(job_id: str) -> JobFailed:
+    """Returns the last word on a job whose inputs weren't all here when the worker's owner stopped it."""
+    return JobFailed(job_id, JobError(ErrorCode.WORKER_STOPPED, "The worker was stopped by its owner.", True))
+
+
+def failed_unexpectedly(job_id: str) -> JobFailed:
+    """Returns the last word on a job that a fault of this program has ended."""
+    return JobFailed(job_id, JobError(ErrorCode.INTERNAL, FAILED_UNEXPECTEDLY, True))
 
 
 def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobComplete:
@@ -128,6 +138,7 @@ def completion(job_id: str, outcome: TrainingOutcome, archive: Path) -> JobCompl
             total_epochs=outcome.total_epochs,
             file_count=1,
             device=outcome.device,
+            cut_short=outcome.cut,
         ),
     )
 

@@ -21,7 +21,7 @@ from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError
 from ...jobs import life
 from ...jobs.keys import is_key_of, may_attach
-from ...jobs.life import State
+from ...jobs.life import Cause, State
 from ...protocol.jobs import (
     ConnectionCheck,
     ConnectionCheckAnswer,
@@ -52,10 +52,11 @@ from .checks import ConnectionChecks
 from .connection import Answerer, ClientConnection
 from .disk import WorkerDisk
 from .job import Job
-from .messages import cancelled_elsewhere, failure
+from .messages import cancelled, failure
 from .purge import Purge, cache_name
 from .slot import JobSlot
 from .unheard import UnheardFailures
+from .work_left import WorkLeft, read_inputs
 
 FORGET_INTERVAL_SEC: Final = 3600.0
 
@@ -74,6 +75,7 @@ class WorkerSettings:
         cache: Files of earlier jobs, or None if none are kept.
         disk: The worker's disk, if jobs reserve their share of it.
         max_dataset_bytes: The largest dataset that is accepted.
+        resumes: Whether jobs that were interrupted go on; else what there is of them is their result.
     """
 
     jobs_dir: Path
@@ -83,6 +85,7 @@ class WorkerSettings:
     cache: FileCache | None = None
     disk: WorkerDisk | None = None
     max_dataset_bytes: float = math.inf
+    resumes: bool = True
 
 
 class Roster:
@@ -93,7 +96,7 @@ class Roster:
         trainer: Trains and predicts.
         history: Past trainings, for estimates.
         journal: The worker's journal.
-        interrupted: The jobs that failed because the worker ended last time, from the journal.
+        failed: The jobs that failed because the worker ended last time, from the journal.
         settings: The owner's settings.
     """
 
@@ -104,14 +107,14 @@ class Roster:
         trainer: Trainer,
         history: History,
         journal: Journal,
-        interrupted: Sequence[JournalEntry],
+        failed: Sequence[JournalEntry],
         settings: WorkerSettings,
     ) -> None:
         self._link = link
         self._trainer = trainer
         self._history = history
         self._journal = journal
-        self._interrupted = interrupted
+        self._failed = failed
         self._settings = settings
         self._jobs: dict[str, Job] = {}
         self._signals = SignalSorter()
@@ -165,7 +168,7 @@ class Roster:
 
     async def serve(self) -> None:
         """Looks after the jobs of earlier runs until cancelled. A failure costs one round."""
-        await run_contained("The clients of earlier jobs can't be told.", self._tell_interrupted)
+        await run_contained("The clients of earlier jobs can't be told.", self._tell_failed)
         await self._forget_old_jobs()
 
     # --- messages ---------------------------------------------------------------------------
@@ -198,7 +201,14 @@ class Roster:
     async def _ice_settings(self) -> IceSettings:
         return await self._settings.connection.ice_settings(self._link.ice_servers)
 
-    def _new_job(self, request: JobRequest, job_dir: Path, connection: ClientConnection, state: State) -> Job:
+    def _new_job(
+        self,
+        request: JobRequest,
+        job_dir: Path,
+        connection: ClientConnection,
+        state: State,
+        left: WorkLeft | None = None,
+    ) -> Job:
         files = self._settings.cache
         return Job(
             request=request,
@@ -211,16 +221,11 @@ class Roster:
             deliver=self.deliver,
             try_send=self.try_send,
             state=state,
+            left=left,
         )
 
     async def run_new(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
         """Does an assigned job, and frees its slot when the job no longer needs it."""
-
-        def on_worked(clock: EpochClock) -> None:
-            slot.free()
-            if models := past_models(request, clock):
-                self._history.add(models)
-
         self._unheard.forget(client_id)
         connection = self._new_connection(client_id)
         try:
@@ -233,8 +238,64 @@ class Roster:
         except BaseException:
             self._drop_connection(connection)
             raise
-        job = self._new_job(request, job_dir, connection, State.RECEIVING)
+        await self._work(self._new_job(request, job_dir, connection, State.RECEIVING), slot)
+
+    async def take_up_interrupted(self) -> list[Job]:
+        """Returns the jobs that go on here, those that were under way for longest first.
+
+        From then on their clients can attach to them; :meth:`resume` goes on with each.
+
+        Raises:
+            StorageError: The journal can't be read.
+        """
+
+        def look() -> list[tuple[JournalEntry, WorkLeft]]:
+            return [
+                (entry, self._look_at_work_left(entry))
+                for entry in self._journal.entries()
+                if life.after(entry.state, Cause.RESUMED) is not None
+            ]
+
+        taken_up = []
+        for entry, left in await trio.to_thread.run_sync(look):
+            connection = self._new_connection(entry.client_id)
+            job = self._new_job(entry.request, entry.directory, connection, State(entry.state), left)
+            self._jobs[entry.job_id] = job
+            taken_up.append(job)
+        return taken_up
+
+    def _look_at_work_left(self, entry: JournalEntry) -> WorkLeft:
+        return WorkLeft(
+            inputs=read_inputs(entry.directory),
+            last_status=self._journal.last_status(entry.job_id),
+            resumes=entry.resumes,
+            is_stopping=entry.is_stopping,
+            goes_on=self._settings.resumes,
+        )
+
+    async def resume(self, job: Job, slot: JobSlot) -> None:
+        """Goes on with an interrupted job; as :meth:`run_new` otherwise."""
+        await self._work(job, slot)
+
+    async def _work(self, job: Job, slot: JobSlot) -> None:
+        def on_worked(clock: EpochClock) -> None:
+            slot.free()
+            if models := past_models(job.request, clock):
+                self._history.add(models)
+
         await self._run(job, partial(job.run, self._trainer, self._settings.threads_per_job, slot, on_worked))
+
+    async def fail(self, client_id: str, word: JobFailed) -> None:
+        """Ends a job that a fault of this program has ended, here and for its client."""
+        try:
+            entry = await trio.to_thread.run_sync(self._journal.find, word.job_id)
+            if entry is not None and life.is_underway(entry.state):
+                move = partial(self._journal.move, word.job_id, Cause.WORK_FAILED, last_word=word)
+                await trio.to_thread.run_sync(move)
+                shutil.rmtree(entry.directory, ignore_errors=True)
+        except StorageError as error:
+            _log.warning("The journal can't be written.", job=word.job_id, error=str(error))
+        await self.try_send(client_id, word)
 
     def _begin(self, client_id: str, request: JobRequest) -> Path:
         """Makes the job's folder and its page in the journal."""
@@ -293,9 +354,11 @@ class Roster:
                 await self.try_send(client_id, unknown_job(job_id))
                 return
             if job.client_id != client_id:
-                await self.try_send(job.client_id, cancelled_elsewhere(job_id))
+                await self.try_send(job.client_id, cancelled(job_id))
             await job.cancel()
-            await self._forget(job_id)
+            # Who has done nothing for a job but ask for it leaves nothing in the journal.
+            keeps = job.was_connected and job.request.attach_digest is not None
+            await self._note_cancelled(job_id, keeps=keeps)
         elif request.attach_key is not None and not await self._discard(request):
             await self.try_send(client_id, unknown_job(job_id))
             return
@@ -313,7 +376,7 @@ class Roster:
         if not is_key_of(entry.request, request.attach_key):
             return False
         shutil.rmtree(entry.directory, ignore_errors=True)
-        await self._forget(request.job_id)
+        await self._note_cancelled(request.job_id, keeps=True)
         return True
 
     async def purge(self, client_id: str, request: JobPurge) -> None:
@@ -322,13 +385,15 @@ class Roster:
         job = self._jobs.get(request.job_id)
         answer = await self._purge.answer(request, job)
         if job is not None and isinstance(answer, JobPurged) and job.client_id != client_id:
-            await self.try_send(job.client_id, cancelled_elsewhere(request.job_id))
+            await self.try_send(job.client_id, cancelled(request.job_id))
         await self.try_send(client_id, answer)
 
-    async def _forget(self, job_id: str) -> None:
-        """Deletes a job from the journal. If that fails, the next start marks it as failed."""
+    async def _note_cancelled(self, job_id: str, *, keeps: bool) -> None:
+        """Notes the end of a job whose folder is deleted, or forgets the job. A failure costs the note."""
+        forget = partial(self._journal.forget, job_id)
+        note = partial(self._journal.move, job_id, Cause.CANCELLED, last_word=cancelled(job_id))
         try:
-            await trio.to_thread.run_sync(self._journal.forget, job_id)
+            await trio.to_thread.run_sync(note if keeps else forget)
         except StorageError as error:
             _log.warning("The journal can't be written.", job=job_id, error=str(error))
 
@@ -350,6 +415,8 @@ class Roster:
             return
         if request.follow:
             await self._admit(client_id, entry, nursery)
+        if request.follow and life.is_underway(entry.state):
+            await trio.to_thread.run_sync(self._journal.hand_over, entry.job_id, client_id)
         job = self._jobs.get(entry.job_id)
         is_stopping = job is not None and job.is_stopping
         follows = None if job is None else job.client_id == client_id
@@ -411,9 +478,9 @@ class Roster:
             deliver = partial(job.run_delivery, entry)
             nursery.start_soon(run_contained, "A result can't be handed over.", self._run, job, deliver)
 
-    async def _tell_interrupted(self) -> None:
+    async def _tell_failed(self) -> None:
         """Tells clients that are still there which of their jobs failed as this worker last ended."""
-        for entry in self._interrupted:
+        for entry in self._failed:
             if entry.last_word is not None:
                 await self.try_send(entry.client_id, entry.last_word)
 

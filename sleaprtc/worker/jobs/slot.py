@@ -23,6 +23,7 @@ class JobSlot:
 
     Args:
         client_id: Whose job it is.
+        is_held: Whether the job has the slot already; else it waits for one.
         free: Frees the slot; calling it again does nothing.
         confirm: Called when the job's client has connected and, where required, proved itself.
 
@@ -30,13 +31,31 @@ class JobSlot:
         is_confirmed: Whether it has been.
     """
 
-    def __init__(self, client_id: str, *, free: Callable[[], None], confirm: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        free: Callable[[], None],
+        confirm: Callable[[], None],
+        is_held: bool = True,
+    ) -> None:
         self.client_id = client_id
         self.free = free
         self._confirm = confirm
         self.is_confirmed = False
         self._loss: Loss | None = None
         self._is_lost = trio.Event()
+        self._is_held = trio.Event()
+        if is_held:
+            self._is_held.set()
+
+    def hold(self) -> None:
+        """Gives the slot to the job that waits for it."""
+        self._is_held.set()
+
+    async def wait_held(self) -> None:
+        """Waits until the job has the slot."""
+        await self._is_held.wait()
 
     def confirm(self) -> None:
         """Notes that the client has connected and, where required, proved itself."""

@@ -22,15 +22,20 @@ class StatusReporter:
     Args:
         job_id: The job.
         send: Sends one status to the client, or drops it if the client can't be reached.
+        after: The last status of an earlier process of the worker, if any: progress and numbers go on.
 
     Attributes:
         progress: The last reported progress, 0.0 to 1.0.
+        last: The last status that was sent.
     """
 
-    def __init__(self, job_id: str, send: Callable[[JobStatus], Awaitable[None]]) -> None:
+    def __init__(
+        self, job_id: str, send: Callable[[JobStatus], Awaitable[None]], after: JobStatus | None = None
+    ) -> None:
         self._job_id = job_id
         self._send = send
-        self.progress = 0.0
+        self.progress = 0.0 if after is None else after.progress
+        self.last = after
         self._queue_send, self._queue = trio.open_memory_channel[JobStatus](math.inf)
 
     def report(
@@ -59,7 +64,6 @@ class StatusReporter:
     async def run(self) -> None:
         """Sends until :meth:`finish`."""
         last: JobStatus | None = None
-        seq = 0
         while True:
             try:
                 with trio.move_on_after(STATUS_INTERVAL_SEC):
@@ -67,5 +71,10 @@ class StatusReporter:
             except trio.EndOfChannel:
                 return
             if last is not None:
-                seq += 1
-                await self._send(attrs.evolve(last, seq=seq, timestamp=time.time()))
+                await self.send(last)
+
+    async def send(self, status: JobStatus) -> None:
+        """Sends a status at once, with the next number."""
+        seq = 1 + ((self.last.seq or 0) if self.last is not None else 0)
+        self.last = attrs.evolve(status, seq=seq, timestamp=time.time())
+        await self._send(self.last)

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from ...jobs import life
 from ...jobs.keys import is_key_of
 from ...protocol.codec import encode_job_message
 from ...protocol.jobs import AppError, JobAttached, JobComplete, JobFailed, JobLog, JobLogRequest, JobStatus
@@ -45,12 +46,12 @@ def describe(
     word = entry.last_word
     return JobAttached(
         entry.job_id,
-        entry.state,
+        life.as_reported(entry.state),
         since=entry.updated_at,
         last_status=journal.last_status(entry.job_id),
         result=word.result if isinstance(word, JobComplete) else None,
         error=word.error if isinstance(word, JobFailed) else None,
-        stop_requested=is_stopping,
+        stop_requested=is_stopping or entry.is_stopping,
         follows=follows,
     )
 
@@ -71,7 +72,7 @@ def page_of_log(journal: Journal, request: JobLogRequest) -> JobLog | AppError:
     is_all = len(statuses) == len(found) < MAX_STATUSES_PER_ANSWER and len(part) == len(text)
     return JobLog(
         entry.job_id,
-        entry.state,
+        life.as_reported(entry.state),
         tuple(statuses),
         part.decode("utf-8", "replace"),
         begin_bytes + len(part),

@@ -55,6 +55,14 @@ class JobNotes:
         )
         await self._write_moves()
 
+    async def note_stop(self) -> None:
+        """Notes that the client asked to end the job early."""
+        await self._write(partial(self._journal.note_stop, self._job_id))
+
+    async def note_progress(self) -> None:
+        """Notes that work that was resumed has got on."""
+        await self._write(partial(self._journal.note_progress, self._job_id))
+
     async def keep_log(self, job_dir: Path) -> None:
         """Keeps the end of the trainer's log before the job's folder is deleted."""
         await self._write(partial(keep_log, self._journal, self._job_id, job_dir))

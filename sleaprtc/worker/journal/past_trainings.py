@@ -30,9 +30,12 @@ class EpochClock:
     def __init__(self) -> None:
         self._first: dict[str, EpochEnded] = {}
         self._last: dict[str, EpochEnded] = {}
+        self.count = 0
+        """How many epochs have ended."""
 
     def take(self, event: EpochEnded) -> None:
         """Records an epoch that has ended."""
+        self.count += 1
         self._first.setdefault(event.model, event)
         self._last[event.model] = event
 

@@ -82,18 +82,19 @@ def make_jobs_dir(work_dir: Path) -> Path:
     return jobs_dir
 
 
-def fail_interrupted(journal: Journal) -> list[JournalEntry]:
-    """Marks the jobs that were under way when the worker last ended as failed.
+def note_restart(journal: Journal) -> list[JournalEntry]:
+    """Moves on the jobs that were under way when the worker ended: work is interrupted, the others failed.
 
     Returns:
-        Those jobs.
+        The jobs that failed.
 
     Raises:
         StorageError: The journal can't be read or written.
     """
-    interrupted = []
+    failed = []
     for entry in journal.entries():
-        if life.after(entry.state, Cause.RESTARTED) is State.FAILED:
+        following = life.after(entry.state, Cause.RESTARTED)
+        if following is State.FAILED:
             word = JobFailed(
                 entry.job_id,
                 JobError("WORKER_RESTARTED", "The worker was restarted while it had this job.", True),
@@ -101,8 +102,10 @@ def fail_interrupted(journal: Journal) -> list[JournalEntry]:
             journal.move(entry.job_id, Cause.RESTARTED, last_word=word)
             keep_log(journal, entry.job_id, entry.directory)
             shutil.rmtree(entry.directory, ignore_errors=True)
-            interrupted.append(attrs.evolve(entry, state=State.FAILED, last_word=word))
-    return interrupted
+            failed.append(attrs.evolve(entry, state=State.FAILED, last_word=word))
+        elif following is not None and following != entry.state:
+            journal.move(entry.job_id, Cause.RESTARTED)
+    return failed
 
 
 def remove_orphans(journal: Journal, jobs_dir: Path) -> None:

@@ -62,10 +62,17 @@ LAYOUT: Final = Layout(
                 tail BLOB NOT NULL
             ) STRICT""",
         ),
+        (
+            "ALTER TABLE jobs ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE jobs ADD COLUMN is_stopping INTEGER NOT NULL DEFAULT 0",
+        ),
     ),
 )
 
-_COLUMNS: Final = "job_id, client_id, request, directory, state, last_word, archive, updated_at"
+_BEGUN: Final = "job_id, client_id, request, directory, state, updated_at"
+_COLUMNS: Final = (
+    "job_id, client_id, request, directory, state, last_word, archive, updated_at, resumes, is_stopping"
+)
 
 
 @attrs.frozen
@@ -78,6 +85,8 @@ class JournalEntry:
         last_word: What a client that asks again is sent.
         archive: The file that a completed job sends to its client.
         updated_at: Unix epoch seconds.
+        resumes: How often the work was resumed since it last got on.
+        is_stopping: Whether the client asked to end the job early.
     """
 
     job_id: str
@@ -88,6 +97,8 @@ class JournalEntry:
     last_word: JobComplete | JobFailed | None
     archive: Path | None
     updated_at: float
+    resumes: int = 0
+    is_stopping: bool = False
 
 
 class Journal:
@@ -118,7 +129,7 @@ class Journal:
                 # Its end couldn't be written, or it is a newer version's. Nothing works on it any more.
                 _log.info("An earlier job's page is replaced.", job=job_id, state=earlier)
             self._db.execute(
-                f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, NULL, NULL, ?)",
+                f"INSERT OR REPLACE INTO jobs ({_BEGUN}) VALUES (?, ?, ?, ?, ?, ?)",
                 (job_id, client_id, _dump(request), str(directory), str(State.RECEIVING), time.time()),
             )
 
@@ -132,7 +143,7 @@ class Journal:
     ) -> State | None:
         """Moves a job on; what isn't given stays as it is. A job that is absent then is deleted.
 
-        A job begins with :meth:`begin`.
+        A job begins with :meth:`begin`. Of a job that is cancelled, nothing is kept but that and its key.
 
         Returns:
             The state that the job is in then; None if ``cause`` changes nothing in its present one.
@@ -146,17 +157,42 @@ class Journal:
                 self._db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
             else:
                 self._db.execute(
-                    "UPDATE jobs SET state = ?, last_word = coalesce(?, last_word),"
+                    "UPDATE jobs SET state = ?, resumes = resumes + ?, last_word = coalesce(?, last_word),"
                     " archive = coalesce(?, archive), updated_at = ? WHERE job_id = ?",
                     (
                         str(following),
+                        int(cause is Cause.RESUMED),
                         None if last_word is None else _dump(last_word),
                         None if archive is None else str(archive),
                         time.time(),
                         job_id,
                     ),
                 )
+            if following is State.CANCELLED:
+                self._clear(job_id)
             return following
+
+    def _clear(self, job_id: str) -> None:
+        """Deletes what a job's page says of the job's content."""
+        self._db.execute("DELETE FROM statuses WHERE job_id = ?", (job_id,))
+        self._db.execute("DELETE FROM logs WHERE job_id = ?", (job_id,))
+        rows = self._db.execute("SELECT request FROM jobs WHERE job_id = ?", (job_id,)).fetchall()
+        request = _load(rows[0][0]) if rows else None
+        if isinstance(request, JobRequest):
+            bare = JobRequest(job_id, request.job_type, attach_digest=request.attach_digest)
+            self._db.execute("UPDATE jobs SET request = ? WHERE job_id = ?", (_dump(bare), job_id))
+
+    def hand_over(self, job_id: str, client_id: str) -> None:
+        """Notes which peer follows the job from now on."""
+        self._write("UPDATE jobs SET client_id = ? WHERE job_id = ?", (client_id, job_id))
+
+    def note_stop(self, job_id: str) -> None:
+        """Notes that the client asked to end the job early."""
+        self._write("UPDATE jobs SET is_stopping = 1 WHERE job_id = ?", (job_id,))
+
+    def note_progress(self, job_id: str) -> None:
+        """Notes that work that was resumed has got on."""
+        self._write("UPDATE jobs SET resumes = 0 WHERE job_id = ?", (job_id,))
 
     def follow_clock(self, jump_sec: float, now: float) -> None:
         """Moves the times of all jobs along with a clock that was set; none is left in the future."""
@@ -276,7 +312,8 @@ def _load(text: str) -> JobMessage | None:
 
 
 def _entry(row: tuple[Any, ...]) -> JournalEntry | None:
-    job_id, client_id, request_text, directory, state, word_text, archive, updated_at = row
+    job_id, client_id, request_text, directory, state, word_text, archive, updated_at = row[:8]
+    resumes, is_stopping = row[8:]
     request = _load(request_text)
     last_word = None if word_text is None else _load(word_text)
     if not isinstance(request, JobRequest):
@@ -290,4 +327,6 @@ def _entry(row: tuple[Any, ...]) -> JournalEntry | None:
         last_word if isinstance(last_word, JobComplete | JobFailed) else None,
         None if archive is None else Path(archive),
         updated_at,
+        resumes,
+        bool(is_stopping),
     )

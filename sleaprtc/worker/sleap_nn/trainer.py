@@ -196,6 +196,7 @@ class SleapNNTrainer(Trainer):
         report(StageStarted(Stage.PREPARING, "Checking the recording and the models"))
         await self._ready_capabilities()
         try:
+            await trio.to_thread.run_sync(_empty, job.work_dir)
             recording = await put_recording(job.dataset, job.work_dir)
             models = await trio.to_thread.run_sync(read_models, job.models, job.work_dir)
         except OSError as error:
@@ -344,7 +345,7 @@ def judge_installation(
 
 
 def _empty(folder: Path) -> None:
-    """Deletes what a process left that was killed before it had a plan."""
+    """Deletes what a killed process left from which nothing can go on."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -30,7 +30,7 @@ from ....protocol.jobs import (
     JobMessage,
     JobStop,
 )
-from ....protocol.vocabulary import CancelReason
+from ....protocol.vocabulary import CancelReason, ErrorCode
 from ....signaling.link import Link
 from ...events.job import StatusChanged
 from ...inbox import Inbox
@@ -279,7 +279,8 @@ def note_answer(record: JobRecord, attached: JobAttached) -> JobRecord:
         event = StatusChanged.of(record.worker, status)
         changes |= {"last_status": attrs.asdict(event), "last_seen_at": status.timestamp}
     if life.sign_of(attached.state) is Sign.FAILURE:
-        sign = Sign.FAILURE
+        was_cancelled = attached.error is not None and attached.error.code == ErrorCode.CANCELLED
+        sign = Sign.CANCELLATION if was_cancelled else Sign.FAILURE
         message = "" if attached.error is None else attached.error.message
         changes |= {"message": message, "ended_at": attached.since or time.time()}
     return amend(record, sign, **changes)

@@ -11,6 +11,7 @@ from ....errors import NetworkError, RefusedError, SleapRTCError, UnknownJobErro
 from ....jobs.life import Seen, State, is_underway
 from ....protocol.jobs import JobAttached
 from ....protocol.messages import JSONObject
+from ....protocol.vocabulary import ErrorCode
 from ...records.files import JobRecord
 from .ask import note_answer, open_asker
 
@@ -19,6 +20,7 @@ UNKNOWN: Final = "unknown"
 _SHOWN: Final[Mapping[str, str]] = {
     State.RECEIVING: State.RECEIVING,
     State.TRAINING: Seen.RUNNING,
+    State.INTERRUPTED: State.INTERRUPTED,
     State.COMPLETED: Seen.COMPLETED,
     State.DELIVERED: Seen.COMPLETED,
     State.FAILED: Seen.FAILED,
@@ -31,15 +33,15 @@ class JobState:
     """How a job stands, as it is shown.
 
     Attributes:
-        state: ``receiving``, ``running``, ``completed``, ``failed``, ``cancelled``, ``lost``, or ``unknown``
-            if the worker has forgotten the job.
+        state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``failed``, ``cancelled``,
+            ``lost``, or ``unknown`` if the worker has forgotten the job.
         answered: Whether the worker has just answered; otherwise this is what was last seen.
         fetched: Whether the result has been brought here.
         stopping: Whether the job is ending early.
         since: When the state began, in Unix epoch seconds, if that is known.
         seen_at: When ``status`` was sent, in Unix epoch seconds, if that is known.
         status: The last status, with the fields of :class:`~sleaprtc.client.events.job.StatusChanged`.
-        message: Why the job failed or was lost.
+        message: Why the job failed, was cancelled or lost, or gave less than was asked for.
         unanswered: Why the worker didn't answer.
     """
 
@@ -98,12 +100,16 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
     state, since = record.state, record.ended_at
     fetched = record.state == Seen.COMPLETED
     final_loss: float | None = None
+    cut_short: str | None = None
     is_stopping = False
     if attached is not None and not fetched:
         is_stopping = attached.stop_requested and is_underway(attached.state)
         state, since = _SHOWN.get(attached.state, attached.state), attached.since
+        if attached.error is not None and attached.error.code == ErrorCode.CANCELLED:
+            state = Seen.CANCELLED
         fetched = attached.state == State.DELIVERED
         final_loss = None if attached.result is None else attached.result.final_loss
+        cut_short = None if attached.result is None else attached.result.cut_short
     return JobState(
         job_id=record.job_id,
         job_type=record.job_type,
@@ -118,7 +124,7 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
         seen_at=record.last_seen_at,
         status=record.last_status,
         final_loss=final_loss,
-        message=(record.message if state in (Seen.FAILED, Seen.LOST) else None) or None,
+        message=(record.message if state in (Seen.FAILED, Seen.CANCELLED, Seen.LOST) else None) or cut_short,
         unanswered=problem,
         out_dir=record.out_dir,
         results=record.results,
