@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sleaprtc.worker.sleap_nn.runner import tasks
+from sleaprtc.worker.sleap_nn.runner.keeping import KeptModel, hold_folder
 from sleaprtc.worker.sleap_nn.runner.parent import Parent
 
 EPOCH_SEC = 0.2
@@ -36,27 +37,31 @@ def probe(_task: Mapping[str, Any], parent: Parent) -> None:
 
 
 def train(task: Mapping[str, Any], parent: Parent) -> None:
+    hold_folder()
     plan = task["models"][0]
     head, epochs = plan["head"], plan["config"]["trainer_config"]["max_epochs"]
-    parent.tell("stage", stage="training", model=head, message="Training")
-    for epoch in range(1, epochs + 1):
-        parent.stop_requested.wait(EPOCH_SEC)
-        parent.tell(
-            "epoch",
-            model=head,
-            epoch=epoch,
-            total_epochs=epochs,
-            train_loss=1 / epoch,
-            val_loss=1 / epoch,
-            device="cpu",
-            elapsed_sec=epoch * EPOCH_SEC,
-        )
-        if parent.stop_requested.is_set():
-            break
     folder = Path("models") / head
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = KeptModel(head, folder)
     (folder / "best.ckpt").write_bytes(model_bytes(Path(plan["labels"])))
     (folder / "training_config.yaml").write_text("{}\n")
+    parent.tell("stage", stage="training", model=head, message="Training")
+    epoch = len(kept.rows())
+    while epoch < epochs:
+        parent.stop_requested.wait(EPOCH_SEC)
+        epoch += 1
+        row = {
+            "epoch": epoch,
+            "total_epochs": epochs,
+            "train_loss": 1 / epoch,
+            "val_loss": 1 / epoch,
+            "device": "cpu",
+            "elapsed_sec": epoch * EPOCH_SEC,
+        }
+        kept.note_epoch(row)
+        parent.tell("epoch", model=head, **row)
+        if parent.stop_requested.is_set():
+            break
     model = {"head": head, "best_loss": 1 / epoch, "epochs": epoch, "device": "cpu"}
     parent.tell("done", models=[model], duration_sec=time.process_time())
 

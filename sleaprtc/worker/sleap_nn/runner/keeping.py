@@ -7,16 +7,22 @@ under another name, synced to the disk, and then renamed: neither a kill nor a p
 
 import copy
 import csv
+import fcntl
 import json
 import os
 import pathlib
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
+from .parent import RunnerError
+
 STATE_FOLDER = "state"
 """Below the job's folder; the worker also reads it, to pack what a training has left (``salvage.py``)."""
+
+HELD_PATIENCE_SEC = 60.0
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 EPOCHS_KEY = "sleap_rtc_epochs"
@@ -51,6 +57,35 @@ def _sync_folder(folder: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_held: list[IO[str]] = []  # a lock lasts as long as its file is open
+
+
+def hold_folder(patience_sec: float = HELD_PATIENCE_SEC) -> None:
+    """Waits until no other process trains in this folder, and keeps others out until this one ends.
+
+    A process that outlives a killed worker for a moment must not write beside the one that goes on.
+
+    Raises:
+        RunnerError: The other one doesn't end.
+    """
+    state = pathlib.Path(STATE_FOLDER)
+    state.mkdir(exist_ok=True)
+    file = (state / "lock").open("w")
+    deadline = time.monotonic() + patience_sec
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                file.close()
+                sentence = "An earlier process of this job still writes into its folder."
+                raise RunnerError("TRAINING_FAILED", sentence) from None
+            time.sleep(0.1)
+        else:
+            _held.append(file)
+            return
 
 
 class KeptModel:

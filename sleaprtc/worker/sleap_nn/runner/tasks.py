@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -45,6 +46,7 @@ def main(events_fd: int) -> None:
     parent = Parent(events_fd)
     task = parent.read_task()
     die_with_parent(task["parent_pid"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at which sleap-nn deletes the model that it trains
     threading.Thread(target=parent.watch, daemon=True).start()
     try:
         COMMANDS[task["command"]](task, parent)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .inspection import import_torchvision
-from .keeping import KeptModel, keeping_trainer, make_keeper
+from .keeping import KeptModel, hold_folder, keeping_trainer, make_keeper
 from .parent import Parent, RunnerError, reason_of
 from .report import add_problem, make_report
 from .settings import describe_settings, text, told
@@ -108,6 +108,7 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
     What an earlier process has left in the working directory is gone on with.
     """
     parent.tell("stage", stage="preparing", message="Loading sleap-nn")
+    hold_folder()
     import_torchvision()
     stopwatch = Stopwatch()
     finished: list[dict[str, Any]] = []
