@@ -149,7 +149,7 @@ async def test_no_module_comes_from_the_working_directory(
 
 @pytest.mark.usefixtures("environment")
 async def test_the_packing_of_labels(telltale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sleaprtc.client.inputs.packing.packing_python", lambda: str(telltale))
+    monkeypatch.setattr("sleaprtc.client.inputs.packing.python_with_sleap_io", lambda: str(telltale))
     labels = make_labels(tmp_path / "a.slp", embedded=False)
     with Scratch() as scratch, pytest.raises(SleapRTCError):
         await read_with_images(labels, scratch, embed="user", emit=lambda _: None)

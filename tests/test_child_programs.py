@@ -21,7 +21,14 @@ from sleaprtc.worker.machine.gpu_users import RUNNER_PATH
 from sleaprtc.worker.sleap_nn.intake import dataset
 from sleaprtc.worker.sleap_nn.process.runner_process import RUNNER_FILE
 
-SCRIPTS = [RUNNER_FILE, packing.SCRIPT, parts.GUARD, scenario.FLIES_SCRIPT, scenario.EVALUATION_SCRIPT]
+SCRIPTS = [
+    RUNNER_FILE,
+    packing.SCRIPT,
+    predictions.CONVERTER,
+    parts.GUARD,
+    scenario.FLIES_SCRIPT,
+    scenario.EVALUATION_SCRIPT,
+]
 READERS = [packing.READER_MODULE, predictions.VIDEO_PLACES_MODULE, dataset.READER_MODULE]
 """Modules that read one file for a program, and answer."""
 

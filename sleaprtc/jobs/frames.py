@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 MAX_PARTS: Final = 10_000
@@ -31,3 +32,16 @@ def parse_frames(text: str) -> tuple[range, ...]:
             raise ValueError(f"The range of frames {part.strip()} ends before it begins, or too far away.")
         ranges.append(range(first, last + 1))
     return tuple(ranges)
+
+
+def count_inside(ranges: Sequence[range], frame_count: int) -> int:
+    """Returns how many of the wanted frames there are in a recording with ``frame_count`` of them."""
+    return sum(max(0, min(wanted.stop, frame_count) - wanted.start) for wanted in ranges)
+
+
+def outside(ranges: Sequence[range], frame_count: int, name: str) -> str | None:
+    """Returns one sentence if some of the wanted frames aren't in a recording, else None."""
+    last = max(wanted[-1] for wanted in ranges)
+    if last < frame_count:
+        return None
+    return f"{name} has {frame_count} frames (0 to {frame_count - 1}), and frame {last} was asked for."

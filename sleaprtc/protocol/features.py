@@ -12,3 +12,6 @@ PURGE_FEATURE: Final = "purge/1"
 
 EPHEMERAL_FEATURE: Final = "ephemeral/1"
 """A worker with this feature keeps nothing of an ``ephemeral`` job once its result is fetched (likewise)."""
+
+FORMATS_FEATURE: Final = "predictions_formats/1"
+"""A worker with this feature knows ``format`` of an inference (protocol reference, section 3)."""

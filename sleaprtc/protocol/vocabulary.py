@@ -147,3 +147,17 @@ class ErrorCode(StrEnum):
 
     WORKER_STOPPED = "WORKER_STOPPED"
     """The worker's owner stopped it."""
+
+
+class PredictionFormat(StrEnum):
+    """The formats in which a worker can write predictions (``format`` in an inference's ``config``)."""
+
+    SLP = "slp"
+    CSV = "csv"
+    ANALYSIS = "analysis.h5"
+    NWB = "nwb"
+
+    @property
+    def suffix(self) -> str:
+        """How the names of such files end."""
+        return f".{self.value}"

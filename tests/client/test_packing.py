@@ -23,7 +23,7 @@ async def refusal(labels, embed="user") -> str:
 
 @pytest.fixture(autouse=True)
 def without_sleap_io(monkeypatch):
-    monkeypatch.setattr("sleaprtc.client.inputs.packing.find_spec", lambda _: None)
+    monkeypatch.setattr("sleaprtc.formats.with_sleap_io.find_spec", lambda _: None)
     monkeypatch.delenv("SLEAP_RTC_TRAINER_PYTHON", raising=False)
 
 

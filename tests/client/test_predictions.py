@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 
 import h5py
 import pytest
 
+from sleaprtc.client.results.delivery import JobOutcome
+from sleaprtc.client.results.predictions import PredictionsFile, format_of
 from sleaprtc.client.results.video_places import place_videos, prepare_predictions
-from sleaprtc.errors import BrokenResultError, StorageError
+from sleaprtc.errors import EXIT_USAGE, BrokenResultError, StorageError, UsageError
 
 from ..support.lab import make_labels
 
@@ -154,3 +157,98 @@ def test_what_lacks_its_parts_is_refused(tmp_path):
         file["frames"] = [1]
     with pytest.raises(BrokenResultError, match="can't be read as predictions"):
         prepare_predictions(tmp_path / "p.slp", tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.slp", "slp"),
+        ("a.pkg.SLP", "slp"),
+        ("a.b.csv", "csv"),
+        ("a.analysis.h5", "analysis.h5"),
+        ("A.NWB", "nwb"),
+    ],
+)
+def test_the_end_of_a_name_is_a_format(name, kind):
+    assert format_of(Path(name)) == kind
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", "a.h5", "a.slp.gz", ".csv"])
+def test_an_end_that_is_no_format_is_refused_with_those_there_are(name):
+    with pytest.raises(UsageError, match=r"\.slp, \.csv, \.analysis\.h5, \.nwb\.$") as caught:
+        format_of(Path(name))
+    assert caught.value.exit_status == EXIT_USAGE
+
+
+async def laid_down(out, received, recording="a.mp4", **changes):
+    events = []
+    destination = PredictionsFile(out, Path(recording), **changes)
+    completed = await destination.lay_down("job", "gpu-1", JobOutcome((received,), None), events.append)
+    return completed.predictions, [event.message for event in events]
+
+
+@pytest.fixture
+def without_sleap_io(monkeypatch):
+    monkeypatch.setattr("sleaprtc.formats.with_sleap_io.find_spec", lambda _: None)
+    monkeypatch.delenv("SLEAP_RTC_TRAINER_PYTHON", raising=False)
+
+
+def a_python(folder, monkeypatch, body):
+    """A Python for converting; its script has the arguments of the real one."""
+    python = folder / "python"
+    python.write_text(f"#!{sys.executable}\nimport json, pathlib, sys\n{body}\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("SLEAP_RTC_TRAINER_PYTHON", str(python))
+
+
+@pytest.mark.usefixtures("without_sleap_io")
+async def test_a_worker_that_writes_the_format(tmp_path):
+    received = tmp_path / "v.predictions.csv"
+    received.write_text("track,frame_idx\n")
+    (tmp_path / "out.csv").touch()
+    assert await laid_down(tmp_path / "out.csv", received) == (str(tmp_path / "out-1.csv"), [])
+    assert (tmp_path / "out-1.csv").read_text() == "track,frame_idx\n"
+
+
+@pytest.mark.usefixtures("without_sleap_io")
+async def test_a_worker_that_does_not_write_the_format_gives_slp_and_that_is_said(tmp_path):
+    received = make_labels(tmp_path / "v.predictions.slp", video="a.mp4")
+    written, (said,) = await laid_down(tmp_path / "out.analysis.h5", received)
+    assert written == str(tmp_path / "out.slp")
+    assert "written as .slp, not as .analysis.h5" in said
+    assert "pip install sleap-io" in said
+
+
+@pytest.mark.usefixtures("without_sleap_io")
+async def test_predictions_are_converted_here_where_sleap_io_is(tmp_path, monkeypatch):
+    received = make_labels(tmp_path / "v.predictions.slp", video="a.mp4")
+    body = "pathlib.Path(sys.argv[3]).write_text(' '.join(sys.argv[4:])); print(json.dumps({}))"
+    a_python(tmp_path, monkeypatch, body)
+    assert await laid_down(tmp_path / "out.analysis.h5", received) == (str(tmp_path / "out.analysis.h5"), [])
+    assert (tmp_path / "out.analysis.h5").read_text() == "analysis.h5"
+    assert not received.exists()
+
+
+@pytest.mark.usefixtures("without_sleap_io")
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("print(json.dumps({'error': 'the model found no animal'}))", "the model found no animal"),
+        ("sys.exit(3)", "can't convert them, and ended with 3"),
+    ],
+)
+async def test_predictions_that_can_not_be_converted_are_kept_as_they_are(
+    tmp_path, monkeypatch, body, reason
+):
+    received = make_labels(tmp_path / "v.predictions.slp", video="a.mp4")
+    a_python(tmp_path, monkeypatch, body)
+    written, (said,) = await laid_down(tmp_path / "out.nwb", received)
+    assert (written, reason in said) == (str(tmp_path / "out.slp"), True)
+
+
+@pytest.mark.usefixtures("without_sleap_io")
+@pytest.mark.parametrize(("name", "content"), [("p.csv", b""), ("p.nwb", b"no"), ("p.analysis.h5", b"")])
+async def test_a_file_of_another_format_that_can_not_be_read_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BrokenResultError, match=f"{name} .*kept as"):
+        await laid_down(tmp_path / f"out.{name.partition('.')[2]}", tmp_path / name)

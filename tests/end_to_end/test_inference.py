@@ -6,6 +6,7 @@ import signal
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import pytest
@@ -246,6 +247,49 @@ async def test_a_video_that_breaks_off_is_one_sentence_before_anything_is_sent(l
     )
 
 
+@pytest.mark.parametrize(("frames", "is_refused"), [("5-40", False), ("20-40", True), ("0-11", None)])
+async def test_frames_outside_of_a_video_are_said_before_it_is_sent(lab, model, tmp_path, frames, is_refused):
+    sizes = struct.pack(">I", 20) + b"stsz" + bytes(8) + struct.pack(">I", 12)
+    handler = struct.pack(">I", 20) + b"hdlr" + bytes(8) + b"vide"
+    movie = sizes
+    for kind in (b"stbl", b"minf"):
+        movie = struct.pack(">I", 8 + len(movie)) + kind + movie
+    movie = handler + movie
+    for kind in (b"mdia", b"trak", b"moov"):
+        movie = struct.pack(">I", 8 + len(movie)) + kind + movie
+    video, events = tmp_path / "v.mp4", []
+    video.write_bytes(movie)
+    said = "v.mp4 has 12 frames (0 to 11), and frame 40 was asked for."
+    if is_refused:
+        with pytest.raises(UsageError) as caught:
+            await lab.track(video, model, settings={"frames": frames})
+        assert str(caught.value) == said
+        return
+    async with lab.worker("gpu-1", predicting()):
+        await lab.track(video, model, settings={"frames": frames}, emit=events.append)
+    notices = [notice.message for notice in of(Notice, events) if said in notice.message]
+    assert notices == ([] if is_refused is None else [f"{said} What is there is predicted."])
+
+
+async def test_a_file_that_is_no_format_is_known_before_anything_is_sent(lab, model, tmp_path):
+    with pytest.raises(UsageError, match="must end with a format"):
+        await lab.track(make_video(tmp_path / "v.mp4"), model, out=tmp_path / "p.xlsx")
+
+
+async def test_a_format_is_asked_for_only_where_it_can_not_be_written_here(lab, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("sleaprtc.formats.with_sleap_io.find_spec", lambda _: None)
+    monkeypatch.delenv("SLEAP_RTC_TRAINER_PYTHON", raising=False)
+    trainer, events = predicting(), []
+    async with lab.worker("gpu-1", trainer):
+        for name in ("p.csv", "p.slp"):
+            tracked = await lab.track(
+                make_video(tmp_path / "v.mp4"), model, out=tmp_path / name, emit=events.append
+            )
+            assert Path(tracked.predictions).suffix == ".slp"
+    assert [job.requested.get("format") for job in trainer.jobs] == ["csv", None]
+    assert sum("written as .slp, not as .csv" in notice.message for notice in of(Notice, events)) == 1
+
+
 def a_python_with_sleap_io(folder, source, monkeypatch):
     """Something that packs, whatever it is told, as the labels that it was given for that."""
     script = folder / "python"
@@ -255,7 +299,7 @@ def a_python_with_sleap_io(folder, source, monkeypatch):
         f"print(json.dumps({{'frames': 5, 'asked': sys.argv[4]}}))\n"
     )
     script.chmod(0o755)
-    monkeypatch.setattr("sleaprtc.client.inputs.packing.find_spec", lambda _: None)
+    monkeypatch.setattr("sleaprtc.formats.with_sleap_io.find_spec", lambda _: None)
     monkeypatch.setenv("SLEAP_RTC_TRAINER_PYTHON", str(script))
 
 
@@ -279,7 +323,7 @@ async def test_labels_that_point_to_videos_are_packed(lab, model, tmp_path, monk
 
 async def test_without_sleap_io_one_is_told_what_to_do(lab, model, tmp_path, monkeypatch):
     labels = make_labels(tmp_path / "labels.slp", embedded=False)
-    monkeypatch.setattr("sleaprtc.client.inputs.packing.find_spec", lambda _: None)
+    monkeypatch.setattr("sleaprtc.formats.with_sleap_io.find_spec", lambda _: None)
     monkeypatch.delenv("SLEAP_RTC_TRAINER_PYTHON", raising=False)
     for work in (lab.track(labels, model), lab.train(labels)):
         with pytest.raises(InvalidDatasetError, match=r"pip install sleap-io.*Export Labels Package"):
@@ -294,7 +338,7 @@ async def test_a_settings_file_beside_labels_names_no_program_for_a_client(lab, 
     program.chmod(0o755)
     (tmp_path / "sleap-rtc.toml").write_text(f'[worker]\ntrainer_python = "{program}"\n')
     script = (
-        "import sleaprtc.client.inputs.packing as packing; packing.find_spec = lambda _: None;"
+        "import sleaprtc.formats.with_sleap_io as module; module.find_spec = lambda _: None;"
         "from sleaprtc.client.__main__ import main; main()"
     )
     ended = await trio.run_process(

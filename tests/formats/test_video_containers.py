@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleaprtc.formats.video_containers import fault_of_container
+from sleaprtc.formats.video_containers import fault_of_container, stated_frame_count
 
 
 def box(kind: bytes, content: bytes = b"") -> bytes:
@@ -72,3 +72,35 @@ def test_any_bytes_are_judged(tmp_path_factory, start, content):
     path.write_bytes(start + content)
     fault = fault_of_container(path)
     assert fault is None or fault.endswith("again.")
+    count = stated_frame_count(path)
+    assert count is None or count > 0
+
+
+def track(kind: bytes, samples: int) -> bytes:
+    sizes = box(b"stsz", bytes(4) + struct.pack(">II", 0, samples))
+    handler = box(b"hdlr", bytes(8) + kind + bytes(12))
+    return box(b"trak", box(b"mdia", handler + box(b"minf", box(b"stbl", box(b"stsd") + sizes))))
+
+
+SOUND_AND_VIDEO = box(b"moov", box(b"mvhd", bytes(8)) + track(b"soun", 900) + track(b"vide", 40))
+AVI_HEADER = b"strh" + struct.pack("<I", 56) + b"vids" + bytes(28) + struct.pack("<I", 40) + bytes(20)
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (box(b"ftyp", b"isom") + SOUND_AND_VIDEO + box(b"mdat", bytes(9)), 40),
+        (box(b"ftyp", b"isom") + large_box(b"mdat", bytes(9)) + SOUND_AND_VIDEO, 40),
+        (b"RIFF" + struct.pack("<I", 400) + b"AVI " + b"LIST\0\0\0\0hdrl" + AVI_HEADER, 40),
+        (SOUND_AND_VIDEO + box(b"moof", b""), None),
+        (box(b"ftyp", b"isom") + box(b"moov", track(b"soun", 900)), None),
+        (box(b"ftyp", b"isom") + box(b"moov", track(b"vide", 0)), None),
+        (INDEX_FIRST, None),
+        (MATROSKA, None),
+        (b"RIFF\0\0\0\0AVI ", None),
+        (b"", None),
+    ],
+)
+def test_how_many_frames_a_video_states(tmp_path, content, count):
+    (tmp_path / "a").write_bytes(content)
+    assert stated_frame_count(tmp_path / "a") == count

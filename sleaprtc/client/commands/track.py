@@ -33,7 +33,7 @@ from .submitting import SubmittingCommand, job_options
     "out_file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the predictions go.  [default: NAME.predictions.slp]",
+    help="Where the predictions go, as .slp, .csv, .analysis.h5 or .nwb.  [default: NAME.predictions.slp]",
 )
 @click.option("--force", is_flag=True, help="Replace that file if it exists; else the new one gets a number.")
 @click.option(

@@ -120,4 +120,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # modules beside this file must not shadow installed ones
+    sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).resolve().parent)]
     main(sys.argv[1:])

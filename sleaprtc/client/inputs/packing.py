@@ -6,22 +6,18 @@ another process, with whichever Python has it.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import attrs
 import trio
 
-from ...base.child_environment import without_secrets
-from ...base.json_text import format_json, parse_json
+from ...base.json_text import format_json
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError
 from ...formats.child import ask_child
-from ...protocol.messages import JSONObject
+from ...formats.with_sleap_io import TRAINER_PYTHON_VARIABLE, python_with_sleap_io, run_script
 from ..events.job import Emit, Notice
 from .dataset import Dataset, labels_info, unpack_package, without_images
 from .labels_summary import AS_LABELS, LabelsSummary, VideoPlace
@@ -30,7 +26,6 @@ from .scratch import Scratch
 SCRIPT: Final = Path(__file__).with_name("pack_labels.py")
 READER_MODULE: Final = f"{__package__}.labels_reader"
 LABELS_SUFFIX: Final = ".slp"
-TRAINER_PYTHON_VARIABLE: Final = "SLEAP_RTC_TRAINER_PYTHON"
 
 HOW_TO_PACK: Final = (
     "Packing needs sleap-io: run pip install sleap-io, or name the Python that has it with "
@@ -38,16 +33,6 @@ HOW_TO_PACK: Final = (
     "Or save the labels with their images yourself: in SLEAP, File > Export "
     'Labels Package; in Python, labels.save("labels.pkg.slp", embed="user").'
 )
-
-
-def packing_python() -> str | None:
-    """Returns a Python that should have sleap-io: this one, or the one that the environment has for training.
-
-    A settings file may come with somebody else's labels, so on a client it can't name a program to run.
-    """
-    if find_spec("sleap_io") is not None:
-        return sys.executable
-    return os.environ.get(TRAINER_PYTHON_VARIABLE) or None
 
 
 async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Emit) -> Dataset:
@@ -109,43 +94,27 @@ async def _pack(path: Path, package: Path, places: Sequence[VideoPlace], embed: 
         is_needed = place.has_user_frames if embed == "user" else place.has_frames
         if is_needed and place.fault is not None:
             raise InvalidDatasetError(place.fault)
-    python = packing_python()
+    python = python_with_sleap_io()
     if python is None:
         raise InvalidDatasetError(
             f"{path.name} points to videos on this machine, which a worker can't see. {HOW_TO_PACK}"
         )
     emit(Notice(f"{path.name} points to videos: packing its frames with their images."))
-    command = [python, str(SCRIPT), str(path), str(package), embed]
+    stdin = format_json([attrs.asdict(place) for place in places]).encode()
     try:
-        done = await trio.run_process(
-            command,
-            stdin=format_json([attrs.asdict(place) for place in places]).encode(),
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            env=without_secrets(other_python=python != sys.executable),
-            process_group=0,  # a terminal's Ctrl-C is meant for the command, which decides what it ends
-        )
+        done = await run_script(python, SCRIPT, [str(path), str(package), embed], stdin)
     except OSError as error:
         raise InvalidDatasetError(
             f"{path.name} points to videos, and {python}, which is to pack them, can't be run: "
             f"{as_clause(error)}."
         ) from error
-    answer = _last_object(done.stdout)
+    answer = done.found
     if "error" in answer:
         raise InvalidDatasetError(str(answer["error"]))
     if "frames" not in answer or not await trio.Path(package).is_file():
         raise InvalidDatasetError(
-            f"{path.name} points to videos, which {python} can't pack: it ended with {done.returncode}. "
+            f"{path.name} points to videos, which {python} can't pack: it ended with {done.exit_status}. "
             f"{HOW_TO_PACK}"
         )
     for sentence in answer.get("unused", ()):
         emit(Notice(f"{sentence} It has no labels, so the job doesn't need it."))
-
-
-def _last_object(output: bytes) -> JSONObject:
-    try:
-        answer = parse_json(output.decode().strip().rpartition("\n")[2])
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}

@@ -11,11 +11,12 @@ import trio
 from ...access.place import PeerOptions
 from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError, UsageError
-from ...formats.video_containers import fault_of_container
-from ...jobs.frames import parse_frames
+from ...formats.video_containers import fault_of_container, stated_frame_count
+from ...formats.with_sleap_io import python_with_sleap_io
+from ...jobs.frames import count_inside, outside, parse_frames
 from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
-from ...protocol.vocabulary import DatasetFormat, JobType, Purpose
+from ...protocol.vocabulary import DatasetFormat, JobType, PredictionFormat, Purpose
 from ...transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from ..events.job import Completed, Emit, Notice
 from ..inputs.dataset import Dataset
@@ -24,7 +25,7 @@ from ..inputs.models import POSITIONS_ONLY, model_info, needed_models, pack_mode
 from ..inputs.packing import read_with_images
 from ..inputs.scratch import Scratch
 from ..records.files import JobRecord
-from ..results.predictions import PredictionsFile
+from ..results.predictions import PredictionsFile, format_of
 from ..room import installed_sleap_version
 from .order.control import JobControl
 from .order.filters import WhichWorker, predicting
@@ -54,7 +55,8 @@ async def tracking_order(
     Args:
         recording: A video, or labels: then their labelled frames are predicted.
         models: Model folders, or folders of model folders.
-        out: Where the predictions go.
+        out: Where the predictions go; its name's end is their format, ``.slp``, ``.csv``, ``.analysis.h5`` or
+            ``.nwb``.
         replace: Whether to replace a file that exists; otherwise the new one gets a number.
         settings: What not to leave to the worker.
         which: Which of the workers that predict gets the job; any by default.
@@ -65,11 +67,14 @@ async def tracking_order(
     """
     settings, which = settings or PredictionSettings(), which or WhichWorker()
     target = _checked_out(out or default_out(recording), recording)
-    frame_count = _count_frames(settings.frames)
+    kind = format_of(target)
+    if kind != PredictionFormat.SLP and python_with_sleap_io() is None:
+        settings = attrs.evolve(settings, format=kind)  # else it's written here, with the videos' paths
+    ranges = _ranges(settings.frames)
     found = await trio.to_thread.run_sync(read_models, models)
     scratch = Scratch()
     try:
-        dataset = await _read_recording(recording, scratch, frame_count, emit)
+        dataset = await _read_recording(recording, scratch, ranges, emit)
         archives = await trio.to_thread.run_sync(pack_models, needed_models(found), scratch.path)
     except BaseException:
         scratch.remove()
@@ -155,25 +160,44 @@ async def tracking_inputs(record: JobRecord, scratch: Scratch, emit: Emit) -> tu
     )
 
 
-async def _read_recording(recording: Path, scratch: Scratch, frame_count: int | None, emit: Emit) -> Dataset:
+async def _read_recording(
+    recording: Path, scratch: Scratch, ranges: Sequence[range] | None, emit: Emit
+) -> Dataset:
     if recording.suffix.lower() in VIDEO_SUFFIXES:
-        return await trio.to_thread.run_sync(_describe_video, recording, frame_count)
+        return await trio.to_thread.run_sync(_describe_video, recording, ranges, emit)
     if recording.suffix.lower() != ".slp":
         known = ", ".join(sorted(VIDEO_SUFFIXES))
         raise InvalidDatasetError(f"{recording} is neither labels (.slp) nor a video ({known}).")
-    return await read_with_images(recording, scratch, embed="all", emit=emit)
+    dataset = await read_with_images(recording, scratch, embed="all", emit=emit)
+    _check_frames(recording, ranges, dataset.info.frame_count, emit)
+    return dataset
 
 
-def _describe_video(path: Path, frame_count: int | None) -> Dataset:
+def _describe_video(path: Path, ranges: Sequence[range] | None, emit: Emit) -> Dataset:
     try:
         is_video, size_mb = begins_as_video(path), round(path.stat().st_size / MIB, 3)
+        frame_count = stated_frame_count(path)
     except OSError as error:
         raise InvalidDatasetError(f"{path} can't be read: {as_clause(error)}.") from error
     if not is_video:
         raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
     if (fault := fault_of_container(path)) is not None:
         raise InvalidDatasetError(f"{path} {fault}")
-    return Dataset(path, DatasetInfo(DatasetFormat.VIDEO, frame_count, None, size_mb))
+    _check_frames(path, ranges, frame_count, emit)
+    wanted = None if ranges is None else sum(map(len, ranges))
+    return Dataset(path, DatasetInfo(DatasetFormat.VIDEO, wanted, None, size_mb))
+
+
+def _check_frames(
+    recording: Path, ranges: Sequence[range] | None, frame_count: int | None, emit: Emit
+) -> None:
+    """Says if frames are wanted that a recording doesn't have; the worker does if that isn't known here."""
+    sentence = None if ranges is None or not frame_count else outside(ranges, frame_count, recording.name)
+    if sentence is None or ranges is None or frame_count is None:
+        return
+    if not count_inside(ranges, frame_count):
+        raise UsageError(sentence)
+    emit(Notice(f"{sentence} What is there is predicted."))
 
 
 def _checked_out(target: Path, recording: Path) -> Path:
@@ -186,10 +210,10 @@ def _checked_out(target: Path, recording: Path) -> Path:
     return target
 
 
-def _count_frames(text: str | None) -> int | None:
+def _ranges(text: str | None) -> Sequence[range] | None:
     if text is None:
         return None
     try:
-        return sum(map(len, parse_frames(text)))
+        return parse_frames(text)
     except ValueError as error:
         raise UsageError(str(error)) from error

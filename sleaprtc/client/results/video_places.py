@@ -139,5 +139,26 @@ def _at(video: JSONObject, files: Names) -> JSONObject:
     return {**video, "filename": list(files), "backend": {**backend, "filenames": list(files)}}
 
 
+def check_other_format(path: Path) -> None:
+    """Checks predictions in another format than SLEAP's.
+
+    Raises:
+        BrokenResultError: They are empty, or would make a reader open other files.
+    """
+    if not path.stat().st_size:
+        raise BrokenResultError(f"{path.name} is empty.")
+    if path.suffix != ".csv":
+        with open_hdf5(path, BrokenResultError, as_what="predictions"):
+            return
+
+
+def _main(arguments: Sequence[str]) -> dict[str, object]:
+    if len(arguments) == 1:
+        check_other_format(Path(arguments[0]))
+        return {"notice": None}
+    path, recording = map(Path, arguments)
+    return {"notice": prepare_predictions(path, recording)}
+
+
 if __name__ == "__main__":
-    answer(lambda: {"notice": prepare_predictions(Path(sys.argv[1]), Path(sys.argv[2]))})
+    answer(lambda: _main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from ...protocol.limits import MAX_BATCH_SIZE, MAX_EPOCHS
+from ...protocol.vocabulary import PredictionFormat
 from ..documents import MAX_WHOLE_NUMBER
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -105,6 +106,7 @@ PREDICTION_VALUES: Final[Mapping[str, Check]] = {
     "peak_threshold": _FRACTION,
     "frames": lambda value: isinstance(value, str) and len(value) <= 10_000,
     "tracking": _flag,
+    "format": _one_of(*PredictionFormat),
 }
 """The parts of an inference request's ``config`` that are used."""
 

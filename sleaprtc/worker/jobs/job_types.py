@@ -15,7 +15,7 @@ from ...base.private_files import make_private_dirs
 from ...base.sentences import as_clause, as_sentence
 from ...errors import StorageError
 from ...protocol.jobs import JobComplete, JobRequest
-from ...protocol.vocabulary import JobType, Phase, Purpose
+from ...protocol.vocabulary import JobType, Phase, PredictionFormat, Purpose
 from ...transfer.archive import pack_folders
 from ...transfer.disk import hash_file
 from ...transfer.model_archive import pack_model
@@ -187,7 +187,9 @@ async def predict(order: WorkOrder) -> Product:
 
     outcome = await order.trainer.predict(job, report=report, stop=order.stop)
     reporter.report(Phase.SENDING, 1.0, message="Sending the predictions.")
-    file = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.predictions.slp"
+    kinds = (kind.suffix for kind in PredictionFormat if outcome.predictions.name.endswith(kind.suffix))
+    suffix = next(kinds, PredictionFormat.SLP.suffix)
+    file = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.predictions{suffix}"
     outcome.predictions.rename(file)
     return Product(file, prediction_completion(order.request.job_id, outcome, file))
 

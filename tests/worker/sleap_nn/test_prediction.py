@@ -5,6 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 import yaml
@@ -192,6 +193,8 @@ def test_a_plan_takes_what_is_known_and_leaves_the_rest():
         {"peak_threshold": 2},
         {"batch_size": 0},
         {"tracking": "yes"},
+        {"format": "xlsx"},
+        {"format": 5},
     ],
 )
 def test_a_wish_that_cannot_be_is_refused(requested):
@@ -226,6 +229,15 @@ async def test_a_runner_that_does_well(tmp_path):
     task = json.loads((job.work_dir / "task.json").read_text())
     assert task["recording"] == "a.mp4"
     assert str(tmp_path) not in json.dumps({key: task[key] for key in ("recording", "models", "output")})
+
+
+async def test_the_predictions_are_those_in_the_wanted_format(tmp_path):
+    job = job_for(tmp_path, 10)
+    job = attrs.evolve(job, requested={**job.requested, "format": "analysis.h5"})
+    outcome = await predict(job)
+    task = json.loads((job.work_dir / "task.json").read_text())
+    assert (task["format"], Path(task["converter"]).name) == ("analysis.h5", "convert_predictions.py")
+    assert (outcome.frame_count, outcome.predictions.name) == (5, "predictions.analysis.h5")
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import trio
 import yaml
 
 import sleaprtc.demo.flies
-from sleaprtc.errors import InvalidModelError
+from sleaprtc.errors import InvalidDatasetError, InvalidModelError
 from sleaprtc.transfer.model_archive import pack_model
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
-from sleaprtc.worker.trainer import FramesPredicted, PredictionJob, TrainingJob
+from sleaprtc.worker.trainer import FramesPredicted, PredictionJob, StageStarted, TrainingJob
 
 from ...support.real_training import PYTHON
 
@@ -179,3 +179,43 @@ async def test_a_video_that_is_broken_is_a_sentence(tmp_path, model):
     (tmp_path / "a.mp4").write_bytes(b"\x00\x00\x00\x20ftypisom" + bytes(1000))
     with pytest.raises(Exception, match=r"a\.mp4"):
         await predict(job_for(tmp_path, model, tmp_path / "a.mp4"))
+
+
+FORMATS = """
+import sys, sleap_io
+kind, path = sys.argv[1:]
+load = {"csv": sleap_io.load_csv, "analysis.h5": sleap_io.load_analysis_h5, "nwb": sleap_io.load_nwb}[kind]
+print(len(load(path)))
+"""
+
+
+@pytest.mark.parametrize("kind", ["csv", "analysis.h5", "nwb"])
+async def test_predictions_in_another_format(tmp_path, model, recording, kind):
+    job = job_for(tmp_path, model, recording["held_out"], format=kind, peak_threshold=0.01)
+    outcome = await predict(job)
+    assert outcome.predictions.name == f"predictions.{kind}"
+    assert int(run_with_sleap(FORMATS, kind, outcome.predictions)) >= 1
+
+
+async def test_predictions_that_can_not_be_written_so_are_slp(tmp_path, model, recording):
+    events = []
+    job = job_for(tmp_path, model, recording["held_out"], format="nwb", peak_threshold=1.0)
+    outcome = await predict(job, events.append)
+    assert outcome.predictions.name == "predictions.slp"
+    said = [event.message for event in events if isinstance(event, StageStarted)]
+    assert any("can't be written as .nwb: the model found no animal" in message for message in said)
+
+
+async def test_frames_outside_of_a_video_are_said_with_their_count(tmp_path, model):
+    run_with_sleap(VIDEO, tmp_path / "short.mp4", 12)
+    events = []
+    outcome = await predict(job_for(tmp_path, model, tmp_path / "short.mp4", frames="5-40"), events.append)
+    assert outcome.frame_count == 7
+    sentence = r"short.mp4 has 12 frames (0 to 11), and frame 40 was asked for."
+    assert any(sentence in event.message for event in events if isinstance(event, StageStarted))
+
+
+async def test_frames_that_are_all_outside_of_a_video(tmp_path, model):
+    run_with_sleap(VIDEO, tmp_path / "short.mp4", 12)
+    with pytest.raises(InvalidDatasetError, match=r"has 12 frames \(0 to 11\), and frame 40 was asked for"):
+        await predict(job_for(tmp_path, model, tmp_path / "short.mp4", frames="20-40"))

@@ -12,6 +12,7 @@ import attrs
 from ....errors import UsageError
 from ....jobs.estimate import MODEL_HEADS
 from ....protocol.messages import JSONObject
+from ....protocol.vocabulary import PredictionFormat
 from ...inputs.model_descriptions import ModelDescription
 
 MOST_EPOCHS: Final = 100_000
@@ -113,6 +114,7 @@ class PredictionSettings:
         batch_size: Frames per step.
         frames: The frames to look at, such as ``0-99,120``; all by default.
         tracking: Whether to follow animals from frame to frame.
+        format: In which format to write the predictions; ``.slp`` by default.
 
     Raises:
         UsageError: A value isn't one of its kind, or is out of range.
@@ -122,6 +124,7 @@ class PredictionSettings:
     batch_size: int | None = attrs.field(default=None, converter=_batch_size)
     frames: str | None = attrs.field(default=None, converter=_frames)
     tracking: bool | None = None
+    format: PredictionFormat | None = None
 
     def as_json(self) -> JSONObject:
         """Returns the request's ``config``."""

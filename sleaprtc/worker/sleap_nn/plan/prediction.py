@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
 
 from ....errors import InvalidTrainingConfigError
+from ....formats import convert_predictions
 from ....formats.sleap_nn.allow_list import PREDICTION_VALUES
 from ....formats.sleap_nn.configuration import check_values
 from ....jobs.frames import parse_frames
+from ....protocol.vocabulary import PredictionFormat
 from ..intake.model_files import ReceivedModel
 from ..intake.recordings import is_video
 
 PREDICTIONS_NAME: Final = "predictions.slp"
+CONVERTER: Final = Path(convert_predictions.__file__)
 DEFAULT_BATCH_SIZE: Final = 4
 DEFAULT_PEAK_THRESHOLD: Final = 0.2
 """sleap-nn's own."""
@@ -33,6 +37,9 @@ class PredictionPlan:
         peak_threshold: How sure a node must be, 0.0 to 1.0.
         tracking: Whether animals are followed from frame to frame.
         output: File name of the predictions.
+        format: One of :class:`~sleaprtc.protocol.vocabulary.PredictionFormat`; they are written as ``slp``
+            in any case, and in this format too.
+        converter: The script that writes other formats.
     """
 
     recording: str
@@ -43,6 +50,8 @@ class PredictionPlan:
     peak_threshold: float = DEFAULT_PEAK_THRESHOLD
     tracking: bool = False
     output: str = PREDICTIONS_NAME
+    format: str = PredictionFormat.SLP
+    converter: str = str(CONVERTER)
 
 
 def plan_prediction(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ....errors import InvalidDatasetError, TrainerError
-from ....protocol.vocabulary import ErrorCode
+from ....protocol.vocabulary import ErrorCode, PredictionFormat
 from ...trainer import PredictionOutcome, TrainingOutcome
 from ..intake.dataset import count_predicted_frames
 from ..plan.prediction import PREDICTIONS_NAME
@@ -57,4 +57,8 @@ async def judge_prediction(done: PredictionDone, work_dir: Path) -> PredictionOu
             f"Only {frame_count} of {done.frame_count} frames are in the predictions.",
             error_code=ErrorCode.PREDICTION_FAILED,
         )
-    return PredictionOutcome(path, frame_count, done.duration_sec, done.device)
+    others = (
+        work_dir / f"{path.stem}{kind.suffix}" for kind in PredictionFormat if kind.suffix != path.suffix
+    )
+    converted = next((other for other in others if other.is_file()), path)
+    return PredictionOutcome(converted, frame_count, done.duration_sec, done.device)

@@ -1,9 +1,11 @@
 """Prediction: the models of a task on the frames of one recording."""
 
 import contextlib
+import importlib.util
 import json
 import pathlib
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,7 +27,7 @@ def predict(task: Mapping[str, Any], parent: Parent) -> None:
     parent.tell("stage", stage="preparing", message="Loading the models")
     folders = [lay_out_model(model) for model in task["models"]]
     predictor = load_predictor(task, folders, device)
-    provider, frame_count = open_frames(task, predictor)
+    provider, frame_count = open_frames(task, parent)
     if not frame_count:
         raise RunnerError("INVALID_DATASET", f"{task['recording']} has none of the wanted frames.")
     parent.tell("stage", stage="predicting", message=f"Predicting {frame_count} frames on {device}")
@@ -37,6 +39,7 @@ def predict(task: Mapping[str, Any], parent: Parent) -> None:
     labels.provenance = {key: labels.provenance.get(key) for key in ("sleap_nn_version", "sleap_io_version")}
     labels.save(task["output"], embed=False, verbose=False)
     forget_folders(task["output"])
+    write_format(task, parent)
     parent.tell("done", frame_count=frames.frame_count, duration_sec=duration_sec, device=device)
 
 
@@ -88,15 +91,52 @@ def load_predictor(task: Mapping[str, Any], folders: list[str], device: str) -> 
         raise RunnerError("INVALID_MODEL", f"sleap-nn can't load the models: {reason_of(error)}.") from error
 
 
-def open_frames(task: Mapping[str, Any], predictor: Any) -> tuple[Any, int]:
+def write_format(task: Mapping[str, Any], parent: Parent) -> None:
+    """Writes the predictions in the wanted format beside the ``.slp``, which is sent if that fails."""
+    kind = task.get("format", "slp")
+    if kind == "slp":
+        return
+    source = pathlib.Path(task["output"])
+    target = source.with_name(f"{source.stem}.{kind}")
+    spec = importlib.util.spec_from_file_location("convert_predictions", task["converter"])
+    assert spec is not None
+    assert spec.loader is not None
+    converter = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(converter)
+    try:
+        converter.convert(source, target, kind)
+    except Exception as error:
+        traceback.print_exc()
+        target.unlink(missing_ok=True)
+        message = f"The predictions can't be written as .{kind}: {reason_of(error)}. They are sent as .slp."
+        parent.tell("stage", stage="finalizing", message=message)
+
+
+def open_frames(task: Mapping[str, Any], parent: Parent) -> tuple[Any, int]:
     """Opens the wanted frames; returns what provides them, and how many there are."""
     name, batch_size = task["recording"], task["batch_size"]
     ranges = None if task["frames"] is None else [range(first, last + 1) for first, last in task["frames"]]
-    provider = (open_video if task["is_video"] else open_labels)(name, batch_size, ranges)
+
+    def chosen(count: int) -> list[int] | None:
+        return None if ranges is None else those_there(ranges, count, name, parent)
+
+    provider = (open_video if task["is_video"] else open_labels)(name, batch_size, chosen)
     return provider, provider.num_frames()
 
 
-def open_video(name: str, batch_size: int, ranges: list[range] | None) -> Any:
+def those_there(ranges: list[range], count: int, name: str, parent: Parent) -> list[int]:
+    """Returns the wanted frames that there are, and says so if some aren't there."""
+    frames = among(ranges, count)
+    last = max(wanted[-1] for wanted in ranges)
+    if last >= count:
+        sentence = f"{name} has {count} frames (0 to {count - 1}), and frame {last} was asked for."
+        if not frames:
+            raise RunnerError("INVALID_DATASET", sentence)
+        parent.tell("stage", stage="preparing", message=f"{sentence} Predicting {len(frames)} of them")
+    return frames
+
+
+def open_video(name: str, batch_size: int, chosen: Callable[[int], list[int] | None]) -> Any:
     """Provides frames of a video."""
     import sleap_io
     from sleap_nn.inference.providers import VideoProvider
@@ -107,11 +147,10 @@ def open_video(name: str, batch_size: int, ranges: list[range] | None) -> Any:
         if not count:
             raise RunnerError("INVALID_DATASET", f"{name} has no frames that can be read.")
         video[0]
-        frames = None if ranges is None else among(ranges, count)
-        return VideoProvider(video=video, batch_size=batch_size, frames=frames)
+        return VideoProvider(video=video, batch_size=batch_size, frames=chosen(count))
 
 
-def open_labels(name: str, batch_size: int, ranges: list[range] | None) -> Any:
+def open_labels(name: str, batch_size: int, chosen: Callable[[int], list[int] | None]) -> Any:
     """Provides the labelled frames whose images are in the file; the labels themselves are ignored."""
     from sleap_nn.inference.providers import LabelsProvider
 
@@ -120,8 +159,7 @@ def open_labels(name: str, batch_size: int, ranges: list[range] | None) -> Any:
         labels.labeled_frames = [
             frame for frame in labels.labeled_frames if frame.video.backend.has_frame(frame.frame_idx)
         ]
-        frames = None if ranges is None else among(ranges, len(labels.labeled_frames))
-        return LabelsProvider(labels=labels, batch_size=batch_size, frames=frames)
+        return LabelsProvider(labels=labels, batch_size=batch_size, frames=chosen(len(labels.labeled_frames)))
 
 
 @contextlib.contextmanager
