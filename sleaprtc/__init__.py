@@ -114,6 +114,7 @@ def train(
     signaling_http: str | None = None,
     ice_loopback: bool | None = None,
     configs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    val: str | os.PathLike[str] | None = None,
     model_type: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -140,7 +141,9 @@ def train(
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         ice_loopback: Whether to connect over 127.0.0.1, for a worker on the same machine.
-        configs: A model configuration, or several in training order.
+        configs: A model configuration, or several in training order. What they leave out has sleap-nn's own
+            defaults.
+        val: Labels to validate on; otherwise, some of the labelled frames are held out.
         model_type: ``base``, ``centroid``, ``topdown`` or ``bottomup``.
         epochs: The most epochs for each model.
         batch_size: Frames, or crops, per step.
@@ -180,6 +183,7 @@ def train(
                 out_dir=_path("out", out),
                 options=options,
                 configs=_paths("configs", configs),
+                validation=None if val is None else _path("val", val),
                 settings=TrainingSettings(model_type, epochs, batch_size, learning_rate),
                 which=_which_worker(worker, filters, ephemeral=ephemeral),
                 persistence=_persistence(wait, retries),

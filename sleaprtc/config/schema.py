@@ -241,6 +241,13 @@ _CLIENT: Final = (
         parameter="configs",
     ),
     Setting(
+        "val",
+        Kind.PATH,
+        "Labels to validate on.",
+        default_text="a tenth of the frames",
+        parameter="validation",
+    ),
+    Setting(
         "model_type",
         Kind.TEXT,
         "What to train.",

@@ -15,3 +15,6 @@ EPHEMERAL_FEATURE: Final = "ephemeral/1"
 
 FORMATS_FEATURE: Final = "predictions_formats/1"
 """A worker with this feature knows ``format`` of an inference (protocol reference, section 3)."""
+
+VALIDATION_FEATURE: Final = "validation/1"
+"""A worker with this feature takes labels to validate on (protocol reference, "Validation labels")."""

@@ -16,7 +16,8 @@ class FileOffer:
     """Announces a file before its bytes.
 
     ``digest`` is ``"sha256:HEX"`` or ``"blake3:HEX"``; ``purpose`` is ``dataset``, ``config``,
-    ``model`` or ``predictions``. ``job_id`` is an addition that other implementations ignore.
+    ``model`` or ``predictions``, or the addition ``validation``. ``job_id`` is an addition that other
+    implementations ignore.
     """
 
     type: ClassVar[str] = "file_offer"

@@ -29,6 +29,9 @@ class Purpose(StrEnum):
 
     CONFIG = "config"
     MODEL = "model"
+    VALIDATION = "validation"
+    """Labels to validate on; an addition, which a worker announces as a feature."""
+
     DATASET = "dataset"
     PREDICTIONS = "predictions"
 

@@ -55,6 +55,7 @@ class TrainingJob:
             earlier process of this job left there.
         thread_count: CPU threads that this job may use.
         lacks_disk: Whether the job takes disk that others have reserved. Blocks; called in a thread.
+        validation: Received labels to validate on: none, or a single ``.slp`` or ``.pkg.slp``.
     """
 
     dataset: Path
@@ -63,11 +64,12 @@ class TrainingJob:
     work_dir: Path
     thread_count: int = 1
     lacks_disk: Callable[[], bool] = attrs.field(default=lambda: False, eq=False)
+    validation: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files and folders that count against the job's disk limit."""
-        return (self.work_dir, self.dataset)
+        return (self.work_dir, self.dataset, *self.validation)
 
 
 @attrs.frozen

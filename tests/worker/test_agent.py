@@ -48,7 +48,7 @@ async def test_metadata_are_the_protocols(lab):
         "digest_algorithms": ["sha256", "blake3"],
         "status_interval_sec": 5.0,
         "torch_device": "cuda",
-        "features": ["attach/1", "purge/1", "ephemeral/1"],
+        "features": ["attach/1", "purge/1", "ephemeral/1", "predictions_formats/1", "validation/1"],
         "problems": [],
     }
 

@@ -24,6 +24,7 @@ class Training:
     datasets: tuple[Path, ...]
     out_dir: Path
     configs: tuple[Path, ...]
+    validation: Path | None
     settings: TrainingSettings
     options: JobOptions
     as_json: bool
@@ -41,6 +42,7 @@ class Training:
                 dataset,
                 out_dir=self.out_dir,
                 configs=self.configs,
+                validation=self.validation,
                 settings=self.settings,
                 which=self.options.which,
                 emit=emit,
@@ -56,6 +58,7 @@ class Training:
                 out_dir=self.out_dir,
                 options=self.options.peer,
                 configs=self.configs,
+                validation=self.validation,
                 settings=self.settings,
                 which=self.options.which,
                 persistence=self.options.persistence,

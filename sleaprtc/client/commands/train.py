@@ -37,6 +37,12 @@ from .submitting import SubmittingCommand, job_options
     help="A sleap-nn YAML or SLEAP JSON configuration; one a model, in order.",
 )
 @click.option(
+    "--val",
+    "validation",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Labels to validate on.  [default: a tenth of the frames]",
+)
+@click.option(
     "--model-type",
     type=click.Choice(["base", "centroid", "topdown", "bottomup"]),
     help="What to train.  [default: what suits the labels]",
@@ -50,6 +56,7 @@ def train(
     datasets: tuple[Path, ...],
     out_dir: Path,
     configs: tuple[Path, ...],
+    validation: Path | None,
     model_type: str | None,
     epochs: int | None,
     batch_size: int | None,
@@ -62,10 +69,11 @@ def train(
     DATASET is labels with their images (.pkg.slp), labels that point to videos (.slp), which are packed first
     where sleap-io is at hand, or a training job package exported from SLEAP (.zip).
     Of several, each is a job of its own, on as many workers at a time as are free, and its models go into a
-    folder of its name below --out. Several --config are the models of each job.
+    folder of its name below --out. Several --config are the models of each job. --val names labels that none
+    trains on, so that all are measured on the same frames.
     """
     from ..actions.train import Training
 
     settings = TrainingSettings(model_type, epochs, batch_size, learning_rate)
-    training = Training(datasets, out_dir, configs, settings, options, as_json)
+    training = Training(datasets, out_dir, configs, validation, settings, options, as_json)
     run(training.run, as_json=as_json)

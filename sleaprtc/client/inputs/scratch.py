@@ -11,10 +11,17 @@ from ...errors import StorageError
 
 
 class Scratch(AbstractContextManager["Scratch"]):
-    """A folder that is made at its first use; leaving the block removes it."""
+    """A folder that is made at its first use; leaving the block removes it.
 
-    def __init__(self) -> None:
+    Args:
+        inside: Another one, in which this is a folder of the name ``name``, and with which it is removed.
+        name: See there.
+    """
+
+    def __init__(self, inside: Scratch | None = None, name: str = "inside") -> None:
         self._directory: TemporaryDirectory[str] | None = None
+        self._inside = inside
+        self._name = name
 
     @property
     def path(self) -> Path:
@@ -23,6 +30,10 @@ class Scratch(AbstractContextManager["Scratch"]):
         Raises:
             StorageError: There's no room for temporary files.
         """
+        if self._inside is not None:
+            folder = self._inside.path / self._name
+            folder.mkdir(exist_ok=True)
+            return folder
         if self._directory is None:
             try:
                 self._directory = TemporaryDirectory(prefix="sleap-rtc-")

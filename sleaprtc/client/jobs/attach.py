@@ -33,6 +33,7 @@ from .follower.follow import Follower
 from .follower.watch import PATIENT, Forbearance
 from .inquiries.ask import ask_repeatedly, refuse_unfinished, unknown_to_worker
 from .track import tracking_inputs
+from .train import read_validation
 
 ATTACH_TIMEOUT_SEC: Final = 15.0
 ASK_AGAIN_SEC: Final = 2.0
@@ -195,8 +196,11 @@ async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tupl
     if record.job_type == JobType.INFERENCE:
         return await tracking_inputs(record, scratch, emit)
     dataset = await read_with_images(Path(record.dataset), scratch, embed="user", emit=emit)
-    configs = (OutgoingFile(Path(path), Purpose.CONFIG) for path in record.configs)
-    return (*configs, OutgoingFile(dataset.path, Purpose.DATASET))
+    files = [OutgoingFile(Path(path), Purpose.CONFIG) for path in record.configs]
+    if record.validation is not None:
+        validation = await read_validation(Path(record.validation), scratch, emit)
+        files.append(OutgoingFile(validation.path, Purpose.VALIDATION))
+    return (*files, OutgoingFile(dataset.path, Purpose.DATASET))
 
 
 def _destination(record: JobRecord, folder: Path) -> Destination:

@@ -127,6 +127,7 @@ async def train_several(
     out_dir: Path,
     options: PeerOptions,
     configs: Sequence[Path],
+    validation: Path | None,
     settings: TrainingSettings,
     which: WhichWorker,
     persistence: Persistence,
@@ -145,6 +146,7 @@ async def train_several(
         out_dir: Made if needed.
         options: Server, room and connection.
         configs: Model configurations, the same for each job.
+        validation: Labels to validate on, the same for each job.
         settings: What not to leave to the worker, the same for each job.
         which: Which workers get the jobs.
         persistence: How much to do for each. A job also waits for workers that are busy with the others.
@@ -164,6 +166,7 @@ async def train_several(
                     outcome.dataset,
                     out_dir=outcome.out_dir,
                     configs=configs,
+                    validation=validation,
                     settings=settings,
                     which=which,
                     emit=note,

@@ -9,9 +9,12 @@ import attrs
 import trio
 
 from ...access.place import PeerOptions
-from ...errors import InvalidTrainingConfigError
+from ...errors import InvalidDatasetError, InvalidTrainingConfigError
+from ...formats.reading import shown
+from ...formats.sleap_nn.configuration import named_val_labels
 from ...jobs.estimate import MODEL_HEADS
-from ..events.job import Completed, Emit
+from ...protocol.vocabulary import DatasetFormat
+from ..events.job import Completed, Emit, Notice
 from ..inputs.dataset import Dataset
 from ..inputs.model_descriptions import described_models, model_type_of_configs
 from ..inputs.packing import read_with_images
@@ -51,6 +54,44 @@ def _check_model_type(model_type: str | None, heads: Sequence[str], *, is_packag
     )
 
 
+def _named_validation(paths: Sequence[Path], configs: Sequence[TrainingConfig]) -> Path | None:
+    """Returns the validation labels that configurations name, which lie beside them or at a path from here.
+
+    Raises:
+        InvalidTrainingConfigError: They aren't there, or the configurations name different ones.
+    """
+    found: set[Path] = set()
+    for path, config in zip(paths, configs, strict=True):
+        named = named_val_labels(config.document, path.name)
+        if named is None:
+            continue
+        places = [place for place in (path.parent / named, Path(named)) if place.is_file()]
+        if not places:
+            raise InvalidTrainingConfigError(
+                f"{path.name} names the validation labels {shown(named)}, which aren't there: "
+                "name the file with --val."
+            )
+        found.add(places[0].absolute())
+    if len(found) > 1:
+        raise InvalidTrainingConfigError(
+            "The configurations name different validation labels, and a job takes one file: "
+            "name it with --val."
+        )
+    return next(iter(found), None)
+
+
+async def read_validation(labels: Path, scratch: Scratch, emit: Emit) -> Dataset:
+    """Reads labels to validate on; those that point to videos are packed first.
+
+    Raises:
+        InvalidDatasetError: They can't be read, or aren't labels.
+    """
+    described = await read_with_images(labels, Scratch(scratch, "validation"), embed="user", emit=emit)
+    if described.info.format != DatasetFormat.SLP:
+        raise InvalidDatasetError(f"{labels.name} isn't labels (.slp), which validation takes.")
+    return described
+
+
 def _completed(
     settings: TrainingSettings, dataset: Dataset, configs: Sequence[TrainingConfig]
 ) -> TrainingSettings:
@@ -70,6 +111,7 @@ async def training_order(
     *,
     out_dir: Path,
     configs: Sequence[Path] = (),
+    validation: Path | None = None,
     settings: TrainingSettings | None = None,
     which: WhichWorker | None = None,
     emit: Emit = lambda _: None,
@@ -80,6 +122,7 @@ async def training_order(
         dataset: Labels, or a training job package. Labels that point to videos are packed first.
         out_dir: Where the models go: made if needed; models in it are kept.
         configs: Model configurations, in training order.
+        validation: Labels to validate on; by default those that the configurations name, if any.
         settings: What not to leave to the worker.
         which: Which worker gets the job; any by default.
         emit: Called with what happens meanwhile.
@@ -94,6 +137,10 @@ async def training_order(
         described = await read_with_images(dataset, scratch, embed="user", emit=emit)
         check_training(trains or described.trains, settings.model_type, described.labelled)
         chosen = _completed(settings, described, trains)
+        val_labels = validation
+        if val_labels is None and (val_labels := _named_validation(configs, trains)) is not None:
+            emit(Notice(f"Validating on {val_labels}, as the configuration says."))
+        val_dataset = None if val_labels is None else await read_validation(val_labels, scratch, emit)
     except BaseException:
         scratch.remove()
         raise
@@ -103,6 +150,7 @@ async def training_order(
         destination=ModelFolders(out_dir),
         which=which or WhichWorker(),
         configs=tuple(configs),
+        validation=val_dataset,
         sleap_version=installed_sleap_version(),
         scratch=scratch,
     )
@@ -114,6 +162,7 @@ async def train_on_a_worker(
     out_dir: Path,
     options: PeerOptions,
     configs: Sequence[Path] = (),
+    validation: Path | None = None,
     settings: TrainingSettings | None = None,
     which: WhichWorker | None = None,
     persistence: Persistence = ONE_ATTEMPT,
@@ -129,6 +178,7 @@ async def train_on_a_worker(
         out_dir: Where the models go.
         options: Server, room and connection.
         configs: Model configurations.
+        validation: Labels to validate on.
         settings: What not to leave to the worker.
         which: Which worker gets the job.
         persistence: How long to wait for a worker, and how often to begin again after a failure.
@@ -144,7 +194,13 @@ async def train_on_a_worker(
         RefusedError: The server refuses the client.
     """
     order = await training_order(
-        dataset, out_dir=out_dir, configs=configs, settings=settings, which=which, emit=emit
+        dataset,
+        out_dir=out_dir,
+        configs=configs,
+        validation=validation,
+        settings=settings,
+        which=which,
+        emit=emit,
     )
     async with open_endeavour(order, options, persistence, emit, control) as endeavour:
         return await endeavour.run()

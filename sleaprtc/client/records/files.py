@@ -67,6 +67,7 @@ class JobRecord:
         models: The model folders that an inference predicts with, in the order in which they were given.
         out_file: The file for an inference's predictions; models go into ``out_dir``.
         replace: Whether ``out_file`` may replace an existing file.
+        validation: The labels that a training is validated on, if they are a file of their own.
         ca_file: A file of certificates that vouch for the server, if the system's don't.
     """
 
@@ -88,6 +89,7 @@ class JobRecord:
     ca_file: str | None = None
     digest_algorithm: str = "sha256"
     job_type: str = JobType.TRAINING
+    validation: str | None = None
     models: tuple[str, ...] = ()
     out_file: str | None = None
     replace: bool = False

@@ -43,8 +43,12 @@ PROGRESS_INTERVAL_SEC: Final = 0.5
 _log = get_logger(__name__)
 
 
-_CACHED_PURPOSES: Final[Collection[str]] = frozenset({Purpose.DATASET, Purpose.MODEL})
-_IN_WORDS: Final[Mapping[str, str]] = {Purpose.CONFIG: "configurations", Purpose.MODEL: "models"}
+_CACHED_PURPOSES: Final[Collection[str]] = frozenset({Purpose.DATASET, Purpose.MODEL, Purpose.VALIDATION})
+_IN_WORDS: Final[Mapping[str, str]] = {
+    Purpose.CONFIG: "configurations",
+    Purpose.MODEL: "models",
+    Purpose.VALIDATION: "validation labels",
+}
 
 
 @attrs.frozen
@@ -54,11 +58,17 @@ class JobInputs:
     dataset: Path
     configs: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
+    validation: tuple[Path, ...] = ()
 
     @property
     def by_purpose(self) -> Mapping[str, Sequence[Path]]:
         """The files by what they are for."""
-        return {Purpose.DATASET: (self.dataset,), Purpose.CONFIG: self.configs, Purpose.MODEL: self.models}
+        return {
+            Purpose.DATASET: (self.dataset,),
+            Purpose.CONFIG: self.configs,
+            Purpose.MODEL: self.models,
+            Purpose.VALIDATION: self.validation,
+        }
 
 
 async def receive_inputs(
@@ -128,7 +138,12 @@ async def receive_inputs(
         else:
             received[offer.purpose][path.name] = path
     others = {purpose: tuple(paths.values()) for purpose, paths in received.items()}
-    return JobInputs(dataset, others.get(Purpose.CONFIG, ()), others.get(Purpose.MODEL, ()))
+    return JobInputs(
+        dataset,
+        configs=others.get(Purpose.CONFIG, ()),
+        models=others.get(Purpose.MODEL, ()),
+        validation=others.get(Purpose.VALIDATION, ()),
+    )
 
 
 async def _refuse_excess(incoming: IncomingFile, count_before: int, max_dataset_bytes: float) -> None:

@@ -150,6 +150,7 @@ def _training_job(order: WorkOrder) -> TrainingJob:
         order.make_work_dir("training"),
         order.thread_count,
         order.lacks_disk,
+        validation=order.inputs.validation,
     )
 
 
@@ -200,7 +201,9 @@ async def salvage_nothing(order: WorkOrder, reason: str) -> Product | None:
 
 
 WORK: Final[Mapping[str, KindOfWork]] = {
-    JobType.TRAINING: KindOfWork((Purpose.CONFIG,), Purpose.MODEL, train, salvage_training),
+    JobType.TRAINING: KindOfWork(
+        (Purpose.CONFIG, Purpose.VALIDATION), Purpose.MODEL, train, salvage_training
+    ),
     JobType.INFERENCE: KindOfWork((Purpose.MODEL,), Purpose.PREDICTIONS, predict, salvage_nothing),
 }
 """By job type."""

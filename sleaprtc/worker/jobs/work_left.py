@@ -72,7 +72,7 @@ def read_inputs(job_dir: Path) -> JobInputs | None:
     """Returns the files that :func:`write_inputs` wrote down; None unless all are there, and whole."""
     try:
         files = parse_json((job_dir / INPUTS_FILE).read_text(encoding="utf-8"))
-        found: dict[str, list[Path]] = {Purpose.DATASET: [], Purpose.CONFIG: [], Purpose.MODEL: []}
+        found: dict[str, list[Path]] = {purpose: [] for purpose in Purpose}
         for purpose, described in files.items():
             for name, size_bytes in described:
                 path = job_dir / name
@@ -82,4 +82,7 @@ def read_inputs(job_dir: Path) -> JobInputs | None:
         (dataset,) = found[Purpose.DATASET]
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
-    return JobInputs(dataset, tuple(found[Purpose.CONFIG]), tuple(found[Purpose.MODEL]))
+    configs, models, validation = (
+        tuple(found[purpose]) for purpose in (Purpose.CONFIG, Purpose.MODEL, Purpose.VALIDATION)
+    )
+    return JobInputs(dataset, configs, models, validation)

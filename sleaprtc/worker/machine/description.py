@@ -9,7 +9,13 @@ from ..._version import __version__
 from ...base.sentences import as_sentence
 from ...jobs.capacity import Capability
 from ...jobs.properties import COMMON_TAG, WORKER_TAGS, WorkerProperties, as_json
-from ...protocol.features import ATTACH_FEATURE, EPHEMERAL_FEATURE, FORMATS_FEATURE, PURGE_FEATURE
+from ...protocol.features import (
+    ATTACH_FEATURE,
+    EPHEMERAL_FEATURE,
+    FORMATS_FEATURE,
+    PURGE_FEATURE,
+    VALIDATION_FEATURE,
+)
 from ...protocol.limits import STATUS_INTERVAL_SEC
 from ...protocol.messages import Metadata
 from ...protocol.vocabulary import WorkerStatus
@@ -48,7 +54,7 @@ def worker_metadata(
         digest_algorithms=(DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM),
         status_interval_sec=STATUS_INTERVAL_SEC,
         torch_device=trainer.torch_device,
-        features=(ATTACH_FEATURE, PURGE_FEATURE, EPHEMERAL_FEATURE, FORMATS_FEATURE),
+        features=(ATTACH_FEATURE, PURGE_FEATURE, EPHEMERAL_FEATURE, FORMATS_FEATURE, VALIDATION_FEATURE),
         problems=sentences_of(problems),
     )
     return Metadata(tags, as_json(properties))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 import trio
 
-from ...errors import InvalidTrainingConfigError
+from ...errors import InvalidDatasetError, InvalidTrainingConfigError
 from ...formats.documents import MAX_CONFIG_BYTES
 from ...formats.sleap_nn.configuration import parse_config
 from ...formats.training_package import is_package, is_plain_name, unpack
@@ -19,6 +19,7 @@ from .intake.dataset_summary import DatasetSummary
 from .plan.training import ModelSource, ReceivedConfig
 
 DEFAULT_LABELS_NAME: Final = "labels.pkg.slp"
+DEFAULT_VAL_LABELS_NAME: Final = "validation.pkg.slp"
 
 
 @attrs.frozen
@@ -42,6 +43,9 @@ async def gather_sources(job: TrainingJob) -> tuple[ModelSource, ...]:
         OSError: The folder can't be written to.
     """
     files = await trio.to_thread.run_sync(_gather_files, job)
+    if job.validation:
+        val_labels = await trio.to_thread.run_sync(_link_val_labels, job, {entry.labels for entry in files})
+        files = [attrs.evolve(entry, val_labels=val_labels) for entry in files]
     names = {entry.labels for entry in files} | {entry.val_labels for entry in files if entry.val_labels}
     summaries: dict[str, DatasetSummary] = {}
     for name in sorted(names):
@@ -52,6 +56,7 @@ async def gather_sources(job: TrainingJob) -> tuple[ModelSource, ...]:
             summaries[entry.labels].together_with(summaries.get(entry.val_labels or "")),
             entry.val_labels,
             entry.config,
+            val_dataset=None if entry.val_labels is None else summaries[entry.val_labels],
         )
         for entry in files
     )
@@ -76,12 +81,24 @@ def _gather_files(job: TrainingJob) -> Sequence[_Files]:
     ]
 
 
-def _link_labels(dataset: Path, folder: Path) -> str:
+def _link_labels(dataset: Path, folder: Path, default_name: str = DEFAULT_LABELS_NAME) -> str:
     """Links the labels into the runner's folder by a plain name, so that no path of this machine leaks."""
-    name = dataset.name if is_plain_name(dataset.name) and dataset.suffix == ".slp" else DEFAULT_LABELS_NAME
+    name = dataset.name if is_plain_name(dataset.name) and dataset.suffix == ".slp" else default_name
     link = folder / name
     if link != dataset:
         link.symlink_to(dataset.absolute())
+    return name
+
+
+def _link_val_labels(job: TrainingJob, taken: Collection[str]) -> str:
+    """Links validation labels that came as a file of their own, by a name that the others don't have."""
+    if len(job.validation) > 1:
+        raise InvalidDatasetError("A training takes one file of validation labels.")
+    (labels,) = job.validation
+    if labels.name not in taken:
+        return _link_labels(labels, job.work_dir, DEFAULT_VAL_LABELS_NAME)
+    name = f"validation-{labels.name}"
+    (job.work_dir / name).symlink_to(labels.absolute())
     return name
 
 

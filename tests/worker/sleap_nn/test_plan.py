@@ -247,6 +247,29 @@ def test_validation_labels_are_used_where_there_are_some() -> None:
     assert one.config["data_config"]["val_labels_path"] == ["v.slp"]
 
 
+@pytest.mark.parametrize(
+    ("val_dataset", "sentence"),
+    [
+        (attrs.evolve(ONE_FLY, node_names=("head", "thorax")), "have the nodes head, thorax, and the others"),
+        (TWO_FLIES, "frames with 2 animals"),
+    ],
+)
+def test_validation_labels_that_do_not_go_with_the_others_are_refused(
+    val_dataset: DatasetSummary, sentence: str
+) -> None:
+    source = ModelSource("a.slp", ONE_FLY, "v.slp", val_dataset=val_dataset)
+    with pytest.raises(InvalidTrainingConfigError, match=sentence):
+        plan_models([source], {}, accelerated=False)
+
+
+def test_validation_labels_go_before_validating_on_the_same_frames() -> None:
+    data = {"use_same_data_for_val": True, "val_labels_path": ["elsewhere/v.slp"]}
+    config = ReceivedConfig("c.yaml", config_for("single_instance", data_config=data))
+    (one,) = plan_models([ModelSource("a.slp", ONE_FLY, "v.slp", config)], {}, accelerated=False)
+    assert one.config["data_config"]["use_same_data_for_val"] is False
+    assert one.config["data_config"]["val_labels_path"] == ["v.slp"]
+
+
 def test_a_single_frame_validates_on_itself() -> None:
     (one,) = plan({}, attrs.evolve(ONE_FLY, frame_count=1))
     assert one.config["data_config"]["use_same_data_for_val"] is True

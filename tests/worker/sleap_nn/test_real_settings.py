@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 
@@ -119,6 +120,20 @@ async def test_negative_frames_take_part(tmp_path: Path, recordings: dict[int, P
     (model,) = (await train(job_of(tmp_path, labels, config, epochs=2))).model_dirs
     rows = list(csv.DictReader((model / "training_log.csv").read_text().splitlines()))
     assert any(float(row["train/n_negative"] or 0) > 0 for row in rows)
+
+
+async def test_validation_labels_of_their_own_are_measured_on(
+    tmp_path: Path, recordings: dict[int, Path]
+) -> None:
+    job = job_of(tmp_path, recordings[1], FEW_KEYS)
+    val_dir = tmp_path / "validation"
+    val_dir.mkdir()
+    made = made_from(recordings[1], val_dir, FIRST_FRAMES, 5)
+    val_labels = made.rename(val_dir / recordings[1].name)  # the same name as the dataset's
+    (model,) = (await train(attrs.evolve(job, validation=(val_labels,)))).model_dirs
+    assert summary_of(model)["validation"] == {"source": "file", "frames": 5, "train_frames": 16}
+    trained = yaml.safe_load((model / "training_config.yaml").read_text())
+    assert trained["data_config"]["val_labels_path"] == [f"validation-{recordings[1].name}"]
 
 
 @pytest.mark.parametrize(

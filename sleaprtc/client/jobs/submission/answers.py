@@ -72,6 +72,15 @@ def none_keeps_nothing(present: Sequence[WorkerSummary]) -> NoWorkerError | None
     )
 
 
+def no_validation(workers: Sequence[WorkerSummary]) -> str:
+    """Returns a sentence on why no worker can be asked for a training with validation labels."""
+    names = " and ".join(worker.worker for worker in workers)
+    return (
+        f"{names} can't take validation labels (--val), so nothing was sent. Update sleap-rtc on the worker, "
+        "or leave them out: some of the labelled frames are then held out."
+    )
+
+
 def nobody_left(tried: Mapping[str, JobFailedError], why: str) -> NoWorkerError | JobFailedError:
     """Returns the error for a job when no further worker can be asked.
 

@@ -30,7 +30,7 @@ from ....jobs.keys import attach_digest
 from ....jobs.negotiation import Negotiation
 from ....jobs.properties import WORKER_ROLE
 from ....jobs.request_proof import request_proof
-from ....protocol.features import ATTACH_FEATURE
+from ....protocol.features import ATTACH_FEATURE, VALIDATION_FEATURE
 from ....protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
 from ....protocol.limits import RESERVATION_SEC
 from ....protocol.messages import JSONObject
@@ -63,7 +63,14 @@ from ..order.control import JobControl
 from ..order.filters import WhichWorker
 from ..order.persistence import AWAY_SEC
 from ..order.settings import PredictionSettings, TrainingSettings
-from .answers import nobody_accepted, nobody_left, none_keeps_nothing, summarize_answer, why_none
+from .answers import (
+    no_validation,
+    nobody_accepted,
+    nobody_left,
+    none_keeps_nothing,
+    summarize_answer,
+    why_none,
+)
 from .worker_notices import DeviceWatch, announce_problems
 
 T = TypeVar("T")
@@ -92,6 +99,7 @@ class JobOrder:
         which: Which worker gets the job.
         job_type: ``training`` or ``inference``.
         configs: Model configurations to send, in training order.
+        validation: Labels to validate on, if they are a file of their own.
         models: Packed models to send, for an inference.
         model_dirs: The folders that they were packed from.
         model_info: What the request says of them.
@@ -105,6 +113,7 @@ class JobOrder:
     which: WhichWorker = attrs.field(factory=WhichWorker)
     job_type: str = JobType.TRAINING
     configs: tuple[Path, ...] = ()
+    validation: Dataset | None = None
     models: tuple[Path, ...] = ()
     model_dirs: tuple[Path, ...] = ()
     model_info: JSONObject | None = None
@@ -116,6 +125,7 @@ class JobOrder:
         """The files to send, in order: the dataset is last."""
         return (
             *(OutgoingFile(path, Purpose.CONFIG) for path in self.configs),
+            *(() if self.validation is None else [OutgoingFile(self.validation.path, Purpose.VALIDATION)]),
             *(OutgoingFile(path, Purpose.MODEL) for path in self.models),
             OutgoingFile(self.dataset.path, Purpose.DATASET),
         )
@@ -310,6 +320,7 @@ class Submission:
                 token=membership.room.token,
                 dataset=str(order.dataset.named.absolute()),
                 configs=tuple(str(path.absolute()) for path in order.configs),
+                validation=None if order.validation is None else str(order.validation.named.absolute()),
                 out_dir=str(order.destination.folder.absolute()),
                 started_at=time.time(),
                 secret=None if self._connection.secret is None else self._connection.secret.text,
@@ -387,6 +398,11 @@ class Submission:
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
         if self._order.which.worker is not None:
             workers = [worker for worker in workers if worker.worker == self._order.which.worker]
+        if self._order.validation is not None:
+            able = [worker for worker in workers if VALIDATION_FEATURE in worker.features]
+            if workers and not able:
+                raise nobody_left(tried, no_validation(workers))
+            workers = able
         workers = [worker for worker in workers if worker.worker not in self.avoided] or workers
         self._emit(WorkersFound(tuple(workers)))
         if not workers:

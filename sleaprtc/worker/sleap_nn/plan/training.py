@@ -50,12 +50,14 @@ class ModelSource:
         dataset: What is in them.
         val_labels: File name of labels to validate on, or None to split some off.
         config: The configuration that came with them.
+        val_dataset: What is in the labels to validate on.
     """
 
     labels: str
     dataset: DatasetSummary
     val_labels: str | None = None
     config: ReceivedConfig | None = None
+    val_dataset: DatasetSummary | None = None
 
 
 @attrs.frozen
@@ -171,6 +173,8 @@ def _plan(
     config = overlay(config, _for_mixed_channels(config, dataset))
     labelled = Labelled(dataset.max_instances, dataset.node_names, dataset.edge_count)
     check_head(head, subsection(config, "model_config", "head_configs", head), labelled)
+    if source.val_dataset is not None:
+        _check_val_dataset(head, source.val_dataset, source.dataset)
     return ModelPlan(head, source.labels, source.val_labels, config, asked=overlay(document, requested))
 
 
@@ -259,3 +263,16 @@ def _for_mixed_channels(config: Mapping[str, Any], dataset: DatasetSummary) -> d
     ):
         return {}
     return {"data_config": {"preprocessing": {"ensure_rgb": True}}}
+
+
+def _check_val_dataset(head: str, val_dataset: DatasetSummary, dataset: DatasetSummary) -> None:
+    if val_dataset.node_names != dataset.node_names:
+        raise InvalidTrainingConfigError(
+            f"The validation labels have the nodes {', '.join(val_dataset.node_names)}, and the others "
+            f"{', '.join(dataset.node_names)}: they must be the same, in the same order."
+        )
+    if head == "single_instance" and val_dataset.max_instances > 1:
+        raise InvalidTrainingConfigError(
+            f"The validation labels have frames with {val_dataset.max_instances} animals, and the model type "
+            "base finds a single one: use topdown or bottomup."
+        )
