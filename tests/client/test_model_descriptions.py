@@ -50,13 +50,20 @@ def test_the_size_of_the_images_is_told(tmp_path):
     assert read_dataset(path).info.frame_megapixels == 0.2
 
 
-@pytest.mark.parametrize("epochs", [float("inf"), float("nan"), 10**400, -1, True, "200", None])
+def test_what_is_left_out_is_told_as_sleap_nn_has_it():
+    config = {"model_config": {"head_configs": {"centroid": {}}}, "trainer_config": {"max_epochs": 7}}
+    expected = {"epochs": 7, "batch_size": 4, "scale": 1.0}
+    assert described_models([config]) == (ModelDescription("centroid", expected),)
+
+
+@pytest.mark.parametrize("epochs", [float("inf"), float("nan"), 10**400, -1, True, "200"])
 def test_what_is_no_number_of_epochs_is_not_told(epochs):
     config = {
         "model_config": {"head_configs": {"centroid": {}}},
         "trainer_config": {"max_epochs": epochs},
     }
-    assert described_models([config]) == (ModelDescription("centroid"),)
+    (described,) = described_models([config])
+    assert "epochs" not in described.numbers
 
 
 @given(

@@ -37,6 +37,9 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Where configurations have the fields of a :class:`ModelDescription`."""
 
+_DEFAULTS: Final[Mapping[str, float]] = {"epochs": 100, "batch_size": 4, "scale": 1.0}
+"""sleap-nn's own, for what a configuration leaves out."""
+
 
 @attrs.frozen
 class ModelDescription:
@@ -86,6 +89,7 @@ def described_models(configs: Iterable[JSONObject]) -> tuple[ModelDescription, .
         if len(heads) != 1 or is_legacy(config):
             return ()
         found = {name: _at(config, path) for name, path in _FIELDS.items()}
+        found |= {name: value for name, value in _DEFAULTS.items() if found[name] is None}
         found["filters"] = _filters(config)
         numbers = {
             name: value

@@ -141,11 +141,14 @@ def filter_model_config(document: Mapping[str, Any], name: str) -> dict[str, Any
 
 
 def named_val_labels(document: Mapping[str, Any], name: str) -> str | None:
-    """Returns the path of the validation labels that a configuration names, if it names some.
+    """Returns the path of the validation labels that a configuration or an old profile names, if any.
 
     Raises:
         InvalidTrainingConfigError: It names several files, or something else than a path.
     """
+    if is_legacy(document):
+        old = section(document, "data", "labels", "validation_labels")
+        return old if isinstance(old, str) and old else None
     named = section(document, *VAL_LABELS_PATH)
     if named is None or named == []:
         return None

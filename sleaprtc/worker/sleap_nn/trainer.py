@@ -38,7 +38,7 @@ from .intake.model_files import read_models
 from .intake.recordings import put_recording
 from .plan.kept import read_plans, write_plans
 from .plan.prediction import plan_prediction
-from .plan.training import ModelPlan, ModelSource, ReceivedConfig, plan_models
+from .plan.training import ModelPlan, ModelSource, ReceivedConfig, check_val_labels, plan_models
 from .process.environment import runner_environment
 from .process.events import (
     Converted,
@@ -271,6 +271,8 @@ class SleapNNTrainer(Trainer):
         ]
         if not old:
             return sources
+        for source in old:
+            check_val_labels(source)  # the converted profile no longer names them
         profiles = [
             {"name": config.name, "document": legacy_core(config.document, config.name)}
             for config in (source.config for source in old)
@@ -292,7 +294,7 @@ class SleapNNTrainer(Trainer):
             raise failure
         configs = iter(converted.configs)
         return tuple(
-            attrs.evolve(source, config=ReceivedConfig(source.config.name, next(configs)))
+            attrs.evolve(source, config=ReceivedConfig(source.config.name, next(configs), is_converted=True))
             if source in old and source.config is not None
             else source
             for source in sources

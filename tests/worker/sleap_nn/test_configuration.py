@@ -132,6 +132,13 @@ def test_validation_labels_are_named_by_one_path(named: Any, expected: str | Non
     assert named_val_labels({"data_config": {"val_labels_path": named}}, "c.yaml") == expected
 
 
+def test_an_old_profile_names_validation_labels_too() -> None:
+    profile = {"model": {}, "optimization": {}, "data": {"labels": {"validation_labels": "v.slp"}}}
+    assert named_val_labels(profile, "old.json") == "v.slp"
+    profile["data"]["labels"]["validation_labels"] = None  # type: ignore[assignment,index]
+    assert named_val_labels(profile, "old.json") is None
+
+
 @pytest.mark.parametrize("named", ["v.slp", ["a", "b"], [5], [""], {}])
 def test_validation_labels_cannot_be_named_otherwise(named: Any) -> None:
     with pytest.raises(InvalidTrainingConfigError, match="val_labels_path must be a list of one path"):

@@ -179,6 +179,7 @@ def test_a_configuration_is_neither_filled_in_nor_softened() -> None:
             one.config["data_config"]
         )
         assert (one.configuration, one.asked, one.chosen) == ("0.yaml", received, ())
+        assert set(one.given) >= {"trainer_config.min_train_steps_per_epoch"}
 
 
 def test_what_is_derived_is_known_to_be_chosen() -> None:
@@ -311,7 +312,7 @@ def test_a_model_type_picks_among_configurations() -> None:
             {},
             TWO_FLIES,
             [config_for("centroid", data_config={"val_labels_path": ["v.pkg.slp"]})],
-            r"val_labels_path: 'v.pkg.slp'\) that didn't come",
+            r"names the validation labels 'v.pkg.slp', which didn't come",
         ),
         ({}, TWO_FLIES, [config_for("centroid"), config_for("centroid")], "same model: centroid"),
         ({}, TWO_FLIES, [with_head("centroid", anchor_part="nose")], "anchor_part is 'nose'"),

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from sleaprtc.errors import InvalidTrainingConfigError
-from sleaprtc.formats.sleap_nn.allow_list import ALLOWED_KEYS, OTHER_HEADS, UNGRANTABLE, WORKER_KEYS
+from sleaprtc.formats.sleap_nn.allow_list import (
+    ALLOWED_KEYS,
+    OTHER_HEADS,
+    UNGRANTABLE,
+    VAL_LABELS_PATH,
+    WORKER_KEYS,
+)
 from sleaprtc.worker.sleap_nn.intake.dataset_summary import DatasetSummary
 from sleaprtc.worker.sleap_nn.plan.training import ModelPlan, ModelSource, ReceivedConfig, plan_models
 from sleaprtc.worker.sleap_nn.runner.settings import describe_settings
@@ -173,15 +179,16 @@ def test_every_key_is_trained_with_or_named_as_changed_or_refused(leaves: list[d
     }
     plans = {path: planned(with_value(path, value)) for path, value in given.items()}
     refused = {path for path, plan in plans.items() if isinstance(plan, str)}
-    for path in refused:
+    for path in refused - {VAL_LABELS_PATH}:
         assert ".".join(path) in str(plans[path]) or (is_other_model(path) and path[2] in str(plans[path]))
+    assert "names the validation labels 'x.slp', which didn't come" in str(plans[VAL_LABELS_PATH])
 
     accepted = {path: plan for path, plan in plans.items() if isinstance(plan, ModelPlan)}
     used = completed([plan.config for plan in accepted.values()])
     asked = completed([plan.asked for plan in accepted.values()])
     trained, changed = set(), set()
     for number, (path, plan) in enumerate(accepted.items()):
-        model = {"configuration": plan.configuration, "asked": plan.asked, "chosen": plan.chosen}
+        model = {"configuration": plan.configuration, "given": plan.given, "chosen": plan.chosen}
         entries = describe_settings(model, asked[number], used[number])["changed"]
         if at(used[number], path) == given[path]:
             trained.add(path)
@@ -194,7 +201,7 @@ def test_every_key_is_trained_with_or_named_as_changed_or_refused(leaves: list[d
     assert not trained & changed
     assert trained | changed | refused == set(given)
     assert trained == {*paths_in(ALLOWED_KEYS)} - {("data_config", "user_instances_only")}
-    assert changed == {*paths_in(WORKER_KEYS)} - {("data_config", "val_labels_path")}
+    assert changed == {*paths_in(WORKER_KEYS)} - {VAL_LABELS_PATH}
 
 
 def completed(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,7 +215,7 @@ def test_what_is_left_out_has_sleap_nns_own_default(trainer_python: None) -> Non
     plan = planned(sent)
     assert isinstance(plan, ModelPlan)
     used, own = completed([plan.config, sent])
-    model = {"configuration": "c.yaml", "asked": sent, "chosen": ()}
+    model = {"configuration": "c.yaml", "given": plan.given, "chosen": ()}
     differing = {entry["key"] for entry in describe_settings(model, own, used)["changed"]}
     workers = {".".join(path) for path in paths_in(WORKER_KEYS)}
     assert differing <= workers

@@ -15,7 +15,6 @@ import attrs
 from ....errors import InvalidTrainingConfigError
 from ....formats.head_fit import Labelled, check_head
 from ....formats.reading import shown
-from ....formats.sleap_nn.allow_list import VAL_LABELS_PATH
 from ....formats.sleap_nn.configuration import (
     check_requested,
     filter_config,
@@ -35,10 +34,14 @@ CACHED_IMAGES_BYTES: Final = 2 * 2**30
 
 @attrs.frozen
 class ReceivedConfig:
-    """A parsed configuration and how errors call it."""
+    """A parsed configuration and how errors call it.
+
+    ``is_converted`` means that sleap-nn made a complete document from a profile of SLEAP up to 1.4.
+    """
 
     name: str
     document: Mapping[str, Any]
+    is_converted: bool = False
 
 
 @attrs.frozen
@@ -72,6 +75,7 @@ class ModelPlan:
         asked: The same without what only the worker decides: the received configuration as it came, or else
             what was derived, and the request's numbers. The runner reports how ``config`` differs from it.
         configuration: The name of the received configuration, if there is one.
+        given: The keys that it says itself.
         chosen: The keys, joined by dots, of the settings that were derived from the labels.
     """
 
@@ -81,6 +85,7 @@ class ModelPlan:
     config: dict[str, Any]
     asked: dict[str, Any]
     configuration: str | None = None
+    given: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
 
 
@@ -126,9 +131,10 @@ def _plan_from_configs(sources: Sequence[ModelSource], wishes: Mapping[str, Any]
         head = head_of(received, source.config.name)
         if head in plans:
             raise InvalidTrainingConfigError(f"Two configurations train the same model: {head}.")
-        _check_val_labels(source)
+        check_val_labels(source)
         plan = _plan(head, source, received, source.config.document, _from_request(wishes))
-        plans[head] = attrs.evolve(plan, configuration=source.config.name)
+        given = () if source.config.is_converted else tuple(leaves(source.config.document))
+        plans[head] = attrs.evolve(plan, configuration=source.config.name, given=given)
     if "model_type" not in wishes:
         return tuple(plans.values())
     return tuple(plans[head] for head in _heads_asked_for(wishes["model_type"], tuple(plans)))
@@ -151,13 +157,19 @@ def _heads_asked_for(model_type: str, configured: Sequence[str]) -> tuple[str, .
     return found
 
 
-def _check_val_labels(source: ModelSource) -> None:
-    assert source.config is not None
+def check_val_labels(source: ModelSource) -> None:
+    """Checks that the validation labels that a configuration names came with the job.
+
+    Raises:
+        InvalidTrainingConfigError: They didn't.
+    """
+    if source.config is None:
+        return
     named = named_val_labels(source.config.document, source.config.name)
     if named is not None and source.val_labels is None:
         raise InvalidTrainingConfigError(
-            f"{source.config.name} names validation labels ({'.'.join(VAL_LABELS_PATH)}: {shown(named)}) "
-            "that didn't come with the job: name the file with --val."
+            f"{source.config.name} names the validation labels {shown(named)}, which didn't come with the "
+            "job: name the file with --val."
         )
 
 

@@ -3,7 +3,7 @@
 sleap-nn itself fills in what both sides leave out, so that its own defaults count as asked for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 HIDDEN = ("api_key",)
@@ -25,12 +25,10 @@ def describe_settings(
         asked: What was asked for, completed by sleap-nn.
         used: The configuration that is trained with, completed likewise.
     """
-    name = model["configuration"]
-    given = flatten(model["asked"]) if name is not None else {}
     values = flatten(used)
     return {
-        "configuration": name,
-        "changed": differences(flatten(asked), values, given),
+        "configuration": model["configuration"],
+        "changed": differences(flatten(asked), values, model["given"]),
         "chosen": [{"key": key, "used": shown(key, values.get(key))} for key in model["chosen"]],
     }
 
@@ -47,7 +45,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(
-    asked: Mapping[str, Any], used: Mapping[str, Any], given: Mapping[str, Any]
+    asked: Mapping[str, Any], used: Mapping[str, Any], given: Collection[str]
 ) -> list[dict[str, Any]]:
     """Lists the keys with different values; ``given`` has those that a configuration says itself."""
     changed = []
