@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from sleaprtc.client.events.job import Event, Notice, Transferred, WorkersFound
+from sleaprtc.client.jobs.attach import attach_to_job
 from sleaprtc.client.jobs.train import training_order
+from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError, NoWorkerError
 from sleaprtc.protocol.features import ATTACH_FEATURE
+from sleaprtc.protocol.limits import MIB
 from sleaprtc.protocol.vocabulary import Purpose
 
-from ..support.lab import Lab, ScriptedTrainer, make_labels, make_package
+from ..support.lab import LOOPBACK, Lab, ScriptedTrainer, make_labels, make_package
 
 CONFIG = """
 data_config: {val_labels_path: [held/out.pkg.slp]}
@@ -68,6 +73,30 @@ async def test_if_no_worker_knows_them_nothing_is_sent(
         with pytest.raises(NoWorkerError, match=r"^old can't take validation labels \(--val\)"):
             await lab.train(labels, validation=val_labels, worker=named, emit=events.append)
     assert not [event for event in events if isinstance(event, Transferred)]
+
+
+async def test_a_later_process_sends_them_again(
+    lab: Lab, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def say_nothing(_: object) -> None:
+        return
+
+    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
+    val_labels = make_labels(tmp_path / "val.pkg.slp", padding_bytes=16 * MIB)
+    trainer = ScriptedTrainer()
+    async with lab.worker("gpu-1", trainer):
+        async with trio.open_nursery() as nursery:
+
+            def leave(event: Event) -> None:
+                if isinstance(event, Transferred) and event.received_bytes > 0:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(partial(lab.train, labels, validation=val_labels, emit=leave))
+        (record,) = load_all()
+        assert record.validation == str(val_labels)
+        await attach_to_job(record, connection=LOOPBACK)
+    (job,) = trainer.jobs
+    assert [path.name for path in job.validation] == ["val.pkg.slp"]
 
 
 async def test_a_configuration_names_them_beside_itself(
