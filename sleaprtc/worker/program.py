@@ -293,7 +293,7 @@ async def _leave_on_signal(
                 for job in await agent.leave():
                     _say(
                         f"Job {job.job_id[:8]} is interrupted{job.place}. It goes on when this worker is "
-                        "started again; with --no-resume, its best model so far is its result instead."
+                        "started again; with --no-resume, its result is what there is of it so far."
                     )
             leave_scope.cancel()
             return

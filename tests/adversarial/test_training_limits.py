@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import attrs
@@ -15,6 +16,8 @@ from sleaprtc.errors import JobFailedError, TrainerError, TransferError
 from sleaprtc.protocol.jobs import JobRequest
 from sleaprtc.protocol.limits import MIB
 from sleaprtc.worker.jobs.disk import WorkerDisk
+from sleaprtc.worker.sleap_nn.plan.kept import write_plans
+from sleaprtc.worker.sleap_nn.plan.training import ModelPlan
 from sleaprtc.worker.sleap_nn.process import limits, runner_process
 from sleaprtc.worker.sleap_nn.process.limits import TrainingLimits, disk_of
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
@@ -97,6 +100,21 @@ async def test_when_the_time_is_over_the_best_model_is_kept(tmp_path: Path) -> N
     assert outcome.total_epochs == 1
     (told,) = [event for event in events if isinstance(event, StageStarted) and event.stage == "finalizing"]
     assert "hours a job, which are over: keeping the best model." in told.message
+
+
+async def test_the_time_before_a_restart_of_the_worker_counts(tmp_path: Path) -> None:
+    job, events = job_for(tmp_path, UNTIL_STOPPED), []
+    config = {"trainer_config": {"max_epochs": UNTIL_STOPPED}}
+    write_plans(job.work_dir, (ModelPlan("single_instance", "flies.pkg.slp", None, config),))
+    (job.work_dir / "state").mkdir()
+    row = {"epoch": 1, "total_epochs": 4, "train_loss": 0.5, "val_loss": 0.4, "device": "cpu"}
+    log = json.dumps({**row, "elapsed_sec": 4000.0})
+    (job.work_dir / "state" / "single_instance.jsonl").write_text(f"{log}\n")
+    trainer = SleapNNTrainer(script=FAKE_RUNNER, limits=TrainingLimits(max_sec=3600.0))
+    with trio.fail_after(60):
+        await trainer.train(job, report=events.append, stop=trio.Event())
+    (told,) = [event for event in events if isinstance(event, StageStarted) and event.stage == "finalizing"]
+    assert "allows 1 hours a job" in told.message
 
 
 async def test_one_that_does_not_hear_is_ended_all_the_same(

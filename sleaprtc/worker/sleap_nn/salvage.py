@@ -77,6 +77,12 @@ def salvage(plans: Sequence[ModelPlan], work_dir: Path, reason: str) -> Training
     )
 
 
+def spent_sec(work_dir: Path) -> float:
+    """Returns how long earlier processes have trained in a job's folder."""
+    logs = (work_dir / STATE_FOLDER).glob("*.jsonl")
+    return max((epochs[-1].elapsed_sec for log in logs if (epochs := _epochs(log))), default=0.0)
+
+
 def _in_words(found: Sequence[_Left], reason: str) -> str:
     parts = []
     for left in found:

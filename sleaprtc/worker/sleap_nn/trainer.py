@@ -54,7 +54,7 @@ from .process.failures import reported_failure, silent_failure
 from .process.limits import NO_LIMITS, TrainingLimits, wait_for_excess
 from .process.outcomes import judge_prediction, judge_training
 from .process.runner_process import EXIT_AFTER_LAST_EVENT_SEC, RUNNER_FILE, Runner, open_runner
-from .salvage import salvage
+from .salvage import salvage, spent_sec
 
 PROBE_TIMEOUT_SEC: Final = 90.0
 """Importing torch takes 2 seconds from a warm disk, and half a minute from a cold network disk."""
@@ -228,6 +228,7 @@ class SleapNNTrainer(Trainer):
         stop: trio.Event,
     ) -> TrainingDone | PredictionDone:
         """Runs a task in the runner's process, within the owner's limits; returns the runner's last word."""
+        spent = await trio.to_thread.run_sync(spent_sec, job.work_dir)
         last: LastWord | None = None
         excess: TrainerError | None = None
         async with self._open_runner(task, job.work_dir, job.thread_count) as runner:
@@ -248,6 +249,7 @@ class SleapNNTrainer(Trainer):
                         files=job.files,
                         lacks_disk=job.lacks_disk,
                         end_early=end_early,
+                        spent_sec=spent,
                     )
                     nursery.cancel_scope.cancel()
 

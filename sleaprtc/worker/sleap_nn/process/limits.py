@@ -106,6 +106,7 @@ async def wait_for_excess(
     files: Sequence[Path],
     lacks_disk: Callable[[], bool],
     end_early: Callable[[], None],
+    spent_sec: float = 0.0,
 ) -> TrainerError:
     """Waits until a training exceeds a limit; returns the error to end it with.
 
@@ -117,10 +118,11 @@ async def wait_for_excess(
         files: The job's files and folders; their sizes are added up.
         lacks_disk: Whether the job takes disk that others have reserved; called in a thread.
         end_early: Called when the time is over. Only a training that then doesn't end exceeds the limit.
+        spent_sec: Time that earlier processes of the same training took.
     """
     send, receive = trio.open_memory_channel[TrainerError](2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch_time, limits, end_early, send)
+        nursery.start_soon(_watch_time, limits, spent_sec, end_early, send)
         nursery.start_soon(_watch_size, limits, group, files, lacks_disk, send)
         excess = await receive.receive()
         nursery.cancel_scope.cancel()
@@ -149,9 +151,12 @@ async def _watch_size(
 
 
 async def _watch_time(
-    limits: TrainingLimits, end_early: Callable[[], None], send: trio.MemorySendChannel[TrainerError]
+    limits: TrainingLimits,
+    spent_sec: float,
+    end_early: Callable[[], None],
+    send: trio.MemorySendChannel[TrainerError],
 ) -> None:
-    await trio.sleep(limits.max_sec)
+    await trio.sleep(max(0.0, limits.max_sec - spent_sec))
     end_early()
     await trio.sleep(STOP_GRACE_SEC)
     sentence = f"{limits.time_sentence}; nothing was finished {STOP_GRACE_SEC / 60:.0f} minutes later."
