@@ -13,7 +13,7 @@ from sleaprtc.errors import JobFailedError, TrainerError
 from sleaprtc.protocol.jobs import JobAttach, JobAttached, JobCancel, JobCancelled, JobStop
 
 from ..support.job_messages import answer
-from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels
+from ..support.lab import LOOPBACK, ScriptedTrainer, make_labels, make_model, make_video
 from ..support.waiting import until
 
 
@@ -248,6 +248,38 @@ async def test_a_job_of_which_nothing_is_left_fails_with_its_reason(lab, labels,
                 await attach(attrs.evolve(record, state="running"))
         assert caught.value.error_code == "WORKER_RESTARTED"
     assert find(record.job_id).state == "failed"
+
+
+async def test_an_owner_may_stop_the_worker_as_often_as_that_takes(lab, labels):
+    async with lab.worker("gpu-1", ScriptedTrainer(hold=True)):
+        record = await begin_and_die(lab, labels)
+    for _ in range(4):
+        trainer = ScriptedTrainer()
+
+        async def train(job, *, report, stop, trainer=trainer):
+            trainer.started.set()
+            await trio.sleep_forever()
+
+        trainer.train = train
+        async with lab.worker("gpu-1", trainer) as agent:
+            await trainer.started.wait()
+            assert len(await agent.leave()) == 1
+    async with lab.worker("gpu-1"):
+        assert (await attach(record)).cut_short is None
+
+
+async def test_predictions_begin_again(lab, tmp_path):
+    video, model = make_video(tmp_path / "flies.mp4"), make_model(tmp_path / "single", "single_instance")
+    trainers = [ScriptedTrainer(hold=hold, job_types=("training", "inference")) for hold in (True, False)]
+    async with lab.worker("gpu-1", trainers[0]), trio.open_nursery() as nursery:
+        nursery.start_soon(lab.track, video, model)
+        await trainers[0].started.wait()
+        nursery.cancel_scope.cancel()
+    (record,) = load_all()
+    async with lab.worker("gpu-1", trainers[1]):
+        completed = await attach(record)
+    assert completed.frame_count == 4
+    assert trainers[0].jobs == trainers[1].jobs
 
 
 async def test_a_killed_trainer_goes_on_by_itself(lab, labels):

@@ -170,8 +170,8 @@ class Job:
         """Ends a job whose work hasn't begun, with a last word to its client."""
         if not self._change_state(Cause.WORK_FAILED):
             return
-        await self._notes.move(Cause.WORK_FAILED, last_word=word)
         self._scope.cancel()
+        await self._notes.move(Cause.WORK_FAILED, last_word=word)
         await self._try_send(self.client_id, word)
 
     @property
@@ -286,7 +286,8 @@ class Job:
             with trio.CancelScope(shield=True):  # a worker that ends just now doesn't lose it
                 await self._move(Cause.WORK_DONE, last_word=product.complete, archive=product.file)
             # Only now: a worker that is killed before goes on with what is in the folder.
-            await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
+            with contained("The job's files can't be deleted."):
+                await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
             self._mark_worked(on_worked)
             return product.complete, product.file
         _log.warning(
@@ -351,9 +352,10 @@ class Job:
     async def _send_status(self, status: JobStatus) -> None:
         with contained("A status can't be sent."):
             await self._notes.add_status(status)
-            if status.details.current_epoch is not None:
-                self._epoch = status.details.current_epoch, status.details.total_epochs
-            if self._has_to_get_on and self._clock.count:
+            details = status.details
+            if details.current_epoch is not None:
+                self._epoch = details.current_epoch, details.total_epochs
+            if self._has_to_get_on and (details.current_epoch or details.frames_done):
                 self._has_to_get_on = False
                 await self._notes.note_progress()
             await self._try_send(self.client_id, status)

@@ -258,10 +258,11 @@ class Roster:
 
         taken_up = []
         for entry, left in await trio.to_thread.run_sync(look):
-            connection = self._new_connection(entry.client_id)
-            job = self._new_job(entry.request, entry.directory, connection, State(entry.state), left)
-            self._jobs[entry.job_id] = job
-            taken_up.append(job)
+            with contained("An interrupted job can't be taken up."):  # a failure costs that job
+                connection = self._new_connection(entry.client_id)
+                job = self._new_job(entry.request, entry.directory, connection, State(entry.state), left)
+                self._jobs[entry.job_id] = job
+                taken_up.append(job)
         return taken_up
 
     def _look_at_work_left(self, entry: JournalEntry) -> WorkLeft:
@@ -293,6 +294,8 @@ class Roster:
                 move = partial(self._journal.move, word.job_id, Cause.WORK_FAILED, last_word=word)
                 await trio.to_thread.run_sync(move)
                 shutil.rmtree(entry.directory, ignore_errors=True)
+            elif entry is not None and isinstance(entry.last_word, JobFailed):
+                word = entry.last_word  # the job had ended before
         except StorageError as error:
             _log.warning("The journal can't be written.", job=word.job_id, error=str(error))
         await self.try_send(client_id, word)

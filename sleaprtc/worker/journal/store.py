@@ -69,6 +69,9 @@ LAYOUT: Final = Layout(
     ),
 )
 
+_RESUMES: Final = {Cause.RESUMED: 1, Cause.INTERRUPTED: -1}
+"""What a move adds to the count of resumes. An owner who stops the worker shows nothing about the work."""
+
 _BEGUN: Final = "job_id, client_id, request, directory, state, updated_at"
 _COLUMNS: Final = (
     "job_id, client_id, request, directory, state, last_word, archive, updated_at, resumes, is_stopping"
@@ -157,11 +160,11 @@ class Journal:
                 self._db.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,))
             else:
                 self._db.execute(
-                    "UPDATE jobs SET state = ?, resumes = resumes + ?, last_word = coalesce(?, last_word),"
-                    " archive = coalesce(?, archive), updated_at = ? WHERE job_id = ?",
+                    "UPDATE jobs SET state = ?, resumes = max(0, resumes + ?),"
+                    " last_word = coalesce(?, last_word), archive = coalesce(?, archive), updated_at = ? WHERE job_id = ?",
                     (
                         str(following),
-                        int(cause is Cause.RESUMED),
+                        _RESUMES.get(cause, 0),
                         None if last_word is None else _dump(last_word),
                         None if archive is None else str(archive),
                         time.time(),
