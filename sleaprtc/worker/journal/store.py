@@ -161,7 +161,8 @@ class Journal:
             else:
                 self._db.execute(
                     "UPDATE jobs SET state = ?, resumes = max(0, resumes + ?),"
-                    " last_word = coalesce(?, last_word), archive = coalesce(?, archive), updated_at = ? WHERE job_id = ?",
+                    " last_word = coalesce(?, last_word), archive = coalesce(?, archive), updated_at = ?"
+                    " WHERE job_id = ?",
                     (
                         str(following),
                         _RESUMES.get(cause, 0),
