@@ -8,6 +8,7 @@ under another name, synced to the disk, and then renamed: neither a kill nor a p
 import copy
 import csv
 import fcntl
+import inspect
 import json
 import os
 import pathlib
@@ -266,6 +267,8 @@ def keeping_trainer(
                 for callback in self.callbacks:
                     if type(callback).__name__ == "CSVLoggerCallback" and callback.filepath.is_file():
                         callback.initialized = True  # else it would begin the file again
+                if "weights_only" in inspect.signature(super().fit).parameters:
+                    options["weights_only"] = True  # nothing in the checkpoint has to be run
             super().fit(*args, ckpt_path=checkpoint or ckpt_path, **options)
 
     return KeepingTrainer
