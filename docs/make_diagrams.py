@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sleaprtc.jobs.life import CAUSED_BY, IN_RECORDS, ON_WORKER, OWED, PLANNED_CAUSES, PLANNED_SIGNS, diagram
+from sleaprtc.jobs.life import CAUSED_BY, IN_RECORDS, ON_WORKER, OWED, PLANNED_CAUSES, diagram
 
 ARCHITECTURE: Final = Path(__file__).with_name("architecture.md")
 _BLOCK: Final = re.compile(r"(<!-- life: (\w+) -->\n).*?(\n<!-- /life -->)", re.DOTALL)
@@ -27,7 +27,7 @@ def blocks() -> Mapping[str, str]:
         "on_worker": f"```mermaid\n{diagram(ON_WORKER, CAUSED_BY)}\n```",
         "in_records": f"```mermaid\n{diagram(IN_RECORDS)}\n```",
         "owed": f"| state on the worker | the worker | the client |\n|---|---|---|\n{duties}",
-        "planned": ", ".join(f"*{cause}*" for cause in sorted({*PLANNED_CAUSES, *PLANNED_SIGNS})),
+        "planned": ", ".join(f"*{cause}*" for cause in sorted(PLANNED_CAUSES)),
     }
 
 

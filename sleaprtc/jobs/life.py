@@ -95,7 +95,7 @@ class Seen(StrEnum):
 
     RUNNING = "running"
     NOT_FETCHED = "not_fetched"
-    """The worker is done with it, and the result isn't here."""
+    """The worker is done with it, and the result isn't here: it is on its way, or it couldn't be received."""
     COMPLETED = "completed"
     """The result is in its place here."""
     FAILED = "failed"
@@ -120,9 +120,6 @@ class Sign(StrEnum):
 
 PLANNED_CAUSES: Final = frozenset({Cause.ASSIGNED_AHEAD, Cause.SLOT_FREED, Cause.HANDED_BACK})
 """Have their rows although no worker causes them yet; the same for the states that only they lead to."""
-
-PLANNED_SIGNS: Final = frozenset({Sign.DONE})
-"""Likewise of records: for now, a job whose result isn't here yet is running or lost."""
 
 S = TypeVar("S", bound=StrEnum)
 C = TypeVar("C", bound=StrEnum)

@@ -117,7 +117,7 @@ async def test_leaving_while_the_job_is_assigned_frees_all_that_accepted(lab, la
 
     async def train():
         with pytest.raises(SignalingLostError) if ends_by != "an interrupt" else nullcontext():
-            await lab.train(labels)
+            await lab.train(labels, away_sec=0.5)
 
     monkeypatch.setattr("sleaprtc.client.inbox.Inbox.deliver", deliver_unconfirmed)
     if ends_by != "an interrupt":
@@ -187,7 +187,7 @@ async def test_a_result_that_waits_is_not_called_cancelled(lab, labels, monkeypa
             await trio.sleep(0.2)  # for the same word to be here
             nursery.cancel_scope.cancel()
         (record,) = load_all()
-        assert (record.state, len(list(agent.jobs_dir.iterdir()))) == ("lost", 1)
+        assert (record.state, len(list(agent.jobs_dir.iterdir()))) == ("not_fetched", 1)
         assert record.message.endswith(f"sleap-rtc client fetch {record.job_id[:8]}")
 
 
@@ -208,7 +208,7 @@ async def test_a_worker_that_leaves_fails_no_job_whose_result_waits(lab, labels,
         await trio.sleep(0.2)  # for a wrong word to be here
         nursery.cancel_scope.cancel()
     (record,) = load_all()
-    assert record.state == "lost"
+    assert record.state == "not_fetched"
     assert record.message.endswith(f"sleap-rtc client fetch {record.job_id[:8]}")
 
 

@@ -163,6 +163,7 @@ async def test_a_journal_on_a_full_disk_fails_the_job_in_words(lab, labels):
 
 async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, monkeypatch):
     """The worker refuses the file, so sending fails at the client, too; the worker's reason counts."""
+    monkeypatch.setattr("sleaprtc.client.jobs.submission.submit.check_space", lambda *_: None)
     async with lab.worker("gpu-1"):
         monkeypatch.setattr("sleaprtc.transfer.disk.DISK_RESERVE_BYTES", 2**62)
         with pytest.raises(JobFailedError, match=r"gpu-1: flies.pkg.slp needs ") as caught:
@@ -227,7 +228,10 @@ async def test_a_client_whose_disk_is_full_fetches_its_model_later(lab, labels, 
         ):
             await lab.train(labels, fill_the_disk)
         (record,) = load_all()
+        assert record.state == "not_fetched"
+        assert "to spare" in record.message
         completed = await attach_to_job(record, connection=LOOPBACK, out_dir=tmp_path / "elsewhere")
+    assert load_all()[0].state == "completed"
     assert [Path(folder).parent for folder in completed.model_dirs] == [tmp_path / "elsewhere"]
 
 

@@ -19,7 +19,6 @@ from sleaprtc.jobs.life import (
     OVER,
     OWED,
     PLANNED_CAUSES,
-    PLANNED_SIGNS,
     Cause,
     Duty,
     Seen,
@@ -58,7 +57,6 @@ def reached(table: tuple[life.Row, ...], start: str, left_out: frozenset) -> set
 def test_only_planned_causes_lead_to_states_that_nobody_enters_yet() -> None:
     entered = reached(ON_WORKER, State.ABSENT, PLANNED_CAUSES)
     assert set(State) - entered == {State.QUEUED, State.HANDED_BACK}
-    assert set(Seen) - reached(IN_RECORDS, Seen.RUNNING, PLANNED_SIGNS) == {Seen.NOT_FETCHED}
     assert reached(ON_WORKER, State.ABSENT, frozenset()) == set(State)
     assert reached(IN_RECORDS, Seen.RUNNING, frozenset()) == set(Seen)
 

@@ -22,6 +22,7 @@ _STATES: Final[Mapping[str, str]] = {
     State.RECEIVING: "waits for the dataset",
     Seen.RUNNING: "runs",
     State.INTERRUPTED: "is interrupted, and goes on when its worker has a slot for it",
+    Seen.NOT_FETCHED: "finished, its result couldn't be fetched yet",
     Seen.FAILED: "failed",
     Seen.CANCELLED: "was cancelled",
     Seen.LOST: "lost sight of before its end",
@@ -87,7 +88,7 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
         ("dataset", state.dataset),
         ("begun", _when(state.started_at, now)),
     ]
-    event = None if state.state == Seen.COMPLETED else _event_of(state.status)
+    event = None if state.state in (Seen.COMPLETED, Seen.NOT_FETCHED) else _event_of(state.status)
     if event is not None:
         facts.extend(_progress(event, is_over=state.state in OVER))
         if state.seen_at is not None:
@@ -125,7 +126,7 @@ def _progress(event: StatusChanged, *, is_over: bool) -> Iterator[tuple[str, str
 
 
 def _next_command(state: JobState) -> str | None:
-    if state.state == Seen.COMPLETED and not state.fetched:
+    if state.state == Seen.NOT_FETCHED or (state.state == Seen.COMPLETED and not state.fetched):
         return "fetch"
     if state.state in (State.RECEIVING, Seen.RUNNING, State.INTERRUPTED, Seen.LOST):
         return "attach"

@@ -19,6 +19,7 @@ from ..inputs.scratch import Scratch
 from ..records.files import JobRecord
 from ..records.logbook import Logbook
 from ..results.delivery import (
+    RESULT_STAYS,
     Destination,
     JobOutcome,
     ModelFolders,
@@ -87,7 +88,7 @@ async def attach_to_job(
         if only_if_finished:
             await refuse_unfinished(record, link, inbox)
         try:
-            return await _attach(record, link, inbox, connection, note, destination_dir, forbearance)
+            return await _attach(record, link, inbox, connection, note, destination_dir, forbearance, logbook)
         except JobFailedError as error:
             logbook.fail(error)
             raise
@@ -130,16 +131,20 @@ async def _attach(
     emit: Emit,
     out_dir: Path,
     forbearance: Forbearance,
+    logbook: Logbook,
 ) -> Completed:
     incoming_dir = make_incoming_dir(out_dir, record.job_id)
     try:
-        outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir, forbearance)
+        outcome = await _fetch(record, link, inbox, connection, emit, incoming_dir, forbearance, logbook)
     except JobFailedError as error:
         if not isinstance(error, WorkerLostError):
             discard_incoming(incoming_dir)  # nothing more will come into it
         raise
     destination = _destination(record, out_dir)
-    completed = await destination.lay_down(record.job_id, record.worker, outcome, emit)
+    try:
+        completed = await destination.lay_down(record.job_id, record.worker, outcome, emit)
+    except StorageError as error:
+        raise logbook.miss(error) from error
     discard_incoming(incoming_dir)
     if (earlier_dir := _earlier_incoming_dir(record)) != incoming_dir and earlier_dir.is_dir():
         discard_incoming(earlier_dir)
@@ -155,6 +160,7 @@ async def _fetch(
     emit: Emit,
     incoming_dir: Path,
     forbearance: Forbearance,
+    logbook: Logbook,
 ) -> JobOutcome:
     attached = await ask_to_follow(record, inbox, emit)
     if attached.state == State.DELIVERED:
@@ -178,7 +184,12 @@ async def _fetch(
             forbearance=forbearance,
             emit=emit,
         )
-        return await follower.run_attached(after_seq=record.last_seq, send_inputs=send_inputs)
+        try:
+            return await follower.run_attached(after_seq=record.last_seq, send_inputs=send_inputs)
+        except RESULT_STAYS as error:
+            if not follower.is_complete:
+                raise
+            raise logbook.miss(error) from error
 
 
 def _earlier_incoming_dir(record: JobRecord) -> Path:

@@ -9,10 +9,11 @@ from typing import Final
 
 import attrs
 
+from ...base.sentences import as_sentence
 from ...errors import JobFailedError, SleapRTCError, StorageError, TakenOverError, WorkerLostError
 from ...jobs import life
 from ...jobs.life import Seen, Sign
-from ..events.job import Completed, Event, StatusChanged
+from ..events.job import Completed, Direction, Event, StatusChanged, Transferred
 from .files import JobRecord, reread, save
 from .job_ids import short_id
 
@@ -52,6 +53,8 @@ class Logbook:
             )
             if time.monotonic() - self._saved_at > SAVE_INTERVAL_SEC:
                 self._save()
+        elif isinstance(event, Transferred) and event.direction == Direction.RECEIVE:
+            self.note_done("The result hasn't arrived yet.")
         elif isinstance(event, Completed):
             paths = (*event.model_dirs, *([event.predictions] if event.predictions else []))
             results = tuple(str(Path(path).absolute()) for path in paths)
@@ -74,6 +77,34 @@ class Logbook:
             self._end(Sign.CANCELLATION, str(error))
         else:
             self._end(Sign.FAILURE, str(error))
+
+    def miss(self, error: SleapRTCError) -> SleapRTCError:
+        """Records that the worker is done with the job, and that its result couldn't be brought here.
+
+        Args:
+            error: Why; one of those after which the worker, or this machine, still has the result.
+
+        Returns:
+            The error, with how to bring it here at the end of its sentence.
+        """
+        self.note_done(str(error), is_final=True)
+        elsewhere = " --out FOLDER" if isinstance(error, StorageError) else ""
+        command = f"sleap-rtc client fetch {short_id(self.record.job_id)}{elsewhere}"
+        return type(error)(
+            f"{as_sentence(error)} {self.record.worker} is done with the job; its result: {command}"
+        )
+
+    def note_done(self, message: str, *, is_final: bool = False) -> None:
+        """Records that the worker is done with the job, unless more is known of it.
+
+        Args:
+            message: Why the result isn't here.
+            is_final: Whether that replaces an earlier reason.
+        """
+        done = self.record.after(Sign.DONE)
+        if done.state == Seen.NOT_FETCHED and (is_final or done.state != self.record.state):
+            self.record = attrs.evolve(done, message=message, ended_at=time.time())
+            self._save()
 
     def leave(self, *, is_cancelled: bool, is_complete: bool) -> str | None:
         """Records that this process ends before the job does.

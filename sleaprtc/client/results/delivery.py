@@ -14,16 +14,26 @@ import trio
 
 from ...base.private_files import PRIVATE_MODE
 from ...base.sentences import as_clause, as_sentence
-from ...errors import BrokenResultError, StorageError, UsageError
+from ...errors import BrokenResultError, NetworkError, StorageError, TransferError, UsageError
 from ...protocol.jobs import JobComplete
 from ...protocol.limits import MIB
+from ...protocol.transfer import FileOffer
+from ...transfer import disk
 from ...transfer.archive import unpack
 from ...transfer.checkpoints import unsafe_imports
+from ...transfer.names import printable
 from ..events.job import Completed, Emit, Notice
 from ..events.losses import ModelLosses
 from .report import complete_reports
 
 LITTLE_SPACE_MB: Final = 200.0
+
+UNPACKED_FACTOR: Final = 2
+"""A result and what is unpacked from it are on the disk together; checkpoints hardly shrink when packed."""
+
+RESULT_STAYS: Final = (StorageError, TransferError, NetworkError)
+"""Errors that keep a result from coming here, and cost nothing: it can be fetched again."""
+
 LEFTOVER_SEC: Final = 7 * 86_400.0
 INCOMING_PREFIX: Final = ".incoming-"
 TRY_ELSEWHERE: Final = "Try again, with another worker if there is one (--worker)."
@@ -115,11 +125,42 @@ def make_incoming_dir(out_dir: Path, job_id: str) -> Path:
     return incoming_dir
 
 
-def warn_of_little_space(out_dir: Path, emit: Emit) -> None:
-    """Emits a notice if the disk has less than :data:`LITTLE_SPACE_MB` free, before the job starts."""
-    free_mb = shutil.disk_usage(out_dir).free / MIB
-    if free_mb < LITTLE_SPACE_MB:
-        emit(Notice(f"Only {free_mb:.0f} MiB are free in {out_dir}; the result may not fit."))
+def check_space(out_dir: Path, emit: Emit) -> None:
+    """Checks the disk before the job starts; emits a notice if less than :data:`LITTLE_SPACE_MB` is free.
+
+    Raises:
+        StorageError: So little is free that no result at all could be received.
+    """
+    free_bytes = shutil.disk_usage(out_dir).free
+    if free_bytes < disk.DISK_RESERVE_BYTES:
+        raise StorageError(
+            f"Only {free_bytes / MIB:.0f} MiB are free in {out_dir}: no result would fit. Make room, or name "
+            "a folder on another disk (--out)."
+        )
+    if free_bytes / MIB < LITTLE_SPACE_MB:
+        emit(Notice(f"Only {free_bytes / MIB:.0f} MiB are free in {out_dir}; the result may not fit."))
+
+
+def check_room_for(model: FileOffer, incoming_dir: Path) -> None:
+    """Checks, before a model is received, whether it and what is unpacked from it fit on the disk.
+
+    Raises:
+        DiskFullError: They don't.
+        StorageError: The free space can't be determined.
+    """
+    name = printable(model.name)
+    try:
+        free_bytes = shutil.disk_usage(incoming_dir).free
+        arrived_bytes = sum(path.stat().st_size for path in incoming_dir.glob("*") if path.is_file())
+    except OSError as error:
+        raise StorageError(f"{name} can't be written: {as_clause(error)}.") from error
+    needed_bytes = UNPACKED_FACTOR * model.size_bytes - min(arrived_bytes, model.size_bytes)
+    if needed_bytes + disk.DISK_RESERVE_BYTES > free_bytes:
+        raise disk.DiskFullError(
+            f"{name} needs {needed_bytes / MIB:.1f} MiB to be received and unpacked, and "
+            f"{disk.DISK_RESERVE_BYTES / MIB:.0f} MiB to spare, and the disk has {free_bytes / MIB:.1f} MiB "
+            "free."
+        )
 
 
 def arrived_files(incoming_dir: Path) -> tuple[Path, ...]:
@@ -143,7 +184,9 @@ def discard_incoming(incoming_dir: Path) -> None:
 
 async def _finish(job_id: str, worker_id: str, outcome: JobOutcome, out_dir: Path, emit: Emit) -> Completed:
     try:
-        model_dirs, heads = await trio.to_thread.run_sync(_lay_down_models, outcome.files, out_dir)
+        model_dirs, heads = await trio.to_thread.run_sync(
+            _lay_down_models, outcome.files, out_dir, incoming_dir_of(out_dir, job_id)
+        )
     except StorageError as error:
         raise StorageError(f"{as_sentence(error)} {_kept(outcome.files)}".rstrip()) from error
     except BrokenResultError as error:
@@ -206,13 +249,20 @@ def _kept(files: tuple[Path, ...]) -> str:
     return f"What came from the worker is kept as {', '.join(map(str, files))}." if files else ""
 
 
-def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path], list[str]]:
+def _lay_down_models(
+    files: tuple[Path, ...], out_dir: Path, staging_dir: Path
+) -> tuple[list[Path], list[str]]:
     """Moves received models to ``out_dir``; returns their paths, and the names that the worker gave them.
 
-    Everything is unpacked before anything is moved. Hidden files are left out, because some of them would be
+    Everything is unpacked before anything is moved, on the disk of ``out_dir``: the files may have arrived in
+    another folder, whose disk was full then. Hidden files are left out, because some of them would be
     executed in a home folder.
     """
-    entries = [entry for number, file in enumerate(files) for entry in _unpacked(file, number)]
+    entries = [
+        entry
+        for number, file in enumerate(files)
+        for entry in _unpacked(file, staging_dir / f".unpacked-{number}")
+    ]
     entries = [entry for entry in entries if not entry.name.startswith(".")]
     if not any(_has_content(entry) for entry in entries):
         raise BrokenResultError("there is no model in it.")
@@ -220,17 +270,17 @@ def _lay_down_models(files: tuple[Path, ...], out_dir: Path) -> tuple[list[Path]
     for entry in entries:
         target = free_path(out_dir / entry.name)
         try:
-            entry.rename(target)
+            shutil.move(entry, target)
         except OSError as error:
             raise StorageError(f"{target} can't be written: {as_clause(error)}.") from error
         laid_down.append(target)
     return laid_down, [entry.name for entry in entries]
 
 
-def _unpacked(file: Path, number: int) -> list[Path]:
+def _unpacked(file: Path, folder: Path) -> list[Path]:
     if file.suffix.lower() != ".zip":  # a PyTorch checkpoint is a zip file, too, but must stay packed
         return [file]
-    return unpack(file, file.with_name(f".unpacked-{number}"), error=BrokenResultError)
+    return unpack(file, folder, error=BrokenResultError)
 
 
 def _has_content(entry: Path) -> bool:

@@ -11,13 +11,19 @@ from typing import Final
 import trio
 
 from ....base.sentences import as_sentence
-from ....errors import BrokenResultError, ChannelClosedError, TransferAbortedError, TransferError
+from ....errors import (
+    BrokenResultError,
+    ChannelClosedError,
+    StorageError,
+    TransferAbortedError,
+    TransferError,
+)
 from ....protocol.vocabulary import Purpose
 from ....transfer.resuming import ResumingTransfers
 from ....transfer.stream import IncomingFile, TransferProgress
 from ...events.job import Direction, Emit, Notice, Transferred
 from ...inputs.files import JobFiles
-from ...results.delivery import TRY_ELSEWHERE
+from ...results.delivery import TRY_ELSEWHERE, check_room_for
 from ...results.limits import ResultAllowance
 
 FURTHER_FILE_SEC: Final = 2.0
@@ -102,6 +108,8 @@ class FileExchange:
                 allowance.end()
                 continue
             self.is_offered = True
+            if incoming.offer.purpose == Purpose.MODEL:
+                await self._check_room(incoming)
             allowance.begin(incoming.offer)
             try:
                 path = await incoming.accept(self._files.incoming_dir, progress=report)
@@ -113,6 +121,14 @@ class FileExchange:
             allowance.end()
             self.received.append(path)
         self.has_result = True
+
+    async def _check_room(self, incoming: IncomingFile) -> None:
+        """Refuses a model for which there is no room, so that its worker keeps it."""
+        try:
+            await trio.to_thread.run_sync(check_room_for, incoming.offer, self._files.incoming_dir)
+        except StorageError as error:
+            await incoming.refuse(error.code, str(error))
+            raise
 
     async def _next_file(self, announced: Callable[[], int | None]) -> IncomingFile | None:
         """Waits for a file. If the worker announces no number, silence follows the last one."""

@@ -278,7 +278,8 @@ class Follower:
     # --- assigning, releasing, cancelling ---------------------------------------------------
 
     async def _assign(self) -> None:
-        with trio.move_on_after(RESERVATION_SEC) as delivery:
+        # A worker whose slot is free again by then says so, and is asked anew.
+        with trio.move_on_after(max(self._forbearance.away_sec, RESERVATION_SEC)) as delivery:
             await self._inbox.deliver(self._worker_id, JobAssignment(self._job_id))
         if delivery.cancelled_caught:
             raise SignalingLostError("The signaling server can't be reached to assign the job.")

@@ -27,21 +27,25 @@ _SHOWN: Final[Mapping[str, str]] = {
 }
 """How a job's state on its worker is shown: in the words of a person's records, as far as those have one."""
 
+_EXPLAINED: Final = frozenset({Seen.FAILED, Seen.CANCELLED, Seen.LOST, Seen.NOT_FETCHED})
+"""States of which a record says why."""
+
 
 @attrs.frozen
 class JobState:
     """How a job stands, as it is shown.
 
     Attributes:
-        state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``failed``, ``cancelled``,
-            ``lost``, or ``unknown`` if the worker has forgotten the job.
+        state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``not_fetched`` if bringing the result
+            here failed, ``failed``, ``cancelled``, ``lost``, or ``unknown`` if the worker has forgotten the job.
         answered: Whether the worker has just answered; otherwise this is what was last seen.
         fetched: Whether the result has been brought here.
         stopping: Whether the job is ending early.
         since: When the state began, in Unix epoch seconds, if that is known.
         seen_at: When ``status`` was sent, in Unix epoch seconds, if that is known.
         status: The last status, with the fields of :class:`~sleaprtc.client.events.job.StatusChanged`.
-        message: Why the job failed, was cancelled or lost, or gave less than was asked for.
+        message: Why the job failed, was cancelled or lost, gave less than was asked for, or why its result
+            isn't here.
         unanswered: Why the worker didn't answer.
     """
 
@@ -104,7 +108,8 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
     is_stopping = False
     if attached is not None and not fetched:
         is_stopping = attached.stop_requested and is_underway(attached.state)
-        state, since = _SHOWN.get(attached.state, attached.state), attached.since
+        if not (state == Seen.NOT_FETCHED and attached.state == State.COMPLETED):
+            state, since = _SHOWN.get(attached.state, attached.state), attached.since
         if attached.error is not None and attached.error.code == ErrorCode.CANCELLED:
             state = Seen.CANCELLED
         fetched = attached.state == State.DELIVERED
@@ -124,7 +129,7 @@ def picture(record: JobRecord, attached: JobAttached | None, problem: str | None
         seen_at=record.last_seen_at,
         status=record.last_status,
         final_loss=final_loss,
-        message=(record.message if state in (Seen.FAILED, Seen.CANCELLED, Seen.LOST) else None) or cut_short,
+        message=(record.message if state in _EXPLAINED else None) or cut_short,
         unanswered=problem,
         out_dir=record.out_dir,
         results=record.results,

@@ -17,12 +17,10 @@ import trio
 
 from ....access.place import ConnectionOptions
 from ....base.logs import bind
-from ....base.sentences import as_sentence
 from ....errors import (
     JobFailedError,
     NobodyReadsError,
     SleapRTCError,
-    StorageError,
     TakenOverError,
     WorkerLostError,
 )
@@ -55,7 +53,13 @@ from ...inputs.scratch import Scratch
 from ...records.files import JobRecord, connection_fields
 from ...records.job_ids import short_id
 from ...records.logbook import Logbook
-from ...results.delivery import Destination, discard_incoming, make_incoming_dir, warn_of_little_space
+from ...results.delivery import (
+    RESULT_STAYS,
+    Destination,
+    check_space,
+    discard_incoming,
+    make_incoming_dir,
+)
 from ...room import room_end_notice
 from ..follower.follow import Follower
 from ..follower.watch import Forbearance
@@ -232,7 +236,7 @@ class Submission:
         bind(job=self.job_id)
         destination = self._order.destination
         incoming_dir = make_incoming_dir(destination.folder, self.job_id)
-        warn_of_little_space(destination.folder, self._emit)
+        check_space(destination.folder, self._emit)
         try:
             yield incoming_dir
         except TakenOverError:
@@ -241,14 +245,12 @@ class Submission:
             discard_incoming(incoming_dir)
             self._leave_unread()
             raise
-        except StorageError as error:
-            discard_incoming(incoming_dir)
-            raise self._unwritten(error) from error
         except SleapRTCError as error:
-            if self._logbook is not None:
-                self._logbook.fail(error, goes_on=self._goes_on)
             discard_incoming(incoming_dir)
-            raise
+            ended = self._ended(error)
+            if ended is error:
+                raise
+            raise ended from error
         except BaseException:
             self._leave()
             discard_incoming(incoming_dir)
@@ -256,16 +258,15 @@ class Submission:
         else:
             discard_incoming(incoming_dir)
 
-    def _unwritten(self, error: StorageError) -> StorageError:
-        """Records that a result can't be written here; nothing is lost, since its worker keeps it."""
-        if self._logbook is None or self._follower is None or not self._follower.is_complete:
-            if self._logbook is not None:
-                self._logbook.fail(error)
+    def _ended(self, error: SleapRTCError) -> SleapRTCError:
+        """Records how the job ended; returns the error, with what to do if only its result isn't here."""
+        if self._logbook is None:
             return error
-        way_back = self._logbook.leave(is_cancelled=False, is_complete=True)
-        return type(error)(
-            as_sentence(error) if way_back is None else f"{as_sentence(error)} {way_back} --out FOLDER"
-        )
+        is_done = self._follower is not None and self._follower.is_complete
+        if not is_done or not isinstance(error, RESULT_STAYS):
+            self._logbook.fail(error, goes_on=self._goes_on)
+            return error
+        return self._logbook.miss(error)
 
     def _leave(self) -> None:
         """Records and reports what becomes of a job that this process stops following."""
@@ -277,6 +278,8 @@ class Submission:
         what_became = self._logbook.leave(
             is_cancelled=self._follower.is_cancelled, is_complete=self._follower.is_complete
         )
+        if what_became is not None and self._follower.is_complete:
+            self._logbook.note_done(what_became, is_final=True)
         if what_became is not None:
             self._emit(Notice(what_became))
 
