@@ -9,13 +9,15 @@ import pytest
 import trio
 
 from sleaprtc.client.display.words import completion_lines
-from sleaprtc.client.events.job import Completed, Connected, Detached, Notice, Retrying, StatusChanged
+from sleaprtc.client.events.job import Completed, Connected, Detached, Notice, Retrying
 from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.jobs.attach import attach_to_job
+from sleaprtc.client.jobs.follower.exchange import FileExchange
 from sleaprtc.client.jobs.follower.watch import Look
 from sleaprtc.client.jobs.inquiries.ask import open_asker
 from sleaprtc.client.jobs.order.control import JobControl
 from sleaprtc.client.jobs.order.persistence import Persistence
+from sleaprtc.client.jobs.submission.lost import LostJobs
 from sleaprtc.client.records.files import find, load_all, save
 from sleaprtc.client.records.logbook import Logbook
 from sleaprtc.errors import (
@@ -326,30 +328,94 @@ async def test_what_arrived_in_the_first_folder_is_fetched_into_another(lab, cli
         assert not incoming.exists()
 
 
-async def test_a_lost_worker_that_is_back_drops_the_first_job(lab, labels, monkeypatch):
-    """It trained on all the while, and has one slot: the job that is begun again needs it."""
-    trainer, events, results, followed = ScriptedTrainer(hold=True), [], [], []
+@pytest.fixture
+def lose_the_first(monkeypatch):
+    """Takes the first job for lost as soon as it trains, although its worker is there; no other job."""
+    followed = []
 
     async def lose(watcher):
         followed.append(watcher)
-        await until(lambda: any(isinstance(event, StatusChanged) and event.current_epoch for event in events))
+        await until(lambda: watcher._progress.has_started)
         if len(followed) == 1:
             watcher._lose("has fallen silent")
         await trio.sleep_forever()
 
     monkeypatch.setattr("sleaprtc.client.jobs.follower.watch.WorkerWatcher.run", lose)
+    return followed
 
-    async def train():
-        results.append(await lab.train(labels, events.append, persistence=Persistence(retries=1)))
 
-    async with lab.worker("gpu-1", trainer), trio.open_nursery() as nursery:
-        nursery.start_soon(train)
-        await until(lambda: len(trainer.jobs) >= 2)
-        assert trainer.running == 1
+async def train_again(lab, labels, events, results):
+    results.append(await lab.train(labels, events.append, persistence=Persistence(retries=1, wait_sec=60)))
+
+
+async def test_a_lost_job_that_goes_on_is_followed_again_and_not_begun_anew(
+    lab, labels, trainer, lose_the_first
+):
+    events, results = [], []
+    async with lab.worker("gpu-1", trainer), lab.worker("gpu-2"), trio.open_nursery() as nursery:
+        nursery.start_soon(train_again, lab, labels, events, results)
+        await until(lambda: len(lose_the_first) == 2)
         trainer.go_on.set()
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
-    assert find(retrying.job_id).state == "cancelled"
+    assert results[0].job_id == retrying.job_id
+    assert len(trainer.jobs) == 1
+    assert results[0].total_epochs == 4
+    assert find(retrying.job_id).state == "completed"
+
+
+@pytest.fixture
+def away_at_first(monkeypatch):
+    """The lost worker doesn't answer before the next attempt, and does later."""
+    ask, asked = LostJobs.find, []
+
+    async def find_later(lost):
+        asked.append(lost)
+        return None if len(asked) == 2 else await ask(lost)
+
+    monkeypatch.setattr("sleaprtc.client.jobs.submission.lost.LostJobs.find", find_later)
+    monkeypatch.setattr("sleaprtc.client.jobs.submission.lost.LOOK_INTERVAL_SEC", 0.2)
+
+
+async def test_a_job_that_turns_up_when_another_attempt_is_at_work_is_ended(
+    lab, labels, trainer, lose_the_first, away_at_first
+):
+    second, events, results = ScriptedTrainer(hold=True), [], []
+    async with lab.worker("gpu-1", trainer), lab.worker("gpu-2", second), trio.open_nursery() as nursery:
+        nursery.start_soon(train_again, lab, labels, events, results)
+        await until(lambda: second.jobs or len(trainer.jobs) > 1)
+        await until(lambda: not trainer.running)
+        second.go_on.set()
+    (retrying,) = [event for event in events if isinstance(event, Retrying)]
+    assert results[0].worker == "gpu-2"
     assert results[0].job_id != retrying.job_id
+    assert (find(retrying.job_id).state, len(second.jobs), len(trainer.jobs)) == ("cancelled", 1, 1)
+    assert results[0].job_id[:8] in find(retrying.job_id).message
+
+
+async def test_an_attempt_that_has_not_begun_gives_way_to_a_job_that_turns_up(
+    lab, labels, trainer, lose_the_first, away_at_first, monkeypatch
+):
+    """The second attempt is still sending its labels, when the first worker answers again."""
+    send, sent = FileExchange.send_inputs, []
+
+    async def send_once(exchange):
+        sent.append(exchange)
+        if len(sent) > 1:
+            await trio.sleep_forever()
+        await send(exchange)
+
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.exchange.FileExchange.send_inputs", send_once)
+    second, events, results = ScriptedTrainer(), [], []
+    async with lab.worker("gpu-1", trainer), lab.worker("gpu-2", second), trio.open_nursery() as nursery:
+        nursery.start_soon(train_again, lab, labels, events, results)
+        await until(
+            lambda: any(isinstance(event, Notice) and "isn't begun" in event.message for event in events)
+        )
+        trainer.go_on.set()
+    (retrying,) = [event for event in events if isinstance(event, Retrying)]
+    assert results[0].job_id == retrying.job_id
+    assert not second.jobs
+    assert sorted(record.state for record in load_all()) == ["cancelled", "completed"]
 
 
 async def test_a_hint_stands_last(lab, labels, monkeypatch):

@@ -12,6 +12,7 @@ from ....access.place import ConnectionOptions
 from ....base.exception_groups import single_error
 from ....base.nurseries import contained
 from ....errors import NetworkError, RefusedError, SignalingLostError, SleapRTCError
+from ....jobs.life import owes_inputs
 from ....protocol.jobs import JobAssignment, JobAttached, JobCancel, JobStop
 from ....protocol.limits import RESERVATION_SEC
 from ....protocol.vocabulary import CancelReason, JobType
@@ -167,6 +168,21 @@ class Follower:
         self._progress.last_seq = after_seq
         self._is_begun_here = False
         return await self._follow(send_inputs=send_inputs)
+
+    async def run_resumed(self, attached: JobAttached) -> JobOutcome:
+        """Follows a job again that this process had assigned, and taken for lost.
+
+        Args:
+            attached: What the worker has just answered: the job goes on there, or its result is there.
+
+        Raises:
+            The same as :meth:`run`.
+        """
+        self._is_assigned = True
+        self._progress.take(attached, trio.current_time())
+        if is_laid_down(attached):
+            await self._inquiry.take_up(self._progress.last_seq)
+        return await self._follow(send_inputs=owes_inputs(attached.state))
 
     async def _follow(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import trio
 
@@ -14,31 +14,27 @@ from ....base.exception_groups import single_error
 from ....base.sentences import as_sentence
 from ....errors import (
     JobFailedError,
-    NetworkError,
     NobodyReadsError,
     NoWorkerError,
-    UnknownJobError,
     WorkerLostError,
 )
-from ....jobs.life import Seen
+from ....protocol.jobs import JobAttached
 from ....protocol.vocabulary import ErrorCode
 from ....signaling.link import Link
 from ...events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
 from ...inbox import Inbox
-from ...records.files import JobRecord, forget_old, reread
+from ...records.files import forget_old
 from ...room import open_room
-from ..inquiries.ask import Asker
 from ..order.control import JobControl
 from ..order.persistence import Persistence
+from .lost import LostJobs
 from .submit import JobOrder, Submission
 from .wait import WorkerQueue
 
 T = TypeVar("T", Completed, Detached)
+Resume: TypeAlias = Callable[[Submission, JobAttached], Awaitable[T]]
 
 RETRY_PAUSE_SEC: Final = 1.0
-
-END_LOST_SEC: Final = 10.0
-"""How long a returned worker may take to end the job that was given up."""
 
 
 class Endeavour:
@@ -72,25 +68,24 @@ class Endeavour:
         self._persistence = persistence
         self._emit = emit
         self._control = JobControl() if control is None else control
-        self._lost: list[JobRecord] = []
+        self._lost = LostJobs(link, inbox, emit)
+        self._tried: set[str] = set()
+        self._current: Submission | None = None
 
     async def run(self) -> Completed:
         """Runs the order to its result; raises what :meth:`Submission.run` does."""
-        return await self._carry_out(Submission.run)
+        return await self._carry_out(Submission.run, Submission.resume)
 
     async def begin(self) -> Detached:
         """Runs the order until the work has begun; raises what :meth:`Submission.begin` does."""
-        return await self._carry_out(Submission.begin)
+        return await self._carry_out(Submission.begin, Submission.detach)
 
-    async def _carry_out(self, work: Callable[[Submission], Awaitable[T]]) -> T:
+    async def _carry_out(self, work: Callable[[Submission], Awaitable[T]], resume: Resume[T]) -> T:
         failure: JobFailedError | None = None
-        tried: set[str] = set()
         attempts = self._persistence.retries + 1
         for attempt in range(1, attempts + 1):
-            submission = self._submission()
-            submission.avoided = frozenset(tried)
             try:
-                return await self._until_stopped(submission, work, is_retry=failure is not None)
+                return await self._attempt(work, resume, is_retry=failure is not None)
             except NoWorkerError as error:
                 if failure is None:
                     raise
@@ -99,51 +94,23 @@ class Endeavour:
                 if attempt == attempts or not (error.recoverable or isinstance(error, WorkerLostError)):
                     raise
                 failure = error
-            tried |= {submission.worker_id or ""}
-            if isinstance(failure, WorkerLostError) and submission.record is not None:
-                self._lost.append(submission.record)
+            job = self._current
+            assert job is not None
+            self._tried |= {job.worker_id or ""}
+            if isinstance(failure, WorkerLostError):
+                self._lost.add(job)
             reason = failure.sentence if isinstance(failure, WorkerLostError) else str(failure)
-            self._emit(Retrying(submission.job_id, submission.worker_id, reason, attempt + 1, attempts))
+            self._emit(Retrying(job.job_id, job.worker_id, reason, attempt + 1, attempts))
             await trio.sleep(RETRY_PAUSE_SEC)
         raise AssertionError("unreachable")
 
-    async def _until_stopped(
-        self, submission: Submission, work: Callable[[Submission], Awaitable[T]], *, is_retry: bool
-    ) -> T:
-        """Makes one attempt. If jobs are to end early, one that hasn't begun has nothing to keep."""
-        results: list[T] = []
+    def _announce(self, job: Submission) -> None:
+        """Makes a job the one that the events to come are about."""
+        self._current = job
+        self._emit(JobBegun(job.job_id, str(self._order.dataset.named.absolute()), self._order.job_type))
 
-        async def give_up(attempt: trio.CancelScope) -> None:
-            await self._control.stop_wanted.wait()
-            if submission.job_id not in self._control.running and not submission.is_complete:
-                attempt.cancel()
-
-        with single_error():
-            async with trio.open_nursery() as nursery:  # what the attempt raises ends it
-                nursery.start_soon(give_up, nursery.cancel_scope)
-                results.append(await self._attempt(submission, work, is_retry=is_retry))
-                nursery.cancel_scope.cancel()
-        if not results:
-            raise JobFailedError("It was given up before its work began.", error_code=ErrorCode.CANCELLED)
-        return results[0]
-
-    async def _end_lost(self) -> None:
-        """Ends the jobs of lost workers that are back, which would otherwise train for nobody, in a slot."""
-        for record in tuple(self._lost):
-            if reread(record).state == Seen.LOST:  # else another process has taken it up
-                with trio.move_on_after(END_LOST_SEC) as waiting:
-                    try:
-                        await Asker(record, self._link, self._inbox).cancel()
-                    except UnknownJobError:
-                        pass  # there is nothing to end
-                    except (JobFailedError, NetworkError):
-                        continue  # it isn't there yet
-                if waiting.cancelled_caught:
-                    continue
-            self._lost.remove(record)
-
-    def _submission(self) -> Submission:
-        submission = Submission(
+    def _new_job(self) -> Submission:
+        job = Submission(
             link=self._link,
             inbox=self._inbox,
             order=self._order,
@@ -152,23 +119,55 @@ class Endeavour:
             emit=self._emit,
             control=self._control,
         )
-        self._emit(
-            JobBegun(submission.job_id, str(self._order.dataset.named.absolute()), self._order.job_type)
-        )
-        return submission
+        job.avoided = frozenset(self._tried)
+        self._announce(job)
+        return job
 
     async def _attempt(
-        self, submission: Submission, work: Callable[[Submission], Awaitable[T]], *, is_retry: bool
+        self, work: Callable[[Submission], Awaitable[T]], resume: Resume[T], *, is_retry: bool
+    ) -> T:
+        """Makes an attempt, anew if it is given up for a lost job that has turned up again."""
+        results: list[T] = []
+        while not results:
+            job = self._new_job()
+            with single_error():
+                async with trio.open_nursery() as nursery:  # a failure of the attempt ends it
+                    nursery.start_soon(self._lost.watch, job, nursery.cancel_scope)
+                    nursery.start_soon(self._give_up_when_stopped, nursery.cancel_scope)
+                    results.append(await self._until_taken(job, work, resume, is_retry=is_retry))
+                    nursery.cancel_scope.cancel()
+            if not results and self._control.stop_wanted.is_set():
+                raise JobFailedError("It was given up before its work began.", error_code=ErrorCode.CANCELLED)
+        return results[0]
+
+    async def _give_up_when_stopped(self, give_up: trio.CancelScope) -> None:
+        """Gives an attempt up when jobs are to end early: one that hasn't begun has nothing to keep."""
+        await self._control.stop_wanted.wait()
+        current = self._current
+        if current is None or not (current.job_id in self._control.running or current.is_complete):
+            give_up.cancel()
+
+    async def _until_taken(
+        self,
+        job: Submission,
+        work: Callable[[Submission], Awaitable[T]],
+        resume: Resume[T],
+        *,
+        is_retry: bool,
     ) -> T:
         async def ask() -> T:
-            await self._end_lost()
+            if (found := await self._lost.find()) is not None:
+                lost, attached = found
+                self._announce(lost)
+                self._emit(Notice(f"{lost.worker_id} is back, and has the job: it isn't begun again."))
+                return await resume(lost, attached)
             try:
-                return await work(submission)
+                return await work(job)
             except NoWorkerError:
-                if not submission.avoided:
+                if not job.avoided:
                     raise
-                submission.avoided = frozenset()  # better the worker that failed than none
-                return await work(submission)
+                job.avoided = frozenset()  # better the worker that failed than none
+                return await work(job)
 
         queue = WorkerQueue(
             link=self._link,
@@ -176,7 +175,7 @@ class Endeavour:
             filters=self._order.which.filters,
             worker=self._order.which.worker,
             patience=self._persistence.patience(
-                is_retry=is_retry, is_worth_waiting=lambda: submission.is_worth_waiting
+                is_retry=is_retry, is_worth_waiting=lambda: job.is_worth_waiting
             ),
             emit=self._emit,
         )

@@ -29,7 +29,7 @@ from ....jobs.negotiation import Negotiation
 from ....jobs.properties import WORKER_ROLE
 from ....jobs.request_proof import request_proof
 from ....protocol.features import ATTACH_FEATURE, VALIDATION_FEATURE
-from ....protocol.jobs import AppError, JobMessage, JobRequest, JobResponse, Requirements
+from ....protocol.jobs import AppError, JobAttached, JobMessage, JobRequest, JobResponse, Requirements
 from ....protocol.limits import RESERVATION_SEC
 from ....protocol.messages import JSONObject
 from ....protocol.vocabulary import ErrorCode, JobType, Purpose
@@ -166,6 +166,7 @@ class Submission:
         self._control = control
         self._away_sec = away_sec
         self._missed_at = -math.inf
+        self._worker: WorkerSummary | None = None
         self._link = link
         self._inbox = inbox
         self._order = order
@@ -204,6 +205,39 @@ class Submission:
         async with self._incoming_dir() as incoming_dir:
             await self._do_somewhere(incoming_dir, Follower.run_until_begun)
         return self._leave_running()
+
+    async def resume(self, attached: JobAttached) -> Completed:
+        """Follows the job again, which was taken for lost, to its result.
+
+        Args:
+            attached: Its worker's answer: it goes on there, or its result is there.
+
+        Raises:
+            As :meth:`run` does.
+        """
+        destination = self._order.destination
+        async with self._incoming_dir() as incoming_dir:
+            assert self._worker is not None
+            follower = self._follower = self._new_follower(self._worker, incoming_dir, is_replaceable=False)
+            try:
+                outcome = await follower.run_resumed(attached)
+            except WorkerLostError as error:
+                raise self._with_way_back(error) from error
+            completed = await destination.lay_down(self.job_id, self._worker.worker, outcome, self._note)
+        self._note(completed)
+        return completed
+
+    async def detach(self, attached: JobAttached) -> Detached:
+        """Leaves the job, which was taken for lost, to its worker again."""
+        assert self._worker is not None
+        detached = Detached(self.job_id, self._worker.worker)
+        self._emit(detached)
+        return detached
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a worker works on the job, or is done with it."""
+        return self._follower is not None and (self._follower.has_started or self._follower.is_complete)
 
     @property
     def is_worth_waiting(self) -> bool:
@@ -350,8 +384,9 @@ class Submission:
             others = ranked()[1:]
             while chosen is not None:
                 digest_algorithm = workers[chosen].best_digest_algorithm
+                self._worker = workers[chosen]
                 follower = self._follower = self._new_follower(
-                    workers[chosen], incoming_dir, is_replaceable=len(ranked()) > 1
+                    self._worker, incoming_dir, is_replaceable=len(ranked()) > 1
                 )
                 self._open_logbook(chosen, digest_algorithm)
                 announce_problems(workers[chosen], self._note)
@@ -359,8 +394,7 @@ class Submission:
                     return chosen, await follow(follower, others)
                 except JobFailedError as error:
                     if follower.has_started and isinstance(error, WorkerLostError):
-                        way_back = f"When it is back: sleap-rtc client attach {short_id(self.job_id)}"
-                        raise type(error)(str(error), way_back=way_back) from error
+                        raise self._with_way_back(error) from error
                     if follower.has_started or not _is_worth_another(error):
                         raise
                     tried[chosen] = error
@@ -371,6 +405,10 @@ class Submission:
                     negotiation.withdraw(chosen)
                 chosen, others = await self._next_that_accepts(negotiation), []
         raise await self._nobody_left(tried)
+
+    def _with_way_back(self, error: WorkerLostError) -> WorkerLostError:
+        way_back = f"When it is back: sleap-rtc client attach {short_id(self.job_id)}"
+        return type(error)(error.sentence, way_back=way_back)
 
     def _new_follower(self, worker: WorkerSummary, incoming_dir: Path, *, is_replaceable: bool) -> Follower:
         return Follower(
