@@ -43,7 +43,7 @@ SUBJECTS: Final = {
     "jobs": Subject(
         tuple(
             f"jobs/{name}.py"
-            for name in ("capacity", "estimate", "frames", "hold_budget", "life", "negotiation")
+            for name in ("capacity", "disk", "estimate", "frames", "hold_budget", "life", "negotiation")
         ),
         ("jobs", "client/test_answers.py"),
     ),

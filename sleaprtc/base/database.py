@@ -97,8 +97,18 @@ def _version_at_rest(path: Path) -> int:
 
 
 def _version_of(connection: sqlite3.Connection) -> int:
+    """Returns the version that a file was brought up to.
+
+    A worker of release 0.1.0 opens any journal, and stamps it with version 1. The second stamp survives that.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
+    (second,) = connection.execute("PRAGMA application_id").fetchone()
+    return max(int(version), int(second))
+
+
+def _stamp(connection: sqlite3.Connection, version: int) -> None:
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute(f"PRAGMA application_id = {version}")
 
 
 def _refuse_newer(version: int, path: Path, layout: Layout) -> None:
@@ -121,7 +131,7 @@ def _bring_up(connection: sqlite3.Connection, path: Path, layout: Layout) -> Non
         for step in layout.steps[version:]:
             for statement in step:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {layout.version}")
+        _stamp(connection, layout.version)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # some failures, such as a full disk, have rolled it back already

@@ -148,6 +148,18 @@ def test_a_step_that_fails_halfway_leaves_the_old_file(copied, release: Path, na
 
 
 @each_database
+def test_a_file_that_release_0_1_0_stamped_later_takes_no_step_twice(tmp_path: Path, name: str) -> None:
+    """Its worker opens any journal, and stamps it with the only version that it knows."""
+    newer = with_step(DATABASES[name], "CREATE TABLE notes (words TEXT)")
+    with opened(tmp_path / name, newer) as database:
+        database.execute("PRAGMA user_version = 1")
+    with opened(tmp_path / name, newer) as again:
+        assert "notes" in tables(again)
+    with pytest.raises(NewerStateError):
+        open_database(tmp_path / name, DATABASES[name], 1.0)
+
+
+@each_database
 def test_a_newer_file_is_left_alone_to_the_byte(tmp_path: Path, name: str) -> None:
     layout = DATABASES[name]
     with opened(tmp_path / name, with_step(layout, "CREATE TABLE notes (words TEXT)")):

@@ -11,14 +11,15 @@ import pytest
 from sleaprtc.client.jobs.order.persistence import Persistence
 from sleaprtc.errors import JobFailedError, NoWorkerError
 from sleaprtc.jobs.disk import TRAINING_BYTES
-from sleaprtc.protocol.jobs import DatasetInfo, JobRequest
+from sleaprtc.protocol.jobs import DatasetInfo, JobRequest, JobResponse
 from sleaprtc.protocol.limits import MIB
 from sleaprtc.transfer.disk import DiskFullError
 from sleaprtc.worker.jobs.cache import FileCache
 from sleaprtc.worker.jobs.disk import WorkerDisk, occupied_bytes
 
 from ..support.client_jobs import seen_training
-from ..support.lab import ScriptedTrainer, make_labels
+from ..support.job_messages import answer
+from ..support.lab import WITH_SECRET, ScriptedTrainer, make_labels
 from ..support.waiting import until
 
 JOB_MB = TRAINING_BYTES / MIB
@@ -101,6 +102,18 @@ async def test_a_dataset_larger_than_was_said_takes_nobody_s_share(lab, tmp_path
             await lab.train(large)
         assert caught.value.recoverable
         await until(lambda: list(agent.jobs_dir.iterdir()) == [])
+
+
+async def test_a_stranger_s_request_reserves_nothing(lab, labels):
+    """Anybody with the room's token can ask for everything, and would have it for ten seconds."""
+    disk = disk_of(lab, 1.5 * JOB_MB)
+    async with (
+        lab.worker("gpu-1", max_jobs=2, disk=disk, connection=WITH_SECRET),
+        lab.peer("stranger") as stranger,
+    ):
+        await stranger.send_job_message("gpu-1", request("greedy"))
+        assert (await answer(stranger, of=JobResponse)).accepted
+        assert (await lab.train(labels, connection=WITH_SECRET)).worker == "gpu-1"
 
 
 # --- by itself ------------------------------------------------------------------------------
