@@ -64,9 +64,10 @@ class ResumingTransfers:
         *,
         purpose: str,
         job_id: str,
+        name: str | None = None,
         progress: Callable[[TransferProgress], None] | None = None,
     ) -> None:
-        """Sends a file; returns when the receiver has all of it.
+        """Sends a file, by default under its own name; returns when the receiver has all of it.
 
         Raises:
             TransferError: The receiver refused the file, or one side gave up.
@@ -75,7 +76,9 @@ class ResumingTransfers:
         while True:
             transfers = await self.wait_connected()
             try:
-                return await transfers.send_file(path, purpose=purpose, job_id=job_id, progress=progress)
+                return await transfers.send_file(
+                    path, purpose=purpose, name=name, job_id=job_id, progress=progress
+                )
             except (ChannelClosedError, RoomSecretMissingError):
                 await trio.sleep(SETTLE_SEC)
 

@@ -290,6 +290,41 @@ async def test_a_format_is_asked_for_only_where_it_can_not_be_written_here(lab, 
     assert sum("written as .slp, not as .csv" in notice.message for notice in of(Notice, events)) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "sent_as"),
+    [
+        ("2024-03-01T10:15:30.mp4", "2024-03-01T10_15_30.mp4"),
+        ("con.mp4", "_con.mp4"),
+        ("a\tb\n.mp4", "a_b_.mp4"),
+        ("x" * 244 + ".mp4", "x" * 176 + ".mp4"),
+    ],
+)
+async def test_a_name_that_is_not_plain_is_sent_as_one_and_shown_as_it_is(
+    lab, model, tmp_path, monkeypatch, name, sent_as
+):
+    monkeypatch.chdir(tmp_path)
+    shown, trainer, events = name.replace("\t", " ").replace("\n", " "), predicting(), []
+    async with lab.worker("gpu-1", trainer):
+        tracked = await lab.track(make_video(tmp_path / name), model, out=None, emit=events.append)
+    assert {event.name for event in of(Transferred, events) if event.direction == "send"} >= {shown}
+    assert [job.dataset.name for job in trainer.jobs] == [sent_as]
+    said = [event.message or "" for event in of(StatusChanged, events)]
+    assert not any(f"Receiving {sent_as}" in message for message in said)
+    assert any(f"Receiving {shown}" in message for message in said)
+    assert Path(tracked.predictions).name == f"{name.removesuffix('.mp4')[:233]}.predictions.slp"
+    (video,) = videos_of(tracked.predictions)
+    assert video["filename"] == str(tmp_path / name)
+
+
+async def test_a_failure_names_a_file_as_the_user_does(lab, model, tmp_path):
+    def judge(job):
+        raise InvalidDatasetError(f"{job.dataset.name} has no frames that can be read.")
+
+    async with lab.worker("gpu-1", predicting(judge=judge)):
+        with pytest.raises(JobFailedError, match=r"^con\.mp4 has no frames"):
+            await lab.track(make_video(tmp_path / "con.mp4"), model)
+
+
 def a_python_with_sleap_io(folder, source, monkeypatch):
     """Something that packs, whatever it is told, as the labels that it was given for that."""
     script = folder / "python"

@@ -6,12 +6,12 @@ import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sleaprtc.config.files import PROJECT_FILE_NAME
 from sleaprtc.errors import InvalidFileNameError
-from sleaprtc.transfer.names import checked_name, printable
+from sleaprtc.transfer.names import MAX_PLAIN_BYTES, checked_name, plain_name, printable, shortened
 
 DEVICES = {
     "CON",
@@ -101,6 +101,41 @@ def test_what_passes_is_one_plain_component_everywhere(name: str) -> None:
     assert unicodedata.is_normalized("NFC", checked)
     assert 0 < len(checked.encode()) <= 255
     assert checked_name(checked) == checked
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("labels.v001.pkg.slp", "labels.v001.pkg.slp"),
+        (".hidden", ".hidden"),
+        ("labels 10:15.pkg.slp", "labels 10_15.pkg.slp"),
+        ("2024-03-01T10:15:30.mp4", "2024-03-01T10_15_30.mp4"),
+        ("con.mp4", "_con.mp4"),
+        ("a\tb\n.mp4", "a_b_.mp4"),
+        ("\udcff.mp4", "_.mp4"),
+        ("mouse. ", "mouse"),
+        ("..", "_file"),
+        ("", "_file"),
+        ("sleap-rtc.toml", "_sleap-rtc.toml"),
+        (".sleap-rtc-x.slp", "_.sleap-rtc-x.slp"),
+        ("x" * 244 + ".mp4", "x" * 176 + ".mp4"),
+        ("x" * 240 + ".pkg.slp", "x" * 172 + ".pkg.slp"),
+        ("é" * 120 + ".mp4", "é" * 88 + ".mp4"),
+        ("x." + "y" * 250, "x." + "y" * 178),
+    ],
+)
+def test_a_file_is_sent_under_a_plain_name(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
+
+
+@given(st.text() | st.text("aé.: \u0301", min_size=150, max_size=400))
+@example("con." + "x" * 300)
+@example("con" + " " * 300 + ".")
+def test_every_plain_name_passes(name: str) -> None:
+    plain = plain_name(name)
+    assert checked_name(plain) == plain_name(plain) == plain
+    assert len(plain.encode()) <= MAX_PLAIN_BYTES
+    assert len(shortened(plain, 20).encode()) <= 20
 
 
 @given(st.text())

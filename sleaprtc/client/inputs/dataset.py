@@ -13,6 +13,7 @@ from ...formats.training_package import unpack_labels
 from ...protocol.jobs import DatasetInfo
 from ...protocol.messages import JSONObject
 from ...protocol.vocabulary import DatasetFormat
+from ...transfer.names import plain_name
 from .labels_summary import LabelsSummary, size_mb
 from .training_configs import TrainingConfig, read_content, read_training_config
 
@@ -99,7 +100,7 @@ def unpack_package(path: Path, folder: Path) -> UnpackedPackage:
         InvalidTrainingConfigError: A configuration in it can't be read, or trains no single known model.
         StorageError: The labels can't be written.
     """
-    unpacked = folder / f"{path.stem}.slp"
+    unpacked = folder / plain_name(f"{path.stem}.slp")
     models = unpack_labels(path, unpacked)
     configs = tuple(read_training_config(model.config_name, model.config) for model in models)
     return UnpackedPackage(path, unpacked, configs)

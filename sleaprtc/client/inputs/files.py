@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from ...protocol.vocabulary import JobType
+from ...transfer.names import plain_name, printable
 
 
 @attrs.frozen
@@ -15,6 +16,11 @@ class OutgoingFile:
 
     path: Path
     purpose: str
+
+    @property
+    def name(self) -> str:
+        """The name under which it is sent."""
+        return plain_name(self.path.name)
 
 
 @attrs.frozen
@@ -32,3 +38,11 @@ class JobFiles:
     incoming_dir: Path
     digest_algorithm: str
     job_type: str = JobType.TRAINING
+
+    def under_own_names(self, text: str) -> str:
+        """Returns a worker's sentence, or a name, with the files' own names in place of those it knows."""
+        for file in self.inputs:
+            own = printable(file.path.name)
+            if own != file.name:
+                text = text.replace(file.name, own)
+        return text

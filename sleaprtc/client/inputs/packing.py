@@ -18,6 +18,7 @@ from ...base.sentences import as_clause
 from ...errors import InvalidDatasetError
 from ...formats.child import ask_child
 from ...formats.with_sleap_io import TRAINER_PYTHON_VARIABLE, python_with_sleap_io, run_script
+from ...transfer.names import plain_name
 from ..events.job import Emit, Notice
 from .dataset import Dataset, labels_info, unpack_package, without_images
 from .labels_summary import AS_LABELS, LabelsSummary, VideoPlace
@@ -51,7 +52,7 @@ async def read_with_images(path: Path, scratch: Scratch, *, embed: str, emit: Em
     found = await _read(path, scratch)
     if isinstance(found, Dataset):
         return found
-    package = scratch.path / f"{path.name.removesuffix('.slp')}.pkg.slp"
+    package = scratch.path / plain_name(f"{path.name.removesuffix('.slp')}.pkg.slp")
     await _pack(path, package, found, embed, emit)
     packed = await _read(package, scratch)
     if not isinstance(packed, Dataset):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 import trio
@@ -18,6 +19,7 @@ from ...protocol.jobs import DatasetInfo
 from ...protocol.limits import MIB
 from ...protocol.vocabulary import DatasetFormat, JobType, PredictionFormat, Purpose
 from ...transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
+from ...transfer.names import MAX_NAME_BYTES, shortened
 from ..events.job import Completed, Emit, Notice
 from ..inputs.dataset import Dataset
 from ..inputs.files import OutgoingFile
@@ -34,10 +36,14 @@ from .order.settings import PredictionSettings
 from .submission.retry import open_endeavour
 from .submission.submit import JobOrder
 
+NUMBER_BYTES: Final = 8
+"""What is kept free in a name for a number, which it gets if there is such a file."""
+
 
 def default_out(recording: Path) -> Path:
     """The default file for predictions: ``NAME.predictions.slp`` in the working directory."""
-    return Path(f"{recording.name.removesuffix(recording.suffix).removesuffix('.pkg')}.predictions.slp")
+    name = recording.name.removesuffix(recording.suffix).removesuffix(".pkg")
+    return Path(shortened(f"{name}.predictions.slp", MAX_NAME_BYTES - NUMBER_BYTES))
 
 
 async def tracking_order(

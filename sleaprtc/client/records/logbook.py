@@ -134,6 +134,7 @@ class Logbook:
 
     def detach(self) -> None:
         """Writes down the last that was seen of a job that goes on without this process."""
+        self.record = self.record.after(Sign.HEARD)
         self._save()
 
     def _end(self, sign: Sign, message: str) -> None:

@@ -19,6 +19,7 @@ from ...protocol.vocabulary import JobType, Phase, PredictionFormat, Purpose
 from ...transfer.archive import pack_folders
 from ...transfer.disk import hash_file
 from ...transfer.model_archive import pack_model
+from ...transfer.names import MAX_PLAIN_BYTES, shortened
 from ...transfer.sending import FAST_DIGEST_ALGORITHM
 from ..journal.past_trainings import EpochClock
 from ..trainer import (
@@ -156,7 +157,7 @@ def _training_job(order: WorkOrder) -> TrainingJob:
 
 async def _pack(order: WorkOrder, outcome: TrainingOutcome) -> Product:
     order.reporter.report(Phase.SENDING, 1.0, message="Packing the model.")
-    archive = order.job_dir / f"{order.inputs.dataset.name.partition('.')[0]}.models.zip"
+    archive = order.job_dir / _result_name(order.inputs.dataset, ".models.zip")
     await _pack_in_time(outcome.model_dirs, archive, order.reporter)
     if order.cache is not None and not order.cache.keeps_nothing:
         await trio.to_thread.run_sync(_remember_models, order.cache, outcome.model_dirs, order.job_dir)
@@ -190,7 +191,7 @@ async def predict(order: WorkOrder) -> Product:
     reporter.report(Phase.SENDING, 1.0, message="Sending the predictions.")
     kinds = (kind.suffix for kind in PredictionFormat if outcome.predictions.name.endswith(kind.suffix))
     suffix = next(kinds, PredictionFormat.SLP.suffix)
-    file = order.job_dir / f"{inputs.dataset.name.partition('.')[0]}.predictions{suffix}"
+    file = order.job_dir / _result_name(inputs.dataset, f".predictions{suffix}")
     outcome.predictions.rename(file)
     return Product(file, prediction_completion(order.request.job_id, outcome, file))
 
@@ -207,6 +208,11 @@ WORK: Final[Mapping[str, KindOfWork]] = {
     JobType.INFERENCE: KindOfWork((Purpose.MODEL,), Purpose.PREDICTIONS, predict, salvage_nothing),
 }
 """By job type."""
+
+
+def _result_name(dataset: Path, ending: str) -> str:
+    """Names a result after its dataset, whose name may be as long as a name can be, or be hidden."""
+    return shortened(dataset.name.lstrip(".").partition(".")[0] or "result", MAX_PLAIN_BYTES) + ending
 
 
 async def _pack_in_time(folders: Sequence[Path], archive: Path, reporter: StatusReporter) -> None:

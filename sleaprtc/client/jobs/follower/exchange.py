@@ -76,6 +76,7 @@ class FileExchange:
                 await self._transfers.send_file(
                     file.path,
                     purpose=file.purpose,
+                    name=file.name,
                     job_id=self._job_id,
                     progress=report,
                 )
@@ -145,7 +146,7 @@ class FileExchange:
             self._emit(
                 Transferred(
                     direction,
-                    progress.name,
+                    self._files.under_own_names(progress.name),
                     progress.size_bytes,
                     progress.received_bytes,
                     progress.offset_bytes,

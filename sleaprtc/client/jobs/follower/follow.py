@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+import attrs
 import trio
 
 from ....access.place import ConnectionOptions
 from ....base.exception_groups import single_error
 from ....base.nurseries import contained
-from ....errors import NetworkError, RefusedError, SignalingLostError, SleapRTCError
+from ....errors import JobFailedError, NetworkError, RefusedError, SignalingLostError, SleapRTCError
 from ....jobs.life import owes_inputs
 from ....protocol.jobs import JobAssignment, JobAttached, JobCancel, JobStop
 from ....protocol.limits import RESERVATION_SEC
 from ....protocol.vocabulary import CancelReason, JobType
 from ....signaling.link import Link
-from ...events.job import Emit, Notice
+from ...events.job import Emit, Event, Notice, StatusChanged
 from ...inbox import Inbox, decline_late
 from ...inputs.files import JobFiles
 from ...results.delivery import JobOutcome
@@ -89,7 +90,10 @@ class Follower:
             inbox, worker_id=worker_id, job_id=job_id, attach_key=attach_key, can_ask=can_ask
         )
         self._progress = JobProgress(
-            worker_id=worker_id, job_id=job_id, emit=emit, is_unknown_job=self._inquiry.is_unknown_job
+            worker_id=worker_id,
+            job_id=job_id,
+            emit=_with_own_names(emit, files),
+            is_unknown_job=self._inquiry.is_unknown_job,
         )
         self._exchange = FileExchange(
             self._channel.transfers, files, worker_id=worker_id, job_id=job_id, emit=emit
@@ -112,6 +116,7 @@ class Follower:
         self._control = JobControl() if control is None else control
         self._job = RunningJob(job_id, worker_id, files.job_type, can_be_left=can_ask)
         self._is_begun_here = True
+        self._files = files
         self._is_assigned = False
         self.is_cancelled = False
         self.left: RunningJob | None = None
@@ -213,6 +218,9 @@ class Follower:
                     else:
                         await self._receive_to_the_end()
                     nursery.cancel_scope.cancel()
+        except JobFailedError as error:
+            error.args = (self._files.under_own_names(str(error)),)
+            raise
         finally:
             self._control.end(self._job_id)
             if self._is_begun_here and not progress.is_over and not self.is_complete:
@@ -318,3 +326,14 @@ class Follower:
         cancel = JobCancel(self._job_id, CancelReason.CLIENT_LEFT, self._attach_key)
         if self._link.is_connected:
             self.is_cancelled |= await cancel_on_worker(self._inbox, self._worker_id, cancel)
+
+
+def _with_own_names(emit: Emit, files: JobFiles) -> Emit:
+    """Returns ``emit`` for a worker's events: its sentences get the names that the user gave the files."""
+
+    def emit_renamed(event: Event) -> None:
+        if isinstance(event, StatusChanged) and event.message is not None:
+            event = attrs.evolve(event, message=files.under_own_names(event.message))
+        emit(event)
+
+    return emit_renamed

@@ -229,10 +229,7 @@ class Submission:
 
     async def detach(self, attached: JobAttached) -> Detached:
         """Leaves the job, which was taken for lost, to its worker again."""
-        assert self._worker is not None
-        detached = Detached(self.job_id, self._worker.worker)
-        self._emit(detached)
-        return detached
+        return self._leave_running()
 
     @property
     def has_begun(self) -> bool:
