@@ -31,6 +31,9 @@ class Anything:
     def __call__(self, *_: object, **__: object) -> object:
         return self
 
+    def __getitem__(self, key: object) -> object:
+        return self
+
     def __format__(self, spec: str) -> str:
         return "thing"
 
@@ -93,7 +96,7 @@ def test_a_sentence_with_an_error_in_it(
     code = compile(ast.fix_missing_locations(ast.Expression(node)), place, "eval")
     said = str(eval(code, {"__builtins__": {}}, Names(words, caught)))
     for spoiled in SPOILED:
-        assert spoiled not in said, said
+        assert spoiled not in re.sub(r" \.(?=[a-z])", " ", said), said  # a file's suffix is a word
     assert not re.search(rf"{re.escape(words.rstrip('.'))} [A-Z]", said), said
 
 

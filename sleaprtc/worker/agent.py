@@ -16,7 +16,7 @@ from ..base.nurseries import contained, keep_running
 from ..base.rate import KeyedBuckets, TokenBucket
 from ..base.sentences import as_sentence
 from ..errors import ProtocolError, RefusedError, SignalingLostError, SleapRTCError, StorageError
-from ..jobs.capacity import Loss, Slots, refusal_reason
+from ..jobs.capacity import Loss, refusal_reason
 from ..jobs.disk import DiskUse
 from ..jobs.estimate import estimated_duration_minutes
 from ..jobs.life import owes_inputs
@@ -51,6 +51,7 @@ from .jobs.messages import FAILED_UNEXPECTEDLY, failed_unexpectedly, stopped_by_
 from .jobs.pending import PendingRequests
 from .jobs.roster import Roster
 from .jobs.slot import JobSlot
+from .jobs.slots import JobSlots
 from .journal.answers import unknown_job
 from .journal.past_trainings import History
 from .machine.description import capability
@@ -113,12 +114,8 @@ class Agent:
         self._read_gpu = read_gpu
         self._history = history
         self._secret = secret
-        self._slots = Slots(max_jobs, has_secret=secret is not None)
-        self._requests: dict[tuple[str, str], JobRequest] = {}
-        self._assigned: dict[str, JobSlot] = {}
-        self._waiting: dict[str, JobSlot] = {}  # of interrupted jobs, of which more than slots can be
+        self._slots = JobSlots(max_jobs, has_secret=secret is not None, disk=roster.disk)
         self._ends: dict[str, trio.Event] = {}  # by job id: set when nothing of the job is left
-        self._slots_changed = trio.Event()
         self._pending = PendingRequests()
         self._message_rates = KeyedBuckets(HEARD_MESSAGES_PER_SEC, HEARD_MESSAGE_BURST)
         self._limited_log = LimitedLog(
@@ -166,6 +163,7 @@ class Agent:
             The interrupted jobs.
         """
         self._is_leaving = True
+        self._slots.close()
         interrupted = []
 
         async def leave_job(job: Job) -> None:
@@ -208,13 +206,9 @@ class Agent:
     def _is_heard(self, peer_id: str) -> bool:
         """Whether a peer's message is handled. A peer that sends too many gets no answer to the rest."""
         return self._message_rates.take(peer_id, trio.current_time()) == 0 or any(
-            job.client_id == peer_id and self._has_connected(job.job_id) for job in self._roster.running()
+            job.client_id == peer_id and self._slots.has_connected(job.job_id)
+            for job in self._roster.running()
         )
-
-    def _has_connected(self, job_id: str) -> bool:
-        """Whether a job's client has connected. For a job that has freed its slot, it has."""
-        slot = self._assigned.get(job_id)
-        return slot is None or slot.is_confirmed
 
     def _log_limited(self, event: str, peer_id: str, **fields: object) -> None:
         self._limited_log.info(event, peer_id, trio.current_time(), about={"peer": peer_id}, **fields)
@@ -317,11 +311,6 @@ class Agent:
             _log.warning("Jobs are accepted without a look at the disk.", error=str(error))
             return None
 
-    def _release_disk(self) -> None:
-        """Releases what jobs have reserved that are neither accepted nor running any more."""
-        if self._disk is not None:
-            self._disk.release_all_but({*(job_id for job_id, _ in self._accepted()), *self._assigned})
-
     def _judge_request(
         self,
         client_id: str,
@@ -338,22 +327,13 @@ class Agent:
         if reason is not None:
             return JobResponse(job_id, accepted=False, reason=reason)
         if self._disk is not None and disk_use is not None:
-            self._release_disk()
+            self._slots.release_disk()
             no_room = self._disk.refusal(disk_use, request)
             if no_room is not None:
                 return JobResponse(job_id, accepted=False, reason=no_room.reason, message=no_room.sentence)
         waits_for_its_client = self._roster.has(job_id) and not self._slots.runs(job_id)
-        if (
-            self._waiting
-            or waits_for_its_client
-            or not self._slots.reserve(job_id, client_id, trio.current_time(), is_proven=proven)
-        ):
+        if waits_for_its_client or not self._slots.reserve(client_id, request, is_proven=proven):
             return JobResponse(job_id, accepted=False, reason=Refusal.BUSY)
-        self._requests[job_id, client_id] = request
-        if self._disk is not None and (proven or self._secret is None):
-            # Others reserve at their assignment: anybody could send such requests and reserve all there is.
-            self._disk.reserve(request)
-        self._slots_changed.set()
         return JobResponse(
             job_id,
             accepted=True,
@@ -364,62 +344,17 @@ class Agent:
             worker_info=WorkerInfo(gpu.utilization or 0.0, gpu.available_memory_mb),
         )
 
-    def _accepted(self) -> dict[tuple[str, str], JobRequest]:
-        """The requests that are accepted and may still be assigned, by job and client."""
-        return {key: request for key, request in self._requests.items() if self._slots.accepts(*key)}
-
     def _assign(self, client_id: str, job_id: str, nursery: trio.Nursery) -> None:
-        if self._is_assigned_again(client_id, job_id):
+        if self._roster.of_client(job_id, client_id) is not None or self._slots.is_assigned(
+            client_id, job_id
+        ):
             return
-        if not self._slots.assign(job_id, client_id, trio.current_time()):
+        assigned = self._slots.assign(client_id, job_id)
+        if assigned is None:
             failure = JobError(ErrorCode.NOT_RESERVED, "This worker holds no slot for the job.", True)
             nursery.start_soon(self._roster.try_send, client_id, JobFailed(job_id, failure))
-            return
-        request = self._requests.pop((job_id, client_id))
-        self._end_jobs_without_slot()
-        slot = self._assigned[job_id] = self._new_slot(job_id, client_id)
-        self._slots_changed.set()
-        nursery.start_soon(self._run_assigned_job, client_id, request, slot)
-
-    def _is_assigned_again(self, client_id: str, job_id: str) -> bool:
-        """Whether a client assigns a job that it already has here, even one that is still to begin."""
-        if self._roster.of_client(job_id, client_id) is not None:
-            return True
-        slot = self._assigned.get(job_id)
-        is_own = slot is not None and slot.client_id == client_id
-        return is_own and not self._slots.accepts(job_id, client_id)
-
-    def _new_slot(self, job_id: str, client_id: str, *, is_held: bool = True) -> JobSlot:
-        slot = JobSlot(
-            client_id,
-            free=lambda: self._free_slot(job_id, slot),
-            confirm=lambda: self._confirm_slot(job_id, slot),
-            is_held=is_held,
-        )
-        return slot
-
-    def _free_slot(self, job_id: str, slot: JobSlot) -> None:
-        if self._waiting.get(job_id) is slot:
-            del self._waiting[job_id]
-        if self._assigned.get(job_id) is slot:
-            del self._assigned[job_id]
-            self._slots.finish(job_id)
-            self._release_disk()
-            self._slots_changed.set()
-            self._give_waiting_slots()
-
-    def _confirm_slot(self, job_id: str, slot: JobSlot) -> None:
-        if self._assigned.get(job_id) is slot:
-            self._slots.connected(job_id, slot.client_id, trio.current_time())
-            self._slots_changed.set()
-
-    def _end_jobs_without_slot(self) -> None:
-        """Ends the jobs that have lost their slots."""
-        for job_id, loss in self._slots.take_lost().items():
-            _log.info("The job has lost its slot.", job=job_id, why=loss.name)
-            slot = self._assigned.pop(job_id, None)
-            if slot is not None:  # else it was freed in the same turn
-                slot.lose(loss)
+        else:
+            nursery.start_soon(self._run_assigned_job, client_id, *assigned)
 
     async def _run_assigned_job(self, client_id: str, request: JobRequest, slot: JobSlot) -> None:
         while (displaced := self._ends.get(request.job_id)) is not None:
@@ -448,26 +383,12 @@ class Agent:
             _log.warning("Interrupted jobs can't go on.", error=str(error))
             return
         for job in jobs:
-            slot = self._new_slot(job.job_id, job.client_id, is_held=False)
-            slot.is_confirmed = True
-            self._waiting[job.job_id] = slot
+            slot = self._slots.await_slot(job.client_id, job.job_id)
             nursery.start_soon(self._run_job, job.job_id, slot, partial(self._roster.resume, job, slot))
-        self._give_waiting_slots()
-
-    def _give_waiting_slots(self) -> None:
-        """Gives free slots to interrupted jobs that wait for one."""
-        if self._is_leaving:
-            return
-        for job_id, slot in list(self._waiting.items()):
-            if self._slots.occupy(job_id, slot.client_id):
-                del self._waiting[job_id]
-                self._assigned[job_id] = slot
-                self._slots_changed.set()
-                slot.hold()
+        self._slots.give_to_waiting()
 
     async def _cancel_job(self, client_id: str, request: JobCancel) -> None:
-        if self._slots.release(request.job_id, client_id, trio.current_time()):
-            self._slots_changed.set()
+        self._slots.withdraw(client_id, request.job_id)
         await self._roster.cancel(client_id, request)
 
     async def _end_jobs_of_absent_clients(self) -> None:
@@ -475,7 +396,7 @@ class Agent:
         absences: Counter[str] = Counter()
         while True:
             await trio.sleep(PRESENCE_INTERVAL_SEC)
-            waiting = {job_id: slot for job_id, slot in self._assigned.items() if not slot.is_confirmed}
+            waiting = self._slots.unconfirmed()
             if not waiting or not self._link.is_settled:
                 absences.clear()  # they may not be back in the room yet
                 continue
@@ -512,14 +433,7 @@ class Agent:
         """Publishes the status whenever the slots change: after a message, or when a reservation expires."""
         published = self._slots.status
         while True:
-            expiry = self._slots.next_expiry
-            with trio.move_on_at(float("inf") if expiry is None else expiry):
-                await self._slots_changed.wait()
-            self._slots_changed = trio.Event()
-            self._slots.expire(trio.current_time())
-            self._end_jobs_without_slot()
-            self._requests = self._accepted()
-            self._release_disk()
+            await self._slots.wait_change()
             if self._slots.status != published and not self._is_leaving:
                 published = self._slots.status
                 try:

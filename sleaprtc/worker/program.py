@@ -37,7 +37,8 @@ from .agent import Agent
 from .invitation import say_how_to_join
 from .jobs.cache import FileCache
 from .jobs.disk import WorkerDisk
-from .jobs.roster import Roster, WorkerSettings
+from .jobs.roster import Roster
+from .jobs.settings import WorkerSettings
 from .journal.past_trainings import History
 from .journal.recovery import ResumeTokenFile, make_jobs_dir, note_restart, remove_orphans
 from .journal.store import Journal, JournalEntry

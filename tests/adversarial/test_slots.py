@@ -89,7 +89,7 @@ async def test_a_client_that_knows_no_proof_gets_its_job_on_a_free_worker(
     monkeypatch.setattr("sleaprtc.client.jobs.submission.submit.request_proof", lambda *_, **__: None)
     labels = make_labels(lab.tmp_path / "flies.pkg.slp")
     async with lab.worker("gpu-1", connection=WITH_SECRET) as agent, trio.open_nursery() as nursery:
-        agent._slots._budget = HoldBudget(hold_sec=1)
+        agent._slots._slots._budget = HoldBudget(hold_sec=1)
         await nursery.start(keep_asking, lab, only_ask)
         async with lab.peer("watcher") as watcher:
             await status_becomes(watcher, "available")  # the strangers' second of this minute is over
@@ -136,7 +136,7 @@ async def test_a_proof_is_of_no_use_to_another_peer(lab: Lab) -> None:
         lab.peer("member") as member,
         lab.peer("thief") as thief,
     ):
-        agent._slots._budget = HoldBudget(hold_sec=0)
+        agent._slots._slots._budget = HoldBudget(hold_sec=0)
         request = JobRequest("job-1", "training")
         proof = request_proof(SECRET.key, request, client_id="member", worker_id="gpu-1")
         proven = attrs.evolve(request, proof=proof)

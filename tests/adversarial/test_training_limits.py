@@ -105,7 +105,7 @@ async def test_when_the_time_is_over_the_best_model_is_kept(tmp_path: Path) -> N
 async def test_the_time_before_a_restart_of_the_worker_counts(tmp_path: Path) -> None:
     job, events = job_for(tmp_path, UNTIL_STOPPED), []
     config = {"trainer_config": {"max_epochs": UNTIL_STOPPED}}
-    write_plans(job.work_dir, (ModelPlan("single_instance", "flies.pkg.slp", None, config),))
+    write_plans(job.work_dir, (ModelPlan("single_instance", "flies.pkg.slp", None, config, config),))
     (job.work_dir / "state").mkdir()
     row = {"epoch": 1, "total_epochs": 4, "train_loss": 0.5, "val_loss": 0.4, "device": "cpu"}
     log = json.dumps({**row, "elapsed_sec": 4000.0})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sleaprtc.client.jobs.settings import TrainingSettings
+from sleaprtc.client.jobs.order.settings import TrainingSettings
 from sleaprtc.client.jobs.train import training_order
 from sleaprtc.errors import EXIT_USAGE, InvalidTrainingConfigError
 

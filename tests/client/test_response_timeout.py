@@ -10,8 +10,9 @@ from sleaprtc.access.place import ConnectionOptions
 from sleaprtc.client.events.job import Answered
 from sleaprtc.client.inputs.dataset import Dataset
 from sleaprtc.client.jobs.order.filters import WhichWorker
+from sleaprtc.client.jobs.order.job_order import JobOrder
 from sleaprtc.client.jobs.order.settings import TrainingSettings
-from sleaprtc.client.jobs.submission.submit import JobOrder, Submission
+from sleaprtc.client.jobs.submission.submit import Submission
 from sleaprtc.client.results.delivery import ModelFolders
 from sleaprtc.errors import NoWorkerError
 from sleaprtc.jobs.negotiation import SelectionRule

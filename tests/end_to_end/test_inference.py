@@ -311,7 +311,7 @@ async def test_a_name_that_is_not_plain_is_sent_as_one_and_shown_as_it_is(
     said = [event.message or "" for event in of(StatusChanged, events)]
     assert not any(f"Receiving {sent_as}" in message for message in said)
     assert any(f"Receiving {shown}" in message for message in said)
-    assert Path(tracked.predictions).name == f"{name.removesuffix('.mp4')[:233]}.predictions.slp"
+    assert Path(tracked.predictions).name == f"{name.removesuffix('.mp4')[:231]}.predictions.slp"
     (video,) = videos_of(tracked.predictions)
     assert video["filename"] == str(tmp_path / name)
 
@@ -426,7 +426,7 @@ async def test_a_worker_that_is_lost_is_lost_during_prediction(lab, video, model
     async with trio.open_nursery() as nursery:
         await nursery.start(lose_worker)
         with pytest.raises(JobFailedError, match="during prediction"):
-            await lab.track(video, model, emit=emit)
+            await lab.track(video, model, emit=emit, away_sec=0.1)
 
 
 async def test_predictions_that_are_none(lab, video, model, tmp_path, monkeypatch):

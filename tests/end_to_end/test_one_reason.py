@@ -6,12 +6,12 @@ import attrs
 import pytest
 import trio
 
-from sleaprtc.client.jobs.ask import open_asker
 from sleaprtc.client.jobs.attach import attach_to_job
-from sleaprtc.client.jobs.state import look
+from sleaprtc.client.jobs.inquiries.ask import open_asker
+from sleaprtc.client.jobs.inquiries.state import look
 from sleaprtc.client.records.files import find, load_all, save
 from sleaprtc.errors import JobFailedError
-from sleaprtc.jobs.attaching import attach_digest
+from sleaprtc.jobs.keys import attach_digest
 from sleaprtc.protocol.jobs import JobAssignment, JobAttach, JobAttached, JobFailed, JobRequest, JobResponse
 from sleaprtc.worker.jobs.messages import FAILED_UNEXPECTEDLY
 

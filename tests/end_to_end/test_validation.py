@@ -81,7 +81,7 @@ async def test_a_later_process_sends_them_again(
     async def say_nothing(_: object) -> None:
         return
 
-    monkeypatch.setattr("sleaprtc.client.jobs.follow.Follower._cancel_job", say_nothing)
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.Follower._cancel_job", say_nothing)
     val_labels = make_labels(tmp_path / "val.pkg.slp", padding_bytes=16 * MIB)
     trainer = ScriptedTrainer()
     async with lab.worker("gpu-1", trainer):

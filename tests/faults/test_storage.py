@@ -128,7 +128,7 @@ async def test_cancelling_beside_a_locked_journal_harms_nobody(lab, labels, impa
 
 
 async def test_a_disk_that_is_full_fails_the_job_in_words(lab, labels, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     async with lab.worker("gpu-1") as agent:
@@ -173,7 +173,7 @@ async def test_a_dataset_that_does_not_fit_fails_the_job_in_words(lab, labels, m
 
 
 async def test_a_disk_that_is_full_is_tried_again_where_that_is_wanted(lab, labels, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     events = []

@@ -99,18 +99,18 @@ def _on_worker_models(path: Path) -> None:
 
 
 def _on_client_result(path: Path) -> None:
-    out_dir = path.with_name("out")
+    out_dir, staging_dir = path.with_name("out"), path.with_name("staging")
     out_dir.mkdir()
+    staging_dir.mkdir()
     try:
-        folders, names = _lay_down_models((path,), out_dir)
+        folders, names = _lay_down_models((path,), out_dir, staging_dir)
         report.complete_reports(folders, names, ())
     except SleapRTCError:
         assert not any(out_dir.iterdir()), "half a result is left"
         raise
     finally:
         shutil.rmtree(out_dir)
-        for left in path.parent.glob(".unpacked-*"):
-            shutil.rmtree(left)
+        shutil.rmtree(staging_dir)
 
 
 def _on_both_checkpoint(path: Path) -> None:

@@ -31,7 +31,8 @@ from sleaprtc.protocol.jobs import (
 )
 from sleaprtc.protocol.messages import Metadata, PeerInfo, PeerMessage
 from sleaprtc.worker.agent import Agent
-from sleaprtc.worker.jobs.roster import Roster, WorkerSettings
+from sleaprtc.worker.jobs.roster import Roster
+from sleaprtc.worker.jobs.settings import WorkerSettings
 from sleaprtc.worker.journal.past_trainings import History
 from sleaprtc.worker.journal.store import Journal
 from sleaprtc.worker.machine.gpu import GpuInfo

@@ -28,7 +28,8 @@ from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import Membership, open_link
 from sleaprtc.worker.agent import Agent
-from sleaprtc.worker.jobs.roster import Roster, WorkerSettings
+from sleaprtc.worker.jobs.roster import Roster
+from sleaprtc.worker.jobs.settings import WorkerSettings
 from sleaprtc.worker.journal.past_trainings import History
 from sleaprtc.worker.journal.recovery import note_restart
 from sleaprtc.worker.journal.store import Journal
@@ -287,21 +288,21 @@ class Lab:
         """Does what the `train` command does; a worker that is away is waited for ``away_sec``, if given."""
         out_dir = changes.pop("out_dir", self.tmp_path / "models")
         options = attrs.evolve(self.options, connection=changes.pop("connection", LOOPBACK))
-        if "away_sec" in changes:
-            persistence = changes.get("persistence", ONE_ATTEMPT)
-            changes["persistence"] = attrs.evolve(persistence, away_sec=changes.pop("away_sec"))
         changes = _with_values(changes, TrainingSettings)
         return await train_on_a_worker(dataset, out_dir=out_dir, options=options, emit=emit, **changes)
 
     async def track(self, recording, *models, emit=lambda _: None, **changes):
-        """Does what the `track` command does."""
+        """Does what the `track` command does; ``away_sec`` as in :meth:`train`."""
         out = changes.pop("out", self.tmp_path / "predictions.slp")
         changes = _with_values(changes, PredictionSettings)
         return await track_on_a_worker(recording, models, out=out, options=self.options, emit=emit, **changes)
 
 
 def _with_values(changes, settings_type):
-    """The same with settings and with which worker is asked as values of their own."""
+    """The same with settings, persistence and which worker is asked as values of their own."""
+    if "away_sec" in changes:
+        persistence = changes.get("persistence", ONE_ATTEMPT)
+        changes["persistence"] = attrs.evolve(persistence, away_sec=changes.pop("away_sec"))
     which = {
         field.name: changes.pop(field.name) for field in attrs.fields(WhichWorker) if field.name in changes
     }

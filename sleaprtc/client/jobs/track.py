@@ -31,10 +31,10 @@ from ..results.predictions import PredictionsFile, format_of
 from ..room import installed_sleap_version
 from .order.control import JobControl
 from .order.filters import WhichWorker, predicting
+from .order.job_order import JobOrder
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import PredictionSettings
 from .submission.retry import open_endeavour
-from .submission.submit import JobOrder
 
 NUMBER_BYTES: Final = 8
 """What is kept free in a name for a number, which it gets if there is such a file."""

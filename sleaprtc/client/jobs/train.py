@@ -24,10 +24,10 @@ from ..results.delivery import ModelFolders
 from ..room import installed_sleap_version
 from .order.control import JobControl
 from .order.filters import WhichWorker
+from .order.job_order import JobOrder
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import TrainingSettings
 from .submission.retry import open_endeavour
-from .submission.submit import JobOrder
 
 
 def _check_model_type(model_type: str | None, heads: Sequence[str], *, is_package: bool) -> None:

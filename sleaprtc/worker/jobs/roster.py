@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 import time
@@ -11,10 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import attrs
 import trio
 
-from ...access.place import ConnectionOptions
 from ...base.logs import bind, get_logger
 from ...base.nurseries import contained, run_contained
 from ...base.sentences import as_clause
@@ -47,13 +44,14 @@ from ..journal.past_trainings import EpochClock, History, past_models
 from ..journal.recovery import JOB_DIR_PREFIX, WallClock
 from ..journal.store import Journal, JournalEntry
 from ..trainer import Trainer
-from .cache import FileCache, JobCache
+from .cache import JobCache
 from .checks import ConnectionChecks
 from .connection import Answerer, ClientConnection
 from .disk import WorkerDisk
 from .job import Job
 from .messages import cancelled, failure
 from .purge import Purge, cache_name
+from .settings import WorkerSettings
 from .slot import JobSlot
 from .unheard import UnheardFailures
 from .work_left import WorkLeft, read_inputs
@@ -61,31 +59,6 @@ from .work_left import WorkLeft, read_inputs
 FORGET_INTERVAL_SEC: Final = 3600.0
 
 _log = get_logger(__name__)
-
-
-@attrs.frozen
-class WorkerSettings:
-    """The settings of the worker's owner.
-
-    Attributes:
-        jobs_dir: The folder for the jobs' folders.
-        keep_results_sec: How long jobs that are over, and unfetched results, are kept.
-        threads_per_job: The number of CPU threads for one training.
-        connection: How to connect to clients.
-        cache: Files of earlier jobs, or None if none are kept.
-        disk: The worker's disk, if jobs reserve their share of it.
-        max_dataset_bytes: The largest dataset that is accepted.
-        resumes: Whether jobs that were interrupted go on; else what there is of them is their result.
-    """
-
-    jobs_dir: Path
-    keep_results_sec: float
-    threads_per_job: int
-    connection: ConnectionOptions
-    cache: FileCache | None = None
-    disk: WorkerDisk | None = None
-    max_dataset_bytes: float = math.inf
-    resumes: bool = True
 
 
 class Roster:

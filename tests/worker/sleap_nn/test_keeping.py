@@ -14,7 +14,10 @@ from sleaprtc.worker.sleap_nn.runner.keeping import KeptModel, drop_rows, hold_f
 from sleaprtc.worker.sleap_nn.runner.parent import RunnerError
 from sleaprtc.worker.sleap_nn.salvage import salvage
 
-PLANS = (ModelPlan("centroid", "a.slp", None, {}), ModelPlan("centered_instance", "a.slp", None, {"x": 1}))
+PLANS = (
+    ModelPlan("centroid", "a.slp", None, {}, asked={}),
+    ModelPlan("centered_instance", "a.slp", "b.slp", {"x": 1}, {"x": 2}, "c.yaml", ("x",), ("y", "z")),
+)
 
 
 @pytest.fixture(autouse=True)

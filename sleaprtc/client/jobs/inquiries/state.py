@@ -36,8 +36,8 @@ class JobState:
     """How a job stands, as it is shown.
 
     Attributes:
-        state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``not_fetched`` if bringing the result
-            here failed, ``failed``, ``cancelled``, ``lost``, or ``unknown`` if the worker has forgotten the job.
+        state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``failed``, ``cancelled``,
+            ``lost``, ``not_fetched`` (its result couldn't come here), or ``unknown`` (the worker forgot it).
         answered: Whether the worker has just answered; otherwise this is what was last seen.
         fetched: Whether the result has been brought here.
         stopping: Whether the job is ending early.

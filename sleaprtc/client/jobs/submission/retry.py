@@ -26,9 +26,10 @@ from ...inbox import Inbox
 from ...records.files import forget_old
 from ...room import open_room
 from ..order.control import JobControl
+from ..order.job_order import JobOrder
 from ..order.persistence import Persistence
 from .lost import LostJobs
-from .submit import JobOrder, Submission
+from .submit import Submission
 from .wait import WorkerQueue
 
 T = TypeVar("T", Completed, Detached)

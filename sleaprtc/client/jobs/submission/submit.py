@@ -31,8 +31,7 @@ from ....jobs.request_proof import request_proof
 from ....protocol.features import ATTACH_FEATURE, VALIDATION_FEATURE
 from ....protocol.jobs import AppError, JobAttached, JobMessage, JobRequest, JobResponse, Requirements
 from ....protocol.limits import RESERVATION_SEC
-from ....protocol.messages import JSONObject
-from ....protocol.vocabulary import ErrorCode, JobType, Purpose
+from ....protocol.vocabulary import ErrorCode
 from ....signaling.link import Link
 from ...events.job import (
     Answered,
@@ -47,15 +46,12 @@ from ...events.job import (
     summarize,
 )
 from ...inbox import Inbox
-from ...inputs.dataset import Dataset
-from ...inputs.files import JobFiles, OutgoingFile
-from ...inputs.scratch import Scratch
+from ...inputs.files import JobFiles
 from ...records.files import JobRecord, connection_fields
 from ...records.job_ids import short_id
 from ...records.logbook import Logbook
 from ...results.delivery import (
     RESULT_STAYS,
-    Destination,
     check_space,
     discard_incoming,
     make_incoming_dir,
@@ -64,9 +60,8 @@ from ...room import room_end_notice
 from ..follower.follow import Follower
 from ..follower.watch import Forbearance
 from ..order.control import JobControl
-from ..order.filters import WhichWorker
+from ..order.job_order import JobOrder
 from ..order.persistence import AWAY_SEC
-from ..order.settings import PredictionSettings, TrainingSettings
 from .answers import (
     no_validation,
     nobody_accepted,
@@ -90,49 +85,6 @@ _ASKED_AGAIN: Final = frozenset({ErrorCode.NOT_RESERVED, ErrorCode.CLIENT_LOST})
 
 DISCOVERY_ROUNDS: Final = 3
 """How often to look for workers again when those chosen vanish before they begin."""
-
-
-@attrs.frozen
-class JobOrder:
-    """A job to be done.
-
-    Attributes:
-        dataset: What :func:`sleaprtc.client.inputs.packing.read_with_images` found.
-        settings: What isn't left to the worker.
-        destination: Where the result goes.
-        which: Which worker gets the job.
-        job_type: ``training`` or ``inference``.
-        configs: Model configurations to send, in training order.
-        validation: Labels to validate on, if they are a file of their own.
-        models: Packed models to send, for an inference.
-        model_dirs: The folders that they were packed from.
-        model_info: What the request says of them.
-        sleap_version: The client's own version of sleap-nn, if it has one.
-        scratch: Where temporary files are, including some that are sent.
-    """
-
-    dataset: Dataset
-    settings: TrainingSettings | PredictionSettings
-    destination: Destination
-    which: WhichWorker = attrs.field(factory=WhichWorker)
-    job_type: str = JobType.TRAINING
-    configs: tuple[Path, ...] = ()
-    validation: Dataset | None = None
-    models: tuple[Path, ...] = ()
-    model_dirs: tuple[Path, ...] = ()
-    model_info: JSONObject | None = None
-    sleap_version: str | None = None
-    scratch: Scratch = attrs.field(factory=Scratch)
-
-    @property
-    def inputs(self) -> tuple[OutgoingFile, ...]:
-        """The files to send, in order: the dataset is last."""
-        return (
-            *(OutgoingFile(path, Purpose.CONFIG) for path in self.configs),
-            *(() if self.validation is None else [OutgoingFile(self.validation.path, Purpose.VALIDATION)]),
-            *(OutgoingFile(path, Purpose.MODEL) for path in self.models),
-            OutgoingFile(self.dataset.path, Purpose.DATASET),
-        )
 
 
 class Submission:

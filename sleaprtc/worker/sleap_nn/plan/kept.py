@@ -39,6 +39,9 @@ def read_plans(folder: Path) -> tuple[ModelPlan, ...] | None:
     """
     try:
         written = parse_json((folder / FILE_NAME).read_text(encoding="utf-8"))
-        return tuple(ModelPlan(**plan) for plan in written)
-    except (FileNotFoundError, ValueError, TypeError):
+        return tuple(
+            ModelPlan(**{**plan, "given": tuple(plan["given"]), "chosen": tuple(plan["chosen"])})
+            for plan in written
+        )
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
