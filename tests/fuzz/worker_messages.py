@@ -26,6 +26,7 @@ from sleaprtc.protocol.jobs import (
     JobCancel,
     JobLogRequest,
     JobMessage,
+    JobPurge,
     JobRequest,
     JobStop,
 )
@@ -57,6 +58,14 @@ _SHORTHANDS: Final[tuple[JobMessage, ...]] = tuple(
         JobStop(job_id, attach_key=KEY),
         JobCancel(job_id),
         JobCancel(job_id, attach_key=KEY),
+        JobPurge(job_id, KEY),
+        JobRequest(
+            job_id,
+            "training",
+            DatasetInfo("slp", 10, "fly", 1),
+            attach_digest=attach_digest(KEY),
+            ephemeral=True,
+        ),
     )
 )
 """What a mutation alone finds late: messages that belong together."""
