@@ -6,6 +6,7 @@ what reaches something new, is added to ``tests/fuzz/corpus``, which the default
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,8 @@ def _fuzz_here(name: str, arguments: list[str]) -> None:
 @click.option("--keep", is_flag=True, help="Add to the corpus what reached something new.")
 def main(names: tuple[str, ...], seconds: float, keep: bool) -> None:
     """Fuzz NAMES, or everything."""
+    if importlib.util.find_spec("atheris") is None:
+        raise click.UsageError("atheris isn't installed: `pip install atheris`")
     chosen = names or NAMES
     per_target = max(1, round(seconds / len(chosen)))
     failed = [name for name in chosen if not _fuzz(name, per_target, keep)]
