@@ -7,14 +7,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from sleaprtc.jobs.life import CAUSED_BY, IN_RECORDS, ON_WORKER, OWED, PLANNED_CAUSES, diagram
+from sleaprtc.jobs.life import CAUSED_BY, IN_RECORDS, ON_WORKER, OWED, PLANNED_CAUSES, C, Party, Row, S
 
 ARCHITECTURE: Final = Path(__file__).with_name("architecture.md")
 _BLOCK: Final = re.compile(r"(<!-- life: (\w+) -->\n).*?(\n<!-- /life -->)", re.DOTALL)
+
+
+def diagram(rows: Sequence[Row[S, C]], caused_by: Mapping[C, Party] | None = None) -> str:
+    """Draws a table of transitions in Mermaid's language for state diagrams."""
+    lines = ["stateDiagram-v2"]
+    for row in rows:
+        party = f" ({caused_by[row.cause]})" if caused_by is not None else ""
+        lines.append(f"    {row.state} --> {row.next}: {row.cause}{party}")
+    return "\n".join(lines)
 
 
 def blocks() -> Mapping[str, str]:

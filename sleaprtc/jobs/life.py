@@ -2,8 +2,8 @@
 
 A job lives twice, and both lives have to agree in the end. One is on its worker: the journal keeps it, and
 ``job_attached`` reports it (:class:`State`). The other is what its client has seen: a record keeps it
-(:class:`Seen`). Everything here is a table or a lookup in one. The diagrams in ``docs/architecture.md`` are
-made from these tables by :func:`diagram`.
+(:class:`Seen`). Everything here is a table or a lookup in one; ``docs/make_diagrams.py`` draws the tables for
+``docs/architecture.md``.
 
 States stay ``str`` on the wire and on disk, since a newer version may have written one that isn't here. Every
 function that takes a ``str`` accepts such a state, and says what holds for it.
@@ -11,7 +11,7 @@ function that takes a ``str`` accepts such a state, and says what holds for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
@@ -407,12 +407,3 @@ def outranks(known: str, other: str) -> bool:
 def has_begun(status: str) -> bool:
     """Whether a ``job_status`` reports that the worker has the job's inputs and works on it."""
     return status in _BEGUN
-
-
-def diagram(rows: Sequence[Row[S, C]], caused_by: Mapping[C, Party] | None = None) -> str:
-    """Draws a table of transitions in Mermaid's language for state diagrams."""
-    lines = ["stateDiagram-v2"]
-    for row in rows:
-        party = f" ({caused_by[row.cause]})" if caused_by is not None else ""
-        lines.append(f"    {row.state} --> {row.next}: {row.cause}{party}")
-    return "\n".join(lines)
