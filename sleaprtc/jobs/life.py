@@ -6,7 +6,9 @@ A job lives twice, and both lives have to agree in the end. One is on its worker
 ``docs/architecture.md``.
 
 States stay ``str`` on the wire and on disk, since a newer version may have written one that isn't here. Every
-function that takes a ``str`` accepts such a state, and says what holds for it.
+function that takes a ``str`` accepts such a state, and says what holds for it. A worker that was newer before
+leaves a job in such a state alone, with its files: neither a start nor time deletes it, and nothing goes on
+with it. Only its client ends it, by cancelling or purging it.
 """
 
 from __future__ import annotations
@@ -69,6 +71,11 @@ class Cause(StrEnum):
     INTERRUPTED = "work interrupted"
     RESUMED = "work resumed"
     HANDED_BACK = "handed back"
+    WITHDRAWN = "withdrawn"
+    """Cancelled by a client that won't ask how it ended: it has no key to the job, or has never connected."""
+    PURGED = "purged"
+    EPHEMERAL_OVER = "over and ephemeral"
+    """Its client knows how it ended, and wants nothing of it to stay."""
     KEPT_LONG_ENOUGH = "kept long enough"
 
 
@@ -86,6 +93,9 @@ CAUSED_BY: Final[Mapping[Cause, Party]] = {
     Cause.INTERRUPTED: Party.OWNER,
     Cause.RESUMED: Party.WORKER,
     Cause.HANDED_BACK: Party.OWNER,
+    Cause.WITHDRAWN: Party.CLIENT,
+    Cause.PURGED: Party.CLIENT,
+    Cause.EPHEMERAL_OVER: Party.WORKER,
     Cause.KEPT_LONG_ENOUGH: Party.TIME,
 }
 
@@ -138,6 +148,16 @@ def _rows(state: S, moves: Mapping[C, S]) -> tuple[Row[S, C], ...]:
     return tuple(Row(state, cause, following) for cause, following in moves.items())
 
 
+_ONCE_OVER: Final[Mapping[Cause, State]] = {
+    # by the client whose job it is, which then has no use for an earlier result
+    Cause.ASSIGNED: State.RECEIVING,
+    Cause.ASSIGNED_AHEAD: State.QUEUED,
+    Cause.CANCELLED: State.CANCELLED,
+    Cause.WITHDRAWN: State.ABSENT,
+    Cause.PURGED: State.ABSENT,
+    Cause.KEPT_LONG_ENOUGH: State.ABSENT,
+}
+
 ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
     *_rows(State.ABSENT, {Cause.ASSIGNED: State.RECEIVING, Cause.ASSIGNED_AHEAD: State.QUEUED}),
     *_rows(
@@ -148,6 +168,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.HANDED_BACK: State.HANDED_BACK,
             Cause.WORK_FAILED: State.FAILED,
             Cause.CANCELLED: State.CANCELLED,
+            Cause.WITHDRAWN: State.ABSENT,
         },
     ),
     *_rows(
@@ -159,6 +180,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.RESTARTED: State.FAILED,
             Cause.HANDED_BACK: State.HANDED_BACK,
             Cause.CANCELLED: State.CANCELLED,
+            Cause.WITHDRAWN: State.ABSENT,
         },
     ),
     *_rows(
@@ -170,6 +192,7 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.INTERRUPTED: State.INTERRUPTED,
             Cause.HANDED_BACK: State.HANDED_BACK,
             Cause.CANCELLED: State.CANCELLED,
+            Cause.WITHDRAWN: State.ABSENT,
         },
     ),
     *_rows(
@@ -181,50 +204,14 @@ ON_WORKER: Final[tuple[Row[State, Cause], ...]] = (
             Cause.WORK_FAILED: State.FAILED,
             Cause.HANDED_BACK: State.HANDED_BACK,
             Cause.CANCELLED: State.CANCELLED,
+            Cause.WITHDRAWN: State.ABSENT,
         },
     ),
-    *_rows(
-        State.HANDED_BACK,
-        {
-            Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.CANCELLED,
-            Cause.KEPT_LONG_ENOUGH: State.ABSENT,
-        },
-    ),
-    *_rows(
-        State.COMPLETED,
-        {
-            Cause.RESULT_FETCHED: State.DELIVERED,
-            # by the client whose job it is, which then has no use for the earlier result
-            Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.CANCELLED,
-            Cause.KEPT_LONG_ENOUGH: State.ABSENT,
-        },
-    ),
-    *_rows(
-        State.FAILED,
-        {
-            Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.CANCELLED,
-            Cause.KEPT_LONG_ENOUGH: State.ABSENT,
-        },
-    ),
-    *_rows(
-        State.CANCELLED,
-        {
-            Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.CANCELLED,
-            Cause.KEPT_LONG_ENOUGH: State.ABSENT,
-        },
-    ),
-    *_rows(
-        State.DELIVERED,
-        {
-            Cause.ASSIGNED: State.RECEIVING,
-            Cause.CANCELLED: State.CANCELLED,
-            Cause.KEPT_LONG_ENOUGH: State.ABSENT,
-        },
-    ),
+    *_rows(State.HANDED_BACK, _ONCE_OVER),
+    *_rows(State.COMPLETED, {Cause.RESULT_FETCHED: State.DELIVERED, **_ONCE_OVER}),
+    *_rows(State.FAILED, _ONCE_OVER),
+    *_rows(State.CANCELLED, {**_ONCE_OVER, Cause.EPHEMERAL_OVER: State.ABSENT}),
+    *_rows(State.DELIVERED, {**_ONCE_OVER, Cause.EPHEMERAL_OVER: State.ABSENT}),
 )
 """A job on its worker. Whatever has no row here changes nothing."""
 
@@ -274,6 +261,13 @@ IN_RECORDS: Final[tuple[Row[Seen, Sign], ...]] = (
 )
 """A job in its client's records. Whatever has no row here changes nothing."""
 
+_OF_NEWER: Final[Mapping[Cause, State]] = {
+    Cause.CANCELLED: State.CANCELLED,
+    Cause.PURGED: State.ABSENT,
+}
+"""What a job may come to that is in a newer version's state: what its client orders, and nothing else."""
+
+_KNOWN: Final[frozenset[str]] = frozenset(State)
 _NEXT: Final[Mapping[tuple[str, Cause], State]] = {(row.state, row.cause): row.next for row in ON_WORKER}
 _NEXT_SEEN: Final[Mapping[tuple[str, Sign], Seen]] = {(row.state, row.cause): row.next for row in IN_RECORDS}
 
@@ -343,9 +337,10 @@ def after(state: str, cause: Cause) -> State | None:
     """Returns the state that ``cause`` leads to on a worker.
 
     Returns:
-        None if it changes nothing there, as it does in a state of a newer version.
+        None if it changes nothing there. In a state of a newer version, only the job's client changes
+        something: it cancels the job, or purges it.
     """
-    return _NEXT.get((state, cause))
+    return _NEXT.get((state, cause)) if state in _KNOWN else _OF_NEWER.get(cause)
 
 
 def seen_after(seen: str, sign: Sign) -> Seen | None:
@@ -391,9 +386,15 @@ def keeps_result(state: str) -> bool:
 
 
 def keeps_files(state: str) -> bool:
-    """Whether a worker that starts has to leave the job's folder alone. False for a newer version's state."""
+    """Whether a worker that starts has to leave the job's folder alone.
+
+    True for a newer version's state: what is in the folder may be all there is of a client's work, and the
+    newer version may come back.
+    """
     kept = {Duty.KEEP_RESULT, Duty.KEEP_WORK}
-    return any(state == known and kept & set(duties.worker) for known, duties in OWED.items())
+    return state not in _KNOWN or any(
+        state == known and kept & set(duties.worker) for known, duties in OWED.items()
+    )
 
 
 def outranks(known: str, other: str) -> bool:

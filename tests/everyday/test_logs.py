@@ -8,6 +8,7 @@ from sleaprtc.client.jobs.inquiries.ask import open_asker
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import TrainerError, UnknownJobError
 from sleaprtc.jobs.keys import attach_digest
+from sleaprtc.jobs.life import Cause
 from sleaprtc.protocol.jobs import JobLogRequest, JobRequest, JobStatus
 from sleaprtc.worker.journal.answers import (
     MAX_KEPT_LOG_BYTES,
@@ -152,5 +153,5 @@ def test_of_a_job_that_is_over_the_end_of_the_log_is_kept(journal, tmp_path):
     assert len(from_start) == MAX_KEPT_LOG_BYTES
     beyond = page_of_log(journal, JobLogRequest("job", "key", 0, 10**12))
     assert (beyond.trainer_log, beyond.has_more) == ("", False)
-    journal.forget("job")
+    journal.move("job", Cause.WITHDRAWN)
     assert journal.kept_log("job") == (0, b"")

@@ -17,6 +17,7 @@ from sleaprtc.access.place import ConnectionOptions
 from sleaprtc.base.json_text import format_json
 from sleaprtc.errors import ProtocolError
 from sleaprtc.jobs.keys import attach_digest
+from sleaprtc.jobs.life import Cause
 from sleaprtc.protocol import codec
 from sleaprtc.protocol.jobs import (
     AppError,
@@ -150,7 +151,7 @@ def fuzz_worker(data: bytes) -> None:
         trio.run(_serve, list(_messages(data)), work_dir, journal, strict_exception_groups=True)
     finally:
         for entry in journal.entries():
-            journal.forget(entry.job_id)
+            journal.move(entry.job_id, Cause.WITHDRAWN)
     assert not faults.found, faults.found
     assert not list((work_dir / "jobs").iterdir())
 

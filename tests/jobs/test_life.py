@@ -132,13 +132,25 @@ def test_a_state_is_one_word_to_a_reader_of_the_wire_or_the_disk(state: State) -
 
 
 def test_a_state_of_a_newer_version_is_no_reason_to_work_to_send_or_to_move() -> None:
-    for ask in (life.is_underway, life.is_closed, life.owes_inputs, life.keeps_result, life.keeps_files):
+    for ask in (life.is_underway, life.is_closed, life.owes_inputs, life.keeps_result):
         assert not ask("levitating")
     assert life.sign_of("levitating") is None
-    assert all(life.after("levitating", cause) is None for cause in Cause)
+    assert {cause for cause in Cause if life.after("levitating", cause)} == {Cause.CANCELLED, Cause.PURGED}
     assert all(life.seen_after("levitating", sign) is None for sign in Sign)
     assert life.outranks(Seen.FAILED, "levitating")
     assert not life.outranks("levitating", Seen.RUNNING)
+
+
+def test_the_files_of_a_job_in_a_newer_versions_state_are_kept_and_its_client_may_end_it() -> None:
+    assert life.keeps_files("levitating")
+    assert life.after("levitating", Cause.CANCELLED) is State.CANCELLED
+    assert life.after("levitating", Cause.PURGED) is State.ABSENT
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.ABSENT}))
+def test_a_client_deletes_what_is_over_and_withdraws_what_nobody_will_ask_for(state: State) -> None:
+    assert life.after(state, Cause.PURGED) is (None if life.is_underway(state) else State.ABSENT)
+    assert life.after(state, Cause.WITHDRAWN) is State.ABSENT
 
 
 def test_a_job_has_begun_once_its_inputs_are_there() -> None:

@@ -12,6 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sleaprtc.errors import StorageError
 from sleaprtc.jobs import life
 from sleaprtc.jobs.life import Cause, State
 from sleaprtc.protocol.jobs import JobComplete, JobRequest
@@ -45,13 +46,15 @@ def test_a_job_moves_by_the_table_alone(
     state: State = State.ABSENT
     with closing(Journal(tmp_path_factory.mktemp("journal") / "journal.sqlite3")) as journal:
         for cause in causes:
-            if cause is Cause.ASSIGNED:
-                journal.begin("job-1", "client", REQUEST, Path("/"))
-                state = State.RECEIVING
-            else:
-                following = None if state is State.ABSENT else life.after(state, cause)
+            following = life.after(state, cause)
+            if cause not in (Cause.ASSIGNED, Cause.ASSIGNED_AHEAD):
                 assert journal.move("job-1", cause) is following
-                state = following or state
+            elif following is not None:
+                journal.begin("job-1", "client", REQUEST, Path("/"), cause)
+            else:
+                with pytest.raises(StorageError, match=f"already, and it is {state}"):
+                    journal.begin("job-1", "client", REQUEST, Path("/"), cause)
+            state = following or state
             assert state_in(journal) == state
 
 
@@ -85,8 +88,44 @@ def test_a_start_fails_interrupts_forgets_and_keeps_by_the_table(
     remove_orphans(journal, tmp_path)
     assert folder.exists() == life.keeps_files(state)
     (entry,) = journal.entries()
-    forget_old(journal, entry.updated_at + 100, 50)
-    assert (state_in(journal) == State.ABSENT) != life.is_underway(state_in(journal))
+    is_kept = life.is_underway(following) or state == "levitating"
+    forgotten = forget_old(journal, entry.updated_at + 100, 50)
+    assert (forgotten, state_in(journal)) == (([], following) if is_kept else ([entry], State.ABSENT))
+    assert folder.exists() == is_kept
+
+
+def test_a_job_in_a_newer_versions_state_is_ended_by_its_client_alone(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """An older version leaves such a job alone: the newer one may come back, and go on with it."""
+    folder = tmp_path / "job-x"
+    folder.mkdir()
+    journal.begin("job-1", "client", REQUEST, folder)
+    put(journal, "levitating")
+    with pytest.raises(StorageError):
+        journal.begin("job-1", "client", REQUEST, tmp_path / "job-y")
+    assert note_restart(journal) == []
+    remove_orphans(journal, tmp_path)
+    assert forget_old(journal, 1e12, 0) == []
+    assert (state_in(journal), folder.exists()) == ("levitating", True)
+    assert journal.move("job-1", Cause.CANCELLED) is State.CANCELLED
+    put(journal, "levitating")
+    journal.forget_for_good("job-1", Cause.PURGED)
+    assert journal.entries() == []
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.ABSENT}))
+def test_a_job_is_deleted_for_good_only_for_a_reason(journal: Journal, tmp_path: Path, state: str) -> None:
+    journal.begin("job-1", "client", REQUEST, tmp_path)
+    put(journal, state)
+    if life.is_underway(state):
+        with pytest.raises(StorageError, match=f"can't be deleted while it is {state}"):
+            journal.forget_for_good("job-1", Cause.PURGED)
+        assert state_in(journal) == state
+    else:
+        journal.forget_for_good("job-1", Cause.PURGED)
+        journal.forget_for_good("job-1", Cause.PURGED)
+        assert state_in(journal) == State.ABSENT
 
 
 async def test_moves_that_could_not_be_written_are_written_in_their_order(

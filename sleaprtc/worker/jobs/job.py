@@ -32,6 +32,7 @@ from ..trainer import Trainer
 from .cache import JobCache
 from .connection import ClientConnection
 from .disk import WorkerDisk
+from .folder import remove_all_but
 from .inputs import JobInputs, receive_inputs
 from .job_types import WORK, Product, WorkOrder
 from .messages import failed_unexpectedly, failure
@@ -72,6 +73,7 @@ class Job:
         state: How the job stands. The journal follows, a little later if it can't be written.
         was_told: Whether the client was told that the result is ready.
         was_connected: Whether the job's client has ever connected.
+        is_cancelled: Whether the job was cancelled. Who cancels it also deletes what is kept of it.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Job:
         self.client_id = connection.remote_id
         self.state = state
         self.was_told = False
+        self.is_cancelled = False
         self._job_dir = job_dir
         self._cache = cache
         self._max_dataset_bytes = max_dataset_bytes
@@ -132,12 +135,16 @@ class Job:
         """Whether the job was asked to end early."""
         return self._stop.is_set()
 
-    async def cancel(self) -> None:
+    async def cancel(self, cause: Cause) -> None:
         """Ends the job and waits until nothing of it is left, running or on disk.
 
         The journal's page is the caller's.
+
+        Args:
+            cause: One that leads to :attr:`State.CANCELLED` or :attr:`State.ABSENT`.
         """
-        self._change_state(Cause.CANCELLED)
+        self.is_cancelled = True
+        self._change_state(cause)
         self._scope.cancel()
         await self._ended.wait()
         shutil.rmtree(self._job_dir, ignore_errors=True)
@@ -188,6 +195,10 @@ class Job:
             return False
         self._waiting.deadline = trio.current_time() + RESULT_WAIT_SEC
         return True
+
+    async def catch_up(self) -> None:
+        """Writes into the journal what couldn't be written so far, if that is possible now."""
+        await self._notes.catch_up()
 
     async def wait_ended(self) -> None:
         """Waits until the job needs nothing more of this worker; an unfetched result may still be kept."""
@@ -287,7 +298,7 @@ class Job:
                 await self._move(Cause.WORK_DONE, last_word=product.complete, archive=product.file)
             # Only now: a worker that is killed before goes on with what is in the folder.
             with contained("The job's files can't be deleted."):
-                await trio.to_thread.run_sync(_remove_all_but, self._job_dir, product.file)
+                await trio.to_thread.run_sync(remove_all_but, self._job_dir, product.file)
             self._mark_worked(on_worked)
             return product.complete, product.file
         _log.warning(
@@ -487,11 +498,3 @@ class Job:
         await self._deliver(self.client_id, complete)
         self.was_told = True
         told.set()
-
-
-def _remove_all_but(folder: Path, kept: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path != kept:
-            path.unlink(missing_ok=True)

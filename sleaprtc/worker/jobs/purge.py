@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 
 import trio
 
@@ -13,13 +12,14 @@ from ...base.sentences import as_clause
 from ...errors import StorageError
 from ...jobs import life
 from ...jobs.keys import attach_digest, is_key_of
-from ...jobs.life import State
+from ...jobs.life import Cause, State
 from ...protocol.jobs import AppError, JobMessage, JobPurge, JobPurged, JobRequest
 from ...protocol.vocabulary import ErrorCode
 from ..journal.answers import unknown_job
 from ..journal.recovery import forget_old
 from ..journal.store import Journal
 from .cache import FileCache
+from .folder import remove_folder
 from .job import Job
 
 _log = get_logger(__name__)
@@ -66,15 +66,19 @@ class Purge:
         if any(map(life.is_underway, states)):
             return AppError(ErrorCode.STILL_RUNNING, "The job still runs.", job_id=request.job_id)
         if job is not None:  # its result waits for its client
-            await job.cancel()
-        await trio.to_thread.run_sync(self._delete_all, request.job_id, attach_digest(request.attach_key))
+            await job.cancel(Cause.PURGED)
+        name = attach_digest(request.attach_key)
+        await trio.to_thread.run_sync(self._delete_all, request.job_id, name, Cause.PURGED)
         _log.info("Everything of the job is deleted.", job=request.job_id)
         return JobPurged(request.job_id)
 
     async def keep_nothing(self, job: Job) -> None:
         """Deletes everything of an ephemeral job. Of one whose end its client may not know, that is kept."""
+        await job.catch_up()
         is_known = job.state is State.ABSENT or job.was_told
-        delete = self._delete_all if is_known else self._delete_all_but_end
+        delete = (
+            partial(self._delete_all, cause=Cause.EPHEMERAL_OVER) if is_known else self._delete_all_but_end
+        )
         try:
             await trio.to_thread.run_sync(delete, job.job_id, cache_name(job.request))
         except StorageError as error:  # it is tried again with the old jobs
@@ -95,7 +99,7 @@ class Purge:
                     self._cache.delete_files_of(cache_name(entry.request))
         self._cache.clean(now)
 
-    def _delete_all(self, job_id: str, name: str) -> None:
+    def _delete_all(self, job_id: str, name: str, cause: Cause) -> None:
         """Deletes a job's folder, its files in the cache, and its page, statuses and log in the journal.
 
         The page goes last: a worker that is killed meanwhile still knows whose the rest is.
@@ -104,7 +108,7 @@ class Purge:
             StorageError: Something couldn't be deleted.
         """
         self._delete_files(job_id, name)
-        self._journal.forget_for_good(job_id)
+        self._journal.forget_for_good(job_id, cause)
 
     def _delete_all_but_end(self, job_id: str, name: str) -> None:
         self._delete_files(job_id, name)
@@ -114,18 +118,10 @@ class Purge:
         entry = self._journal.find(job_id)
         try:
             if entry is not None:
-                _remove_folder(entry.directory)
+                remove_folder(entry.directory)
             if self._cache is not None:
                 self._cache.delete_files_of(name)
         except OSError as error:
             raise StorageError(
                 f"Not all files of the job can be deleted: {as_clause(error)}. Its owner can mend that."
             ) from error
-
-
-def _remove_folder(folder: Path) -> None:
-    while folder.exists():
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue  # somebody else deletes it too

@@ -285,6 +285,9 @@ class Roster:
         try:
             if self._settings.disk is not None:
                 self._settings.disk.begin(request, job_dir)
+            if earlier is not None and life.is_underway(earlier.state):
+                # Nothing works on it any more: its end couldn't be written.
+                self._journal.move(request.job_id, Cause.WORK_FAILED)
             self._journal.begin(request.job_id, client_id, request, job_dir)
         except StorageError:
             shutil.rmtree(job_dir, ignore_errors=True)
@@ -299,7 +302,8 @@ class Roster:
         self._jobs[job.job_id] = job
         try:
             await work()
-            if job.request.ephemeral and not (life.is_underway(job.state) or life.keeps_result(job.state)):
+            is_over = not (life.is_underway(job.state) or life.keeps_result(job.state))
+            if job.request.ephemeral and is_over and not job.is_cancelled:
                 await self._purge.keep_nothing(job)
         finally:
             if self._jobs.get(job.job_id) is job:
@@ -331,10 +335,13 @@ class Roster:
                 return
             if job.client_id != client_id:
                 await self.try_send(job.client_id, cancelled(job_id))
-            await job.cancel()
             # Who has done nothing for a job but ask for it leaves nothing in the journal.
             keeps = job.was_connected and job.request.attach_digest is not None
-            await self._note_cancelled(job_id, keeps=keeps)
+            cause = Cause.CANCELLED if keeps else Cause.WITHDRAWN
+            await job.cancel(cause)
+            await self._note_cancelled(job_id, cause)
+            if job.request.ephemeral:
+                await self._purge.keep_nothing(job)
         elif request.attach_key is not None and not await self._discard(request):
             await self.try_send(client_id, unknown_job(job_id))
             return
@@ -352,7 +359,7 @@ class Roster:
         if not is_key_of(entry.request, request.attach_key):
             return False
         shutil.rmtree(entry.directory, ignore_errors=True)
-        await self._note_cancelled(request.job_id, keeps=True)
+        await self._note_cancelled(request.job_id, Cause.CANCELLED)
         return True
 
     async def purge(self, client_id: str, request: JobPurge) -> None:
@@ -364,12 +371,11 @@ class Roster:
             await self.try_send(job.client_id, cancelled(request.job_id))
         await self.try_send(client_id, answer)
 
-    async def _note_cancelled(self, job_id: str, *, keeps: bool) -> None:
-        """Notes the end of a job whose folder is deleted, or forgets the job. A failure costs the note."""
-        forget = partial(self._journal.forget, job_id)
-        note = partial(self._journal.move, job_id, Cause.CANCELLED, last_word=cancelled(job_id))
+    async def _note_cancelled(self, job_id: str, cause: Cause) -> None:
+        """Notes the end of a job whose folder is deleted. A failure costs the note."""
+        note = partial(self._journal.move, job_id, cause, last_word=cancelled(job_id))
         try:
-            await trio.to_thread.run_sync(note if keeps else forget)
+            await trio.to_thread.run_sync(note)
         except StorageError as error:
             _log.warning("The journal can't be written.", job=job_id, error=str(error))
 

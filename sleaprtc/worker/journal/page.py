@@ -53,7 +53,7 @@ class JobNotes:
         self._unwritten.append(
             partial(self._journal.move, self._job_id, cause, last_word=last_word, archive=archive)
         )
-        await self._write_moves()
+        await self.catch_up()
 
     async def note_stop(self) -> None:
         """Notes that the client asked to end the job early."""
@@ -67,16 +67,17 @@ class JobNotes:
         """Keeps the end of the trainer's log before the job's folder is deleted."""
         await self._write(partial(keep_log, self._journal, self._job_id, job_dir))
 
+    async def catch_up(self) -> None:
+        """Writes the moves that couldn't be written so far, if that is possible now."""
+        async with self._writing:
+            while self._unwritten and await self._write(self._unwritten[0]):
+                self._unwritten.popleft()
+
     async def keep_trying(self) -> None:
         """Returns once all moves are written, however long the disk is full or the file is locked."""
         while self._unwritten:
             await trio.sleep(RETRY_SEC)
-            await self._write_moves()
-
-    async def _write_moves(self) -> None:
-        async with self._writing:
-            while self._unwritten and await self._write(self._unwritten[0]):
-                self._unwritten.popleft()
+            await self.catch_up()
 
     async def _write(self, write: Callable[[], object]) -> bool:
         try:

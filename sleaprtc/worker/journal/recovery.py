@@ -111,6 +111,8 @@ def note_restart(journal: Journal) -> list[JournalEntry]:
 def remove_orphans(journal: Journal, jobs_dir: Path) -> None:
     """Deletes job folders in which nothing is kept: those unknown to the journal, and what a kill left.
 
+    The folder of a job in a newer version's state stays.
+
     Raises:
         StorageError: The journal can't be read.
     """
@@ -141,7 +143,7 @@ class WallClock:
 def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> list[JournalEntry]:
     """Deletes jobs that are over, with results that nobody fetched, ``keep_sec`` after their last change.
 
-    Of an ephemeral job, only a result is kept so long.
+    Of an ephemeral job, only a result is kept so long. A job in a newer version's state is kept.
 
     Setting the clock forward by ``jump_sec`` makes no job older: a machine that starts in 1970 and
     then learns the date forgets no models.
@@ -155,9 +157,10 @@ def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 
     journal.follow_clock(jump_sec, now)
     forgotten = []
     for entry in journal.entries():
-        if not life.is_underway(entry.state) and now - entry.updated_at > _kept_sec(entry, keep_sec):
+        is_old = now - entry.updated_at > _kept_sec(entry, keep_sec)
+        if is_old and life.after(entry.state, Cause.KEPT_LONG_ENOUGH) is State.ABSENT:
             shutil.rmtree(entry.directory, ignore_errors=True)
-            journal.forget(entry.job_id)
+            journal.move(entry.job_id, Cause.KEPT_LONG_ENOUGH)
             forgotten.append(entry)
             _log.info("The job is forgotten.", job=entry.job_id)
     return forgotten

@@ -124,16 +124,27 @@ class Journal:
         with self._lock:
             self._db.close()
 
-    def begin(self, job_id: str, client_id: str, request: JobRequest, directory: Path) -> None:
-        """Writes a job down before anything is done for it, in the place of an earlier one with its id."""
+    def begin(
+        self,
+        job_id: str,
+        client_id: str,
+        request: JobRequest,
+        directory: Path,
+        cause: Cause = Cause.ASSIGNED,
+    ) -> None:
+        """Writes a job down before anything is done for it, in the place of an earlier one with its id.
+
+        Raises:
+            StorageError: The file can't be written, or ``cause`` begins no job in the earlier one's state.
+        """
         with self._lock, _translated("written"):
             earlier = self._state_of(job_id)
-            if life.after(earlier, Cause.ASSIGNED) is None:
-                # Its end couldn't be written, or it is a newer version's. Nothing works on it any more.
-                _log.info("An earlier job's page is replaced.", job=job_id, state=earlier)
+            following = life.after(earlier, cause)
+            if following is None:
+                raise StorageError(f"The worker has a job with this job_id already, and it is {earlier}.")
             self._db.execute(
                 f"INSERT OR REPLACE INTO jobs ({_BEGUN}) VALUES (?, ?, ?, ?, ?, ?)",
-                (job_id, client_id, _dump(request), str(directory), str(State.RECEIVING), time.time()),
+                (job_id, client_id, _dump(request), str(directory), str(following), time.time()),
             )
 
     def move(
@@ -256,29 +267,32 @@ class Journal:
         """Returns all jobs' folders with the jobs' states, also of a job whose request can't be read here."""
         return [(Path(text), state) for text, state in self._read("SELECT directory, state FROM jobs", ())]
 
-    def forget(self, job_id: str) -> None:
-        """Deletes a job and its statuses; its folder is the caller's."""
-        self._write("DELETE FROM jobs WHERE job_id = ?", (job_id,))
-
     def forget_course(self, job_id: str) -> None:
         """Deletes a job's statuses and log for good, and leaves how it ended; raises as below."""
-        self._delete_for_good(
-            ("DELETE FROM statuses WHERE job_id = ?", "DELETE FROM logs WHERE job_id = ?"), job_id
-        )
+        self._write("DELETE FROM statuses WHERE job_id = ?", (job_id,))
+        self._write("DELETE FROM logs WHERE job_id = ?", (job_id,))
+        self._overwrite_traces()
 
-    def forget_for_good(self, job_id: str) -> None:
-        """Deletes a job like :meth:`forget`, and its traces in the log that SQLite keeps beside the file.
+    def forget_for_good(self, job_id: str, cause: Cause) -> None:
+        """Deletes a job for good: also its traces in the log that SQLite keeps beside the file.
+
+        Args:
+            job_id: The job, if it is still there.
+            cause: Why; it has to lead from the job's present state to none.
 
         Raises:
             StorageError: The file can't be written, or another process, such as a backup, still reads what
-                was deleted.
+                was deleted, or ``cause`` doesn't delete the job.
         """
-        self._delete_for_good(("DELETE FROM jobs WHERE job_id = ?",), job_id)
+        self.move(job_id, cause)
+        with self._lock, _translated("read"):
+            state = self._state_of(job_id)
+        if state != State.ABSENT:
+            raise StorageError(f"The job can't be deleted while it is {state}.")
+        self._overwrite_traces()
 
-    def _delete_for_good(self, statements: tuple[str, ...], job_id: str) -> None:
+    def _overwrite_traces(self) -> None:
         with self._lock, _translated("written"):
-            for statement in statements:
-                self._db.execute(statement, (job_id,))
             (is_blocked, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_blocked:
             raise StorageError("Another process reads the worker's journal just now. Try again in a minute.")
