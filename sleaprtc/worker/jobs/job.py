@@ -136,12 +136,9 @@ class Job:
         return self._stop.is_set()
 
     async def cancel(self, cause: Cause) -> None:
-        """Ends the job and waits until nothing of it is left, running or on disk.
+        """Ends the job for ``cause`` and waits until nothing of it is left, running or on disk.
 
         The journal's page is the caller's.
-
-        Args:
-            cause: One that leads to :attr:`State.CANCELLED` or :attr:`State.ABSENT`.
         """
         self.is_cancelled = True
         self._change_state(cause)
@@ -266,11 +263,12 @@ class Job:
     async def _move(
         self, cause: Cause, *, last_word: JobComplete | JobFailed | None = None, archive: Path | None = None
     ) -> None:
-        """Moves the job on, here at once and then in the journal."""
+        """Moves the job on, here at once and then in the journal, unless it has been ended meanwhile."""
+        await trio.lowlevel.checkpoint_if_cancelled()  # else it would be moved here, and not in the journal
         if self._change_state(cause):
             await self._notes.move(cause, last_word=last_word, archive=archive)
-        else:
-            # No row: a fault of this program, since the job's own task is the only one to move it here.
+        elif not self._scope.cancel_called:
+            # A fault of this program: nobody but the job's own task moves a job that goes on.
             _log.error("The job's state stays as it is.", job=self.job_id, state=self.state, cause=str(cause))
 
     # --- work -------------------------------------------------------------------------------
