@@ -19,49 +19,11 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .access.place import PeerOptions
     from .client.events.job import Completed, Event, WorkerSummary
     from .client.jobs.order.filters import WhichWorker
     from .client.jobs.order.persistence import Persistence
 
 __all__ = ["__version__", "track", "train", "workers"]
-
-
-def _peer_options(
-    *,
-    room: str | None,
-    token: str | None,
-    invite: str | None,
-    signaling_ws: str | None,
-    signaling_http: str | None,
-    ice_loopback: bool | None = None,
-) -> PeerOptions:
-    """Fills in what isn't given, as the command does: from the environment, and from the room joined here."""
-    import attrs
-
-    from .access.choice import RoomSource, RoomSources, find_access, weaker_sources
-    from .access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions
-    from .signaling.http import Endpoints
-
-    environ = os.environ
-    named = {"invite": invite, "room": room, "token": token}
-    given = RoomSource("the call", {name: value for name, value in named.items() if value is not None})
-    ws_url = signaling_ws or environ.get("SLEAP_RTC_SIGNALING_WS")
-    http_url = signaling_http or environ.get("SLEAP_RTC_SIGNALING_HTTP")
-    sources = RoomSources((given, *weaker_sources(environ, (), "client")), bool(ws_url or http_url))
-    endpoints = Endpoints(
-        ws_url or DEFAULT_WS_URL, http_url or DEFAULT_HTTP_URL, environ.get("SLEAP_RTC_TLS_CA")
-    )
-    private = environ.get("SLEAP_RTC_PRIVATE_ICE_SERVERS", "1").lower()
-    if ice_loopback is None:
-        ice_loopback = environ.get("SLEAP_RTC_ICE_LOOPBACK", "0").lower() in ("1", "true", "yes", "on")
-    connection = ConnectionOptions(
-        ice_loopback=ice_loopback,
-        private_ice_servers=private not in ("0", "false", "no", "off", "n", "f"),
-        engine=environ.get("SLEAP_RTC_ENGINE", "auto"),
-    )
-    # A script's invite isn't meant for later commands.
-    return attrs.evolve(find_access(endpoints, sources, connection), to_remember=None)
 
 
 def _which_worker(
@@ -161,18 +123,20 @@ def train(
     Raises:
         SleapRTCError: A subclass of it, with a sentence about what happened.
     """
+    from .access.environment import connection_options, peer_options
     from .client.blocking import run_blocking
     from .client.display import open_display
     from .client.jobs.order.settings import TrainingSettings
     from .client.jobs.train import train_on_a_worker
 
-    options = _peer_options(
+    options = peer_options(
+        os.environ,
         room=room,
         token=token,
         invite=invite,
         signaling_ws=signaling_ws,
         signaling_http=signaling_http,
-        ice_loopback=ice_loopback,
+        connection=connection_options(os.environ, ice_loopback=ice_loopback),
     )
 
     with open_display(as_json=False) as show:
@@ -248,18 +212,20 @@ def track(
     Raises:
         SleapRTCError: A subclass of it, with a sentence about what happened.
     """
+    from .access.environment import connection_options, peer_options
     from .client.blocking import run_blocking
     from .client.display import open_display
     from .client.jobs.order.settings import PredictionSettings
     from .client.jobs.track import track_on_a_worker
 
-    options = _peer_options(
+    options = peer_options(
+        os.environ,
         room=room,
         token=token,
         invite=invite,
         signaling_ws=signaling_ws,
         signaling_http=signaling_http,
-        ice_loopback=ice_loopback,
+        connection=connection_options(os.environ, ice_loopback=ice_loopback),
     )
 
     with open_display(as_json=False) as show:
@@ -302,12 +268,18 @@ def workers(
     Raises:
         SleapRTCError: A subclass of it, with a sentence about what happened.
     """
+    from .access.environment import peer_options
     from .client.blocking import run_blocking
     from .client.events.job import summarize
     from .client.room import open_room
 
-    options = _peer_options(
-        room=room, token=token, invite=invite, signaling_ws=signaling_ws, signaling_http=signaling_http
+    options = peer_options(
+        os.environ,
+        room=room,
+        token=token,
+        invite=invite,
+        signaling_ws=signaling_ws,
+        signaling_http=signaling_http,
     )
     which = _which_worker(None, filters)
 

@@ -34,7 +34,17 @@ LAYERS = [
 ]
 # Inside a room too, each door sees only those before it.
 DOORS = {
-    "access": ["invite", "joined_room", "made_rooms", "kept_room", "address", "renewal", "place", "choice"],
+    "access": [
+        "invite",
+        "joined_room",
+        "made_rooms",
+        "kept_room",
+        "address",
+        "renewal",
+        "place",
+        "choice",
+        "environment",
+    ],
     "client": [
         "events",
         "results",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from ..protocol.ice import parse_ice_server
 from ..protocol.messages import IceServer
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
@@ -36,6 +38,18 @@ class ConnectionOptions:
     private_ice_servers: bool = True
     engine: str = "auto"
     secret: RoomSecret | None = None
+
+    @classmethod
+    def of_settings(
+        cls, *, ice_loopback: bool, ice_servers: Iterable[str], private_ice_servers: bool, engine: str
+    ) -> ConnectionOptions:
+        """Returns the options that settings stand for, of which ``ice_servers`` are texts.
+
+        Raises:
+            UsageError: One of them isn't an ICE server.
+        """
+        servers = tuple(parse_ice_server(text) for text in ice_servers)
+        return cls(ice_loopback, servers, private_ice_servers, engine)
 
     async def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
         """Combines these options with the ICE servers from the signaling server."""

@@ -13,7 +13,6 @@ from click.core import ParameterSource
 
 from ..access.choice import ROOM_SETTINGS, RoomSource, RoomSources, find_access, weaker_sources
 from ..access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions, PeerOptions
-from ..protocol.ice import parse_ice_server
 from ..signaling.http import Endpoints
 from .run import errors_reported
 from .settings_option import files_of
@@ -160,7 +159,7 @@ def room_options(command: Command) -> Command:
 
 def connection_options(command: Command) -> Command:
     """Adds how to connect to peers; the command gets ``connection``, a :class:`ConnectionOptions`."""
-    return gathered(command, "connection", _connection, _CONNECTION_OPTIONS)
+    return gathered(command, "connection", ConnectionOptions.of_settings, _CONNECTION_OPTIONS)
 
 
 def peer_options(command: Command) -> Command:
@@ -171,17 +170,6 @@ def peer_options(command: Command) -> Command:
 
 def _endpoints(signaling_ws: str, signaling_http: str, tls_ca: str | None) -> Endpoints:
     return Endpoints(signaling_ws, signaling_http, tls_ca)
-
-
-def _connection(
-    ice_loopback: bool, ice_servers: tuple[str, ...], private_ice_servers: bool, engine: str
-) -> ConnectionOptions:
-    return ConnectionOptions(
-        ice_loopback=ice_loopback,
-        ice_servers=tuple(parse_ice_server(url) for url in ice_servers),
-        private_ice_servers=private_ice_servers,
-        engine=engine,
-    )
 
 
 def _peer(
@@ -204,7 +192,12 @@ def _connected_peer(
     engine: str,
     **place: Any,
 ) -> PeerOptions:
-    connection = _connection(ice_loopback, ice_servers, private_ice_servers, engine)
+    connection = ConnectionOptions.of_settings(
+        ice_loopback=ice_loopback,
+        ice_servers=ice_servers,
+        private_ice_servers=private_ice_servers,
+        engine=engine,
+    )
     return _peer(**place, connection=connection)
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import attrs
 
 from .files import FileValue, SettingsFile, merged
-from .schema import MANY, Kind, Setting, allowed_in
+from .schema import Setting, allowed_in
+from .variables import from_variable, text_of
 
 _PASSWORD: Final = re.compile(r"((?://|turns?:)[^/:@\s]+:)[^@/\s]+@")
-_YES: Final = ("1", "true", "t", "yes", "y", "on")
 
 
 class Source(enum.Enum):
@@ -82,8 +82,8 @@ def resolve(program: str, environ: Mapping[str, str], files: Sequence[SettingsFi
 def _resolve(
     program: str, setting: Setting, environ: Mapping[str, str], in_file: FileValue | None
 ) -> Resolved:
-    text = environ.get(setting.variable, "") if setting.variable is not None else ""
-    if text:
+    text = text_of(setting, environ)
+    if text is not None:
         origin = Origin(Source.ENVIRONMENT, variable=setting.variable)
         return Resolved(program, setting, from_variable(setting, text), origin)
     if in_file is not None:
@@ -91,22 +91,6 @@ def _resolve(
             program, setting, in_file.value, Origin(Source.FILE, file=in_file.label, line=in_file.line)
         )
     return Resolved(program, setting, setting.default, Origin(Source.DEFAULT))
-
-
-def from_variable(setting: Setting, text: str) -> Any:
-    """Parses an environment variable as the option does; returns the text itself if it can't be parsed."""
-    if setting.kind in MANY:
-        return tuple(text.split())
-    if setting.kind is Kind.SWITCH:
-        return text.strip().lower() in _YES
-    try:
-        if setting.kind is Kind.WHOLE:
-            return int(text)
-        if setting.kind is Kind.NUMBER:
-            return float(text)
-    except ValueError:
-        return text
-    return text
 
 
 def shown(resolved: Resolved) -> Any:
