@@ -29,9 +29,9 @@ __all__ = ["__version__", "track", "train", "workers"]
 def _which_worker(
     worker: str | None, filters: Mapping[str, Any] | None, *, ephemeral: bool = False
 ) -> WhichWorker:
-    from .client.jobs.order.filters import WhichWorker, worker_filters
+    from .client.jobs.order.filters import WhichWorker, WorkerFilters
 
-    which = WhichWorker(filters=filters or worker_filters(), worker=worker)
+    which = WhichWorker(WorkerFilters.parse(filters) if filters else WorkerFilters(), worker=worker)
     return which.that_keep_nothing() if ephemeral else which
 
 
@@ -285,6 +285,6 @@ def workers(
 
     async def work() -> tuple[WorkerSummary, ...]:
         async with open_room(options.endpoints, options.room, on_change=lambda _: None) as (link, _):
-            return tuple(summarize(peer) for peer in await link.discover(which.filters))
+            return tuple(summarize(peer) for peer in await link.discover(which.filters.as_json()))
 
     return run_blocking(work)

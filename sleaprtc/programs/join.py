@@ -89,12 +89,12 @@ async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) 
 
 async def _workers_in(joined: RememberedRoom) -> list[str]:
     """Returns the names of the workers in a room, which also shows that the invite is valid."""
-    from ..client.jobs.order.filters import worker_filters
+    from ..client.jobs.order.filters import WorkerFilters
     from ..client.room import open_room
     from ..commandline.run import to_standard_error
 
     async with open_room(joined.endpoints, joined.room, on_change=to_standard_error) as (link, _):
-        return sorted(peer.peer_id for peer in await link.discover(worker_filters()))
+        return sorted(peer.peer_id for peer in await link.discover(WorkerFilters().as_json()))
 
 
 def _who_is_there(workers: list[str]) -> str:

@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from sleaprtc.client.events.job import Waiting
+from sleaprtc.client.jobs.order.filters import WorkerFilters
 from sleaprtc.client.jobs.order.persistence import Patience
 from sleaprtc.client.jobs.submission.wait import PAUSE_MOST_SEC, WorkerQueue
 from sleaprtc.errors import (
@@ -60,7 +61,7 @@ class Room:
         queue = WorkerQueue(
             link=self,
             inbox=self,
-            filters={},
+            filters=WorkerFilters(),
             worker=worker,
             patience=Patience(wait_sec, **patience),
             emit=events.append,

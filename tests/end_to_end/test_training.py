@@ -12,6 +12,7 @@ from sleaprtc.client.events.job import (
     WorkerLost,
     WorkersFound,
 )
+from sleaprtc.client.jobs.order.filters import WorkerFilters
 from sleaprtc.errors import (
     JobFailedError,
     NoWorkerError,
@@ -132,7 +133,7 @@ async def test_all_refuse(lab, labels):
     events = []
     async with lab.worker("gpu-1"), lab.worker("gpu-2"):
         with pytest.raises(NoWorkerError) as caught:
-            await lab.train(labels, events.append, min_gpu_memory_mb=99999, filters={"role": "worker"})
+            await lab.train(labels, events.append, min_gpu_memory_mb=99999, filters=WorkerFilters(tags=()))
     assert "gpu-1 said insufficient_memory" in str(caught.value)
     assert "gpu-2 said insufficient_memory" in str(caught.value)
     assert of(Answered, events)[0].chosen is None

@@ -30,7 +30,7 @@ from ..records.files import JobRecord
 from ..results.predictions import PredictionsFile, format_of
 from ..room import installed_sleap_version
 from .order.control import JobControl
-from .order.filters import WhichWorker, predicting
+from .order.filters import WhichWorker
 from .order.job_order import JobOrder
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import PredictionSettings
@@ -91,7 +91,7 @@ async def tracking_order(
         dataset=dataset,
         settings=settings,
         destination=PredictionsFile(target, recording, replace),
-        which=attrs.evolve(which, filters=predicting(which.filters)),
+        which=which.that_predict(),
         job_type=JobType.INFERENCE,
         models=archives,
         model_dirs=tuple(model.folder for model in found),

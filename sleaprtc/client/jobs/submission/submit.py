@@ -383,7 +383,7 @@ class Submission:
 
         So is one that missed this client, which was suspended then.
         """
-        peers = await self._link.discover(self._order.which.filters)
+        peers = await self._link.discover(self._order.which.filters.as_json())
         failed = {worker for worker, error in tried.items() if error.error_code not in _ASKED_AGAIN}
         workers = [summarize(peer) for peer in peers if peer.peer_id not in failed]
         if self._order.which.worker is not None:

@@ -13,11 +13,12 @@ from ....base.exception_groups import single_error
 from ....base.sentences import as_sentence
 from ....errors import NetworkError, NoWorkerError, SignalingLostError, SleapRTCError, WorkerLostError
 from ....jobs.properties import read_worker
-from ....protocol.messages import JSONObject, PeerInfo
+from ....protocol.messages import PeerInfo
 from ....protocol.vocabulary import WorkerStatus
 from ....signaling.link import Link
 from ...events.job import Emit, Waiting
 from ...inbox import Inbox, decline_late
+from ..order.filters import WorkerFilters
 from ..order.persistence import Patience
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class WorkerQueue:
         *,
         link: Link,
         inbox: Inbox,
-        filters: JSONObject,
+        filters: WorkerFilters,
         worker: str | None,
         patience: Patience,
         emit: Emit,
@@ -119,7 +120,7 @@ class WorkerQueue:
     async def _look(self) -> set[str]:
         """Updates which of the workers that fit are free; returns those that weren't free before."""
         try:
-            peers = await self._link.discover(self._filters)
+            peers = await self._link.discover(self._filters.as_json())
         except NetworkError:
             return set()  # the link is coming back
         free = {peer.peer_id for peer in peers if self._is_free(peer)}
