@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .client.events.job import Completed, Event, WorkerSummary
+    from .client.events.job import Completed, Detached, Event, WorkerSummary
     from .client.jobs.order.filters import WhichWorker
     from .client.jobs.order.persistence import Persistence
 
@@ -44,6 +44,14 @@ def _persistence(wait_minutes: float | bool, retries: int) -> Persistence:
     else:
         wait_sec = 60 * number_above_zero("wait", wait_minutes, or_zero=True)
     return Persistence(wait_sec, whole_number("retries", retries, least=0, most=100))
+
+
+def _to_the_end(end: Completed | Detached) -> Completed:
+    """Returns how a job ended that wasn't to be left to its worker."""
+    from .client.events.job import Completed
+
+    assert isinstance(end, Completed)
+    return end
 
 
 def _paths(name: str, given: object) -> list[Path]:
@@ -142,16 +150,18 @@ def train(
     with open_display(as_json=False) as show:
 
         async def work() -> Completed:
-            return await train_on_a_worker(
-                _path("dataset", dataset),
-                out_dir=_path("out", out),
-                options=options,
-                configs=_paths("configs", configs),
-                validation=None if val is None else _path("val", val),
-                settings=TrainingSettings(model_type, epochs, batch_size, learning_rate),
-                which=_which_worker(worker, filters, ephemeral=ephemeral),
-                persistence=_persistence(wait, retries),
-                emit=on_event or show,
+            return _to_the_end(
+                await train_on_a_worker(
+                    _path("dataset", dataset),
+                    out_dir=_path("out", out),
+                    options=options,
+                    configs=_paths("configs", configs),
+                    validation=None if val is None else _path("val", val),
+                    settings=TrainingSettings(model_type, epochs, batch_size, learning_rate),
+                    which=_which_worker(worker, filters, ephemeral=ephemeral),
+                    persistence=_persistence(wait, retries),
+                    emit=on_event or show,
+                )
             )
 
         return run_blocking(work)
@@ -231,16 +241,18 @@ def track(
     with open_display(as_json=False) as show:
 
         async def work() -> Completed:
-            return await track_on_a_worker(
-                _path("recording", recording),
-                _paths("models", models),
-                out=None if out is None else _path("out", out),
-                replace=replace,
-                options=options,
-                settings=PredictionSettings(peak_threshold, batch_size, frames, tracking),
-                which=_which_worker(worker, filters, ephemeral=ephemeral),
-                persistence=_persistence(wait, retries),
-                emit=on_event or show,
+            return _to_the_end(
+                await track_on_a_worker(
+                    _path("recording", recording),
+                    _paths("models", models),
+                    out=None if out is None else _path("out", out),
+                    replace=replace,
+                    options=options,
+                    settings=PredictionSettings(peak_threshold, batch_size, frames, tracking),
+                    which=_which_worker(worker, filters, ephemeral=ephemeral),
+                    persistence=_persistence(wait, retries),
+                    emit=on_event or show,
+                )
             )
 
         return run_blocking(work)

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from sleaprtc.client.jobs.order.persistence import ONE_ATTEMPT
-from sleaprtc.client.jobs.submission.retry import open_endeavour
+from sleaprtc.client.jobs.submission.retry import carry_out
 from sleaprtc.client.jobs.train import training_order
 from sleaprtc.errors import JobFailedError, TrainerError, TransferError
 from sleaprtc.protocol.jobs import JobRequest
@@ -160,6 +160,5 @@ async def test_configurations_too_large_or_too_many_are_refused(lab: Lab, tmp_pa
     trainer = ScriptedTrainer()
     async with lab.worker("gpu-1", trainer):
         with pytest.raises((TransferError, JobFailedError), match=sentence):
-            async with open_endeavour(order, lab.options, ONE_ATTEMPT, lambda _: None) as endeavour:
-                await endeavour.run()
+            await carry_out(order, lab.options, ONE_ATTEMPT, lambda _: None)
     assert not trainer.jobs

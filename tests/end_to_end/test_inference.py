@@ -15,8 +15,8 @@ import trio
 from sleaprtc.client.events.job import Completed, Notice, StatusChanged, Transferred, WorkersFound
 from sleaprtc.client.jobs.attach import attach_to_job
 from sleaprtc.client.jobs.inquiries.ask import open_asker
-from sleaprtc.client.jobs.order.persistence import ONE_ATTEMPT
-from sleaprtc.client.jobs.submission.retry import open_endeavour
+from sleaprtc.client.jobs.order.persistence import Persistence, Until
+from sleaprtc.client.jobs.submission.retry import carry_out
 from sleaprtc.client.jobs.track import tracking_order
 from sleaprtc.client.records.files import load_all
 from sleaprtc.errors import (
@@ -464,8 +464,7 @@ async def test_a_job_that_is_told_to_stop_keeps_what_it_has(lab, video, model):
 async def begin(lab, recording, model, folder, **how):
     """Begins a prediction as ``--detach`` does; returns its record."""
     order = await tracking_order(recording, [model], out=folder / "predictions.slp", **how)
-    async with open_endeavour(order, lab.options, ONE_ATTEMPT, lambda _: None) as endeavour:
-        await endeavour.begin()
+    await carry_out(order, lab.options, Persistence(until=Until.BEGUN), lambda _: None)
     (record,) = load_all()
     return record
 

@@ -16,11 +16,9 @@ class JobOptions:
     Attributes:
         peer: Server, room and connection.
         which: Which worker gets the job.
-        persistence: How long to wait for a worker, and how often to begin again.
-        detach: Whether to leave the job to its worker once the work has begun.
+        persistence: How long to wait for a worker, and how often to begin again, and until when.
     """
 
     peer: PeerOptions
     which: WhichWorker
     persistence: Persistence
-    detach: bool

@@ -9,8 +9,7 @@ import attrs
 from ..display import open_display
 from ..jobs.order.control import JobControl
 from ..jobs.order.settings import PredictionSettings
-from ..jobs.submission.retry import open_endeavour
-from ..jobs.track import tracking_order
+from ..jobs.track import track_on_a_worker
 from .interrupts import until_interrupted
 from .options import JobOptions
 
@@ -34,15 +33,15 @@ class Tracking:
 
     async def _track(self, control: JobControl) -> None:
         with open_display(as_json=self.as_json) as emit:
-            order = await tracking_order(
+            await track_on_a_worker(
                 self.recording,
                 self.models,
+                options=self.options.peer,
                 out=self.out,
                 replace=self.replace,
                 settings=self.settings,
                 which=self.options.which,
+                persistence=self.options.persistence,
                 emit=emit,
+                control=control,
             )
-            options = self.options
-            async with open_endeavour(order, options.peer, options.persistence, emit, control) as endeavour:
-                await (endeavour.begin() if options.detach else endeavour.run())

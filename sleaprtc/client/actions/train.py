@@ -9,10 +9,10 @@ import attrs
 from ..display import open_display, print_table
 from ..display.several import next_commands, open_several_display, outcomes_table
 from ..jobs.order.control import JobControl
+from ..jobs.order.persistence import Until
 from ..jobs.order.settings import TrainingSettings
 from ..jobs.several import failure_of, train_several
-from ..jobs.submission.retry import open_endeavour
-from ..jobs.train import training_order
+from ..jobs.train import train_on_a_worker
 from .interrupts import until_interrupted
 from .options import JobOptions
 
@@ -38,18 +38,18 @@ class Training:
     async def _train_one(self, control: JobControl) -> None:
         (dataset,) = self.datasets
         with open_display(as_json=self.as_json) as emit:
-            order = await training_order(
+            await train_on_a_worker(
                 dataset,
                 out_dir=self.out_dir,
+                options=self.options.peer,
                 configs=self.configs,
                 validation=self.validation,
                 settings=self.settings,
                 which=self.options.which,
+                persistence=self.options.persistence,
                 emit=emit,
+                control=control,
             )
-            options = self.options
-            async with open_endeavour(order, options.peer, options.persistence, emit, control) as endeavour:
-                await (endeavour.begin() if options.detach else endeavour.run())
 
     async def _train_several(self, control: JobControl) -> None:
         with open_several_display(as_json=self.as_json) as display:
@@ -62,13 +62,12 @@ class Training:
                 settings=self.settings,
                 which=self.options.which,
                 persistence=self.options.persistence,
-                detach=self.options.detach,
                 display=display,
                 control=control,
             )
         if not self.as_json:
             print_table(outcomes_table(outcomes))
-            if self.options.detach:
+            if self.options.persistence.until is Until.BEGUN:
                 print(next_commands())
         failure = failure_of(outcomes)
         if failure is not None:

@@ -15,7 +15,7 @@ from ...jobs.negotiation import SelectionRule
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
 from ..actions.options import JobOptions
 from ..jobs.order.filters import WhichWorker
-from ..jobs.order.persistence import Persistence
+from ..jobs.order.persistence import Persistence, Until
 from .common import filter_options
 
 FOREVER: Final = "forever"
@@ -126,7 +126,8 @@ def _with_job_options(command: Command) -> Command:
         )
         if ephemeral:
             which = which.that_keep_nothing()
-        persistence = Persistence(wait_sec=60 * wait_minutes, retries=retries)
-        command(**others, options=JobOptions(peer, which, persistence, detach))
+        until = Until.BEGUN if detach else Until.RESULT
+        persistence = Persistence(wait_sec=60 * wait_minutes, retries=retries, until=until)
+        command(**others, options=JobOptions(peer, which, persistence))
 
     return with_job_options

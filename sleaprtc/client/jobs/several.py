@@ -28,8 +28,7 @@ from .order.control import JobControl
 from .order.filters import WhichWorker
 from .order.persistence import Persistence, Turn
 from .order.settings import TrainingSettings
-from .submission.retry import open_endeavour
-from .train import training_order
+from .train import train_on_a_worker
 
 FREED_WORKER_SEC: Final = 15.0
 """How long a worker may take to appear free after its job has ended."""
@@ -131,7 +130,6 @@ async def train_several(
     settings: TrainingSettings,
     which: WhichWorker,
     persistence: Persistence,
-    detach: bool,
     display: Display,
     control: JobControl | None = None,
 ) -> list[Outcome]:
@@ -150,7 +148,6 @@ async def train_several(
         settings: What not to leave to the worker, the same for each job.
         which: Which workers get the jobs.
         persistence: How much to do for each. A job also waits for workers that are busy with the others.
-        detach: Whether to leave each job to its worker once its training has begun.
         display: Shows what happens.
         control: What a person wants of the jobs.
     """
@@ -162,17 +159,18 @@ async def train_several(
         own = attrs.evolve(persistence, turn=turn, is_worth_waiting=counter.will_free_a_worker)
         try:
             with contained("A job failed unexpectedly.", let_through=(SleapRTCError,)) as containment:
-                order = await training_order(
+                outcome.result = await train_on_a_worker(
                     outcome.dataset,
                     out_dir=outcome.out_dir,
+                    options=options,
                     configs=configs,
                     validation=validation,
                     settings=settings,
                     which=which,
+                    persistence=own,
                     emit=note,
+                    control=control,
                 )
-                async with open_endeavour(order, options, own, note, control) as endeavour:
-                    outcome.result = await (endeavour.begin() if detach else endeavour.run())
             if containment.failure is not None:
                 raise JobFailedError("The job failed unexpectedly; the log says more.", error_code="INTERNAL")
         except JobCancelledError:

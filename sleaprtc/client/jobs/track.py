@@ -20,7 +20,7 @@ from ...protocol.limits import MIB
 from ...protocol.vocabulary import DatasetFormat, JobType, PredictionFormat, Purpose
 from ...transfer.file_signatures import VIDEO_SUFFIXES, begins_as_video
 from ...transfer.names import MAX_NAME_BYTES, shortened
-from ..events.job import Completed, Emit, Notice
+from ..events.job import Completed, Detached, Emit, Notice
 from ..inputs.dataset import Dataset
 from ..inputs.files import OutgoingFile
 from ..inputs.models import POSITIONS_ONLY, model_info, needed_models, pack_models, read_models
@@ -34,7 +34,7 @@ from .order.filters import WhichWorker
 from .order.job_order import JobOrder
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import PredictionSettings
-from .submission.retry import open_endeavour
+from .submission.retry import carry_out
 
 NUMBER_BYTES: Final = 8
 """What is kept free in a name for a number, which it gets if there is such a file."""
@@ -113,8 +113,8 @@ async def track_on_a_worker(
     persistence: Persistence = ONE_ATTEMPT,
     emit: Emit = lambda _: None,
     control: JobControl | None = None,
-) -> Completed:
-    """Finds a worker in the room, predicts on it, and saves the predictions.
+) -> Completed | Detached:
+    """Finds a worker in the room, predicts on it, and saves the predictions, or leaves the job there.
 
     Cancelling this call leaves a job whose work has begun to its worker, unless ``control`` says otherwise.
 
@@ -127,7 +127,7 @@ async def track_on_a_worker(
         replace: Whether to replace a file that exists.
         settings: What not to leave to the worker.
         which: Which worker gets the job.
-        persistence: How long to wait for a worker, and how often to begin again after a failure.
+        persistence: How long to wait for a worker, how often to begin again after a failure, and until when.
         emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
         control: What a person wants of the job.
 
@@ -142,8 +142,7 @@ async def track_on_a_worker(
     order = await tracking_order(
         recording, models, out=out, replace=replace, settings=settings, which=which, emit=emit
     )
-    async with open_endeavour(order, options, persistence, emit, control) as endeavour:
-        return await endeavour.run()
+    return await carry_out(order, options, persistence, emit, control)
 
 
 async def tracking_inputs(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:

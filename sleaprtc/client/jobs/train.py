@@ -14,7 +14,7 @@ from ...formats.reading import shown
 from ...formats.sleap_nn.configuration import named_val_labels
 from ...jobs.estimate import MODEL_HEADS
 from ...protocol.vocabulary import DatasetFormat
-from ..events.job import Completed, Emit, Notice
+from ..events.job import Completed, Detached, Emit, Notice
 from ..inputs.dataset import Dataset
 from ..inputs.model_descriptions import described_models, model_type_of_configs
 from ..inputs.packing import read_with_images
@@ -27,7 +27,7 @@ from .order.filters import WhichWorker
 from .order.job_order import JobOrder
 from .order.persistence import ONE_ATTEMPT, Persistence
 from .order.settings import TrainingSettings
-from .submission.retry import open_endeavour
+from .submission.retry import carry_out
 
 
 def _check_model_type(model_type: str | None, heads: Sequence[str], *, is_package: bool) -> None:
@@ -168,8 +168,8 @@ async def train_on_a_worker(
     persistence: Persistence = ONE_ATTEMPT,
     emit: Emit = lambda _: None,
     control: JobControl | None = None,
-) -> Completed:
-    """Finds a worker in the room, trains on it, and saves the models.
+) -> Completed | Detached:
+    """Finds a worker in the room, trains on it, and saves the models, or leaves the job there.
 
     Cancelling this call leaves a job whose work has begun to its worker, unless ``control`` says otherwise.
 
@@ -181,7 +181,7 @@ async def train_on_a_worker(
         validation: Labels to validate on.
         settings: What not to leave to the worker.
         which: Which worker gets the job.
-        persistence: How long to wait for a worker, and how often to begin again after a failure.
+        persistence: How long to wait for a worker, how often to begin again after a failure, and until when.
         emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
         control: What a person wants of the job.
 
@@ -202,5 +202,4 @@ async def train_on_a_worker(
         which=which,
         emit=emit,
     )
-    async with open_endeavour(order, options, persistence, emit, control) as endeavour:
-        return await endeavour.run()
+    return await carry_out(order, options, persistence, emit, control)

@@ -23,6 +23,7 @@ from ...inbox import Inbox, decline_late
 from ...inputs.files import JobFiles
 from ...results.delivery import JobOutcome
 from ..order.control import JobControl, RunningJob
+from ..order.persistence import Until
 from .exchange import FileExchange
 from .inquiry import Inquiry, is_laid_down
 from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker
@@ -131,8 +132,8 @@ class Follower:
         """Whether the worker has reported the job done, or has offered its result."""
         return self._progress.complete is not None or self._exchange.is_offered
 
-    async def run(self, others: Iterable[str] = ()) -> JobOutcome:
-        """Assigns the job and follows it to its end.
+    async def run(self, others: Iterable[str] = (), until: Until = Until.RESULT) -> JobOutcome:
+        """Assigns the job, and follows it to its end or until its work has begun.
 
         Leaving before the work has begun cancels the job on the worker. Later it goes on there, and its
         result can be fetched by attaching, unless the person wants it thrown away or the worker can't be
@@ -140,6 +141,7 @@ class Follower:
 
         Args:
             others: Other workers that accepted; they are released.
+            until: How far to follow it. A job that is left when its work has begun has no files yet.
 
         Raises:
             JobFailedError: The worker reports that the job failed, with its sentence.
@@ -151,14 +153,7 @@ class Follower:
             StorageError: What comes back can't be written.
             SignalingLostError: The server can't be reached to assign the job.
         """
-        return await self._follow(send_inputs=True, assigns=True, others=others)
-
-    async def run_until_begun(self, others: Iterable[str] = ()) -> None:
-        """Assigns the job, sends the inputs, and leaves the job to its worker once the work has begun.
-
-        Leaving before that cancels the job on the worker. Arguments and errors are those of :meth:`run`.
-        """
-        await self._follow(send_inputs=True, assigns=True, others=others, until_begun=True)
+        return await self._follow(send_inputs=True, assigns=True, others=others, until=until)
 
     async def run_attached(self, *, after_seq: int, send_inputs: bool) -> JobOutcome:
         """Follows a job that another process began. Leaving early leaves the job alone.
@@ -195,7 +190,7 @@ class Follower:
         send_inputs: bool,
         assigns: bool = False,
         others: Iterable[str] = (),
-        until_begun: bool = False,
+        until: Until = Until.RESULT,
     ) -> JobOutcome:
         progress, exchange = self._progress, self._exchange
         unreleased = list(others)
@@ -212,7 +207,7 @@ class Follower:
                     nursery.start_soon(self._catch_up)
                     nursery.start_soon(self._read_messages)
                     nursery.start_soon(self._stop_when_wanted)
-                    if until_begun:
+                    if until is Until.BEGUN:
                         await progress.begun.wait()
                         progress.end()
                     else:

@@ -1,9 +1,10 @@
-"""How much to do for a job: how long to wait for a worker, and how often to begin again."""
+"""How much to do for a job: how long to wait for a worker, how often to begin again, and until when."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Final
 
 import attrs
@@ -15,6 +16,15 @@ RETRY_PATIENCE_SEC: Final = 60.0
 AWAY_SEC: Final = 5 * 60.0
 """How long a worker may be away while a job goes on there, or may be continued there: stopped, suspended,
 restarted. A stop of two minutes is followed by new connections, which take some time themselves."""
+
+
+class Until(Enum):
+    """How far a job is followed."""
+
+    BEGUN = auto()
+    """Until its work has begun; it is left to its worker then."""
+    RESULT = auto()
+    """Until its result is here."""
 
 
 class Patience:
@@ -59,6 +69,7 @@ class Persistence:
         is_worth_waiting: See :class:`Patience`.
         turn: See :class:`Turn`.
         away_sec: How long its worker may be away while the job goes on there, or may be continued there.
+        until: How far to follow it.
     """
 
     wait_sec: float = 0.0
@@ -66,6 +77,7 @@ class Persistence:
     is_worth_waiting: Callable[[], bool] = lambda: False
     turn: Turn = attrs.field(factory=Turn)
     away_sec: float = AWAY_SEC
+    until: Until = Until.RESULT
 
     def patience(self, *, is_retry: bool, is_worth_waiting: Callable[[], bool] = lambda: False) -> Patience:
         """Returns how long to wait for a worker in this attempt, and as long as ``is_worth_waiting`` says."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias, TypeVar
+from typing import Final
 
 import trio
 
@@ -18,7 +18,6 @@ from ....errors import (
     NoWorkerError,
     WorkerLostError,
 )
-from ....protocol.jobs import JobAttached
 from ....protocol.vocabulary import ErrorCode
 from ....signaling.link import Link
 from ...events.job import Completed, Detached, Emit, Event, JobBegun, Notice, Retrying
@@ -31,9 +30,6 @@ from ..order.persistence import Persistence
 from .lost import LostJobs
 from .submit import Submission
 from .wait import WorkerQueue
-
-T = TypeVar("T", Completed, Detached)
-Resume: TypeAlias = Callable[[Submission, JobAttached], Awaitable[T]]
 
 RETRY_PAUSE_SEC: Final = 1.0
 
@@ -73,20 +69,13 @@ class Endeavour:
         self._tried: set[str] = set()
         self._current: Submission | None = None
 
-    async def run(self) -> Completed:
-        """Runs the order to its result; raises what :meth:`Submission.run` does."""
-        return await self._carry_out(Submission.run, Submission.resume)
-
-    async def begin(self) -> Detached:
-        """Runs the order until the work has begun; raises what :meth:`Submission.begin` does."""
-        return await self._carry_out(Submission.begin, Submission.detach)
-
-    async def _carry_out(self, work: Callable[[Submission], Awaitable[T]], resume: Resume[T]) -> T:
+    async def run(self) -> Completed | Detached:
+        """Runs the order as far as its persistence says; raises what :meth:`Submission.run` does."""
         failure: JobFailedError | None = None
         attempts = self._persistence.retries + 1
         for attempt in range(1, attempts + 1):
             try:
-                return await self._attempt(work, resume, is_retry=failure is not None)
+                return await self._attempt(is_retry=failure is not None)
             except NoWorkerError as error:
                 if failure is None:
                     raise
@@ -117,6 +106,7 @@ class Endeavour:
             order=self._order,
             connection=self._connection,
             away_sec=self._persistence.away_sec,
+            until=self._persistence.until,
             emit=self._emit,
             control=self._control,
         )
@@ -124,18 +114,16 @@ class Endeavour:
         self._announce(job)
         return job
 
-    async def _attempt(
-        self, work: Callable[[Submission], Awaitable[T]], resume: Resume[T], *, is_retry: bool
-    ) -> T:
+    async def _attempt(self, *, is_retry: bool) -> Completed | Detached:
         """Makes an attempt, anew if it is given up for a lost job that has turned up again."""
-        results: list[T] = []
+        results: list[Completed | Detached] = []
         while not results:
             job = self._new_job()
             with single_error():
                 async with trio.open_nursery() as nursery:  # a failure of the attempt ends it
                     nursery.start_soon(self._lost.watch, job, nursery.cancel_scope)
                     nursery.start_soon(self._give_up_when_stopped, nursery.cancel_scope)
-                    results.append(await self._until_taken(job, work, resume, is_retry=is_retry))
+                    results.append(await self._until_taken(job, is_retry=is_retry))
                     nursery.cancel_scope.cancel()
             if not results and self._control.stop_wanted.is_set():
                 raise JobFailedError("It was given up before its work began.", error_code=ErrorCode.CANCELLED)
@@ -148,27 +136,20 @@ class Endeavour:
         if current is None or not (current.job_id in self._control.running or current.is_complete):
             give_up.cancel()
 
-    async def _until_taken(
-        self,
-        job: Submission,
-        work: Callable[[Submission], Awaitable[T]],
-        resume: Resume[T],
-        *,
-        is_retry: bool,
-    ) -> T:
-        async def ask() -> T:
+    async def _until_taken(self, job: Submission, *, is_retry: bool) -> Completed | Detached:
+        async def ask() -> Completed | Detached:
             if (found := await self._lost.find()) is not None:
                 lost, attached = found
                 self._announce(lost)
                 self._emit(Notice(f"{lost.worker_id} is back, and has the job: it isn't begun again."))
-                return await resume(lost, attached)
+                return await lost.resume(attached)
             try:
-                return await work(job)
+                return await job.run()
             except NoWorkerError:
                 if not job.avoided:
                     raise
                 job.avoided = frozenset()  # better the worker that failed than none
-                return await work(job)
+                return await job.run()
 
         queue = WorkerQueue(
             link=self._link,
@@ -242,3 +223,15 @@ async def open_endeavour(
                 emit=emit,
                 control=control,
             )
+
+
+async def carry_out(
+    order: JobOrder,
+    options: PeerOptions,
+    persistence: Persistence,
+    emit: Emit,
+    control: JobControl | None = None,
+) -> Completed | Detached:
+    """Joins the room and runs an order there; raises what :func:`open_endeavour` and the endeavour do."""
+    async with open_endeavour(order, options, persistence, emit, control) as endeavour:
+        return await endeavour.run()

@@ -6,11 +6,11 @@ import math
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 import trio
@@ -52,6 +52,7 @@ from ...records.job_ids import short_id
 from ...records.logbook import Logbook
 from ...results.delivery import (
     RESULT_STAYS,
+    JobOutcome,
     check_space,
     discard_incoming,
     make_incoming_dir,
@@ -61,7 +62,7 @@ from ..follower.follow import Follower
 from ..follower.watch import Forbearance
 from ..order.control import JobControl
 from ..order.job_order import JobOrder
-from ..order.persistence import AWAY_SEC
+from ..order.persistence import AWAY_SEC, Until
 from .answers import (
     no_validation,
     nobody_accepted,
@@ -71,8 +72,6 @@ from .answers import (
     why_none,
 )
 from .worker_notices import DeviceWatch, announce_problems
-
-T = TypeVar("T")
 
 ATTACH_KEY_BYTES: Final = 16
 """128 bits, so that nobody can guess a job's key."""
@@ -96,6 +95,7 @@ class Submission:
         order: What to do.
         connection: How to connect.
         away_sec: How long the worker may be away, see :class:`.watch.Forbearance`.
+        until: How far to follow it.
         emit: Called with what happens.
         control: What a person wants of the job.
 
@@ -112,11 +112,13 @@ class Submission:
         order: JobOrder,
         connection: ConnectionOptions,
         away_sec: float = AWAY_SEC,
+        until: Until = Until.RESULT,
         emit: Emit,
         control: JobControl | None = None,
     ) -> None:
         self._control = control
         self._away_sec = away_sec
+        self._until = until
         self._missed_at = -math.inf
         self._worker: WorkerSummary | None = None
         self._link = link
@@ -130,8 +132,8 @@ class Submission:
         self._follower: Follower | None = None
         self._attach_key = secrets.token_urlsafe(ATTACH_KEY_BYTES)
 
-    async def run(self) -> Completed:
-        """Finds a worker, runs the job on it, and saves the result.
+    async def run(self) -> Completed | Detached:
+        """Finds a worker, runs the job on it, and saves the result; or leaves it there once it has begun.
 
         Raises:
             NoWorkerError: None fits, or none that fits accepted.
@@ -139,27 +141,18 @@ class Submission:
             TransferError: A file couldn't be sent or received.
             StorageError: The result can't be written.
         """
-        destination = self._order.destination
+        completed = None
         async with self._incoming_dir() as incoming_dir:
-            worker_id, outcome = await self._do_somewhere(incoming_dir, Follower.run)
-            completed = await destination.lay_down(self.job_id, worker_id, outcome, self._note)
+            worker_id, outcome = await self._do_somewhere(incoming_dir)
+            if self._until is Until.RESULT:
+                completed = await self._lay_down(worker_id, outcome)
+        if completed is None:
+            return self._leave_running()
         self._note(completed)
         return completed
 
-    async def begin(self) -> Detached:
-        """Finds a worker, and leaves the job to it once the work has begun.
-
-        Raises:
-            NoWorkerError: None fits, or none that fits accepted.
-            JobFailedError: The job failed, or its worker was lost, before that.
-            TransferError: A file couldn't be sent or received.
-        """
-        async with self._incoming_dir() as incoming_dir:
-            await self._do_somewhere(incoming_dir, Follower.run_until_begun)
-        return self._leave_running()
-
-    async def resume(self, attached: JobAttached) -> Completed:
-        """Follows the job again, which was taken for lost, to its result.
+    async def resume(self, attached: JobAttached) -> Completed | Detached:
+        """Goes on with the job, which was taken for lost: follows it again, or leaves it to its worker.
 
         Args:
             attached: Its worker's answer: it goes on there, or its result is there.
@@ -167,7 +160,8 @@ class Submission:
         Raises:
             As :meth:`run` does.
         """
-        destination = self._order.destination
+        if self._until is Until.BEGUN:
+            return self._leave_running()
         async with self._incoming_dir() as incoming_dir:
             assert self._worker is not None
             follower = self._follower = self._new_follower(self._worker, incoming_dir, is_replaceable=False)
@@ -175,13 +169,12 @@ class Submission:
                 outcome = await follower.run_resumed(attached)
             except WorkerLostError as error:
                 raise self._with_way_back(error) from error
-            completed = await destination.lay_down(self.job_id, self._worker.worker, outcome, self._note)
+            completed = await self._lay_down(self._worker.worker, outcome)
         self._note(completed)
         return completed
 
-    async def detach(self, attached: JobAttached) -> Detached:
-        """Leaves the job, which was taken for lost, to its worker again."""
-        return self._leave_running()
+    async def _lay_down(self, worker_id: str, outcome: JobOutcome) -> Completed:
+        return await self._order.destination.lay_down(self.job_id, worker_id, outcome, self._note)
 
     @property
     def has_begun(self) -> bool:
@@ -321,9 +314,7 @@ class Submission:
         )
         self._logbook.begin()
 
-    async def _do_somewhere(
-        self, incoming_dir: Path, follow: Callable[[Follower, Iterable[str]], Awaitable[T]]
-    ) -> tuple[str, T]:
+    async def _do_somewhere(self, incoming_dir: Path) -> tuple[str, JobOutcome]:
         tried: dict[str, JobFailedError] = {}
         for _ in range(DISCOVERY_ROUNDS):
             workers = {worker.worker: worker for worker in await self._discover(tried)}
@@ -340,7 +331,7 @@ class Submission:
                 self._open_logbook(chosen, digest_algorithm)
                 announce_problems(workers[chosen], self._note)
                 try:
-                    return chosen, await follow(follower, others)
+                    return chosen, await follower.run(others, self._until)
                 except JobFailedError as error:
                     if follower.has_started and isinstance(error, WorkerLostError):
                         raise self._with_way_back(error) from error
