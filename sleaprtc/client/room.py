@@ -6,15 +6,12 @@ import getpass
 import importlib.metadata
 import platform
 import secrets
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
 
 import attrs
-import trio
 
 from .._version import __version__
 from ..access import joined_room
@@ -24,14 +21,12 @@ from ..access.renewal import keep_room_open
 from ..base.exception_groups import single_error
 from ..base.nurseries import keep_running, open_outliving_nursery
 from ..base.sentences import as_sentence
-from ..errors import JobCancelledError, RoomExpiredError, RoomNotFoundError, StorageError, UsageError
+from ..errors import RoomExpiredError, RoomNotFoundError, StorageError, UsageError
 from ..jobs.properties import CLIENT_ROLE, CLIENT_TAG, COMMON_TAG, ClientProperties, as_json
 from ..protocol.messages import Metadata
 from ..signaling.http import Endpoints, Room, open_http
 from ..signaling.link import Link, Membership, open_link
 from .inbox import Inbox
-
-T = TypeVar("T")
 
 
 def installed_sleap_version() -> str | None:
@@ -165,31 +160,3 @@ def room_end_notice(link: Link) -> str | None:
         return None
     clock = time.strftime("%H:%M", time.localtime(ends_at))
     return f"The room ends at {clock} unless it is renewed: sleap-rtc client room renew {room_id}"
-
-
-async def until_interrupted(work: Callable[[], Awaitable[T]], sentence: str = "Cancelled.") -> T:
-    """Runs ``work``, ending it in good order at the first SIGINT or SIGTERM.
-
-    Args:
-        work: What to run.
-        sentence: What an interrupt means, for a person.
-
-    Raises:
-        JobCancelledError: A signal came.
-    """
-    results: list[T] = []
-    with single_error():
-        async with trio.open_nursery() as nursery:  # a failure of either task ends the command
-            nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
-            results.append(await work())
-            nursery.cancel_scope.cancel()
-    if not results:
-        raise JobCancelledError(sentence)
-    return results[0]
-
-
-async def _cancel_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from ..protocol.jobs import JobAttach, JobRequest
+from ..protocol.jobs import JobRequest
 
 
 def attach_digest(attach_key: str) -> str:
@@ -16,13 +16,11 @@ def attach_digest(attach_key: str) -> str:
     return hashlib.sha256(attach_key.encode()).hexdigest()
 
 
-def may_attach(request: JobRequest, attach: JobAttach) -> bool:
-    """Whether the key fits the job. Nobody can attach to a job that came without a digest."""
-    return is_key_of(request, attach.attach_key)
-
-
 def is_key_of(request: JobRequest, attach_key: str | None) -> bool:
-    """Whether a key, where one was sent, is the one whose digest came with the request."""
+    """Whether a key, where one was sent, is the one whose digest came with the request.
+
+    Nobody has the key of a job that came without a digest.
+    """
     if request.attach_digest is None or attach_key is None:
         return False
     return hmac.compare_digest(request.attach_digest.encode(), attach_digest(attach_key).encode())

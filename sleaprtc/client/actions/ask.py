@@ -15,13 +15,14 @@ from ...jobs.life import Seen, State, is_underway
 from ...protocol.vocabulary import JobType
 from ..display.job_lines import state_lines
 from ..display.log_lines import JSONLog, PlainLog
-from ..jobs.inquiries.ask import failure_of, open_asker
+from ..jobs.follower.last_words import failure_of
+from ..jobs.inquiries.ask import open_asker
 from ..jobs.inquiries.logs import read_log
 from ..jobs.inquiries.purge import purge_job
 from ..jobs.inquiries.state import look
 from ..records.files import find, refuse_if_over
 from ..records.job_ids import short_id
-from ..room import until_interrupted
+from .interrupts import until_signalled
 
 
 def goes_on(job_id: str) -> str:
@@ -33,7 +34,7 @@ def goes_on(job_id: str) -> str:
 async def show_status(job: str, *, as_json: bool) -> None:
     """Prints how a job stands; if its worker is away, how it stood last."""
     record = find(job)
-    seen = await until_interrupted(lambda: look(record))
+    seen = await until_signalled(lambda: look(record))
     if as_json:
         print_json({"event": seen.state.event, **attrs.asdict(seen.state)})
     else:
@@ -54,10 +55,10 @@ async def show_logs(job: str, *, follow: bool, as_json: bool) -> None:
                 out.show(part)
                 state = part.state
             if state == State.FAILED:
-                out.show_failure(failure_of(await asker.state()))
+                out.show_failure(failure_of((await asker.state()).error))
 
     sentence = goes_on(record.job_id) if follow and not record.is_over else "Cancelled."
-    await until_interrupted(show, sentence)
+    await until_signalled(show, sentence)
 
 
 async def stop_job(job: str, *, as_json: bool) -> None:
@@ -69,7 +70,7 @@ async def stop_job(job: str, *, as_json: bool) -> None:
         async with open_asker(record) as asker:
             attached = await asker.stop()
         if attached.state == State.FAILED:
-            raise failure_of(attached)
+            raise failure_of(attached.error)
         if as_json:
             print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
             return
@@ -81,7 +82,7 @@ async def stop_job(job: str, *, as_json: bool) -> None:
         when, command = (" at its end", "attach") if is_underway(attached.state) else ("", "fetch")
         print(f"Its result{when}: sleap-rtc client {command} {short_id(record.job_id)}")
 
-    await until_interrupted(stop)
+    await until_signalled(stop)
 
 
 async def cancel_job(job: str, *, as_json: bool) -> None:
@@ -99,7 +100,7 @@ async def cancel_job(job: str, *, as_json: bool) -> None:
             name, worker = short_id(record.job_id), printable(record.worker)
             print(f"Job {name} is cancelled; nothing of it is left on {worker}.")
 
-    await until_interrupted(cancel)
+    await until_signalled(cancel)
 
 
 async def purge(job: str, *, even_unfetched: bool, as_json: bool) -> None:
@@ -116,4 +117,4 @@ async def purge(job: str, *, even_unfetched: bool, as_json: bool) -> None:
         here = " Results here stay." if record.results else ""
         print(f"This machine still lists it.{here} To forget it here: sleap-rtc client jobs --forget {name}")
 
-    await until_interrupted(work)
+    await until_signalled(work)

@@ -10,15 +10,15 @@ from ..display import open_display
 from ..events.job import Event, StatusChanged
 from ..jobs.attach import attach_to_job, completed_before
 from ..records.files import find
-from ..room import until_interrupted
 from .ask import goes_on
+from .interrupts import until_signalled
 
 
 async def attach(job: str, connection: ConnectionOptions, *, as_json: bool) -> None:
     """Follows a job to its end, and saves its result."""
     record = find(job)
     with open_display(as_json=as_json, job_id=record.job_id) as emit:
-        await until_interrupted(
+        await until_signalled(
             lambda: attach_to_job(record, connection=connection, emit=emit), goes_on(record.job_id)
         )
 
@@ -35,7 +35,7 @@ async def fetch(job: str, connection: ConnectionOptions, *, result_dir: Path | N
             if not isinstance(event, StatusChanged):  # `logs` shows how the job went
                 emit(event)
 
-        await until_interrupted(
+        await until_signalled(
             lambda: attach_to_job(
                 record, connection=connection, emit=show, only_if_finished=True, out_dir=result_dir
             )

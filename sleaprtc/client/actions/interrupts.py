@@ -1,4 +1,4 @@
-"""What Ctrl-C does to a command whose jobs run: it asks, since a training may be hours old."""
+"""What Ctrl-C does to a command: if its jobs run, it asks, since a training may be hours old."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tty
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -20,6 +20,8 @@ from ...errors import JobCancelledError
 from ...protocol.vocabulary import JobType
 from ..jobs.order.control import JobControl, RunningJob
 from ..records.job_ids import short_id
+
+T = TypeVar("T")
 
 
 class Choice(Enum):
@@ -42,6 +44,34 @@ KEYS: Final[Mapping[str, Choice]] = {
     "c": Choice.GO_ON,
     "\x1b": Choice.GO_ON,
 }
+
+
+async def until_signalled(work: Callable[[], Awaitable[T]], sentence: str = "Cancelled.") -> T:
+    """Runs ``work``, ending it in good order at the first SIGINT or SIGTERM.
+
+    Args:
+        work: What to run.
+        sentence: What an interrupt means, for a person.
+
+    Raises:
+        JobCancelledError: A signal came.
+    """
+    results: list[T] = []
+    with single_error():
+        async with trio.open_nursery() as nursery:  # a failure of either task ends the command
+            nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
+            results.append(await work())
+            nursery.cancel_scope.cancel()
+    if not results:
+        raise JobCancelledError(sentence)
+    return results[0]
+
+
+async def _cancel_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
 
 
 async def until_interrupted(work: Callable[[], Awaitable[None]], control: JobControl) -> None:

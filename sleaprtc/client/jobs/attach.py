@@ -31,6 +31,7 @@ from ..results.delivery import (
 from ..results.predictions import PredictionsFile
 from ..room import open_room
 from .follower.follow import Follower
+from .follower.last_words import failure_of
 from .follower.watch import PATIENT, Forbearance
 from .inquiries.ask import ask_repeatedly, refuse_unfinished, unknown_to_worker
 from .track import tracking_inputs
@@ -237,7 +238,7 @@ async def ask_to_follow(record: JobRecord, inbox: Inbox, emit: Emit) -> JobAttac
         if isinstance(message, AppError):
             raise unknown_to_worker(record)
         if isinstance(message, JobFailed):
-            raise JobFailedError(message.error.message, error_code=message.error.code)
+            raise failure_of(message.error)
         return message if isinstance(message, JobAttached) else None
 
     def notice_silence() -> None:

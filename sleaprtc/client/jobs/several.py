@@ -13,6 +13,7 @@ import trio
 from ...access.place import PeerOptions
 from ...base.nurseries import contained
 from ...errors import JobCancelledError, JobFailedError, NobodyReadsError, SleapRTCError
+from ...protocol.vocabulary import ErrorCode
 from ..events.job import (
     Completed,
     Connected,
@@ -172,7 +173,9 @@ async def train_several(
                     control=control,
                 )
             if containment.failure is not None:
-                raise JobFailedError("The job failed unexpectedly; the log says more.", error_code="INTERNAL")
+                raise JobFailedError(
+                    "The job failed unexpectedly; the log says more.", error_code=ErrorCode.INTERNAL
+                )
         except JobCancelledError:
             raise
         except NobodyReadsError as error:

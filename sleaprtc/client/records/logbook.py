@@ -13,6 +13,7 @@ from ...base.sentences import as_sentence
 from ...errors import JobFailedError, SleapRTCError, StorageError, TakenOverError, WorkerLostError
 from ...jobs import life
 from ...jobs.life import Seen, Sign
+from ...protocol.vocabulary import ErrorCode
 from ..events.job import Completed, Direction, Event, StatusChanged, Transferred
 from .files import JobRecord, reread, save
 from .job_ids import short_id
@@ -73,7 +74,7 @@ class Logbook:
             return
         if goes_on or (isinstance(error, WorkerLostError) and not error.before_work):
             self._end(Sign.SILENCE, str(error))
-        elif isinstance(error, JobFailedError) and error.error_code == "CANCELLED":
+        elif isinstance(error, JobFailedError) and error.error_code == ErrorCode.CANCELLED:
             self._end(Sign.CANCELLATION, str(error))
         else:
             self._end(Sign.FAILURE, str(error))

@@ -17,7 +17,7 @@ from ...base.nurseries import contained, run_contained
 from ...base.sentences import as_clause
 from ...errors import SleapRTCError, StorageError
 from ...jobs import life
-from ...jobs.keys import is_key_of, may_attach
+from ...jobs.keys import is_key_of
 from ...jobs.life import Cause, State
 from ...protocol.jobs import (
     ConnectionCheck,
@@ -392,7 +392,7 @@ class Roster:
 
     async def _attach(self, client_id: str, request: JobAttach, nursery: trio.Nursery) -> None:
         entry = await trio.to_thread.run_sync(self._journal.find, request.job_id)
-        if entry is None or not may_attach(entry.request, request):
+        if entry is None or not is_key_of(entry.request, request.attach_key):
             await self.try_send(client_id, unknown_job(request.job_id))
             return
         if request.follow:

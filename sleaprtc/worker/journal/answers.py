@@ -13,6 +13,7 @@ from ...jobs import life
 from ...jobs.keys import is_key_of
 from ...protocol.codec import encode_job_message
 from ...protocol.jobs import AppError, JobAttached, JobComplete, JobFailed, JobLog, JobLogRequest, JobStatus
+from ...protocol.vocabulary import ErrorCode
 from ..trainer import LOG_NAME
 from .store import Journal, JournalEntry
 
@@ -27,12 +28,12 @@ MAX_KEPT_LOG_BYTES: Final = 64 * 1024
 
 def unknown_job(job_id: str) -> AppError:
     """The reply to a request for an unknown job, or somebody else's."""
-    return AppError("UNKNOWN_JOB", "This worker has no such job of yours.", job_id=job_id)
+    return AppError(ErrorCode.UNKNOWN_JOB, "This worker has no such job of yours.", job_id=job_id)
 
 
 def taken_over(job_id: str) -> AppError:
     """The message for a process that followed a job until another one attached to it."""
-    return AppError("TAKEN_OVER", "Another process of yours follows the job now.", job_id=job_id)
+    return AppError(ErrorCode.TAKEN_OVER, "Another process of yours follows the job now.", job_id=job_id)
 
 
 def describe(

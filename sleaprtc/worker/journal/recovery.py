@@ -19,6 +19,7 @@ from ...errors import StorageError
 from ...jobs import life
 from ...jobs.life import Cause, State
 from ...protocol.jobs import JobError, JobFailed
+from ...protocol.vocabulary import ErrorCode
 from .answers import keep_log
 from .store import Journal, JournalEntry
 
@@ -97,7 +98,7 @@ def note_restart(journal: Journal) -> list[JournalEntry]:
         if following is State.FAILED:
             word = JobFailed(
                 entry.job_id,
-                JobError("WORKER_RESTARTED", "The worker was restarted while it had this job.", True),
+                JobError(ErrorCode.WORKER_RESTARTED, "The worker was restarted while it had this job.", True),
             )
             journal.move(entry.job_id, Cause.RESTARTED, last_word=word)
             keep_log(journal, entry.job_id, entry.directory)

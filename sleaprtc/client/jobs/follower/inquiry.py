@@ -13,10 +13,11 @@ import attrs
 import trio
 
 from ....base.nurseries import run_contained
-from ....errors import SleapRTCError
+from ....errors import JobFailedError, SleapRTCError
 from ....jobs import life
 from ....jobs.life import Sign
 from ....protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobError, JobFailed, JobResult
+from ....protocol.vocabulary import ErrorCode
 from ...inbox import Inbox
 
 ASK_INTERVAL_SEC: Final = 2.0
@@ -112,7 +113,7 @@ class Inquiry:
 
     def is_unknown_job(self, message: AppError) -> bool:
         """Whether a message is the answer of a worker that has no such job."""
-        return self._asked_at is not None and message.error_code == "UNKNOWN_JOB"
+        return self._asked_at is not None and message.error_code == ErrorCode.UNKNOWN_JOB
 
 
 def is_laid_down(attached: JobAttached) -> bool:
@@ -124,7 +125,7 @@ def last_word_of(attached: JobAttached) -> JobComplete | JobFailed | None:
     """Returns the worker's last word on the job, as it was or would be sent; None before the end."""
     sign = life.sign_of(attached.state)
     if sign is Sign.FAILURE:
-        error = attached.error or JobError("FAILED", "The job failed on the worker.")
+        error = attached.error or JobError(JobFailedError.code, "The job failed on the worker.")
         return JobFailed(attached.job_id, error)
     if sign is Sign.DONE:
         return JobComplete(attached.job_id, result=attached.result or JobResult())

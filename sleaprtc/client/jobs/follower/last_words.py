@@ -7,11 +7,9 @@ from typing import Final
 import trio
 
 from ....errors import JobFailedError, SleapRTCError, TakenOverError
-from ....protocol.jobs import AppError, JobCancel, JobCancelled, JobFailed, JobMessage
+from ....protocol.jobs import AppError, JobCancel, JobCancelled, JobError, JobFailed, JobMessage
+from ....protocol.vocabulary import ErrorCode
 from ...inbox import Inbox
-
-TAKEN_OVER: Final = "TAKEN_OVER"
-"""``error_code`` for a process when another process of the same client attaches to its job."""
 
 CANCEL_DELIVERY_SEC: Final = 8.0
 """How long delivering a cancellation to the server may take; a half-open connection is replaced meanwhile."""
@@ -38,13 +36,23 @@ async def cancel_on_worker(inbox: Inbox, worker_id: str, cancel: JobCancel) -> b
 def end_of(message: JobMessage, job_id: str) -> SleapRTCError | None:
     """Returns the error that ends the following of a job; None if the message doesn't end it."""
     if isinstance(message, JobFailed):
-        error = message.error
-        return JobFailedError(error.message, error_code=error.code, recoverable=error.recoverable)
+        return failure_of(message.error)
     if isinstance(message, JobCancelled):
-        return JobFailedError("The worker dropped the job.", error_code="CANCELLED", recoverable=True)
-    if isinstance(message, AppError) and message.error_code == TAKEN_OVER and message.job_id == job_id:
+        return JobFailedError("The worker dropped the job.", error_code=ErrorCode.CANCELLED, recoverable=True)
+    if (
+        isinstance(message, AppError)
+        and message.error_code == ErrorCode.TAKEN_OVER
+        and message.job_id == job_id
+    ):
         return taken_over()
     return None
+
+
+def failure_of(error: JobError | None) -> JobFailedError:
+    """Returns the error of a job that its worker reports as failed; None if the worker doesn't say why."""
+    if error is None:
+        return JobFailedError("The job failed on the worker.")
+    return JobFailedError(error.message, error_code=error.code, recoverable=error.recoverable)
 
 
 def taken_over() -> TakenOverError:

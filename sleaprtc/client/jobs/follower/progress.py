@@ -9,6 +9,7 @@ import trio
 from ....errors import JobFailedError
 from ....jobs.life import has_begun
 from ....protocol.jobs import AppError, JobAttached, JobComplete, JobMessage, JobStatus
+from ....protocol.vocabulary import ErrorCode
 from ...events.job import Emit, Notice, StatusChanged, is_at_work
 from ...events.losses import LossHistory
 from .inquiry import last_word_of
@@ -83,7 +84,7 @@ class JobProgress:
             self.end()
             raise JobFailedError(
                 f"{self._worker_id} doesn't know the job any more.",
-                error_code="UNKNOWN_JOB",
+                error_code=ErrorCode.UNKNOWN_JOB,
                 recoverable=True,
             )
         elif isinstance(message, AppError):

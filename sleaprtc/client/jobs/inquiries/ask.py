@@ -15,7 +15,13 @@ import attrs
 import trio
 
 from ....base.sentences import as_sentence
-from ....errors import JobFailedError, NotFinishedError, UnknownJobError, WorkerAwayError
+from ....errors import (
+    JobFailedError,
+    NotFinishedError,
+    UnknownJobError,
+    UnknownMessageTypeError,
+    WorkerAwayError,
+)
 from ....jobs import life
 from ....jobs.life import Seen, Sign, State
 from ....jobs.properties import WORKER_ROLE
@@ -37,6 +43,7 @@ from ...inbox import Inbox
 from ...records.files import JobRecord, amend
 from ...records.job_ids import short_id
 from ...room import open_room
+from ..follower.last_words import failure_of
 
 ANSWER_TIMEOUT_SEC: Final = 8.0
 ASK_AGAIN_SEC: Final = 3.0
@@ -95,8 +102,7 @@ class Asker:
         if life.is_underway(attached.state) and not attached.stop_requested:
             raise JobFailedError(
                 f"{self.record.worker} goes on with the job: it lets nobody end it early but the process "
-                "that follows it.",
-                error_code="NOT_STOPPED",
+                "that follows it."
             )
         return attached
 
@@ -154,11 +160,8 @@ class Asker:
             return message
         if not isinstance(message, AppError):
             return None
-        if message.error_code == "UNKNOWN_MESSAGE_TYPE":
-            raise JobFailedError(
-                f"{record.worker} can't be asked that: {as_sentence(message.message)}",
-                error_code="NOT_SUPPORTED",
-            )
+        if message.error_code == UnknownMessageTypeError.code:
+            raise JobFailedError(f"{record.worker} can't be asked that: {as_sentence(message.message)}")
         raise unknown_to_worker(record)
 
 
@@ -245,15 +248,7 @@ async def refuse_unfinished(record: JobRecord, link: Link, inbox: Inbox) -> None
     if life.is_underway(attached.state):
         raise NotFinishedError(f"The job isn't finished yet: {progress_of(attached)}")
     if life.sign_of(attached.state) is Sign.FAILURE:
-        raise failure_of(attached)
-
-
-def failure_of(attached: JobAttached) -> JobFailedError:
-    """Returns the error of a job that its worker reports as failed."""
-    error = attached.error
-    if error is None:
-        return JobFailedError("The job failed on the worker.")
-    return JobFailedError(error.message, error_code=error.code, recoverable=error.recoverable)
+        raise failure_of(attached.error)
 
 
 def progress_of(attached: JobAttached) -> str:

@@ -67,8 +67,7 @@ async def _check_worker(record: JobRecord, link: Link) -> None:
         )
     if PURGE_FEATURE not in (read_worker(found[0].metadata.properties).features or ()):
         raise JobFailedError(
-            f"{record.worker} runs a version of sleap-rtc that can't purge a job: its owner can update it.",
-            error_code="NOT_SUPPORTED",
+            f"{record.worker} runs a version of sleap-rtc that can't purge a job: its owner can update it."
         )
 
 

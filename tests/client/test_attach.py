@@ -1,0 +1,47 @@
+"""What a worker answers to a process that attaches to a job."""
+
+from __future__ import annotations
+
+import pytest
+
+from sleaprtc.client.inbox import Inbox
+from sleaprtc.client.jobs.attach import ask_to_follow
+from sleaprtc.client.records.files import JobRecord
+from sleaprtc.errors import JobFailedError
+from sleaprtc.protocol.jobs import JobError, JobFailed
+
+RECORD = JobRecord(
+    job_id="job",
+    attach_key="key",
+    worker="gpu-1",
+    ws_url="ws://127.0.0.1:1",
+    http_url="http://127.0.0.1:1",
+    room_id="room",
+    token="token1",
+    dataset="/flies.pkg.slp",
+    configs=(),
+    out_dir="/models",
+    started_at=0.0,
+)
+
+
+class AnsweringInbox(Inbox):
+    """Stands in for a worker that answers every question with the same message."""
+
+    def __init__(self, answer):
+        super().__init__(None)
+        self.answer = answer
+
+    async def send(self, worker_id, message):
+        assert worker_id == RECORD.worker
+
+    async def next_job_message(self):
+        return RECORD.worker, self.answer
+
+
+@pytest.mark.parametrize("recoverable", [True, False])
+async def test_a_failure_is_the_worker_s_own(recoverable):
+    failure = JobError("OUT_OF_MEMORY", "The training ran out of memory.", recoverable)
+    with pytest.raises(JobFailedError, match=r"^The training ran out of memory\.$") as caught:
+        await ask_to_follow(RECORD, AnsweringInbox(JobFailed("job", failure)), lambda _: None)
+    assert (caught.value.error_code, caught.value.recoverable) == ("OUT_OF_MEMORY", recoverable)
