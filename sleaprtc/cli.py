@@ -19,9 +19,9 @@ PROGRAMS: Final[Mapping[str, LazyCommand]] = {
     "server": _program("server.__main__", "Run a signaling server: rooms, discovery, routing."),
     "worker": _program("worker.__main__", "Offer this machine for training to the people in a room."),
     "client": _program("client.__main__", "Make rooms, find workers, train models."),
-    "join": _program("programs.join", "Keep the room of an invite for later commands."),
+    "join": _program("programs.join", "Join the room of an invite, for all later commands."),
     "config": _program("programs.config", "Show what is set, and where."),
-    "completion": _program("programs.completion", "Print what a shell needs to complete our commands."),
+    "completion": _program("programs.completion", "Print a script with which a shell completes commands."),
     "doctor": _program("doctor.__main__", "Find out what is wrong here, and what to do about it."),
     "demo": _program("demo.__main__", "Run everything on this machine with a small synthetic recording."),
 }

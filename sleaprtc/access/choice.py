@@ -144,7 +144,7 @@ def _named_access(endpoints: Endpoints, named: Mapping[str, str]) -> PeerOptions
     invited = (invite.room.room_id, invite.room.token, invite.secret)
     if (named.get("room") or invited[0], token or invited[1], secret or invited[2]) != invited:
         raise UsageError(
-            "The invite is to another room than the one named besides. Leave either away: --invite "
+            "The invite is for another room than the one that is also named. Leave one of them out: --invite "
             "(SLEAP_RTC_INVITE), or --room, --token and --secret (SLEAP_RTC_ROOM_ID, SLEAP_RTC_TOKEN and "
             "SLEAP_RTC_SECRET)."
         )

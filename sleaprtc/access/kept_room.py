@@ -65,7 +65,7 @@ class KeptRoomFile:
         try:
             write_private_json(self._path, content)
         except StorageError as error:
-            _log.warning("The worker's room can't be kept for its next start.", error=str(error))
+            _log.warning("The worker's room can't be stored for its next start.", error=str(error))
 
 
 def _account_in(content: JSONObject) -> Account:

@@ -88,5 +88,7 @@ def known_owner(room_id: str, http_url: str) -> Account:
     """
     account = owner(room_id, http_url)
     if account is None:
-        raise UsageError(f"Room {room_id} wasn't made by this user on this machine, who alone can renew it.")
+        raise UsageError(
+            f"Room {room_id} wasn't made by this user on this machine, and only its maker can renew it."
+        )
     return account

@@ -13,22 +13,22 @@ from ..commandline.programs import LazyCommand, LazyGroup
 from ..commandline.settings_option import config_file_option
 
 _TABLE: Final = (
-    ("attach", "jobs", "Take up JOB again: what was missed, how it goes on, and its model."),
-    ("cancel", "jobs", "End JOB and throw away what it has made: nothing of it is left on its worker."),
-    ("fetch", "jobs", "Get the result of JOB if it is finished; exit status 75 says that it isn't yet."),
-    ("jobs", "jobs", "List the jobs that were begun here, the newest first, and what was last seen of them."),
+    ("attach", "jobs", "Follow JOB again: show what you missed, then its progress, and fetch its result."),
+    ("cancel", "jobs", "End JOB and throw away everything it has made; its worker keeps nothing of it."),
+    ("fetch", "jobs", "Fetch the result of JOB if it is finished; exit status 75 means that it isn't yet."),
+    ("jobs", "jobs", "List the jobs that were started here, newest first, with what was last seen of each."),
     (
         "logs",
         "jobs",
-        "Show what JOB said, and the end of what its trainer printed (lines that begin with |).",
+        "Show JOB's messages, and the end of its trainer's output (lines that begin with |).",
     ),
-    ("purge", "jobs", "Delete all that JOB's worker has of it: dataset, result, log, notes."),
+    ("purge", "jobs", "Delete everything that JOB's worker has of it: dataset, result, log, notes."),
     ("room", "rooms", "Make rooms, in which workers and clients meet."),
-    ("status", "jobs", "Ask JOB's worker how it stands: epoch, losses, time left."),
+    ("status", "jobs", "Ask JOB's worker how far the job is: epoch, losses, time left."),
     ("stop", "jobs", "End JOB's training early and keep its best model."),
-    ("track", "track", "Predict poses in VIDEO_OR_SLP on a worker and bring the predictions home."),
-    ("train", "train", "Train DATASET on a worker and bring the models home."),
-    ("workers", "workers", "List the workers in the room that fit."),
+    ("track", "track", "Predict poses in VIDEO_OR_SLP on a worker and fetch the predictions."),
+    ("train", "train", "Train models from DATASET on a worker and fetch them."),
+    ("workers", "workers", "List the workers in the room, or only those that meet the conditions."),
 )
 """Each command's name, its module in ``commands``, and the first sentence of its own help."""
 
@@ -40,7 +40,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @config_file_option("client")
-@click.option("-v", "--verbose", is_flag=True, help="Say more about what happens, on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every detail, on standard error.")
 @log_options
 def main(verbose: bool, log_format: str, log_level: str | None) -> None:
     """Make rooms, find workers, train models, predict with them."""

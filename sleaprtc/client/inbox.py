@@ -73,7 +73,9 @@ class Inbox:
             try:
                 message = await self._link.receive()
             except RefusedError as error:
-                on_end(f"{as_sentence(error)} What runs goes on; its statuses can't be seen any more.")
+                on_end(
+                    f"{as_sentence(error)} Running jobs continue, but their statuses can't be seen any more."
+                )
                 return
             with contained("A message can't be sorted."):
                 self._post.sort(message)

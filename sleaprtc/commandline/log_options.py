@@ -29,7 +29,7 @@ def log_options(command: Command) -> Command:
             default=HUMAN,
             envvar="SLEAP_RTC_LOG_FORMAT",
             show_default=True,
-            help="Lines for people, or JSON; auto is people on a terminal and JSON elsewhere.",
+            help="Lines for people, or JSON; auto is human on a terminal and json elsewhere.",
         ),
     ):
         command = option(command)

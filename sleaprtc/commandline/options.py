@@ -77,14 +77,14 @@ _ROOM_OPTIONS: Final[Mapping[str, Option]] = {
         "--token-file",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Where the room's token is read from, instead of --token.",
+        help="File to read the room's token from, instead of --token.",
     ),
     "secret": click.option(
         "--secret",
         envvar="SLEAP_RTC_SECRET",
         metavar="SECRET",
         callback=_warn_of_arguments,
-        help="The room's secret, where it isn't in an invite.",
+        help="The room's secret, if it isn't in an invite.",
     ),
 }
 _CONNECTION_OPTIONS: Final[Mapping[str, Option]] = {
@@ -106,7 +106,7 @@ _CONNECTION_OPTIONS: Final[Mapping[str, Option]] = {
         "--private-ice-servers/--no-private-ice-servers",
         envvar="SLEAP_RTC_PRIVATE_ICE_SERVERS",
         default=True,
-        help="Ask STUN and TURN servers that the signaling server names at private addresses, too.",
+        help="Also use STUN and TURN servers at private addresses that the signaling server names.",
     ),
     "engine": click.option(
         "--engine",

@@ -72,7 +72,7 @@ _LOG: Final = (
     Setting(
         "log_format",
         Kind.TEXT,
-        "Lines for people, or JSON; auto is lines on a terminal and JSON elsewhere.",
+        "Lines for people, or JSON; auto is human on a terminal and json elsewhere.",
         "SLEAP_RTC_LOG_FORMAT",
         "human",
         choices=("human", "json", "auto"),
@@ -92,7 +92,7 @@ _SHARED: Final = (
     ),
     Setting("room", Kind.TEXT, "The room's id.", "SLEAP_RTC_ROOM_ID"),
     Setting("token", Kind.TEXT, "The room's token.", "SLEAP_RTC_TOKEN", secret=True),
-    Setting("token_file", Kind.PATH, "Where the room's token is read from."),
+    Setting("token_file", Kind.PATH, "File to read the room's token from."),
     Setting("secret", Kind.TEXT, "The room's secret.", "SLEAP_RTC_SECRET", secret=True),
     Setting(
         "signaling_ws",
@@ -128,7 +128,7 @@ _SHARED: Final = (
     Setting(
         "private_ice_servers",
         Kind.SWITCH,
-        "Ask STUN and TURN servers that the signaling server names at private addresses, too.",
+        "Also use STUN and TURN servers at private addresses that the signaling server names.",
         "SLEAP_RTC_PRIVATE_ICE_SERVERS",
         True,
     ),
@@ -187,7 +187,10 @@ _WORKER: Final = (
         minimum=0,
     ),
     Setting(
-        "no_secret", Kind.SWITCH, "Make rooms without a secret, for clients of other makes.", default=False
+        "no_secret",
+        Kind.SWITCH,
+        "Make rooms without a secret, for clients that don't know one.",
+        default=False,
     ),
     Setting("qr", Kind.SWITCH, "Draw the invite as a QR code, on a terminal.", default=True),
     Setting(

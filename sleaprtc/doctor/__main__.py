@@ -24,7 +24,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 @click.command(cls=Program, context_settings=HELP)
 @config_file_option("worker")
 @peer_options
-@click.option("--worker", metavar="NAME", help="Measure the way to this worker too.")
+@click.option("--worker", metavar="NAME", help="Also measure the connection to this worker.")
 @click.option(
     "--work-dir",
     envvar="SLEAP_RTC_WORK_DIR",
@@ -37,7 +37,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
     type=click.Path(path_type=Path),
     help="The Python in which sleap-nn is installed.  [default: this one]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a check, and one for the whole.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per check, and one for the whole.")
 @click.pass_context
 def main(
     context: click.Context,
@@ -48,10 +48,10 @@ def main(
     trainer_python: Path | None,
     as_json: bool,
 ) -> None:
-    """Check this machine, the server, the room and the way to a worker.
+    """Check this machine, the server, the room and the connection to a worker.
 
-    Says for each check that all is well, or what is wrong and what to do about it, within half a minute. The
-    exit status is 0 where nothing is broken, 1 where something is.
+    Reports for each check that all is well, or what is wrong and how to fix it, within half a minute. The
+    exit status is 0 if nothing is broken, 1 if something is.
     """
     named = any(
         context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)

@@ -92,7 +92,7 @@ class Examination:
 
     def _why_skipped(self, check: str) -> Finding:
         if self._plan.is_configured or check in MACHINE_CHECKS:
-            return skipped(check, "It builds on a check that failed.")
+            return skipped(check, "It depends on a check that failed.")
         remedy = network.HOW_TO_CONFIGURE if check == NETWORK_CHECKS[0] else None
         return skipped(check, "No server is configured.", remedy)
 
@@ -271,4 +271,4 @@ def _too_slow(check: str, limit_sec: float) -> Finding:
     if check in NETWORK_CHECKS and check != "ice":
         return network.judge_silence(check, limit_sec)
     sentence = f"This check had no result within {limit_sec:.0f} seconds."
-    return failed(check, sentence, "Something is held up, such as a disk or a driver; try again.")
+    return failed(check, sentence, "Something hangs, such as a disk or a driver; try again.")

@@ -39,17 +39,17 @@ _REMEDIES: Final[Mapping[IceTrouble, str]] = {
     IceTrouble.REFUSED: f"Start it, or correct its port ({_WHERE}).",
     IceTrouble.SILENT: "Let its port through the firewall (UDP; TCP where the address says transport=tcp, "
     f"stuns or turns), or correct or remove it ({_WHERE}).",
-    IceTrouble.TLS: "See that it speaks TLS on that port: stuns: and turns: are with TLS, stun: and turn: "
-    "without.",
-    IceTrouble.UNTRUSTED: "Give it a certificate of a public authority, for the name in its address. A "
-    "private authority counts for the engine aiortc alone, where SSL_CERT_FILE names its certificate; "
+    IceTrouble.TLS: "Check that it speaks TLS on that port: stuns: and turns: use TLS, stun: and turn: "
+    "don't.",
+    IceTrouble.UNTRUSTED: "Give it a certificate of a public authority, for the name in its address. "
+    "Only the engine aiortc accepts a private authority, if SSL_CERT_FILE names its certificate; "
     "--tls-ca is for the signaling server.",
     IceTrouble.NO_CREDENTIALS: f"Write them into its address: turn:USER:PASSWORD@HOST:PORT ({_WHERE}).",
-    IceTrouble.CREDENTIALS: f"Correct its user name and password ({_WHERE}); those that hold for a time may "
-    "have ended.",
-    IceTrouble.FORBIDDEN: "It knows the user, and doesn't let this machine relay: see its configuration.",
-    IceTrouble.FULL: "It relays as much as it may: see its quotas, or try again later.",
-    IceTrouble.OTHER: "See that server's log.",
+    IceTrouble.CREDENTIALS: f"Correct its user name and password ({_WHERE}); temporary ones may have "
+    "expired.",
+    IceTrouble.FORBIDDEN: "It knows the user, but doesn't let this machine relay: check its configuration.",
+    IceTrouble.FULL: "It has reached its quotas: raise them, or try again later.",
+    IceTrouble.OTHER: "Check that server's log.",
 }
 
 
@@ -84,7 +84,7 @@ def judge_ice(answers: Sequence[IceAnswer]) -> Finding:
     facts: dict[str, object] = {"ice_servers": [_facts_of(answer) for answer in answers]}
     if not answers:
         sentence = (
-            "Host candidates only: no STUN or TURN server is configured, which does within one network."
+            "Host candidates only: no STUN or TURN server is configured, which is enough within one network."
         )
         return ok("ice", sentence, **facts)
     useless = [answer for answer in answers if answer.trouble is not None]

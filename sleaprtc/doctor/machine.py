@@ -131,7 +131,9 @@ def judge_engines(
     if fast_version is not None:
         return ok("engines", f"The fast WebRTC engine is there (libwebrtc, wrtc {fast_version}).", **facts)
     if not has_wheels:
-        return ok("engines", "aiortc carries the data; the fast engine isn't made for this system.", **facts)
+        return ok(
+            "engines", "aiortc carries the data; the fast engine isn't available for this system.", **facts
+        )
     sentence = (
         "The fast WebRTC engine isn't installed: aiortc carries the data, at about a third of the rate."
     )

@@ -138,9 +138,12 @@ def _trouble_of(error: BaseException) -> tuple[IceTrouble, str]:
     behind = list(causes(error))
     for cause in behind:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return IceTrouble.UNTRUSTED, f"its certificate doesn't hold ({as_clause(cause.verify_message)})"
+            return IceTrouble.UNTRUSTED, f"its certificate isn't valid ({as_clause(cause.verify_message)})"
         if isinstance(cause, ssl.SSLError):
-            return IceTrouble.TLS, f"it speaks no TLS there ({as_clause(cause.reason or 'it was cut off')})"
+            return (
+                IceTrouble.TLS,
+                f"it doesn't speak TLS there ({as_clause(cause.reason or 'it was cut off')})",
+            )
         if isinstance(cause, socket.gaierror):
             return IceTrouble.NAME, as_clause(cause)
         if isinstance(cause, ConnectionRefusedError):
@@ -148,7 +151,7 @@ def _trouble_of(error: BaseException) -> tuple[IceTrouble, str]:
         if isinstance(cause, TimeoutError):  # the system's own, of a connection
             return IceTrouble.SILENT, "it doesn't answer"
     if isinstance(error, trio.BrokenResourceError):
-        return IceTrouble.TLS, "it speaks no TLS there (it was cut off)"
+        return IceTrouble.TLS, "it doesn't speak TLS there (it was cut off)"
     code = error.stun_code if isinstance(error, stun.TurnRefusedError) else 0
     number = next((cause.errno for cause in behind if isinstance(cause, OSError) and cause.errno), None)
     said = error if number is None else os.strerror(number)

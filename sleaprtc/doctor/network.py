@@ -48,13 +48,13 @@ class Trouble(enum.Enum):
 
 
 _SERVER_REMEDIES: Final = {
-    Trouble.NAME: "Check the name for typing errors, and that this network's DNS (or VPN) knows it.",
+    Trouble.NAME: "Check the name for typos, and that this network's DNS (or VPN) knows it.",
     Trouble.REFUSED: "Start the server there (`sleap-rtc server --host 0.0.0.0`), or correct the port.",
     Trouble.UNTRUSTED: "Name who signed its certificate with --tls-ca FILE (SLEAP_RTC_TLS_CA), or correct "
     "the name.",
     Trouble.TLS: "Use http:// and ws:// where the server speaks no TLS, https:// and wss:// where it does.",
     Trouble.FOREIGN: "Another program listens there: correct the address, or the proxy before the server.",
-    Trouble.SILENT: "See that the machine is on and that no firewall drops packets to this port.",
+    Trouble.SILENT: "Check that the machine is on and that no firewall drops packets to this port.",
     Trouble.OTHER: "Check the address and this machine's network.",
 }
 
@@ -95,7 +95,11 @@ def judge_clock(error_sec: float | None) -> Finding:
         error_sec: How far this one is ahead; None where the server says no time.
     """
     if error_sec is None:
-        return ok("clock", "The server tells no time to compare this clock with.", clock_error_sec=None)
+        return ok(
+            "clock",
+            "The server doesn't send the time, so this clock can't be compared.",
+            clock_error_sec=None,
+        )
     facts = {"clock_error_sec": round(error_sec)}
     if abs(error_sec) <= NOTICEABLE_CLOCK_ERROR_SEC:
         return ok("clock", "This machine's clock agrees with the server's.", **facts)
@@ -105,7 +109,7 @@ def judge_clock(error_sec: float | None) -> Finding:
     if abs(error_sec) <= MOST_CLOCK_ERROR_SEC:
         return warning("clock", f"{sentence}.", remedy, **facts)
     return failed(
-        "clock", f"{sentence}: tokens and certificates fail, and rooms end unforeseen.", remedy, **facts
+        "clock", f"{sentence}: tokens and certificates fail, and rooms end unexpectedly.", remedy, **facts
     )
 
 
@@ -148,7 +152,7 @@ def refusal_remedy(error: SleapRTCError) -> str:
     remedies: Mapping[type[SleapRTCError], str] = {
         RoomNotFoundError: "Ask for the invite again; `sleap-rtc client room create` makes a new room.",
         RoomExpiredError: "Ask for a new invite; a room that a worker makes is kept open by it.",
-        InvalidTokenError: "Check the clock; a server that was set up anew has forgotten earlier sign-ins.",
+        InvalidTokenError: "Check the clock; a server that was set up again has forgotten earlier sign-ins.",
         RateLimitedError: "Wait a minute and try again.",
     }
     known = (remedy for kind, remedy in remedies.items() if isinstance(error, kind))
@@ -183,13 +187,14 @@ def judge_self_tests(tests: Sequence[SelfTest], *, asked_for_loopback: bool) -> 
     broken = [test for test in tests if test.rate is None]
     if broken:
         each = "; ".join(f"{test.engine}: {as_clause(test.problem)}" for test in broken)
-        remedy = (
-            "A firewall on this machine may hold UDP back from itself; --engine chooses the other engine."
-        )
+        remedy = "A firewall on this machine may block UDP to itself; --engine chooses the other engine."
         if len(broken) < len(tests):
-            sentence = f"One of two engines makes no data channel to this machine itself. {as_sentence(each)}"
+            sentence = (
+                "One of the two engines can't make a data channel from this machine to itself. "
+                f"{as_sentence(each)}"
+            )
             return warning("data_channel", sentence, remedy, **facts)
-        sentence = f"No data channel to this machine itself came about. {as_sentence(each)}"
+        sentence = f"No data channel from this machine to itself could be made. {as_sentence(each)}"
         return failed("data_channel", sentence, remedy, **facts)
     each = ", ".join(f"{test.engine} {in_words(test.rate)}" for test in tests if test.rate is not None)
     if not asked_for_loopback and all(test.over_loopback for test in tests):

@@ -57,7 +57,7 @@ def _judge_missing_gpu(gpu: GpuInfo, facts: dict[str, object]) -> Finding:
         )
     if "CUDA_VISIBLE_DEVICES" in problem:
         return warning("gpu", problem, "Unset CUDA_VISIBLE_DEVICES, or name a GPU in it.", **facts)
-    return failed("gpu", problem, "See that `nvidia-smi` works: it asks the same driver.", **facts)
+    return failed("gpu", problem, "Check that `nvidia-smi` works: it asks the same driver.", **facts)
 
 
 def judge_trainer(trainer: TrainerCapabilities, *, is_wanted: bool) -> Finding:
@@ -76,14 +76,14 @@ def judge_trainer(trainer: TrainerCapabilities, *, is_wanted: bool) -> Finding:
         )
     if is_wanted:
         return failed("trainer", problem.sentence, problem.remedy, **facts)
-    sentence = f"{as_sentence(problem.sentence)} This machine can be a client, and no worker."
+    sentence = f"{as_sentence(problem.sentence)} This machine can be a client, but not a worker."
     return warning("trainer", sentence, f"To train here: {problem.remedy}", **facts)
 
 
 def judge_torch(gpu: GpuInfo, trainer: TrainerCapabilities) -> Finding:
     """Judges whether sleap-nn's torch uses what the machine has."""
     if trainer.torch_version is None:
-        return skipped("torch", "The trainer's Python has no torch to look at.")
+        return skipped("torch", "The trainer's Python has no torch to check.")
     facts = {
         "torch_version": trainer.torch_version,
         "torch_cuda": trainer.torch_cuda,
@@ -91,7 +91,7 @@ def judge_torch(gpu: GpuInfo, trainer: TrainerCapabilities) -> Finding:
     }
     if trainer.torch_device is None:
         sentence = f"torch {trainer.torch_version} can't be imported by {trainer.python}."
-        remedy = f"{trainer.python} -c 'import torch' says why; install it anew."
+        remedy = f"{trainer.python} -c 'import torch' says why; reinstall it."
         return failed("torch", sentence, remedy, **facts)
     problem = torch_problem(gpu, trainer)
     if problem is not None:

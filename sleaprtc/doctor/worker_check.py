@@ -46,11 +46,14 @@ ANSWER_SEC: Final = 5.0
 CONNECT_TIMEOUT_SEC: Final = 12.0
 
 _REMEDIES: Final[tuple[tuple[type[SleapRTCError], str], ...]] = (
-    (UsageError, "`--engine auto` takes the engine that is there."),
-    (ConnectionFailedError, "Look into the worker's log; a worker that hangs has to be restarted."),
-    (ChannelClosedError, "The path exists and doesn't hold: try again, and look at both machines' networks."),
+    (UsageError, "`--engine auto` uses the engine that is installed."),
+    (ConnectionFailedError, "Check the worker's log; a worker that hangs has to be restarted."),
+    (
+        ChannelClosedError,
+        "There is a path, but it doesn't hold: try again, and check both machines' networks.",
+    ),
     (ProtocolError, "Install the same version of sleap-rtc on both machines."),
-    (NetworkError, "The room's server was lost meanwhile: try again."),
+    (NetworkError, "The connection to the room's server was lost meanwhile: try again."),
 )
 
 
@@ -152,19 +155,22 @@ async def _measure(
 def _unmeasured(worker: PeerInfo, answer: JobMessage | None) -> Finding:
     name = printable(worker.peer_id)
     if answer is not None:
-        said = "says that it doesn't know" if isinstance(answer, AppError) else "gives no answer to"
+        said = "doesn't know" if isinstance(answer, AppError) else "doesn't answer"
         sentence = (
-            f"{name} is in the room and {said} the check of a connection: it is of another make or version, "
-            "so that only a job shows the way to it."
+            f"{name} is in the room and {said} the check of a connection: it is another implementation or "
+            "version, so only a job can test the connection to it."
         )
         return skipped("worker", sentence)
     facts = {"worker": worker.peer_id}
     if _is_of_this_make(worker):
         sentence = f"{name} is in the room and doesn't answer: it hangs."
-        return warning("worker", sentence, "Look into its log, and restart it.", **facts)
-    sentence = f"{name} is in the room and doesn't answer: it may hang, or be of another make or version."
+        return warning("worker", sentence, "Check its log, and restart it.", **facts)
+    sentence = (
+        f"{name} is in the room and doesn't answer: it may hang, or be another implementation or version."
+    )
     remedy = (
-        "Look into its log; one that hangs has to be restarted. To another make, only a job shows the way."
+        "Check its log; one that hangs has to be restarted. With another implementation, only a job can "
+        "test the connection."
     )
     return warning("worker", sentence, remedy, **facts)
 
@@ -192,7 +198,7 @@ def judge_way(worker: PeerInfo, measured: Measured) -> Finding:
         **rate_facts(rate),
     }
     if problems:
-        return warning("worker", f"{sentence} {' '.join(problems)}", "To be mended on that machine.", **facts)
+        return warning("worker", f"{sentence} {' '.join(problems)}", "Fix it on that machine.", **facts)
     if min(rate.upload_mib_per_sec, rate.download_mib_per_sec) < SLOW_MIB_PER_SEC:
         return warning("worker", f"{sentence} That is slow.", _faster(measured), **facts)
     return ok("worker", sentence, **facts)

@@ -36,7 +36,7 @@ def convert(source: Path, target: Path, kind: str) -> None:
     elif kind == "nwb":
         sleap_io.save_nwb(labels, str(target))
     elif len(labels.videos) > 1:
-        raise ValueError(f"such a file holds one video, and these are {len(labels.videos)}")
+        raise ValueError(f"such a file holds one video, and there are {len(labels.videos)}")
     else:
         sleap_io.save_analysis_h5(labels, str(target))
 

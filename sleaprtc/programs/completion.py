@@ -25,7 +25,7 @@ bash:  echo 'eval "$(sleap-rtc completion bash)"' >> ~/.bashrc
 zsh:   echo 'eval "$(sleap-rtc completion zsh)"' >> ~/.zshrc
 fish:  sleap-rtc completion fish > ~/.config/fish/completions/sleap-rtc.fish
 
-It takes effect in shells that are started afterwards. In zsh, `compinit` has to be called before.
+It takes effect in shells that you start afterwards. In zsh, call `compinit` before it.
 """
 
 

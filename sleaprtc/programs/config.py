@@ -38,7 +38,7 @@ _config_file_option = click.option(
     "--config-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar=FILE_VARIABLE,
-    help="The only file to read.",
+    help="Read only this file.",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
 
@@ -58,7 +58,7 @@ def main() -> None:
 def show(as_json: bool, config_file: Path | None) -> None:
     """Show every setting of every program, and where its value comes from.
 
-    What is printed is a settings file by itself. Secrets are left out.
+    The output is a valid settings file. Secrets are left out.
     """
     try:
         files, warnings = read_files(config_file)
@@ -80,7 +80,7 @@ def show(as_json: bool, config_file: Path | None) -> None:
 @_config_file_option
 @_json_option
 def path(as_json: bool, config_file: Path | None) -> None:
-    """List the files that are looked at, the strongest first."""
+    """List where settings files are looked for, highest precedence first."""
     for what, where in [*places(config_file), ("room", joined_room.path())]:
         remark = _remark(what, where)
         if as_json:

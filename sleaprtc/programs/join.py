@@ -20,9 +20,7 @@ NEXT_STEP: Final = "sleap-rtc client train labels.pkg.slp"
 @click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("invite", required=False)
 @click.option("--forget", is_flag=True, help="Forget the room that was joined.")
-@click.option(
-    "--unchecked", is_flag=True, help="Keep the room without asking its server whether it is there."
-)
+@click.option("--unchecked", is_flag=True, help="Store the room without asking its server whether it exists.")
 @click.option(
     "--tls-ca",
     envvar="SLEAP_RTC_TLS_CA",
@@ -38,13 +36,13 @@ def main(invite: str | None, forget: bool, unchecked: bool, tls_ca: str | None, 
     standard input, where nobody sees it. Without INVITE, the room that was joined is shown, without its
     secrets.
 
-    Whatever names a room elsewhere (an option, an environment variable, a settings file) comes before it.
+    A room that is named elsewhere (by an option, an environment variable, a settings file) takes precedence.
     """
     from ..commandline.run import run
     from ..errors import UsageError
 
     if forget and invite:
-        raise click.UsageError("Either an INVITE or --forget.")
+        raise click.UsageError("Give either an INVITE or --forget.")
 
     async def command() -> None:
         if forget:
@@ -56,8 +54,7 @@ def main(invite: str | None, forget: bool, unchecked: bool, tls_ca: str | None, 
             found = _INVITE.search(text)
             if found is None:
                 raise UsageError(
-                    "There is no invite in that: one has the form "
-                    "sleap-rtc://HOST:PORT,PORT/ROOM#TOKEN.SECRET."
+                    "That isn't an invite, which has the form sleap-rtc://HOST:PORT,PORT/ROOM#TOKEN.SECRET."
                 )
             await _join(found.group(), tls_ca, unchecked, as_json)
 
@@ -84,7 +81,7 @@ async def _join(line: str, ca_file: str | None, unchecked: bool, as_json: bool) 
 
     there = "" if workers is None else f" {_who_is_there(workers)}"
     click.echo(printable(f"Joined room {joined.room.room_id} at {joined.endpoints.http_url}.{there}"))
-    click.echo(f"Commands go there now without further options, such as:\n  {NEXT_STEP}")
+    click.echo(f"From now on, commands use it without further options, such as:\n  {NEXT_STEP}")
 
 
 async def _workers_in(joined: RememberedRoom) -> list[str]:

@@ -67,7 +67,7 @@ def explain(attempt: Attempt) -> tuple[str, str]:
     if on_loopback and (not any(on_loopback) if attempt.loopback else all(on_loopback)):
         who, other = ("This side", f"{name} doesn't") if attempt.loopback else (name, "this side doesn't")
         return (
-            f"{who} connects over 127.0.0.1 alone, and {other}.",
+            f"{who} connects only over 127.0.0.1, and {other}.",
             "Give both --ice-loopback if they are on one machine, and neither if they aren't.",
         )
     if not attempt.local:

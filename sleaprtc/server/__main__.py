@@ -108,11 +108,10 @@ def main(
 ) -> None:
     """Run the signaling server: it lets peers find each other and never sees their data.
 
-    Prints one line, `ready ws=… http=…`, once both ports accept. Every option can also be given in the
-    section [server] of a settings file, or as an environment variable: SLEAP_RTC_HOST, SLEAP_RTC_WS_PORT,
-    SLEAP_RTC_HTTP_PORT, SLEAP_RTC_STATE_DIR, SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER,
-    SLEAP_RTC_TLS_CERT, SLEAP_RTC_TLS_KEY, SLEAP_RTC_TRUSTED_PROXY, SLEAP_RTC_LOG_FORMAT,
-    SLEAP_RTC_LOG_LEVEL.
+    Prints one line, `ready ws=… http=…`, once both ports accept connections. Every option can also be given
+    in the section [server] of a settings file, or as an environment variable: SLEAP_RTC_HOST,
+    SLEAP_RTC_WS_PORT, SLEAP_RTC_HTTP_PORT, SLEAP_RTC_STATE_DIR, SLEAP_RTC_ROOM_TTL, SLEAP_RTC_ICE_SERVER,
+    SLEAP_RTC_TLS_CERT, SLEAP_RTC_TLS_KEY, SLEAP_RTC_TRUSTED_PROXY, SLEAP_RTC_LOG_FORMAT, SLEAP_RTC_LOG_LEVEL.
     """
     start_log(log_format, log_level, logging.INFO)
 

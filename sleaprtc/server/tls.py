@@ -39,7 +39,7 @@ def server_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext
 
 
 def _no_passphrase() -> str:
-    raise UsageError("The key of --tls-key has a passphrase, which nobody is there to type; remove it.")
+    raise UsageError("The key of --tls-key has a passphrase, and nobody is there to type it; remove it.")
 
 
 class TlsStream(PeerStream):

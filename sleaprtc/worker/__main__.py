@@ -56,7 +56,7 @@ def _checked_name(name: str) -> str:
     help="Where jobs keep their files while they run.",
 )
 @click.option("--max-jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Jobs at once.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads a job.  [default: all cores but one]")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads per job.  [default: all cores but one]")
 @click.option(
     "--gpu",
     "gpu_index",
@@ -75,7 +75,7 @@ def _checked_name(name: str) -> str:
     default=7.0,
     show_default=True,
     metavar="DAYS",
-    help="How long models that nobody fetched are kept.",
+    help="How long to keep models that nobody has fetched.",
 )
 @click.option(
     "--keep-data",
@@ -83,7 +83,7 @@ def _checked_name(name: str) -> str:
     default=30.0,
     show_default=True,
     metavar="DAYS",
-    help="How long datasets and models of earlier jobs are kept after their last use; 0 keeps none.",
+    help="How long to keep datasets and models of earlier jobs after their last use; 0 keeps none.",
 )
 @click.option(
     "--cache-size-mb",
@@ -97,7 +97,8 @@ def _checked_name(name: str) -> str:
 @click.option(
     "--no-secret",
     is_flag=True,
-    help="Make a room for clients of other makes that know no secret; the signaling server is trusted then.",
+    help="Make a room without a secret, for clients that don't know one; the signaling server is then "
+    "trusted.",
 )
 @click.option(
     "--qr/--no-qr",
@@ -108,7 +109,7 @@ def _checked_name(name: str) -> str:
 @click.option(
     "--no-resume",
     is_flag=True,
-    help="Don't go on with jobs that were interrupted: their best models so far are their results.",
+    help="Don't resume interrupted jobs: their best models so far become their results.",
 )
 @click.option(
     "--max-hours",
@@ -126,7 +127,7 @@ def _checked_name(name: str) -> str:
     default=51_200,
     show_default=True,
     metavar="MIB",
-    help="The largest dataset that is taken; 0 for no limit.",
+    help="The largest dataset to accept; 0 for no limit.",
 )
 @click.option(
     "--max-job-mb",
@@ -155,14 +156,14 @@ def _checked_name(name: str) -> str:
     metavar="MIB",
     help="Main memory for the processes of one training; 0 for no limit.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 @log_options
 def main(log_format: str, log_level: str | None, verbose: bool, **given: Any) -> None:
     """Take training jobs from the people in a room.
 
-    Without --invite, that is the room that was joined here with `sleap-rtc join`. Without such a room, it is
-    one of the worker's own, to which it comes back after a restart; what to paste on the machine with the
-    labels is printed.
+    Without --invite, the worker enters the room that was joined here with `sleap-rtc join`. If there is none,
+    it makes a room of its own, prints what to paste on the machine with the labels, and returns to that room
+    after a restart.
     """
     start_log(log_format, log_level, logging.INFO, verbose=verbose)
 

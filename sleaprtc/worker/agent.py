@@ -148,7 +148,7 @@ class Agent:
                     self._handle_message(await self._link.receive(), nursery)
             except RefusedError as error:
                 if self._roster.running():
-                    _log.warning(f"{as_sentence(error)} The jobs that run go on.")
+                    _log.warning(f"{as_sentence(error)} Running jobs continue.")
                 for job in self._roster.running():
                     await job.wait_ended()
                 raise
@@ -177,7 +177,7 @@ class Agent:
             try:
                 await self._publish_status(WorkerStatus.MAINTENANCE)
             except SleapRTCError as error:
-                _log.debug("The room can't be told.", error=str(error))
+                _log.debug("The room can't be notified.", error=str(error))
         with trio.move_on_after(INTERRUPT_SEC):
             async with trio.open_nursery() as nursery:
                 for job in self._roster.running():
@@ -308,7 +308,7 @@ class Agent:
         try:
             return await trio.to_thread.run_sync(self._disk.measure)
         except StorageError as error:
-            _log.warning("Jobs are accepted without a look at the disk.", error=str(error))
+            _log.warning("Jobs are accepted without checking the disk.", error=str(error))
             return None
 
     def _judge_request(
@@ -380,7 +380,7 @@ class Agent:
         try:
             jobs = await self._roster.take_up_interrupted()
         except StorageError as error:
-            _log.warning("Interrupted jobs can't go on.", error=str(error))
+            _log.warning("Interrupted jobs can't be resumed.", error=str(error))
             return
         for job in jobs:
             slot = self._slots.await_slot(job.client_id, job.job_id)

@@ -21,7 +21,7 @@ async def say_how_to_join(
     shared, remark = await _shared_endpoints(endpoints, account)
     invite = None if secret is None else Invite(shared, room, secret).line()
     if invite is None:
-        print("Hand this to whoever trains here, and to further workers:", flush=True)
+        print("Give this to whoever trains here, and to other workers:", flush=True)
         for line in export_lines(shared, room, secret):
             print(f"  {line}", flush=True)
     else:
@@ -30,7 +30,7 @@ async def say_how_to_join(
             print(picture, flush=True)
         print("To train here, paste this on the machine with the labels:", flush=True)
         print(f"\n  {paste_line(invite)}\n", flush=True)
-    print("It has all that it takes, the room's secret too: whoever has it can use this worker.", flush=True)
+    print("Keep it private: whoever has it can use this worker.", flush=True)
     if remark:
         print(remark, flush=True)
 
@@ -50,7 +50,7 @@ async def _shared_endpoints(endpoints: Endpoints, account: Account) -> tuple[End
         if outside is not None:
             return outside, f"The server is on this machine, which others reach as {address}."
     return endpoints, (
-        f"It works on this machine only: the server is named {endpoints.http_url} here, and doesn't answer "
-        "from outside. For other machines, start `sleap-rtc server` with --host 0.0.0.0, and then this "
-        "worker again."
+        f"It works on this machine only: the server's address is {endpoints.http_url}, which can't be "
+        "reached from outside. For other machines, start `sleap-rtc server` with --host 0.0.0.0, and "
+        "then restart this worker."
     )

@@ -126,7 +126,7 @@ async def _run_in_rooms(
     history = History(options.work_dir / "history.jsonl")
     options = _with_own_room(options)
     if options.peer.is_remembered:
-        _say("This worker goes to the room that was joined here; --new-room makes one of its own.")
+        _say("This worker enters the room that was joined here; --new-room makes one of its own.")
     account, room, connection = await _enter_room_in_time(options, SignalingResetError)
     while True:
         metadata = worker_metadata(gpu, capabilities, options.max_jobs, await watch.look())
@@ -244,7 +244,7 @@ async def _enter_own_room(options: WorkerOptions, http: SignalingHTTP) -> KeptRo
         own = KeptRoom(RememberedRoom(endpoints, room, secret), account)
         _say(f"Made room {room.room_id}.")
     else:
-        _say(f"Back in room {own.place.room.room_id}, which this worker made: its invite is still good.")
+        _say(f"Back in room {own.place.room.room_id}, which this worker made: its invite is still valid.")
     await say_how_to_join(endpoints, own.account, own.place.room, own.place.secret, with_qr=options.with_qr)
     return own
 
@@ -293,8 +293,8 @@ async def _leave_on_signal(
             with contained("The clients can't be told."):  # a failure costs them that, and nobody the leaving
                 for job in await agent.leave():
                     _say(
-                        f"Job {job.job_id[:8]} is interrupted{job.place}. It goes on when this worker is "
-                        "started again; with --no-resume, its result is what there is of it so far."
+                        f"Job {job.job_id[:8]} is interrupted{job.place}. It continues when this worker "
+                        "is started again; with --no-resume, its result is what it has so far."
                     )
             leave_scope.cancel()
             return

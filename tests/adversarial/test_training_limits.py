@@ -99,7 +99,7 @@ async def test_when_the_time_is_over_the_best_model_is_kept(tmp_path: Path) -> N
     outcome, events = await train(tmp_path, UNTIL_STOPPED, TrainingLimits(max_sec=1.0))
     assert outcome.total_epochs == 1
     (told,) = [event for event in events if isinstance(event, StageStarted) and event.stage == "finalizing"]
-    assert "hours a job, which are over: keeping the best model." in told.message
+    assert "hours per job, which are over: keeping the best model." in told.message
 
 
 async def test_the_time_before_a_restart_of_the_worker_counts(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_the_time_before_a_restart_of_the_worker_counts(tmp_path: Path) ->
     with trio.fail_after(60):
         await trainer.train(job, report=events.append, stop=trio.Event())
     (told,) = [event for event in events if isinstance(event, StageStarted) and event.stage == "finalizing"]
-    assert "allows 1 hours a job" in told.message
+    assert "allows 1 hours per job" in told.message
 
 
 async def test_one_that_does_not_hear_is_ended_all_the_same(

@@ -54,9 +54,9 @@ def test_help_loads_no_command_and_a_command_no_other(tmp_path):
     ("words", "said"),
     [
         (["workers", "--room", "a"], "--token"),
-        (["workers", "--property", "gpu"], "no condition"),
+        (["workers", "--property", "gpu"], "isn't a condition"),
         (["train", "{labels}", "--ice-server", "nonsense"], "ICE server"),
-        (["train", "{labels}", "--tag", "a", "--property", "gpu"], "no condition"),
+        (["train", "{labels}", "--tag", "a", "--property", "gpu"], "isn't a condition"),
         (["attach", "a", "--ice-server", "nonsense"], "ICE server"),
     ],
 )

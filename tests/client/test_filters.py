@@ -31,7 +31,7 @@ def test_conditions(text, condition):
 
 @pytest.mark.parametrize("text", ["", "gpu", ">=1", "a>=", "a b=1", "a>>3"])
 def test_what_is_no_condition(text):
-    with pytest.raises(UsageError, match="no condition"):
+    with pytest.raises(UsageError, match="isn't a condition"):
         parse_condition(text)
 
 

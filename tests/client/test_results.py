@@ -136,9 +136,9 @@ async def test_predictions_of_nothing_are_no_success(tmp_path):
 
 def test_what_is_left_of_a_job_is_no_model(tmp_path):
     make_model(tmp_path / "models" / ".incoming-x")
-    with pytest.raises(InvalidModelError, match="no model folder"):
+    with pytest.raises(InvalidModelError, match="a model folder"):
         read_models([tmp_path / "models"])
-    with pytest.raises(InvalidModelError, match="no model"):
+    with pytest.raises(InvalidModelError, match="a model"):
         read_models([tmp_path / "models" / ".incoming-x"])
     make_model(tmp_path / "models" / ".incoming-y" / ".unpacked-0" / "centroid")
     make_model(tmp_path / "models" / "centroid")

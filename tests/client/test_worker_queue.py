@@ -105,7 +105,7 @@ def test_a_worker_that_becomes_free_is_asked_soon(clock):
 def test_a_room_that_stays_as_it_is_is_asked_once_a_minute(clock):
     async def test():
         room = Room(gpu="busy")
-        with pytest.raises(NoWorkerError, match="Waited 10 min in vain"):
+        with pytest.raises(NoWorkerError, match="Waited 10 min without success"):
             await room.wait(600)
         assert len(room.asked_at) <= 12
         gaps = [b - a for a, b in zip(room.asked_at, room.asked_at[1:], strict=False)]
@@ -234,7 +234,7 @@ def test_a_worker_that_is_lost_before_it_begins_is_waited_for(clock):
         assert taken == "taken"
         room.answers = [WorkerUnreachableError("No path to gpu.", before_work=True)]
         with pytest.raises(
-            WorkerUnreachableError, match=r"No path to gpu\. Waited 10 min in vain\."
+            WorkerUnreachableError, match=r"No path to gpu\. Waited 10 min without success\."
         ) as caught:
             await room.wait(600)
         assert caught.value.before_work

@@ -129,7 +129,7 @@ def test_a_server_that_is_not_there_and_a_folder_that_takes_nothing(tmp_path, go
     assert f"✗ server The signaling server at http://{address} can't be reached: Connection refused." in said
     assert "sleap-rtc server" in said
     for name in ("clock", "sign_in", "websocket", "room", "ice"):
-        assert f"- {name} It builds on a check that failed." in said
+        assert f"- {name} It depends on a check that failed." in said
     assert f"✗ disk Nothing can be written to the work folder {tmp_path}/file/work: Not a directory." in said
     assert "--work-dir" in said
     assert said.endswith("2 checks failed.")

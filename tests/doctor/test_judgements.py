@@ -170,7 +170,7 @@ def test_a_machine_that_nobody_wants_to_train_on_needs_no_sleap_nn():
 @pytest.mark.parametrize(
     ("error_sec", "status", "words"),
     [
-        (None, "ok", "no time"),
+        (None, "ok", "doesn't send the time"),
         (1.2, "ok", "agrees"),
         (-40, "warning", "40 seconds behind"),
         (7200, "failed", "2 hours ahead"),
@@ -240,7 +240,7 @@ def test_one_engine_that_fails_isn_t_all_of_them():
     one = network.judge_self_tests([works, fails], asked_for_loopback=False)
     assert one.status == "warning"
     assert one.sentence.startswith(
-        "One of two engines makes no data channel to this machine itself. libwebrtc"
+        "One of the two engines can't make a data channel from this machine to itself. libwebrtc"
     )
     both = network.judge_self_tests([fails, fails], asked_for_loopback=False)
     assert both.status == "failed"

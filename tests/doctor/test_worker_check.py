@@ -82,8 +82,8 @@ async def test_one_of_ours_that_is_silent_hangs(lab, monkeypatch):
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
-        (None, "warning", "doesn't answer: it may hang, or be of another make or version."),
-        (AppError("UNKNOWN_MESSAGE_TYPE", "What?"), "skipped", "says that it doesn't know"),
+        (None, "warning", "doesn't answer: it may hang, or be another implementation or version."),
+        (AppError("UNKNOWN_MESSAGE_TYPE", "What?"), "skipped", "doesn't know"),
         (ConnectionCheckAnswer("", False, "busy"), "skipped", "by somebody else"),
         (ConnectionCheckAnswer("", True), "failed", "No answer to the connection offer"),
     ],

@@ -51,7 +51,7 @@ def test_errors_are_json_too(server_process, room, tmp_path):
         (["train", __file__, "--epochs", "0"], "0 is not in the range"),
         (["train", __file__, "--model-type", "basic"], "'basic' is not one of"),
         (["train", __file__], "can't be read as SLEAP labels"),
-        (["workers", "--property", "gpu"], "no condition"),
+        (["workers", "--property", "gpu"], "isn't a condition"),
         (["workrs"], "No such command"),
     ],
 )

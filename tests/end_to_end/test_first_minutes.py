@@ -162,7 +162,7 @@ def test_join_forget_and_what_is_said_without_a_room(server_process, home, tmp_p
 
 def test_what_room_create_prints_can_be_pasted(server_process, home):
     made = shell(home, "sleap-rtc client room create", **at(server_process))
-    renew = made.stdout.splitlines()[-1].partition("prolonged by: ")[2]
+    renew = made.stdout.splitlines()[-1].partition("renewed by: ")[2]
     pasted = shell(home, f"{made.stdout}\nsleap-rtc client workers\n{renew}", **at(server_process))
     assert (pasted.returncode, pasted.stderr) == (0, "")
     assert "There is no worker in the room." in pasted.stdout

@@ -228,7 +228,7 @@ async def test_what_is_no_video_or_checkpoint_is_refused_before_any_worker_is_as
     broken = make_model(tmp_path / "broken")
     (broken / "best.ckpt").write_bytes(b"PK\x03\x04 and no more")
     for recording, folder, sentence in (
-        (playlist, model, f"{playlist} isn't a video file: it begins like none."),
+        (playlist, model, f"{playlist} isn't a video file: it doesn't begin like one."),
         (video, broken, f"{broken / 'best.ckpt'} isn't a checkpoint of PyTorch."),
     ):
         command = ("sleaprtc.client", "track", recording, "--model", folder)
@@ -268,7 +268,7 @@ async def test_frames_outside_of_a_video_are_said_before_it_is_sent(lab, model, 
     async with lab.worker("gpu-1", predicting()):
         await lab.track(video, model, settings={"frames": frames}, emit=events.append)
     notices = [notice.message for notice in of(Notice, events) if said in notice.message]
-    assert notices == ([] if is_refused is None else [f"{said} What is there is predicted."])
+    assert notices == ([] if is_refused is None else [f"{said} The others are predicted."])
 
 
 async def test_a_file_that_is_no_format_is_known_before_anything_is_sent(lab, model, tmp_path):

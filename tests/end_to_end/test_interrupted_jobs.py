@@ -99,7 +99,7 @@ async def test_a_job_of_a_worker_that_is_stopped_goes_on_when_it_is_back(lab, la
         assert trainer.running == 0
         attached = await state_of(watcher, "gpu-1", record)
         assert (attached.state, attached.last_status.details.interrupted) == ("interrupted", True)
-        assert attached.last_status.message.endswith("goes on when the worker is started again.")
+        assert attached.last_status.message.endswith("continues when the worker is started again.")
     async with lab.worker("gpu-1", ScriptedTrainer(epochs=4)):
         completed = await attach(record)
     assert (completed.total_epochs, completed.cut_short) == (4, None)
@@ -185,7 +185,7 @@ async def test_an_owner_who_gives_jobs_up_leaves_their_best_models(lab, labels):
         completed = await attach(record)
         await until(lambda: state_is(watcher, record, "delivered"))
     assert not trainer.jobs
-    cut = "The training was cut: 1 of 6 epochs. The worker's owner stopped it for good."
+    cut = "The training was cut short: 1 of 6 epochs. The worker's owner stopped it for good."
     assert (completed.total_epochs, completed.cut_short) == (1, cut)
     assert len(completed.model_dirs) == 1
 
@@ -223,7 +223,7 @@ async def test_a_worker_that_ends_each_time_does_not_try_for_ever(lab, labels):
     async with lab.worker("gpu-1", trainer):
         completed = await attach(record)
     assert not trainer.jobs
-    assert completed.cut_short.endswith("The worker ended each time the job went on.")
+    assert completed.cut_short.endswith("The worker ended each time the job was resumed.")
 
 
 async def test_inputs_that_are_gone_cost_no_model_that_is_there(lab, labels, tmp_path):

@@ -110,7 +110,7 @@ def test_a_whole_job_as_json(tmp_path):
     said = [record["event"] for record in of_job]
     for event in ("The client is connected.", "Training", "The job is done."):
         assert event in said
-    assert [r.get("current_epoch") for r in of_job if r["event"] == "The job goes on."][-1] == 2
+    assert [r.get("current_epoch") for r in of_job if r["event"] == "The job has a status."][-1] == 2
 
     joined = {record["peer"]: record for record in of_server if record["event"] == "A peer has joined."}
     assert set(joined) == {"gpu-1", peer}

@@ -58,7 +58,7 @@ async def asked(lab, client, labels, trainer):
         await terminal.until("Epoch 1 of 4")
         await terminal.press(CTRL_C)
         await terminal.until(PROMPT)
-        await terminal.until("c  go on as before")
+        await terminal.until("c  continue as before")
         yield terminal
 
 
@@ -82,7 +82,7 @@ async def test_leaving_lets_the_job_go_on(lab, client, labels, trainer, keys):
         (record,) = load_all()
         assert record.state == "running"
         assert f"sleap-rtc client stop {record.job_id[:8]}" in text
-        assert "Error: Interrupted; the job goes on." in text
+        assert "Error: Interrupted; the job continues." in text
         assert trainer.running == 1
         trainer.go_on.set()
         attached = await client.run("attach", record.job_id, "--ice-loopback")
@@ -136,7 +136,7 @@ async def test_without_a_terminal_the_job_goes_on(lab, client, labels, trainer, 
         (record,) = load_all()
         left = ended.objects[-2]
         assert (left["event"], left["job_id"], left["worker"]) == ("detached", record.job_id, "gpu-1")
-        assert ended.objects[-1]["message"] == "Interrupted; the job goes on."
+        assert ended.objects[-1]["message"] == "Interrupted; the job continues."
         assert record.state == "running"
         assert trainer.running == 1
 
@@ -151,7 +151,7 @@ async def test_of_several_jobs_those_that_run_are_stopped_and_the_others_given_u
     ):
         await terminal.until("Epoch 1 of 4")
         await terminal.press(CTRL_C)
-        await terminal.until("c  go on as before")
+        await terminal.until("c  continue as before")
         await terminal.press(b"s")
         status, text = await terminal.end()
     assert status == 1, text  # one of two

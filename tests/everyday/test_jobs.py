@@ -76,7 +76,7 @@ async def test_an_interrupt_of_looking_leaves_the_job_alone(lab, client, labels,
             ended = await looking.end()
             assert (ended.status, ended.stderr) == (
                 130,
-                f"Error: Job {job[:8]} goes on without this command. "
+                f"Error: Job {job[:8]} continues without this command. "
                 f"To follow it again: sleap-rtc client attach {job[:8]}\n",
             )
         assert trainer.running == 1
@@ -143,7 +143,7 @@ async def test_a_worker_that_knows_nothing_of_this(lab, client, labels):
         assert "other-make can't be asked that" in logs.stderr
         stop = await client.run("stop", "a-job")
         assert stop.status == 1
-        assert "goes on with the job" in stop.stderr
+        assert "continues the job" in stop.stderr
         status = await client.run("status", "a-job")
         assert (status.status, status.stdout.splitlines()[0]) == (0, "Job a-job (training): runs.")
         fetch = await client.run("fetch", "a-job")
@@ -160,7 +160,7 @@ async def test_a_request_that_nobody_answers_may_still_be_carried_out(lab, clien
             await request_of(asker)
     assert str(caught.value) == (
         "gpu-1 is in the room, but doesn't answer. The request was sent and may still be carried out; "
-        "`sleap-rtc client status a-job` shows how the job stands."
+        "`sleap-rtc client status a-job` shows the job's state."
     )
 
 

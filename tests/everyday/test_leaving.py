@@ -154,7 +154,7 @@ async def test_work_that_has_begun_goes_on_where_nobody_reads_of_it(lab, client,
         hint = f"sleap-rtc client attach {record.job_id[:8]}"
         assert (ended.status, ended.stderr) == (
             141,
-            f"Error: Nobody reads any more what this command prints. The job goes on: {hint}\n",
+            f"Error: The output of this command isn't read any more. The job continues: {hint}\n",
         )
         attached = await client.run("attach", record.job_id, "--ice-loopback")
         assert attached.status == 0, attached
@@ -242,7 +242,7 @@ async def test_attaching_to_a_worker_that_is_away_says_what_is_waited_for(
     monkeypatch.setattr("sleaprtc.client.jobs.attach.ATTACH_TIMEOUT_SEC", 2.0)
     with pytest.raises(WorkerLostError, match="gpu-1 isn't in the room"):
         await attach_to_job(record, connection=LOOPBACK, emit=notices.append)
-    assert [notice.message for notice in notices] == ["gpu-1 doesn't answer; asking again for 2 seconds."]
+    assert [notice.message for notice in notices] == ["gpu-1 doesn't answer; asking for another 2 seconds."]
 
 
 async def test_an_attached_job_ends_elsewhere_and_is_not_begun_again(lab, labels, trainer):
@@ -435,7 +435,7 @@ async def test_a_hint_stands_last(lab, labels, monkeypatch):
         await seen_training(events)
     (retrying,) = [event for event in events if isinstance(event, Retrying)]
     assert failures[0].endswith(f"sleap-rtc client attach {retrying.job_id[:8]}")
-    assert "It wasn't begun again" in failures[0]
+    assert "It wasn't retried" in failures[0]
 
 
 async def test_what_was_fetched_before_is_shown_or_missed(lab, client, labels):
@@ -444,7 +444,7 @@ async def test_what_was_fetched_before_is_shown_or_missed(lab, client, labels):
     assert trained.status == 0, trained
     job, model_dir = load_all()[0].job_id, client.folder / "models" / "centroid"
     again = await client.run("fetch", job)
-    assert (again.status, again.stdout) == (0, f"Fetched before: {model_dir}\n")
+    assert (again.status, again.stdout) == (0, f"Already fetched: {model_dir}\n")
     (completed,) = (await client.run("fetch", job, "--json")).objects
     assert (completed["fetched_before"], completed["model_dirs"]) == (True, [str(model_dir)])
     model_dir.rename(client.folder / "elsewhere")

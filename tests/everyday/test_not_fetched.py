@@ -63,7 +63,7 @@ async def test_a_disk_that_fills_during_the_training_costs_no_model(lab, client,
         )
         assert record.state == "not_fetched"
         shown = await client.run("status", job)
-        assert "finished, its result couldn't be fetched yet" in shown.stdout
+        assert "finished, but its result couldn't be fetched yet" in shown.stdout
         assert f"sleap-rtc client fetch {job}" in shown.stdout
         assert "to spare" in shown.stdout
         (state,) = (await client.run("status", job, "--json")).objects

@@ -60,7 +60,7 @@ async def test_a_lost_job_that_finds_no_worker_ends_as_lost(lab, labels, impatie
         nursery.start_soon(train)
         await seen_training(events)
     assert "during training" in failures[0]
-    assert "It wasn't begun again: There is no worker in the room." in failures[0]
+    assert "It wasn't retried: There is no worker in the room." in failures[0]
 
 
 async def test_a_model_that_waits_can_be_thrown_away(lab, client, labels, trainer):

@@ -78,7 +78,7 @@ async def test_an_empty_room_is_waited_in_for_a_while(lab, client, labels):
     assert ended.status == 4
     assert [line["event"] for line in ended.objects] == ["workers", "waiting", "workers", "error"]
     assert ended.objects[1]["patience_sec"] == 0.6
-    assert "in vain" in ended.stderr
+    assert "without success" in ended.stderr
 
 
 async def test_a_worker_that_comes_is_taken_and_an_interrupt_ends_the_wait(lab, client, labels):
@@ -150,11 +150,11 @@ async def test_an_interrupt_leaves_those_of_several_that_run(lab, client, tmp_pa
             await trainer.started.wait()
         running.interrupt()
         ended = await running.end()
-        assert (ended.status, ended.stderr) == (130, "Error: Interrupted; 2 jobs go on.\n")
+        assert (ended.status, ended.stderr) == (130, "Error: Interrupted; 2 jobs continue.\n")
         assert [trainer.running for trainer in trainers] == [1, 1]
         for record in load_all():
             assert record.state == "running"
-            assert f"Job {record.job_id[:8]} runs on {record.worker} and goes on without" in ended.stdout
+            assert f"Job {record.job_id[:8]} runs on {record.worker} and continues without" in ended.stdout
 
 
 async def test_one_of_several_that_fails_is_in_the_table_and_the_exit_status(lab, client, tmp_path):

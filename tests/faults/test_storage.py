@@ -66,7 +66,7 @@ async def test_a_locked_journal_costs_a_new_job_only(lab, labels, impatient_jour
         with locked(journal_of(lab, "gpu-1")), pytest.raises(JobFailedError) as caught:
             await lab.train(labels, worker="gpu-1")
         assert "journal can't be written" in str(caught.value)
-        assert "No other worker was to be asked (--worker gpu-1)" in str(caught.value)
+        assert "No other worker may be asked (--worker gpu-1)" in str(caught.value)
         assert list(agent.jobs_dir.iterdir()) == []
         assert len((await lab.train(labels)).model_dirs) == 1
 

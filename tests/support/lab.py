@@ -120,7 +120,7 @@ class ScriptedTrainer(Trainer):
         epochs = epochs_left(job)
         if not (self.salvages and epochs):
             return None
-        cut = f"The training was cut: {epochs} of {self.epochs} epochs. {reason}"
+        cut = f"The training was cut short: {epochs} of {self.epochs} epochs. {reason}"
         return TrainingOutcome((make_trained_model(job),), 1 / epochs, epochs, 12.0, "cuda:0", cut)
 
     async def predict(self, job, *, report, stop):

@@ -27,7 +27,7 @@ class Errors(logging.Handler):
 
 @contextmanager
 def errors_fail(item: pytest.Item) -> Iterator[None]:
-    """Fails a test for each error that it didn't expect, and for each that it expected in vain."""
+    """Fails a test for each error that it didn't expect, and for each missing one that it expected."""
     errors, root = Errors(), logging.getLogger()
     root.addHandler(errors)
     try:

@@ -28,7 +28,7 @@ from .interrupts import until_signalled
 def goes_on(job_id: str) -> str:
     """The sentence for an interrupt that ends only the display of a job, and not the job."""
     job = short_id(job_id)
-    return f"Job {job} goes on without this command. To follow it again: sleap-rtc client attach {job}"
+    return f"Job {job} continues without this command. To follow it again: sleap-rtc client attach {job}"
 
 
 async def show_status(job: str, *, as_json: bool) -> None:
@@ -78,7 +78,7 @@ async def stop_job(job: str, *, as_json: bool) -> None:
             kept = "the predictions so far" if record.job_type == JobType.INFERENCE else "its best model"
             print(f"{printable(record.worker)} is ending the job early and keeps {kept}.")
         else:
-            print("The job is finished already.")
+            print("The job has already finished.")
         when, command = (" at its end", "attach") if is_underway(attached.state) else ("", "fetch")
         print(f"Its result{when}: sleap-rtc client {command} {short_id(record.job_id)}")
 
@@ -113,7 +113,7 @@ async def purge(job: str, *, even_unfetched: bool, as_json: bool) -> None:
             print_json({"event": "purged", "job_id": record.job_id, "worker": record.worker})
             return
         name, worker = short_id(record.job_id), printable(record.worker)
-        print(f"Job {name} is purged: {worker} has deleted its files, its log and all that it noted of it.")
+        print(f"Job {name} is purged: {worker} has deleted its files, its log and its notes about it.")
         here = " Results here stay." if record.results else ""
         print(f"This machine still lists it.{here} To forget it here: sleap-rtc client jobs --forget {name}")
 

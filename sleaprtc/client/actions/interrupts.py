@@ -145,8 +145,8 @@ def question_lines(jobs: Sequence[RunningJob]) -> Iterator[str]:
         yield f"  l  leave {them} running, and end this command (so does another Ctrl-C)"
         yield f"  d  throw {them} away"
     else:
-        yield f"  d  throw {them} away (so does another Ctrl-C: the worker can't go on by itself)"
-    yield "  c  go on as before"
+        yield f"  d  throw {them} away (so does another Ctrl-C: the worker can't continue by itself)"
+    yield "  c  continue as before"
 
 
 def can_be_left(jobs: Sequence[RunningJob]) -> bool:
@@ -197,4 +197,4 @@ def _single_keys(terminal: int) -> Iterator[int]:
 def _what_became(left: Sequence[RunningJob]) -> str:
     if not left:
         return "Cancelled."
-    return "Interrupted; the job goes on." if len(left) == 1 else f"Interrupted; {len(left)} jobs go on."
+    return "Interrupted; the job continues." if len(left) == 1 else f"Interrupted; {len(left)} jobs continue."

@@ -29,8 +29,8 @@ async def create_room(endpoints: Endpoints, *, with_secret: bool, as_json: bool)
     for line in export_lines(endpoints, made, secret):
         print(line)
     if is_only_local(endpoints.http_url):
-        print(printable(f"# for this machine only: the server is named {endpoints.http_url} here"))
-    print(f"# until {_clock(made.expires_at)}; prolonged by: sleap-rtc client room renew {made.room_id}")
+        print(printable(f"# for this machine only: the server's address is {endpoints.http_url} here"))
+    print(f"# until {_clock(made.expires_at)}; renewed by: sleap-rtc client room renew {made.room_id}")
 
 
 async def renew_room(room_id: str, endpoints: Endpoints) -> None:

@@ -21,7 +21,7 @@ json_option = click.option(
 
 _FILTER_OPTIONS: Final[Mapping[str, Option]] = {
     "min_gpu_memory_mb": click.option(
-        "--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory it must have."
+        "--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory that the worker must have."
     ),
     "conditions": click.option(
         "--property",
@@ -30,7 +30,9 @@ _FILTER_OPTIONS: Final[Mapping[str, Option]] = {
         metavar="'KEY>=VALUE'",
         help="A condition on a worker's property: = != > >= < <=. Can be repeated.",
     ),
-    "tags": click.option("--tag", "tags", multiple=True, help="A tag the worker must have; repeatable."),
+    "tags": click.option(
+        "--tag", "tags", multiple=True, help="A tag that the worker must have. Can be repeated."
+    ),
 }
 
 

@@ -41,13 +41,13 @@ job_argument = click.argument("job", metavar="JOB", shell_complete=complete_job)
 @click.option(
     "--forget",
     is_flag=True,
-    help="Forget these jobs, or all that are over; what is on disk or on workers stays.",
+    help="Forget these jobs, or all that are over. Files on disk and on workers stay.",
 )
 @json_option
 def jobs(wanted: tuple[str, ...], forget: bool, as_json: bool) -> None:
-    """List the jobs that were begun here, the newest first, and what was last seen of them.
+    """List the jobs that were started here, newest first, with what was last seen of each.
 
-    Jobs that are over are forgotten 30 days later by themselves.
+    Jobs are forgotten 30 days after they are over.
     """
     from ..actions.jobs import list_jobs
 
@@ -58,9 +58,9 @@ def jobs(wanted: tuple[str, ...], forget: bool, as_json: bool) -> None:
 @job_argument
 @json_option
 def status(job: str, as_json: bool) -> None:
-    """Ask JOB's worker how it stands: epoch, losses, time left.
+    """Ask JOB's worker how far the job is: epoch, losses, time left.
 
-    The process that follows the job isn't disturbed. Where the worker is away, what was last seen is shown.
+    The process that follows the job isn't disturbed. If the worker is away, this shows what was last seen.
     """
     from ..actions.ask import show_status
 
@@ -69,12 +69,12 @@ def status(job: str, as_json: bool) -> None:
 
 @click.command(context_settings=HELP)
 @job_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job is over.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the job is over.")
 @json_option
 def logs(job: str, follow: bool, as_json: bool) -> None:
-    """Show what JOB said, and the end of what its trainer printed (lines that begin with |).
+    """Show JOB's messages, and the end of its trainer's output (lines that begin with |).
 
-    The process that follows the job isn't disturbed. Ctrl-C ends the showing alone.
+    The process that follows the job isn't disturbed. Ctrl-C ends only this command.
     """
     from ..actions.ask import show_logs
 
@@ -86,9 +86,9 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
 @connection_options
 @json_option
 def attach(job: str, connection: ConnectionOptions, as_json: bool) -> None:
-    """Take up JOB again: what was missed, how it goes on, and its model.
+    """Follow JOB again: show what you missed, then its progress, and fetch its result.
 
-    JOB is a job's id, or how it begins; `jobs` lists them. Ctrl-C leaves the job running.
+    JOB is a job's id or the beginning of one; `jobs` lists them. Ctrl-C leaves the job running.
     """
     from ..actions import attach as action
 
@@ -101,14 +101,14 @@ def attach(job: str, connection: ConnectionOptions, as_json: bool) -> None:
     "--out",
     "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were begun
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the result goes.  [default: as the job was begun]",
+    help="Where the result goes.  [default: as when the job was started]",
 )
 @connection_options
 @json_option
 def fetch(job: str, result_dir: Path | None, connection: ConnectionOptions, as_json: bool) -> None:
-    """Get the result of JOB if it is finished; exit status 75 says that it isn't yet.
+    """Fetch the result of JOB if it is finished; exit status 75 means that it isn't yet.
 
-    JOB is a job's id, or how it begins; `jobs` lists them.
+    JOB is a job's id or the beginning of one; `jobs` lists them.
     """
     from ..actions import attach as action
 
@@ -122,7 +122,7 @@ def fetch(job: str, result_dir: Path | None, connection: ConnectionOptions, as_j
 def stop(job: str, as_json: bool) -> None:
     """End JOB's training early and keep its best model.
 
-    The job then completes as usual; whoever follows it gets the model, else `attach` waits for it.
+    The job then completes as usual; whoever follows it gets the model; otherwise, `attach` waits for it.
     """
     from ..actions.ask import stop_job
 
@@ -133,7 +133,7 @@ def stop(job: str, as_json: bool) -> None:
 @job_argument
 @json_option
 def cancel(job: str, as_json: bool) -> None:
-    """End JOB and throw away what it has made: nothing of it is left on its worker.
+    """End JOB and throw away everything it has made; its worker keeps nothing of it.
 
     `stop` ends a job early too, and keeps its best model.
     """
@@ -145,11 +145,14 @@ def cancel(job: str, as_json: bool) -> None:
 @click.command(context_settings=HELP)
 @job_argument
 @click.option(
-    "--unfetched", "even_unfetched", is_flag=True, help="Even if the result hasn't been fetched: it is lost."
+    "--unfetched",
+    "even_unfetched",
+    is_flag=True,
+    help="Also delete a result that hasn't been fetched; it is lost.",
 )
 @json_option
 def purge(job: str, even_unfetched: bool, as_json: bool) -> None:
-    """Delete all that JOB's worker has of it: dataset, result, log, notes.
+    """Delete everything that JOB's worker has of it: dataset, result, log, notes.
 
     The command returns once the worker has confirmed that nothing is left. JOB has to be over. What is on
     this machine stays.

@@ -22,13 +22,13 @@ def room() -> None:
 @click.option(
     "--no-secret",
     is_flag=True,
-    help="For peers of other makes that know no secret; the signaling server is trusted then.",
+    help="Make it without a secret, for peers that don't know one; the signaling server is then trusted.",
 )
 @json_option
 def room_create(endpoints: Endpoints, no_secret: bool, as_json: bool) -> None:
     """Make a room and print what workers and clients need to join it: the first line is enough.
 
-    It has a secret that the signaling server never sees, by which workers and clients know each other.
+    It has a secret that the signaling server never sees, by which workers and clients recognise each other.
 
     It lives for two hours, and for as long as `train` or `attach` runs in it here; `sleap-rtc client room
     renew` gives it two more.
@@ -43,7 +43,7 @@ def room_create(endpoints: Endpoints, no_secret: bool, as_json: bool) -> None:
 @click.argument("room_id", metavar="ROOM", envvar="SLEAP_RTC_ROOM_ID")
 @server_options
 def room_renew(room_id: str, endpoints: Endpoints) -> None:
-    """Give ROOM, made here before, its full time again."""
+    """Renew ROOM, which was made here, for its full time."""
     from ..actions.rooms import renew_room
 
     run(functools.partial(renew_room, room_id, endpoints))

@@ -60,7 +60,7 @@ _SUBMISSION_OPTIONS: Final = (
         type=click.Choice([rule.value for rule in SelectionRule]),
         default=SelectionRule.FASTEST.value,
         show_default=True,
-        help="Who of those that accept gets the job.",
+        help="Which of the workers that accept gets the job.",
     ),
     click.option(
         "--response-timeout",
@@ -68,7 +68,7 @@ _SUBMISSION_OPTIONS: Final = (
         default=JOB_RESPONSE_TIMEOUT_SEC,
         show_default=True,
         metavar="SEC",
-        help="How long to wait for answers.",
+        help="How long to wait for the workers' answers.",
     ),
     click.option(
         "--wait",
@@ -76,19 +76,19 @@ _SUBMISSION_OPTIONS: Final = (
         type=_Minutes(),
         default=0.0,
         metavar="[MINUTES]",
-        help="Wait for a worker that is free, at most so long; without a number, as long as it takes.",
+        help="Wait for a free worker, at most this long; without a number, as long as it takes.",
     ),
     click.option(
         "--retries",
         type=click.IntRange(0, 100),
         default=0,
         show_default=True,
-        help="Begin again so often where the worker was lost or the failure need not come again.",
+        help="How often to retry if the worker was lost, or after a failure that may not happen again.",
     ),
     click.option(
         "--ephemeral", is_flag=True, help="Have the worker keep nothing of the job once its result is here."
     ),
-    click.option("--detach", is_flag=True, help="Return when the work has begun; the worker goes on."),
+    click.option("--detach", is_flag=True, help="Return once the work has started; the worker continues."),
 )
 
 

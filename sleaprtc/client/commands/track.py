@@ -26,7 +26,7 @@ from .submitting import SubmittingCommand, job_options
     required=True,
     metavar="DIR",
     type=click.Path(exists=True, path_type=Path),
-    help="A model folder, or the folder of both models of a top-down training; repeatable.",
+    help="A model folder, or the folder of both models of a top-down training. Can be repeated.",
 )
 @click.option(
     "--out",
@@ -35,9 +35,11 @@ from .submitting import SubmittingCommand, job_options
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the predictions go, as .slp, .csv, .analysis.h5 or .nwb.  [default: NAME.predictions.slp]",
 )
-@click.option("--force", is_flag=True, help="Replace that file if it exists; else the new one gets a number.")
 @click.option(
-    "--peak-threshold", type=click.FloatRange(0, 1), help="How sure a node must be.  [default: 0.2]"
+    "--force", is_flag=True, help="Replace that file if it exists; otherwise, the new one gets a number."
+)
+@click.option(
+    "--peak-threshold", type=click.FloatRange(0, 1), help="The least confidence for a node.  [default: 0.2]"
 )
 @click.option(
     "--batch-size",
@@ -48,7 +50,7 @@ from .submitting import SubmittingCommand, job_options
 @click.option(
     "--frames",
     metavar="0-99,120",
-    help="Only these frames of a video; of labels, of their labelled frames.",
+    help="Only these frames of a video, or only these of the labelled frames in labels.",
 )
 @click.option("--tracking", is_flag=True, help="Follow animals from frame to frame.")
 @job_options
@@ -65,10 +67,10 @@ def track(
     options: JobOptions,
     as_json: bool,
 ) -> None:
-    """Predict poses in VIDEO_OR_SLP on a worker and bring the predictions home.
+    """Predict poses in VIDEO_OR_SLP on a worker and fetch the predictions.
 
-    VIDEO_OR_SLP is a video (.mp4 .avi .mov .mkv), or labels, whose labelled frames are looked at anew. The
-    predictions point to it where it lies on this machine. Models are sent unless the worker has them already.
+    VIDEO_OR_SLP is a video (.mp4 .avi .mov .mkv), or labels, whose labelled frames are predicted. The
+    predictions point to the file on this machine. Models are sent unless the worker already has them.
     """
     from ..actions.track import Tracking
 

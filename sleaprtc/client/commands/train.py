@@ -34,7 +34,7 @@ from .submitting import SubmittingCommand, job_options
     "configs",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A sleap-nn YAML or SLEAP JSON configuration; one a model, in order.",
+    help="A sleap-nn YAML or SLEAP JSON configuration; one per model, in order.",
 )
 @click.option(
     "--val",
@@ -47,9 +47,11 @@ from .submitting import SubmittingCommand, job_options
     type=click.Choice(["base", "centroid", "topdown", "bottomup"]),
     help="What to train.  [default: what suits the labels]",
 )
-@click.option("--epochs", type=click.IntRange(1, 100_000), help="Most epochs for each model.")
-@click.option("--batch-size", type=click.IntRange(1, 4096), help="Frames, or crops, a step.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Of the optimizer.")
+@click.option("--epochs", type=click.IntRange(1, 100_000), help="The most epochs for each model.")
+@click.option("--batch-size", type=click.IntRange(1, 4096), help="Frames, or crops, per step.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The optimizer's learning rate."
+)
 @job_options
 @json_option
 def train(
@@ -64,13 +66,13 @@ def train(
     options: JobOptions,
     as_json: bool,
 ) -> None:
-    """Train DATASET on a worker and bring the models home.
+    """Train models from DATASET on a worker and fetch them.
 
     DATASET is labels with their images (.pkg.slp), labels that point to videos (.slp), which are packed first
-    where sleap-io is at hand, or a training job package exported from SLEAP (.zip).
-    Of several, each is a job of its own, on as many workers at a time as are free, and its models go into a
-    folder of its name below --out. Several --config are the models of each job. --val names labels that none
-    trains on, so that all are measured on the same frames.
+    if sleap-io is installed, or a training job package exported from SLEAP (.zip). Several datasets are a job
+    each, on as many workers at a time as are free, and each job's models go into a folder of its name below
+    --out. Several --config are the models of each job. --val names labels that no job trains on, so that all
+    are measured on the same frames.
     """
     from ..actions.train import Training
 

@@ -18,7 +18,7 @@ from .common import HELP, filter_options, json_option
 @filter_options
 @json_option
 def workers(peer: PeerOptions, which: WhichWorker, as_json: bool) -> None:
-    """List the workers in the room that fit."""
+    """List the workers in the room, or only those that meet the conditions."""
     from ..actions.workers import list_workers
 
     run(functools.partial(list_workers, peer, which.filters, as_json=as_json), as_json=as_json)

@@ -21,8 +21,8 @@ from .words import duration_text, loss_text, status_sentence
 _STATES: Final[Mapping[str, str]] = {
     State.RECEIVING: "waits for the dataset",
     Seen.RUNNING: "runs",
-    State.INTERRUPTED: "is interrupted, and goes on when its worker has a slot for it",
-    Seen.NOT_FETCHED: "finished, its result couldn't be fetched yet",
+    State.INTERRUPTED: "is interrupted, and continues when its worker has a slot for it",
+    Seen.NOT_FETCHED: "finished, but its result couldn't be fetched yet",
     Seen.FAILED: "failed",
     Seen.CANCELLED: "was cancelled",
     Seen.LOST: "lost sight of before its end",
@@ -139,7 +139,7 @@ def course_line(event: Waiting | Retrying | Failed) -> str:
     if isinstance(event, Failed):
         return f"Failed: {reason}"
     if isinstance(event, Retrying):
-        return f"{as_sentence(reason)} Beginning again, attempt {event.attempt} of {event.attempts}."
+        return f"{as_sentence(reason)} Retrying, attempt {event.attempt} of {event.attempts}."
     limit = "" if event.patience_sec is None else f" of {duration_text(event.patience_sec / 60)}"
     waited = f" ({duration_text(event.waited_sec / 60)}{limit} so far)" if event.waited_sec >= 1 else ""
     return f"{as_sentence(reason)} Waiting for a worker{waited}; Ctrl-C ends that."
@@ -148,7 +148,7 @@ def course_line(event: Waiting | Retrying | Failed) -> str:
 def detached_lines(event: Detached) -> Iterator[str]:
     """Returns commands to paste for a job that was left to its worker."""
     job = short_id(event.job_id)
-    yield f"Job {job} runs on {printable(event.worker)} and goes on without this terminal. What can be done:"
+    yield f"Job {job} runs on {printable(event.worker)} and continues without this terminal. What you can do:"
     for command, meaning in (
         ("status", "how it stands"),
         ("logs -f", "what it says"),

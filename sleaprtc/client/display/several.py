@@ -94,7 +94,7 @@ def _in_short(event: Event) -> Iterator[Event]:
         return
     if isinstance(event, Detached):
         yield Notice(
-            f"Job {short_id(event.job_id)} runs on {event.worker} and goes on without this terminal."
+            f"Job {short_id(event.job_id)} runs on {event.worker} and continues without this terminal."
         )
     elif isinstance(event, Answered):
         if event.chosen is not None:
@@ -144,7 +144,7 @@ def open_several_display(*, as_json: bool) -> Iterator[Display]:
 
 def next_commands() -> str:
     """Returns a line on what can be done with jobs that were left to their workers."""
-    return "What can be done: sleap-rtc client status|logs|attach|fetch|stop|cancel JOB"
+    return "What you can do: sleap-rtc client status|logs|attach|fetch|stop|cancel JOB"
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> Table:

@@ -63,7 +63,7 @@ def transfer_sentence(event: Transferred) -> str:
     """Returns a file's progress in words."""
     name, is_sent = printable(event.name), event.direction == Direction.SEND
     if is_sent and event.offset_bytes >= event.size_bytes > 0:
-        return f"The worker has {name} already."
+        return f"The worker already has {name}."
     unit, unit_bytes = ("MiB", MIB) if event.size_bytes >= MIB else ("KiB", 1024)
     amounts = f"{event.received_bytes / unit_bytes:.1f} of {event.size_bytes / unit_bytes:.1f} {unit}"
     return f"{'Sent' if is_sent else 'Received'} {amounts} of {name}."
@@ -88,7 +88,7 @@ def completion_lines(event: Completed) -> list[str]:
     """Returns a job's result, and where its models or predictions are."""
     if event.fetched_before:
         return [
-            f"Fetched before: {printable(path)}" for path in (*event.model_dirs, event.predictions) if path
+            f"Already fetched: {printable(path)}" for path in (*event.model_dirs, event.predictions) if path
         ]
     device = f" on {printable(event.device)}" if event.device else ""
     if event.job_type == JobType.INFERENCE:

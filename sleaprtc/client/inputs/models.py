@@ -115,7 +115,7 @@ def _choice(models: Sequence[Model]) -> str:
 def _folders(path: Path) -> list[Path]:
     folder = path.parent if path.is_file() else path
     if folder.name.startswith(INCOMING_PREFIX):
-        raise InvalidModelError(f"{path} is what is left of a job that didn't end here, and no model.")
+        raise InvalidModelError(f"{path} is left over from a job that didn't end here, and isn't a model.")
     if is_model_folder(folder):
         return [folder]
     shown = [entry for entry in folder.glob("*/") if not entry.name.startswith(".")]
@@ -123,7 +123,7 @@ def _folders(path: Path) -> list[Path]:
     if not inner:
         missing = " and ".join(name for name in MODEL_FILES if not (folder / name).is_file())
         problem = f"it lacks {missing}" if folder.is_dir() else "there is no such folder"
-        raise InvalidModelError(f"{path} is no model folder of sleap-nn: {as_clause(problem)}.")
+        raise InvalidModelError(f"{path} isn't a model folder of sleap-nn: {as_clause(problem)}.")
     return inner
 
 
@@ -135,7 +135,7 @@ def _read_model(folder: Path) -> Model:
     heads = heads_of(config)
     if len(heads) != 1:
         raise InvalidModelError(
-            f"{folder / CONFIG_NAME} says of no single model that can be used what it is."
+            f"{folder / CONFIG_NAME} doesn't describe exactly one model that can be used."
         )
     _check_checkpoint(folder / CHECKPOINT_NAME)
     return Model(folder, heads[0], config)

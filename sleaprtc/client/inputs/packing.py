@@ -106,7 +106,7 @@ async def _pack(path: Path, package: Path, places: Sequence[VideoPlace], embed: 
         done = await run_script(python, SCRIPT, [str(path), str(package), embed], stdin)
     except OSError as error:
         raise InvalidDatasetError(
-            f"{path.name} points to videos, and {python}, which is to pack them, can't be run: "
+            f"{path.name} points to videos, and {python}, which should pack them, can't be run: "
             f"{as_clause(error)}."
         ) from error
     answer = done.found

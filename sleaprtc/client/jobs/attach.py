@@ -200,7 +200,7 @@ def _earlier_incoming_dir(record: JobRecord) -> Path:
 
 def _fetched_before(record: JobRecord) -> JobFailedError:
     where = ", ".join(record.results) or record.out_dir
-    return JobFailedError(f"The result was fetched before, and its worker keeps it no longer: {where}")
+    return JobFailedError(f"The result was fetched before, and its worker no longer keeps it: {where}")
 
 
 async def _inputs_again(record: JobRecord, scratch: Scratch, emit: Emit) -> tuple[OutgoingFile, ...]:
@@ -242,7 +242,7 @@ async def ask_to_follow(record: JobRecord, inbox: Inbox, emit: Emit) -> JobAttac
         return message if isinstance(message, JobAttached) else None
 
     def notice_silence() -> None:
-        emit(Notice(f"{record.worker} doesn't answer; asking again for {ATTACH_TIMEOUT_SEC:g} seconds."))
+        emit(Notice(f"{record.worker} doesn't answer; asking for another {ATTACH_TIMEOUT_SEC:g} seconds."))
 
     attached = await ask_repeatedly(
         inbox,

@@ -185,7 +185,7 @@ def _describe_video(path: Path, ranges: Sequence[range] | None, emit: Emit) -> D
     except OSError as error:
         raise InvalidDatasetError(f"{path} can't be read: {as_clause(error)}.") from error
     if not is_video:
-        raise InvalidDatasetError(f"{path} isn't a video file: it begins like none.")
+        raise InvalidDatasetError(f"{path} isn't a video file: it doesn't begin like one.")
     if (fault := fault_of_container(path)) is not None:
         raise InvalidDatasetError(f"{path} {fault}")
     _check_frames(path, ranges, frame_count, emit)
@@ -202,7 +202,7 @@ def _check_frames(
         return
     if not count_inside(ranges, frame_count):
         raise UsageError(sentence)
-    emit(Notice(f"{sentence} What is there is predicted."))
+    emit(Notice(f"{sentence} The others are predicted."))
 
 
 def _checked_out(target: Path, recording: Path) -> Path:
@@ -211,7 +211,7 @@ def _checked_out(target: Path, recording: Path) -> Path:
     except OSError as error:
         raise UsageError(f"The predictions can't be written to {target}: {as_clause(error)}.") from error
     if is_recording:
-        raise UsageError(f"{target} is what is predicted on: name another file for the predictions.")
+        raise UsageError(f"{target} is what to predict on: name another file for the predictions.")
     return target
 
 

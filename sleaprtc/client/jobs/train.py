@@ -88,7 +88,7 @@ async def read_validation(labels: Path, scratch: Scratch, emit: Emit) -> Dataset
     """
     described = await read_with_images(labels, Scratch(scratch, "validation"), embed="user", emit=emit)
     if described.info.format != DatasetFormat.SLP:
-        raise InvalidDatasetError(f"{labels.name} isn't labels (.slp), which validation takes.")
+        raise InvalidDatasetError(f"{labels.name} isn't labels (.slp), which validation needs.")
     return described
 
 

@@ -265,7 +265,7 @@ def find(job: str) -> JobRecord:
     if not found:
         raise UsageError(f"No job {job!r} is known here; `sleap-rtc client jobs` lists those that are.")
     if len(found) > 1:
-        raise UsageError(f"{job!r} fits {len(found)} jobs; write more of the id.")
+        raise UsageError(f"{job!r} fits {len(found)} jobs; give more of the id.")
     return found[0]
 
 

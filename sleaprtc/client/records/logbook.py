@@ -127,7 +127,7 @@ class Logbook:
             message = f"{worker} is done with the job; its result: sleap-rtc client fetch {job}"
         else:
             message = (
-                f"{worker} hasn't said that it dropped the job, which may go on there. "
+                f"{worker} hasn't said that it dropped the job, which may continue there. "
                 f"When it can be reached: sleap-rtc client cancel {job}"
             )
         self._end(Sign.SILENCE, message)

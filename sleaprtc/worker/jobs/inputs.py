@@ -173,7 +173,7 @@ def _excess(offer: FileOffer, count_before: int, max_dataset_bytes: float) -> st
             f"{max_dataset_bytes / MIB:.0f}."
         )
     if offer.size_bytes > MAX_CONFIG_BYTES:
-        return f"A configuration has at most {MAX_CONFIG_BYTES // 1024} KiB."
+        return f"A configuration may have at most {MAX_CONFIG_BYTES // 1024} KiB."
     return None
 
 

@@ -165,7 +165,7 @@ class Job:
                 Phase.RUNNING,
                 self._reporter.progress,
                 StatusDetails(interrupted=True),
-                "The worker's owner has stopped it. The job goes on when the worker is started again.",
+                "The worker's owner has stopped it. The job continues when the worker is started again.",
             )
         )
         return True
@@ -416,11 +416,11 @@ class Job:
         reporter.report(
             Phase.RUNNING,
             reporter.progress,
-            message="The worker is back. The job goes on as soon as it has a slot.",
+            message="The worker is back. The job continues as soon as it has a slot.",
         )
         await slot.wait_held()
         await self._move(Cause.RESUMED)
-        _log.info("The job goes on.", job=self.job_id)
+        _log.info("The job is resumed.", job=self.job_id)
 
     async def _work(self, order: WorkOrder, resumes: int = 0) -> Product:
         """Does the work. Work that was cut goes on from what is kept of it, as often as that helps."""
@@ -435,8 +435,8 @@ class Job:
                 resumes = 1 if self._clock.count > count else resumes + 1
                 if resumes > MOST_RESUMES:
                     return await self._salvage(order, error)
-                _log.warning("The job goes on after a failure.", job=self.job_id, error=str(error))
-                message = f"{as_sentence(error)} Going on from the last epoch."
+                _log.warning("The job is resumed after a failure.", job=self.job_id, error=str(error))
+                message = f"{as_sentence(error)} Resuming from the last epoch."
                 self._reporter.report(Phase.RUNNING, self._reporter.progress, message=message)
 
     async def _salvage(self, order: WorkOrder, error: TrainerError | JobFailedError) -> Product:
@@ -480,7 +480,7 @@ class Job:
                         archive, purpose=self._kind.gives, job_id=self.job_id
                     )
                 except (TransferError, StorageError) as error:
-                    _log.warning("The result wasn't taken.", peer=self.client_id, error=str(error))
+                    _log.warning("The result wasn't accepted.", peer=self.client_id, error=str(error))
                 else:
                     await self._move(Cause.RESULT_FETCHED)
             if not life.keeps_result(self.state):

@@ -123,5 +123,5 @@ class Purge:
                 self._cache.delete_files_of(name)
         except OSError as error:
             raise StorageError(
-                f"Not all files of the job can be deleted: {as_clause(error)}. Its owner can mend that."
+                f"Not all files of the job can be deleted: {as_clause(error)}. Its owner can fix that."
             ) from error

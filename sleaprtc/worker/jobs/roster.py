@@ -141,7 +141,7 @@ class Roster:
 
     async def serve(self) -> None:
         """Looks after the jobs of earlier runs until cancelled. A failure costs one round."""
-        await run_contained("The clients of earlier jobs can't be told.", self._tell_failed)
+        await run_contained("The clients of earlier jobs can't be notified.", self._tell_failed)
         await self._forget_old_jobs()
 
     # --- messages ---------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Roster:
             try:
                 await self._link.deliver_job_message(client_id, message)
             except SleapRTCError as error:
-                _log.warning("The client can't be told.", peer=client_id, error=str(error))
+                _log.warning("The client can't be notified.", peer=client_id, error=str(error))
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ class Roster:
 
         taken_up = []
         for entry, left in await trio.to_thread.run_sync(look):
-            with contained("An interrupted job can't be taken up."):  # a failure costs that job
+            with contained("An interrupted job can't be resumed."):  # a failure costs that job
                 connection = self._new_connection(entry.client_id)
                 job = self._new_job(entry.request, entry.directory, connection, State(entry.state), left)
                 self._jobs[entry.job_id] = job
@@ -422,7 +422,7 @@ class Roster:
             answer = await trio.to_thread.run_sync(page_of_log, self._journal, request)
         except StorageError as error:
             # it is asked for again
-            _log.warning("The job's log can't be told just now.", job=request.job_id, error=str(error))
+            _log.warning("The job's log can't be read just now.", job=request.job_id, error=str(error))
             return
         await self.try_send(client_id, answer)
 

@@ -52,7 +52,7 @@ class StatusReporter:
             _log.info(message, job=self._job_id, status=status)
         elif details is not None:
             fields = attrs.asdict(details, filter=lambda _, value: value is not None)
-            _log.debug("The job goes on.", job=self._job_id, status=status, **fields)
+            _log.debug("The job has a status.", job=self._job_id, status=status, **fields)
         self._queue_send.send_nowait(
             JobStatus(self._job_id, status, self.progress, details or StatusDetails(), message)
         )

@@ -42,7 +42,7 @@ class WorkLeft:
         if not self.goes_on:
             return "The worker's owner stopped it for good."
         if self.resumes >= MOST_RESUMES:
-            return "The worker ended each time the job went on."
+            return "The worker ended each time the job was resumed."
         return "The job's files aren't on the worker any more." if self.inputs is None else None
 
 

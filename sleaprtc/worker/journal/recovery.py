@@ -66,7 +66,7 @@ class ResumeTokenFile:
             self._path.touch(mode=0o600)
             self._path.write_text(json.dumps([*self._place, token]), encoding="utf-8")
         except OSError as error:
-            _log.warning("The worker's name can't be kept for its next start.", error=str(error))
+            _log.warning("The worker's name can't be stored for its next start.", error=str(error))
 
 
 def make_jobs_dir(work_dir: Path) -> Path:

@@ -75,7 +75,7 @@ def introduction(
     else:
         lines = [f"Worker {name} without a GPU: {as_sentence(gpu.problem or 'none found')}"]
     if trainer.problem:
-        lines.append("It can't train, and refuses jobs until that is mended, which takes a restart.")
+        lines.append("It can't train, and refuses jobs until that is fixed and the worker is restarted.")
     else:
         models = ", ".join(trainer.supported_models)
         lines.append(f"Trains {models} with sleap-nn {trainer.sleap_version} on {trainer.torch_device}.")

@@ -55,7 +55,7 @@ def trainer_problem(trainer: TrainerCapabilities) -> Problem | None:
 def _remedy_for(trainer: TrainerCapabilities) -> str:
     python = shlex.quote(trainer.python or "python")
     if trainer.torch_version is not None and trainer.sleap_version is not None:
-        return f"{python} -c 'import torch' says more; sleap-nn or torch is to be installed anew there."
+        return f"{python} -c 'import torch' says more; reinstall sleap-nn or torch there."
     option = "--trainer-python (SLEAP_RTC_TRAINER_PYTHON)"
     if trainer.problem is not None and "can't be started" in trainer.problem:
         return f"Name the Python that has sleap-nn with {option}."

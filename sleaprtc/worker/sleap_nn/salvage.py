@@ -92,7 +92,7 @@ def _in_words(found: Sequence[_Left], reason: str) -> str:
             epoch = left.epochs[-1]
             parts.append(f"the {left.head} model is the best of {epoch.number} of {epoch.total} epochs")
     missing = " and ".join(parts) or "the models weren't evaluated"
-    return f"The training was cut: {missing}. {as_clause(reason)[:1].upper()}{as_clause(reason)[1:]}."
+    return f"The training was cut short: {missing}. {as_clause(reason)[:1].upper()}{as_clause(reason)[1:]}."
 
 
 def _look(head: str, work_dir: Path) -> _Left:

@@ -1,4 +1,4 @@
-"""Injects faults: one at a time, or two at once, and then none until jobs go on."""
+"""Injects faults: one at a time, or two at once, and then none until jobs continue."""
 
 from __future__ import annotations
 

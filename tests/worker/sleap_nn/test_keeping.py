@@ -114,7 +114,8 @@ def test_the_best_models_so_far_are_salvaged(tmp_path: Path) -> None:
     assert [folder.name for folder in outcome.model_dirs] == ["centroid", "centered_instance"]
     assert (outcome.final_loss, outcome.total_epochs, outcome.duration_sec) == (2.0, 5, 3.0)
     assert outcome.cut == (
-        "The training was cut: the centered_instance model is the best of 3 of 9 epochs. The owner went home."
+        "The training was cut short: the centered_instance model is the best of 3 of 9 epochs. The owner "
+        "went home."
     )
     assert not list(tmp_path.rglob("last.ckpt"))
 

@@ -128,6 +128,7 @@ async def test_what_was_trained_so_far_is_salvaged(tmp_path: Path, recordings: d
     assert salvaged.total_epochs == 2
     assert salvaged.final_loss == min(epoch.val_loss for epoch in before if epoch.val_loss)
     assert salvaged.cut == (
-        "The training was cut: the centroid model is the best of 2 of 3 epochs and the centered_instance "
+        "The training was cut short: the centroid model is the best of 2 of 3 epochs and the "
+        "centered_instance "
         "model wasn't trained. The worker was stopped by its owner."
     )

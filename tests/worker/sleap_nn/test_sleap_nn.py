@@ -120,7 +120,7 @@ async def test_cancelling_ends_every_process(
 @pytest.mark.parametrize(
     ("behaviour", "code", "sentence"),
     [
-        (SILENT, "NO_RESULT", "without a result; the last it printed was: some library's last words"),
+        (SILENT, "NO_RESULT", "without a result; its last output was: some library's last words"),
         (NO_CHECKPOINT, "TRAINING_FAILED", "no usable model of single_instance"),
         (NO_LOSS, "LOSS_NOT_FINITE", "without a finite loss"),
         (KILLED, "KILLED", "killed the training process, most likely for lack of memory"),

@@ -99,13 +99,13 @@ class FileExchange:
         while (incoming := await self._next_file(announced)) is not None:
             excess = allowance.excess(incoming.offer)
             if excess is not None:
-                await incoming.refuse(ErrorCode.TOO_LARGE, f"A client takes no result of {excess}.")
+                await incoming.refuse(ErrorCode.TOO_LARGE, f"A client accepts no result of {excess}.")
                 await trio.to_thread.run_sync(_remove, self.received)
                 raise BrokenResultError(
                     f"{self._worker_id} sent {excess} as its result; none of it is kept. {TRY_ELSEWHERE}"
                 )
             if incoming.offer.purpose not in (Purpose.MODEL, Purpose.PREDICTIONS):
-                await incoming.refuse(ErrorCode.UNEXPECTED_FILE, "A client takes models and predictions.")
+                await incoming.refuse(ErrorCode.UNEXPECTED_FILE, "A client accepts models and predictions.")
                 allowance.end()
                 continue
             self.is_offered = True

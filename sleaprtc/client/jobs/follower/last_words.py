@@ -57,4 +57,4 @@ def failure_of(error: JobError | None) -> JobFailedError:
 
 def taken_over() -> TakenOverError:
     """Returns the error for a process whose job is now followed by another process of the same client."""
-    return TakenOverError("The job is followed elsewhere now, by another process of yours; it goes on.")
+    return TakenOverError("The job is now followed by another process of yours; it continues.")

@@ -293,7 +293,7 @@ class WorkerWatcher:
             time.strftime("%H:%M:%S", time.localtime(at)) for at in (now - sight.silence_sec, now + left_sec)
         )
         how = "has left the room" if sight.look is Look.MISSING else "is silent"
-        goes_on = f" The {self._work} may go on there." if sight.has_begun else ""
+        goes_on = f" The {self._work} may continue there." if sight.has_begun else ""
         later = f" Later: sleap-rtc client attach {short_id(self._job_id)}" if sight.has_begun else ""
         return f"{self._worker_id} {how} since {since}.{goes_on} Waiting for it until {until}.{later}"
 

@@ -101,8 +101,8 @@ class Asker:
             attached = await self.state()
         if life.is_underway(attached.state) and not attached.stop_requested:
             raise JobFailedError(
-                f"{self.record.worker} goes on with the job: it lets nobody end it early but the process "
-                "that follows it."
+                f"{self.record.worker} continues the job: only the process that follows it may end it "
+                "early there."
             )
         return attached
 
@@ -145,7 +145,7 @@ class Asker:
             job = short_id(self.record.job_id)
             raise WorkerAwayError(
                 f"{as_sentence(error)} The request was sent and may still be carried out; "
-                f"`sleap-rtc client status {job}` shows how the job stands."
+                f"`sleap-rtc client status {job}` shows the job's state."
             ) from error
 
     async def _check_presence(self) -> None:

@@ -53,8 +53,7 @@ async def purge_job(record: JobRecord, *, even_unfetched: bool) -> None:
         )
     if purged is None:
         raise WorkerAwayError(
-            f"{record.worker} hasn't confirmed that it deleted everything. Purge the job again: nothing is "
-            "deleted twice."
+            f"{record.worker} hasn't confirmed that it deleted everything. Purge the job again."
         )
     note_purged(record, time.time())
 
@@ -95,7 +94,7 @@ def _understand(record: JobRecord, message: JobMessage) -> JobPurged | None:
     if message.error_code == ErrorCode.STILL_RUNNING:
         raise _still_running(record)
     if message.error_code == ErrorCode.UNKNOWN_JOB:
-        raise UnknownJobError(f"{record.worker} has a job of that id, but not this user's.")
+        raise UnknownJobError(f"{record.worker} has a job with that id, but it isn't this user's.")
     raise JobFailedError(f"{record.worker}: {message.message}", error_code=message.error_code)
 
 

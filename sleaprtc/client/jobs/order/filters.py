@@ -52,7 +52,7 @@ def parse_condition(text: str) -> Condition:
     """
     match = _CONDITION.fullmatch(text)
     if match is None or not match[3]:
-        raise UsageError(f"{text!r} is no condition; write key=value, or >=, <=, >, <, != in place of =.")
+        raise UsageError(f"{text!r} isn't a condition; write key=value, or >=, <=, >, <, != in place of =.")
     return Condition(match[1], _OPERATORS[match[2]], _operand(match[1], match[3]))
 
 

@@ -50,7 +50,7 @@ def why_none(present: Sequence[WorkerSummary], tried: Collection[str], named: st
     listed = "; ".join(worker_in_short(worker) for worker in others)
     if named is not None and named in tried:
         also = f", though there is {listed}" if others else ""
-        return f"No other worker was to be asked (--worker {named}){also}."
+        return f"No other worker may be asked (--worker {named}){also}."
     if named is not None and any(worker.worker == named for worker in others):
         unfit = next(worker for worker in others if worker.worker == named)
         return f"{worker_in_short(unfit)} is in the room, but doesn't fit the job."

@@ -107,7 +107,7 @@ class LostJobs:
         cancel = JobCancel(record.job_id, CancelReason.CLIENT_CANCELLED, record.attach_key)
         with suppress(NetworkError, RefusedError):
             await self._inbox.deliver(record.worker, cancel)
-            sentence = f"It was begun again as job {short_id(instead.job_id)}."
+            sentence = f"It was retried as job {short_id(instead.job_id)}."
             amend(record, Sign.CANCELLATION, message=sentence, ended_at=time.time())
             self._emit(
                 Notice(f"{record.worker} is back; its job {short_id(record.job_id)} is ended. {sentence}")

@@ -141,7 +141,7 @@ class Endeavour:
             if (found := await self._lost.find()) is not None:
                 lost, attached = found
                 self._announce(lost)
-                self._emit(Notice(f"{lost.worker_id} is back, and has the job: it isn't begun again."))
+                self._emit(Notice(f"{lost.worker_id} is back and has the job, so it isn't retried."))
                 return await lost.resume(attached)
             try:
                 return await job.run()
@@ -171,9 +171,9 @@ class Endeavour:
 def _not_again(failure: JobFailedError, reason: NoWorkerError) -> JobFailedError:
     """Returns the last failure with the reason why it isn't retried; what to do about it comes last."""
     if isinstance(failure, WorkerLostError):
-        sentence = f"{as_sentence(failure.sentence)} It wasn't begun again: {reason}"
+        sentence = f"{as_sentence(failure.sentence)} It wasn't retried: {reason}"
         return type(failure)(sentence, way_back=failure.way_back)
-    sentence = f"{as_sentence(failure)} It wasn't begun again: {reason}"
+    sentence = f"{as_sentence(failure)} It wasn't retried: {reason}"
     return JobFailedError(sentence, error_code=failure.error_code, recoverable=failure.recoverable)
 
 
@@ -184,7 +184,7 @@ def _to_somebody(emit: Emit) -> Emit:
         try:
             emit(event)
         except BrokenPipeError as error:
-            raise NobodyReadsError("Nobody reads any more what this command prints.") from error
+            raise NobodyReadsError("The output of this command isn't read any more.") from error
 
     return show
 

@@ -275,7 +275,7 @@ class Submission:
         if self._logbook is not None and self._follower is not None and self._follower.has_started:
             self._logbook.detach()
             raise NobodyReadsError(
-                "Nobody reads any more what this command prints. The job goes on: "
+                "The output of this command isn't read any more. The job continues: "
                 f"sleap-rtc client attach {short_id(self.job_id)}"
             )
         with suppress(NobodyReadsError):

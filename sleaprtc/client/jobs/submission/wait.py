@@ -106,7 +106,7 @@ class WorkerQueue:
                     f"{as_sentence(error)} With --wait, the command waits for one to become free."
                 )
             return error
-        sentence = f"{as_sentence(error)} Waited {_duration(self._waited_sec)} in vain."
+        sentence = f"{as_sentence(error)} Waited {_duration(self._waited_sec)} without success."
         if isinstance(error, WorkerLostError):
             return type(error)(sentence, before_work=True)
         return type(error)(sentence)

@@ -87,7 +87,7 @@ def _count_frames(file: h5py.File, name: str) -> int:
     _read_image_shape(file, name)
     frame_count = row_count(file, "frames")
     if not frame_count:
-        raise InvalidDatasetError(f"{name} has no labelled frames, and so none to predict on.")
+        raise InvalidDatasetError(f"{name} has no labelled frames, so there is nothing to predict on.")
     return frame_count
 
 

@@ -85,9 +85,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         document = parse_config(path.read_bytes(), path.name)
     except InvalidTrainingConfigError as error:
-        raise InvalidModelError(f"The model's configuration isn't taken: {as_sentence(error)}") from error
+        raise InvalidModelError(f"The model's configuration isn't accepted: {as_sentence(error)}") from error
     if is_legacy(document):
-        raise InvalidModelError(f"The model's {path.name} is one of SLEAP 1.4 or earlier, not of sleap-nn.")
+        raise InvalidModelError(f"The model's {path.name} is from SLEAP 1.4 or earlier, not from sleap-nn.")
     return document
 
 

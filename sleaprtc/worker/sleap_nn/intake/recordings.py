@@ -45,6 +45,6 @@ def is_video(name: str) -> bool:
 
 def _check_container(path: Path) -> None:
     if not begins_as_video(path):
-        raise InvalidDatasetError(f"{path.name} isn't a video file: it begins like none.")
+        raise InvalidDatasetError(f"{path.name} isn't a video file: it doesn't begin like one.")
     if (fault := fault_of_container(path)) is not None:
         raise InvalidDatasetError(f"{path.name} {fault}")

@@ -66,7 +66,7 @@ def silent_failure(
         )
     else:
         last_line = log_tail.rpartition("\n")[2][:300]
-        said = f"; the last it printed was: {last_line}" if last_line else ""
+        said = f"; its last output was: {last_line}" if last_line else ""
         error = TrainerError(
             f"The {work} process ended without a result{said}.", error_code=ErrorCode.NO_RESULT
         )

@@ -43,7 +43,7 @@ class TrainingLimits:
     @property
     def time_sentence(self) -> str:
         """The beginning of the sentence for a client whose time is over."""
-        return f"The worker's owner allows {self.max_sec / SECONDS_AN_HOUR:g} hours a job, which are over"
+        return f"The worker's owner allows {self.max_sec / SECONDS_AN_HOUR:g} hours per job, which are over"
 
     def excess(self, memory_bytes: float, disk_bytes: float) -> TrainerError | None:
         """Returns the error for a training that takes too much now, or None."""

@@ -170,7 +170,7 @@ def train_model(
     checkpoint = kept.restore(progress.restore)
     if checkpoint is not None:
         stopwatch.go_on_from(progress.rows[-1]["elapsed_sec"])
-        message = f"Going on with the {progress.head} model after epoch {progress.epochs}"
+        message = f"Resuming the {progress.head} model after epoch {progress.epochs}"
         parent.tell("stage", stage="preparing", model=progress.head, message=message)
     try:
         with training_with(kept, checkpoint, make_callbacks(progress, kept, stopwatch, parent)):
