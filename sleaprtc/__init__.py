@@ -121,7 +121,7 @@ def train(
         worker: The only worker to ask.
         filters: Which workers fit, as in a discovery (protocol reference, section 2).
         wait: Minutes to wait for a free worker, or True for as long as it takes.
-        retries: How often to begin again if the worker was lost or the failure may not happen again.
+        retries: How often to retry if the worker was lost or the failure may not happen again.
         ephemeral: Whether the worker keeps nothing of the job once its result is here.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 
@@ -212,7 +212,7 @@ def track(
         worker: The only worker to ask.
         filters: Which of the workers that predict fit, as in a discovery.
         wait: Minutes to wait for a free worker, or True for as long as it takes.
-        retries: How often to begin again if the worker was lost or the failure may not happen again.
+        retries: How often to retry if the worker was lost or the failure may not happen again.
         ephemeral: Whether the worker keeps nothing of the job once its result is here.
         on_event: Called with what happens, see ``sleaprtc.client.events``; prints lines by default.
 

@@ -441,7 +441,7 @@ class NotFinishedError(SleapRTCError):
 
 
 class NobodyReadsError(SleapRTCError):
-    """The reader of a command's output has closed it. Jobs that the command started go on."""
+    """The reader of a command's output has closed it. Jobs that the command started continue."""
 
     code = "NOBODY_READS"
     exit_status = EXIT_NOBODY_READS

@@ -1,13 +1,13 @@
 """A clock that stands still with its process: the time in which this process was awake.
 
 A process that was suspended (Ctrl-Z, a closed lid, a paused machine), or that didn't get to run, has heard
-nobody meanwhile. On an ordinary clock, all of its deadlines are over when it goes on, before it has read what
-waits in its sockets, and everybody else seems to have been silent. Programs therefore run under
+nobody meanwhile. On an ordinary clock, all of its deadlines are over when it continues, before it has read
+what waits in its sockets, and everybody else seems to have been silent. Programs therefore run under
 ``trio.run(main, clock=AwakeClock())``: every deadline, sleep and ``trio.current_time()``, in libraries too,
 is on that clock. Times that others were told, such as a room's end, are wall-clock times beside it.
 
-``CLOCK_MONOTONIC`` alone isn't such a clock: it goes on while a process is stopped, and systems differ in
-whether it goes on while the machine is suspended.
+``CLOCK_MONOTONIC`` alone isn't such a clock: it keeps running while a process is stopped, and systems differ
+in whether it keeps running while the machine is suspended.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class AwakeTime:
 
 
 def _clock_with_suspends() -> Callable[[], float]:
-    """Returns a monotonic clock that goes on while the machine is suspended, where there is one."""
+    """Returns a monotonic clock that keeps running while the machine is suspended, if there is one."""
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):  # Linux; macOS, whose time.monotonic() stands still
         number = getattr(time, name, None)
         if number is not None:

@@ -60,7 +60,7 @@ def open_database(path: Path, layout: Layout, busy_timeout_sec: float) -> sqlite
 
     Raises:
         NewerStateError: A newer version of sleap-rtc wrote the file. It is unchanged.
-        StorageError: The file can't be used or brought up, and holds what it held before.
+        StorageError: The file can't be used or upgraded, and holds what it held before.
     """
     path = path.resolve()  # what SQLite puts beside a file, it puts beside the link's target
     try:
@@ -97,7 +97,7 @@ def _version_at_rest(path: Path) -> int:
 
 
 def _version_of(connection: sqlite3.Connection) -> int:
-    """Returns the version that a file was brought up to.
+    """Returns the version that a file was upgraded to.
 
     A worker of release 0.1.0 opens any journal, and stamps it with version 1. The second stamp survives that.
     """

@@ -29,7 +29,7 @@ class Containment:
 
 @contextmanager
 def contained(sentence: str, *, let_through: tuple[type[Exception], ...] = ()) -> Iterator[Containment]:
-    """Logs an unexpected exception of the block as an error, with its traceback, and goes on after the block.
+    """Logs an unexpected exception of the block as an error, with its traceback; then execution continues.
 
     Cancellation, KeyboardInterrupt and the like pass through. If the block raises a group, the unexpected
     exceptions in it are logged and the others raised.

@@ -2,7 +2,7 @@
 
 "Export Training Job Package" writes a flat zip: labels with embedded images, one configuration for
 each model, ``jobs.yaml`` which names them in training order, and two shell scripts. The scripts are
-never unpacked, and so can't be run. A file manager that packs the files anew puts them into a folder,
+never unpacked, and so can't be run. A file manager that packs the files again puts them into a folder,
 or adds files of its own, which don't matter.
 """
 

@@ -43,7 +43,7 @@ class State(StrEnum):
     TRAINING = "training"
     """Also while a job predicts."""
     INTERRUPTED = "interrupted"
-    """The work stopped, and goes on from what is kept of it."""
+    """The work stopped, and resumes from what is kept of it."""
     HANDED_BACK = "handed_back"
     """The worker won't do the job after all; another one may."""
     COMPLETED = "completed"
@@ -111,7 +111,7 @@ class Seen(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
-    """Nothing more is heard of it. It may go on, and may be found again."""
+    """Nothing more is heard of it. It may continue, and may be found again."""
 
 
 class Sign(StrEnum):
@@ -123,7 +123,7 @@ class Sign(StrEnum):
     DONE = "worker is done"
     RESULT_IN_PLACE = "result in place"
     FAILURE = "failure"
-    """The worker reports one, or the client can't go on."""
+    """The worker reports one, or the client can't continue."""
     CANCELLATION = "cancelled"
     SILENCE = "silence"
 
@@ -344,7 +344,7 @@ def after(state: str, cause: Cause) -> State | None:
 
 
 def seen_after(seen: str, sign: Sign) -> Seen | None:
-    """Returns how a job stands for its client after one more sign of it; None if that changes nothing."""
+    """Returns a job's state for its client after one more sign of it; None if that changes nothing."""
     return _NEXT_SEEN.get((seen, sign))
 
 

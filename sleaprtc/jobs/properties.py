@@ -106,7 +106,7 @@ TEXT_PROPERTIES: Final = frozenset(
         *("sleap_rtc_version", "platform", "user_id"),
     }
 )
-"""The names of those that are strings, even where they look like numbers, as 11.8 does."""
+"""The names of those that are strings, even if they look like numbers, as 11.8 does."""
 
 
 def as_json(properties: WorkerProperties | ClientProperties) -> dict[str, object]:

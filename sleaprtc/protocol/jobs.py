@@ -124,7 +124,7 @@ class StatusDetails:
     """How far a job is.
 
     ``model`` is the head in training, and ``device`` the device that is really used. ``interrupted`` is true
-    in the last status before a worker ends that goes on with the job when it is started again. An inference
+    in the last status before a worker ends that resumes the job when it is started again. An inference
     fills the last group. ``model``, ``device``, ``interrupted`` and that group are additions that other
     implementations ignore.
     """
@@ -322,7 +322,7 @@ class JobAttached:
 class JobLogRequest:
     """A process of the job's client asks for the job's log; an addition of this implementation.
 
-    ``after_seq`` is the last status that the process has. ``log_offset_bytes`` is where to go on in the
+    ``after_seq`` is the last status that the process has. ``log_offset_bytes`` is where to continue in the
     trainer's log; without it, the worker begins with the log's last lines. Any integer is valid for either:
     the worker begins at the start if it is negative.
     """

@@ -21,7 +21,7 @@ CONNECT_SEC: Final = 60.0
 
 RETURN_SEC: Final = 180.0
 """How long a client that was connected may take to come back while inputs of its job are missing. One that
-was suspended for two minutes has yet to connect anew, and would have to send everything again."""
+was suspended for two minutes has yet to reconnect, and would have to send everything again."""
 
 UNPROVEN_CONNECT_SEC: Final = 15.0
 """The same for a client that hasn't proved the room's secret and for which no slot was held."""

@@ -13,7 +13,7 @@ class Writer(Protocol):
 
 
 class WriteBatch:
-    """Lets writers defer their writes until all messages at hand have been handled.
+    """Lets writers defer their writes until all messages that have arrived are handled.
 
     A peer that sends several messages at once mostly sends them to one target, and a system call for each
     would be the largest cost of routing. There must be no checkpoint between :meth:`hold` and

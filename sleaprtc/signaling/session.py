@@ -184,7 +184,7 @@ class Session:
         return answer
 
     async def _send_request(self, message: DiscoverPeers | UpdateMetadata) -> None:
-        self._answers_owed += 1  # before sending: the answer may arrive before this task goes on
+        self._answers_owed += 1  # before sending: the answer may arrive before this task continues
         try:
             await self.send(message)
         except BaseException:

@@ -154,7 +154,7 @@ class Agent:
                 raise
 
     async def leave(self) -> list[Job]:
-        """Accepts no more jobs, and interrupts those that run: they go on when the worker is started again.
+        """Accepts no more jobs, and interrupts those that run: they resume when the worker is started again.
 
         A job whose inputs aren't all here fails. A result that waits for its client is kept, and can be
         fetched when the worker is back.

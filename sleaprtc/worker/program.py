@@ -64,7 +64,7 @@ class WorkerOptions:
         disk_quota_bytes: What the work folder may take in all.
         cache_bytes: What datasets of earlier jobs may take on disk; 0 keeps none.
         max_dataset_bytes: The largest dataset that is taken.
-        resumes: Whether jobs that were interrupted go on; else what there is of them is their result.
+        resumes: Whether interrupted jobs are resumed; otherwise what there is of them is their result.
         training_limits: What one training may take.
     """
 
@@ -172,7 +172,7 @@ async def _run_in_rooms(
 
 
 def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOptions:
-    """Returns the options to go on with after the room has ended.
+    """Returns the options to continue with after the room has ended.
 
     Raises:
         RefusedError: The room was named by the user, so the worker ends.

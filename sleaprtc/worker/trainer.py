@@ -221,9 +221,9 @@ class Trainer(ABC):
     ) -> TrainingOutcome:
         """Trains until done, or until ``stop`` is set, which keeps the best model so far.
 
-        A training that was cut goes on from what its process left in the job's folder; at most the epoch that
-        was under way is trained again. Cancelling this call ends every process of the training before it
-        returns.
+        A training that was cut short resumes from what its process left in the job's folder; at most the
+        epoch that was under way is trained again. Cancelling this call ends every process of the training
+        before it returns.
 
         Raises:
             InvalidDatasetError: The dataset can't be read, or holds nothing to train on.
@@ -232,11 +232,11 @@ class Trainer(ABC):
         """
 
     async def salvage(self, job: TrainingJob, reason: str) -> TrainingOutcome | None:
-        """Returns the best models so far of a training that was cut, and doesn't go on.
+        """Returns the best models so far of a training that was cut short and isn't resumed.
 
         Args:
             job: The training; of its inputs nothing is needed but ``work_dir``.
-            reason: Why it doesn't go on, as a sentence.
+            reason: Why it isn't resumed, as a sentence.
 
         Returns:
             None if it left no usable model.

@@ -87,7 +87,7 @@ async def test_one_of_ours_that_is_silent_hangs(lab, monkeypatch):
         (ConnectionCheckAnswer("", False, "busy"), "skipped", "by somebody else"),
         (ConnectionCheckAnswer("", True), "failed", "No answer to the connection offer"),
     ],
-    ids=["silent", "of another make", "busy", "mute afterwards"],
+    ids=["silent", "another implementation", "busy", "mute afterwards"],
 )
 async def test_one_that_does_not_let_itself_be_measured(lab, nursery, monkeypatch, answer, status, words):
     monkeypatch.setattr(worker_check, "ANSWER_SEC", 0.3 if answer is None else 60)

@@ -142,7 +142,7 @@ def test_the_readme_s_first_minutes_are_true(home, tmp_path):
 def test_join_forget_and_what_is_said_without_a_room(server_process, home, tmp_path):
     made = json.loads(shell(home, "sleap-rtc client room create --json", **at(server_process)).stdout)
     joined = shell(home, "sleap-rtc join -; sleap-rtc client workers", INVITE=made["invite"])
-    assert "no invite in that" in joined.stderr
+    assert "isn't an invite" in joined.stderr
     joined = shell(
         home, "echo \"export SLEAP_RTC_INVITE='$INVITE'\" | sleap-rtc join -", INVITE=made["invite"]
     )

@@ -395,7 +395,7 @@ async def test_predictions_never_replace_what_they_are_about(lab, model, tmp_pat
     labels = make_labels(tmp_path / "labels.pkg.slp")
     (tmp_path / "link.slp").symlink_to(labels)
     for out in (labels, tmp_path / "link.slp"):
-        with pytest.raises(UsageError, match="is what is predicted on"):
+        with pytest.raises(UsageError, match="is what to predict on"):
             await lab.track(labels, model, out=out, replace=True)
 
 

@@ -24,7 +24,7 @@ async def test_another_terminal_looks_and_stops(lab, client, labels, trainer):
         (record,) = load_all()
         seen = await client.run("status", record.job_id[:6])
         assert seen.status == 0, seen.stderr
-        assert "runs" in seen.stdout
+        assert "running" in seen.stdout
         assert "centroid: 1 of 4" in seen.stdout
         (state,) = (await client.run("status", record.job_id, "--json")).objects
         assert (state["state"], state["answered"], state["worker"]) == ("running", True, "gpu-1")
@@ -62,7 +62,7 @@ async def test_a_job_that_was_given_up_is_found_again(lab, client, labels, train
     async with lab.worker("gpu-1", trainer):
         job = await client.train(labels)
         amend(find(job), Sign.SILENCE, message="gpu-1 has fallen silent.")
-        assert (await client.run("status", job)).stdout.startswith(f"Job {job[:8]} (training): runs since")
+        assert (await client.run("status", job)).stdout.startswith(f"Job {job[:8]} (training): running.")
         assert find(job).state == "running"
 
 
@@ -145,9 +145,9 @@ async def test_a_worker_that_knows_nothing_of_this(lab, client, labels):
         assert stop.status == 1
         assert "continues the job" in stop.stderr
         status = await client.run("status", "a-job")
-        assert (status.status, status.stdout.splitlines()[0]) == (0, "Job a-job (training): runs.")
+        assert (status.status, status.stdout.splitlines()[0]) == (0, "Job a-job (training): running.")
         fetch = await client.run("fetch", "a-job")
-        assert (fetch.status, fetch.stderr) == (75, "Error: The job isn't finished yet: it runs.\n")
+        assert (fetch.status, fetch.stderr) == (75, "Error: The job isn't finished yet: it is running.\n")
         nursery.cancel_scope.cancel()
 
 

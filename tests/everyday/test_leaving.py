@@ -265,7 +265,7 @@ async def test_an_attached_job_ends_elsewhere_and_is_not_begun_again(lab, labels
         await until(lambda: failures)
         assert load_all()[0].state == "running"
         trainer.go_on.set()
-    assert "followed elsewhere" in failures[0]
+    assert "followed by another process" in failures[0]
     assert len(results[0].model_dirs) == len(trainer.jobs) == len(load_all()) == 1
     assert load_all()[0].state == "completed"
 
@@ -409,7 +409,7 @@ async def test_an_attempt_that_has_not_begun_gives_way_to_a_job_that_turns_up(
     async with lab.worker("gpu-1", trainer), lab.worker("gpu-2", second), trio.open_nursery() as nursery:
         nursery.start_soon(train_again, lab, labels, events, results)
         await until(
-            lambda: any(isinstance(event, Notice) and "isn't begun" in event.message for event in events)
+            lambda: any(isinstance(event, Notice) and "isn't retried" in event.message for event in events)
         )
         trainer.go_on.set()
     (retrying,) = [event for event in events if isinstance(event, Retrying)]

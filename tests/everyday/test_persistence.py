@@ -1,4 +1,4 @@
-"""What a worker does for a process that isn't the one that follows the job, and jobs that are begun again."""
+"""What a worker does for a process that isn't the one that follows the job, and jobs that are retried."""
 
 import pytest
 import trio

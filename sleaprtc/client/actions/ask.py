@@ -32,7 +32,7 @@ def goes_on(job_id: str) -> str:
 
 
 async def show_status(job: str, *, as_json: bool) -> None:
-    """Prints how a job stands; if its worker is away, how it stood last."""
+    """Prints a job's state; if its worker is away, the last that was seen of it."""
     record = find(job)
     seen = await until_signalled(lambda: look(record))
     if as_json:

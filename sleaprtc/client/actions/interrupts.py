@@ -30,7 +30,7 @@ class Choice(Enum):
     STOP = auto()
     """They end early and keep what they have, which is fetched."""
     LEAVE = auto()
-    """They go on without this command."""
+    """They continue without this command."""
     DISCARD = auto()
     """They end, and nothing of them is kept."""
     GO_ON = auto()
@@ -150,7 +150,7 @@ def question_lines(jobs: Sequence[RunningJob]) -> Iterator[str]:
 
 
 def can_be_left(jobs: Sequence[RunningJob]) -> bool:
-    """Whether all jobs can go on without this command."""
+    """Whether all jobs can continue without this command."""
     return all(job.can_be_left for job in jobs)
 
 
@@ -167,7 +167,7 @@ class _Question:
         self.is_open = False
 
     async def ask(self, jobs: Sequence[RunningJob]) -> Choice:
-        """Waits for a key that answers; the jobs go on meanwhile."""
+        """Waits for a key that answers; the jobs continue meanwhile."""
         self.is_open = True
         try:
             with _single_keys(sys.stdin.fileno()) as terminal:

@@ -16,7 +16,7 @@ class JobOptions:
     Attributes:
         peer: Server, room and connection.
         which: Which worker gets the job.
-        persistence: How long to wait for a worker, and how often to begin again, and until when.
+        persistence: How long to wait for a worker, and how often to retry, and how far to follow the job.
     """
 
     peer: PeerOptions

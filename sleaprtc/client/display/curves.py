@@ -1,6 +1,6 @@
 """Curves drawn with braille dots, two by four in a character: pure, lines of text out of numbers.
 
-Of the libraries at hand, plotext takes a tenth of a second to import and plotille gives escape sequences
+Of the libraries available, plotext takes a tenth of a second to import and plotille gives escape sequences
 rather than text to lay out; what is needed here is less than either.
 """
 

@@ -19,12 +19,12 @@ from ..records.job_ids import short_id
 from .words import duration_text, loss_text, status_sentence
 
 _STATES: Final[Mapping[str, str]] = {
-    State.RECEIVING: "waits for the dataset",
-    Seen.RUNNING: "runs",
-    State.INTERRUPTED: "is interrupted, and continues when its worker has a slot for it",
+    State.RECEIVING: "waiting for the dataset",
+    Seen.RUNNING: "running",
+    State.INTERRUPTED: "interrupted; it continues when its worker has a slot for it",
     Seen.NOT_FETCHED: "finished, but its result couldn't be fetched yet",
     Seen.FAILED: "failed",
-    Seen.CANCELLED: "was cancelled",
+    Seen.CANCELLED: "cancelled",
     Seen.LOST: "lost sight of before its end",
     UNKNOWN: "unknown: its worker has forgotten it",
 }
@@ -58,10 +58,10 @@ def _when(epoch_sec: float, now: float) -> str:
 def state_words(state: JobState) -> str:
     """Returns a job's state as the end of a sentence."""
     if state.state == Seen.COMPLETED:
-        where = "its result is here" if state.fetched else "its result waits to be fetched"
+        where = "its result is here" if state.fetched else "its result is waiting to be fetched"
         return f"finished, {where}"
     if state.stopping:
-        return "runs, and is ending early"
+        return "running, and ending early"
     return _STATES.get(state.state, printable(state.state))
 
 
@@ -80,14 +80,15 @@ def _event_of(status: JSONObject | None) -> StatusChanged | None:
 
 def state_lines(state: JobState, now: float) -> Iterator[str]:
     """Yields a description of a job, one fact a line."""
-    since = "" if state.since is None else f" since {_when(state.since, now)}"
     answered = "" if state.answered or state.fetched or state.state == Seen.CANCELLED else ", as last seen"
-    yield f"Job {short_id(state.job_id)} ({state.job_type}): {state_words(state)}{since}{answered}."
+    yield f"Job {short_id(state.job_id)} ({state.job_type}): {state_words(state)}{answered}."
     facts: list[tuple[str, str]] = [
         ("worker", state.worker),
         ("dataset", state.dataset),
-        ("begun", _when(state.started_at, now)),
+        ("started", _when(state.started_at, now)),
     ]
+    if state.since is not None:
+        facts.append(("since", _when(state.since, now)))
     event = None if state.state in (Seen.COMPLETED, Seen.NOT_FETCHED) else _event_of(state.status)
     if event is not None:
         facts.extend(_progress(event, is_over=state.state in OVER))
@@ -150,8 +151,8 @@ def detached_lines(event: Detached) -> Iterator[str]:
     job = short_id(event.job_id)
     yield f"Job {job} runs on {printable(event.worker)} and continues without this terminal. What you can do:"
     for command, meaning in (
-        ("status", "how it stands"),
-        ("logs -f", "what it says"),
+        ("status", "how far it is"),
+        ("logs -f", "its messages and its trainer's output"),
         ("attach", "follow it, and get its result at the end"),
         ("fetch", "get its result when it is finished"),
         ("stop", "end it early, and keep what it has"),

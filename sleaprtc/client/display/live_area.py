@@ -1,4 +1,4 @@
-"""The last lines of a terminal, drawn anew in place, with everything that is printed going above them.
+"""The last lines of a terminal, redrawn in place, with everything that is printed going above them.
 
 What rich's own ``Live`` lacks: lines that a terminal wrapped when it was made narrower are erased too, and
 each drawing is one synchronized update, so that a terminal never shows half of it.

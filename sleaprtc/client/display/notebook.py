@@ -1,4 +1,4 @@
-"""A job in a Jupyter notebook: curves that are drawn anew in their place, and lines below them."""
+"""A job in a Jupyter notebook: curves that are redrawn in place, and lines below them."""
 
 from __future__ import annotations
 

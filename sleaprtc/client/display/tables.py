@@ -93,14 +93,14 @@ def _left_over(width: int, needed: dict[str, int], names: Iterable[str]) -> int:
 
 
 def jobs_table(records: list[JobRecord]) -> Table:
-    """Lays out the jobs that were begun here, with the last state of those that aren't over.
+    """Lays out the jobs that were started here, with the last state of those that aren't over.
 
     A narrow terminal gets fewer columns, and ids that can be copied all the same.
     """
     now = time.time()
     columns: dict[str, Callable[[JobRecord], str]] = {
         "job": lambda record: short_id(record.job_id),
-        "begun": lambda record: clock_text(record.started_at, now),
+        "started": lambda record: clock_text(record.started_at, now),
         "dataset": lambda record: record.dataset.rpartition("/")[2],
         "worker": lambda record: record.worker,
         "state": lambda record: record.state if record.purged_at is None else f"{record.state}, purged",
@@ -110,7 +110,7 @@ def jobs_table(records: list[JobRecord]) -> Table:
     for name, least_width in _LEAST_WIDTHS.items():
         if _width() < least_width:
             del columns[name]
-    unbroken = ("job", "begun", "state")
+    unbroken = ("job", "started", "state")
     table = Table(
         *(Column(name, no_wrap=name in unbroken, min_width=8 if name == "job" else None) for name in columns)
     )

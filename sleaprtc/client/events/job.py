@@ -130,7 +130,7 @@ class Transferred:
 class StatusChanged:
     """A status of the job from its worker; ``progress`` is 0.0 to 1.0.
 
-    With ``interrupted``, the worker ends now, and goes on with the job when it is started again.
+    With ``interrupted``, the worker ends now, and resumes the job when it is started again.
     """
 
     event: ClassVar[str] = "status"
@@ -198,7 +198,7 @@ class Retrying:
 
 @attrs.frozen
 class Detached:
-    """The job runs on its worker, and goes on without this process."""
+    """The job runs on its worker, and continues without this process."""
 
     event: ClassVar[str] = "detached"
     job_id: str

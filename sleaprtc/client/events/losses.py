@@ -88,7 +88,7 @@ class LossHistory:
             if epoch.epoch >= known.epochs[-1].epoch:
                 known.append(epoch)
                 return True
-            if known.model:  # the same model anew, such as after its worker was restarted
+            if known.model:  # the same model again, such as after its worker was restarted
                 self._models[number] = started
                 return True
         if len(self._models) < MAX_MODELS:

@@ -225,7 +225,7 @@ def _destination(record: JobRecord, folder: Path) -> Destination:
 
 
 async def ask_to_follow(record: JobRecord, inbox: Inbox, emit: Emit) -> JobAttached:
-    """Asks the worker to let this process follow a job; returns how the job stands there.
+    """Asks the worker to let this process follow a job; returns the job's state there.
 
     Raises:
         JobFailedError: The job failed, or the worker doesn't know it any more.

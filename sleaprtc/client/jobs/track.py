@@ -127,7 +127,7 @@ async def track_on_a_worker(
         replace: Whether to replace a file that exists.
         settings: What not to leave to the worker.
         which: Which worker gets the job.
-        persistence: How long to wait for a worker, how often to begin again after a failure, and until when.
+        persistence: How long to wait for a worker, how often to retry, and how far to follow the job.
         emit: Called with what happens, see :mod:`sleaprtc.client.events.job`.
         control: What a person wants of the job.
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Logbook:
-    """One job's record. If it can't be written, attaching later isn't possible, but the job goes on.
+    """One job's record. If it can't be written, attaching later isn't possible, but the job continues.
 
     Nothing is written before something happens.
 
@@ -134,7 +134,7 @@ class Logbook:
         return message
 
     def detach(self) -> None:
-        """Writes down the last that was seen of a job that goes on without this process."""
+        """Writes down the last that was seen of a job that continues without this process."""
         self.record = self.record.after(Sign.HEARD)
         self._save()
 

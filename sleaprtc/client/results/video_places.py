@@ -76,7 +76,7 @@ def place_videos(videos: Sequence[JSONObject], recording: Path) -> list[JSONObje
         recording: A video, or labels in whose order the predictions' videos are.
 
     Returns:
-        The descriptions anew, or None where the recording has other videos, or can't be read any more.
+        The new descriptions, or None if the recording has other videos, or can't be read any more.
     """
     if recording.suffix.lower() != LABELS_SUFFIX:
         return [_at(video, (str(recording.absolute()),)) for video in videos] if len(videos) == 1 else None

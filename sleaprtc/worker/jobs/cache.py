@@ -130,7 +130,7 @@ class FileCache:
             self._shrink(self._max_bytes)
 
     def delete_files_of(self, job: str) -> None:
-        """Deletes a job's files, also those that are another job's, too: that one sends them again.
+        """Deletes a job's files, even those that another job uses too: that one sends them again.
 
         Raises:
             OSError: One of them can't be deleted.

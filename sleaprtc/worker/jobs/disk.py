@@ -37,7 +37,7 @@ class WorkerDisk:
         self._job_dirs: dict[str, Path] = {}
         self._lock = threading.Lock()  # held from measuring to reserving
 
-    # --- reserving, without a look at the disk ------------------------------------------------
+    # --- reserving, without checking the disk -------------------------------------------------
 
     def reserve(self, request: JobRequest) -> None:
         """Reserves what a job needs."""
@@ -53,13 +53,13 @@ class WorkerDisk:
         """Returns why a job can't reserve what it needs, as the disk was measured; None if it can."""
         return refusal(use, dict(self._reserved), request.job_id, needed_bytes(request))
 
-    # --- with a look at the disk --------------------------------------------------------------
+    # --- checking the disk --------------------------------------------------------------------
 
     def begin(self, request: JobRequest, job_dir: Path) -> None:
         """Reserves what an assigned job needs, and makes room for it.
 
         Raises:
-            DiskFullError: There isn't enough, any more.
+            DiskFullError: There isn't enough any more.
             StorageError: The disk can't be measured.
         """
         with self._lock:

@@ -294,7 +294,7 @@ class Job:
             _log.info("The job is done.", peer=self.client_id)
             with trio.CancelScope(shield=True):  # a worker that ends just now doesn't lose it
                 await self._move(Cause.WORK_DONE, last_word=product.complete, archive=product.file)
-            # Only now: a worker that is killed before goes on with what is in the folder.
+            # Only now: a worker that is killed before resumes from what is in the folder.
             with contained("The job's files can't be deleted."):
                 await trio.to_thread.run_sync(remove_all_but, self._job_dir, product.file)
             self._mark_worked(on_worked)
@@ -423,7 +423,7 @@ class Job:
         _log.info("The job is resumed.", job=self.job_id)
 
     async def _work(self, order: WorkOrder, resumes: int = 0) -> Product:
-        """Does the work. Work that was cut goes on from what is kept of it, as often as that helps."""
+        """Does the work. Work that was cut short resumes from what is kept of it, as often as that helps."""
         while True:
             count = self._clock.count
             try:

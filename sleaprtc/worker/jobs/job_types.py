@@ -71,7 +71,7 @@ class WorkOrder:
     lacks_disk: Callable[[], bool] = lambda: False
 
     def make_work_dir(self, name: str) -> Path:
-        """Makes sure of a folder inside the job's. Only that of a job that goes on has something in it."""
+        """Makes sure of a folder inside the job's. Only that of a resumed job has something in it."""
         work_dir = self.job_dir / name
         make_private_dirs(work_dir)
         return work_dir
@@ -97,8 +97,8 @@ class KindOfWork:
     Attributes:
         takes: Purposes of the files that a client sends before the dataset.
         gives: Purpose of the file that goes back.
-        do: Does the work, or goes on with what an earlier process of the worker has done of it.
-        salvage: Makes a product of what was done so far of work that doesn't go on, with the reason in a
+        do: Does the work, or continues what an earlier process of the worker has done of it.
+        salvage: Makes a product of what was done so far of work that isn't resumed, with the reason in a
             sentence; None if there is nothing to make it of.
     """
 
@@ -131,7 +131,7 @@ async def train(order: WorkOrder) -> Product:
 
 
 async def salvage_training(order: WorkOrder, reason: str) -> Product | None:
-    """Packs the best models so far of a training that doesn't go on.
+    """Packs the best models so far of a training that isn't resumed.
 
     Raises:
         StorageError: The job's folder can't be read; or for half an hour, the models couldn't be packed.
@@ -197,7 +197,7 @@ async def predict(order: WorkOrder) -> Product:
 
 
 async def salvage_nothing(order: WorkOrder, reason: str) -> Product | None:
-    """Predictions that were cut begin anew: they are written when all frames are done."""
+    """Predictions that were cut short start over: they are written when all frames are done."""
     return None
 
 

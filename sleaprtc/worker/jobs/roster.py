@@ -214,9 +214,9 @@ class Roster:
         await self._work(self._new_job(request, job_dir, connection, State.RECEIVING), slot)
 
     async def take_up_interrupted(self) -> list[Job]:
-        """Returns the jobs that go on here, those that were under way for longest first.
+        """Returns the jobs that are resumed here, those that were under way for longest first.
 
-        From then on their clients can attach to them; :meth:`resume` goes on with each.
+        From then on their clients can attach to them; :meth:`resume` continues each.
 
         Raises:
             StorageError: The journal can't be read.

@@ -24,7 +24,7 @@ class WorkerSettings:
         cache: Files of earlier jobs, or None if none are kept.
         disk: The worker's disk, if jobs reserve their share of it.
         max_dataset_bytes: The largest dataset that is accepted.
-        resumes: Whether jobs that were interrupted go on; else what there is of them is their result.
+        resumes: Whether interrupted jobs are resumed; otherwise what there is of them is their result.
     """
 
     jobs_dir: Path

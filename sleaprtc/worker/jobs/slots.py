@@ -64,7 +64,7 @@ class JobSlots:
         return self._slots.runs(job_id)
 
     def release_disk(self) -> None:
-        """Releases what jobs have reserved that are neither accepted nor running any more."""
+        """Releases what jobs have reserved that are no longer accepted or running."""
         if self._disk is not None:
             self._disk.release_all_but({*(job_id for job_id, _ in self._accepted()), *self._assigned})
 

@@ -22,7 +22,7 @@ class StatusReporter:
     Args:
         job_id: The job.
         send: Sends one status to the client, or drops it if the client can't be reached.
-        after: The last status of an earlier process of the worker, if any: progress and numbers go on.
+        after: The last status of an earlier process of the worker, if any: progress and numbers continue.
 
     Attributes:
         progress: The last reported progress, 0.0 to 1.0.

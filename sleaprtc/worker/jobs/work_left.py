@@ -1,4 +1,4 @@
-"""What an ended worker has left of a job's work, and whether the work goes on from it."""
+"""What an ended worker has left of a job's work, and whether the work resumes from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WorkLeft:
         last_status: The last status that was sent.
         resumes: How often the work was resumed since it last got on.
         is_stopping: Whether the client asked to end the job early.
-        goes_on: Whether the worker's owner lets the work go on.
+        goes_on: Whether the worker's owner lets the work resume.
     """
 
     inputs: JobInputs | None
@@ -38,7 +38,7 @@ class WorkLeft:
 
     @property
     def obstacle(self) -> str | None:
-        """Why the work can't go on, as a sentence; None if it can."""
+        """Why the work can't be resumed, as a sentence; None if it can."""
         if not self.goes_on:
             return "The worker's owner stopped it for good."
         if self.resumes >= MOST_RESUMES:
@@ -51,7 +51,7 @@ INPUTS_FILE: Final = "inputs.json"
 
 
 def write_inputs(job_dir: Path, inputs: JobInputs) -> None:
-    """Writes down which files a job has, so that its work can go on after a restart of the worker.
+    """Writes down which files a job has, so that its work can resume after a restart of the worker.
 
     Raises:
         StorageError: The folder can't be written to.

@@ -1,4 +1,4 @@
-"""A worker's answers to a process that has a job's key: how the job stands, and its log so far.
+"""A worker's answers to a process that has a job's key: the job's state, and its log so far.
 
 Nothing here waits for the network. Calls block for as long as the disk takes, so they are made in threads.
 """

@@ -144,7 +144,7 @@ class WallClock:
 def forget_old(journal: Journal, now: float, keep_sec: float, jump_sec: float = 0.0) -> list[JournalEntry]:
     """Deletes jobs that are over, with results that nobody fetched, ``keep_sec`` after their last change.
 
-    Of an ephemeral job, only a result is kept so long. A job in a newer version's state is kept.
+    Of an ephemeral job, only a result is kept that long. A job in a newer version's state is kept.
 
     Setting the clock forward by ``jump_sec`` makes no job older: a machine that starts in 1970 and
     then learns the date forgets no models.

@@ -102,7 +102,7 @@ def open_nvml() -> Iterator[None]:
     try:
         yield
     finally:
-        # nothing is held any more that could be given back
+        # there is nothing left to release
         with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
 

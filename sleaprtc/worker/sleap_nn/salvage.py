@@ -1,7 +1,7 @@
-"""What a training that doesn't go on has left: its best models so far, as its result.
+"""What a training that isn't resumed has left: its best models so far, as its result.
 
 Reads only what the runner wrote into the job's own folder (``runner/keeping.py``). It needs no sleap-nn,
-which may be the reason why the training doesn't go on.
+which may be the reason why the training isn't resumed.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class _Left:
 
 
 def salvage(plans: Sequence[ModelPlan], work_dir: Path, reason: str) -> TrainingOutcome | None:
-    """Returns the models that a training has left, which then can't go on.
+    """Returns the models that a training has left, which then can't be resumed.
 
     Args:
         plans: What was to be trained, in order.
         work_dir: The job's folder.
-        reason: Why the training doesn't go on, as a sentence.
+        reason: Why the training isn't resumed, as a sentence.
 
     Returns:
         None if there is no usable model.

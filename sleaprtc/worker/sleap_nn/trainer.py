@@ -173,7 +173,7 @@ class SleapNNTrainer(Trainer):
         return None if plans is None else await trio.to_thread.run_sync(salvage, plans, job.work_dir, reason)
 
     async def _plan(self, job: TrainingJob, *, accelerated: bool) -> tuple[ModelPlan, ...]:
-        """Returns what to train. A training that goes on keeps the plan that it began with."""
+        """Returns what to train. A resumed training keeps the plan that it started with."""
         try:
             plans = await trio.to_thread.run_sync(read_plans, job.work_dir)
             if plans is None:
@@ -349,7 +349,7 @@ def judge_installation(
 
 
 def _empty(folder: Path) -> None:
-    """Deletes what a killed process left from which nothing can go on."""
+    """Deletes what a killed process left from which nothing can be resumed."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

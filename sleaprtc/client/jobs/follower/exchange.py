@@ -30,7 +30,7 @@ FURTHER_FILE_SEC: Final = 2.0
 """How soon the next of several files is offered by a worker that doesn't announce how many there are."""
 
 REFUSAL_WAIT_SEC: Final = 2.0
-"""After refusing a file, a worker sends ``job_failed`` with the reason why the job can't go on."""
+"""After refusing a file, a worker sends ``job_failed`` with the reason why the job can't continue."""
 
 
 class FileExchange:

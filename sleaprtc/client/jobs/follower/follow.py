@@ -47,7 +47,7 @@ class Follower:
         worker_id: The job's worker.
         job_id: The client's name for the job.
         attach_key: The job's key, which shows the worker that a message comes from the job's client.
-        can_ask: Whether the worker answers when it is asked how the job stands.
+        can_ask: Whether the worker answers when it is asked for the job's state.
         files: What to send and the folder for what comes back.
         connection: How to connect.
         forbearance: How long the worker may be away.
@@ -135,7 +135,7 @@ class Follower:
     async def run(self, others: Iterable[str] = (), until: Until = Until.RESULT) -> JobOutcome:
         """Assigns the job, and follows it to its end or until its work has begun.
 
-        Leaving before the work has begun cancels the job on the worker. Later it goes on there, and its
+        Leaving before the work has begun cancels the job on the worker. Later it continues there, and its
         result can be fetched by attaching, unless the person wants it thrown away or the worker can't be
         attached to.
 
@@ -173,7 +173,7 @@ class Follower:
         """Follows a job again that this process had assigned, and taken for lost.
 
         Args:
-            attached: What the worker has just answered: the job goes on there, or its result is there.
+            attached: What the worker has just answered: the job continues there, or its result is there.
 
         Raises:
             The same as :meth:`run`.
@@ -282,7 +282,7 @@ class Follower:
         """Ends the work early when that is wanted. Repeats it: a worker that is away doesn't hear it."""
         await self._control.stop_wanted.wait()
         while not self.is_complete:
-            with suppress(RefusedError):  # without the room the job goes on to its end
+            with suppress(RefusedError):  # without the room the job continues to its end
                 await self._inbox.deliver(self._worker_id, JobStop(self._job_id, self._attach_key))
             await trio.sleep(STOP_AGAIN_SEC)
 
@@ -297,7 +297,7 @@ class Follower:
     # --- assigning, releasing, cancelling ---------------------------------------------------
 
     async def _assign(self) -> None:
-        # A worker whose slot is free again by then says so, and is asked anew.
+        # A worker whose slot is free again by then says so, and is asked again.
         with trio.move_on_after(max(self._forbearance.away_sec, RESERVATION_SEC)) as delivery:
             await self._inbox.deliver(self._worker_id, JobAssignment(self._job_id))
         if delivery.cancelled_caught:

@@ -1,4 +1,4 @@
-"""Asks a worker, while its job is followed, how the job stands: its last word may have been lost.
+"""Asks a worker, while its job is followed, for the job's state: its last word may have been lost.
 
 A message that the server sends into a half-open connection is lost, and nobody notices.
 """

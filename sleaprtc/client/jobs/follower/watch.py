@@ -52,7 +52,7 @@ class Forbearance:
     """How long a worker may be away before its job is given up.
 
     Attributes:
-        away_sec: While the work goes on, or may be continued.
+        away_sec: While the work continues, or may be resumed.
         is_replaceable: Whether another worker can take the job before the work has begun. If so, hardly
             anything is lost by turning to that one, and a much shorter absence is enough.
     """
@@ -78,11 +78,11 @@ class Verdict(Enum):
 
     WAIT = auto()
     ASK = auto()
-    """Ask the worker how the job stands."""
+    """Ask the worker for the job's state."""
     AWAY = auto()
     """It is away from now on, and waited for."""
     BACK = auto()
-    """It isn't away any more; it may have to be asked."""
+    """It is no longer away; it may have to be asked."""
     HAS_LEFT = auto()
     IS_SILENT = auto()
     RESULT_OVERDUE = auto()
@@ -102,7 +102,7 @@ class Sight:
         has_channel: Whether there is a data channel to the worker.
         had_channel: Whether there ever was one.
         was_heard: Whether the worker has sent a status.
-        has_begun: Whether the work has begun, so that it may go on without this client.
+        has_begun: Whether the work has begun, so that it may continue without this client.
         promises_statuses: Whether the worker announces that it reports every few seconds.
         look: What a look into the room has shown.
     """

@@ -95,7 +95,7 @@ class WorkerChannel:
 
         Args:
             is_over: Whether the job is over, so that no connection is needed any more.
-            has_begun: Whether the work has begun, so that it goes on without a connection.
+            has_begun: Whether the work has begun, so that it continues without a connection.
             has_result: Whether part of the result is here, so that a refusal no longer matters.
             waits_for_answer: Whether a worker that doesn't answer the first offer gets further ones.
             on_loss: Called when a connection was lost and the worker hasn't sent a reason.
@@ -201,9 +201,9 @@ class WorkerChannel:
                 raise
 
     async def _wait_outdated(self) -> None:
-        """Waits until this process has stood still so long that what it had with the worker is outdated.
+        """Waits until this process has stood still for so long that what it had with the worker is outdated.
 
-        Its connection to the server is looked at first, and made anew if need be: an offer needs it.
+        Its connection to the server is checked first, and replaced if need be: an offer needs it.
         """
         await wait_standstill(CONSENT_SEC)
         with suppress(SleapRTCError):

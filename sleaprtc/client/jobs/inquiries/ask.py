@@ -65,7 +65,7 @@ class Asker:
         self._inbox = inbox
 
     async def state(self) -> JobAttached:
-        """Asks how the job stands.
+        """Asks for the job's state.
 
         Raises:
             WorkerAwayError: The worker isn't in the room, or doesn't answer.
@@ -88,7 +88,7 @@ class Asker:
         return await self._ask(request, JobLog, ANSWER_TIMEOUT_SEC)
 
     async def stop(self) -> JobAttached:
-        """Ends training early; the best model is kept. Returns how the job stands then.
+        """Ends training early; the best model is kept. Returns the job's state then.
 
         Raises:
             WorkerAwayError: The worker isn't in the room, or doesn't answer.
@@ -255,9 +255,9 @@ def progress_of(attached: JobAttached) -> str:
     """Returns how far a job is, as a sentence."""
     status = attached.last_status
     if attached.state == State.RECEIVING:
-        return "its worker waits for the dataset."
+        return "its worker is waiting for the dataset."
     if status is None:
-        return "it runs."
+        return "it is running."
     epoch, left = status.details.current_epoch, status.details.estimated_remaining_minutes
     far = f"epoch {epoch} of {status.details.total_epochs or '?'}" if epoch else f"{status.progress:.0%}"
     if left is None:

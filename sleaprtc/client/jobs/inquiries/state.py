@@ -78,7 +78,7 @@ class Look:
 
 
 async def look(record: JobRecord) -> Look:
-    """Returns how a job stands; asks the worker unless the job is known to be completed or cancelled."""
+    """Returns a job's state; asks the worker unless the job is known to be completed or cancelled."""
     if record.state in (Seen.COMPLETED, Seen.CANCELLED):
         return Look(picture(record, None, None))
     try:

@@ -14,7 +14,7 @@ class RunningJob:
         job_id: The client's name for it.
         worker: The worker that has it.
         job_type: ``training`` or ``inference``.
-        can_be_left: Whether the worker goes on without its client, and keeps the result.
+        can_be_left: Whether the worker continues without its client, and keeps the result.
     """
 
     job_id: str
@@ -24,7 +24,7 @@ class RunningJob:
 
 
 class JobControl:
-    """Carries a person's wishes to the jobs of one command. Without a wish, a job that is left goes on.
+    """Carries a person's wishes to the jobs of one command. Without a wish, a job that is left continues.
 
     Attributes:
         running: The jobs whose work has begun and isn't done, by their ids.
@@ -48,6 +48,6 @@ class JobControl:
         self.running.pop(job_id, None)
 
     def leave(self, job: RunningJob) -> None:
-        """Notes that a job goes on without this process."""
+        """Notes that a job continues without this process."""
         self.end(job.job_id)
         self.left.append(job)

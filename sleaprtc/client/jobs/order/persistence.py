@@ -1,4 +1,4 @@
-"""How much to do for a job: how long to wait for a worker, how often to begin again, and until when."""
+"""How much to do for a job: how long to wait for a worker, how often to retry, and how far to follow it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 import attrs
 
 RETRY_PATIENCE_SEC: Final = 60.0
-"""The least time to wait for a worker when a job is begun again: the lost one may come back."""
+"""The least time to wait for a worker when a job is retried: the lost one may come back."""
 
 
 AWAY_SEC: Final = 5 * 60.0
-"""How long a worker may be away while a job goes on there, or may be continued there: stopped, suspended,
+"""How long a worker may be away while a job continues there, or may be resumed there: stopped, suspended,
 restarted. A stop of two minutes is followed by new connections, which take some time themselves."""
 
 
@@ -32,7 +32,7 @@ class Patience:
 
     Args:
         wait_sec: 0 not to wait, infinity for no limit.
-        is_worth_waiting: Another reason to go on, such as a job of one's own that will free its worker.
+        is_worth_waiting: Another reason to continue, such as a job of one's own that will free its worker.
     """
 
     def __init__(self, wait_sec: float = 0.0, is_worth_waiting: Callable[[], bool] = lambda: False) -> None:
@@ -68,7 +68,7 @@ class Persistence:
         retries: How often to begin it again after a failure that may not happen again.
         is_worth_waiting: See :class:`Patience`.
         turn: See :class:`Turn`.
-        away_sec: How long its worker may be away while the job goes on there, or may be continued there.
+        away_sec: How long its worker may be away while the job continues there, or may be resumed there.
         until: How far to follow it.
     """
 

@@ -112,7 +112,7 @@ class PredictionSettings:
     Attributes:
         peak_threshold: The least confidence of a node, 0.0 to 1.0.
         batch_size: Frames per step.
-        frames: The frames to look at, such as ``0-99,120``; all by default.
+        frames: The frames to predict, such as ``0-99,120``; all by default.
         tracking: Whether to follow animals from frame to frame.
         format: In which format to write the predictions; ``.slp`` by default.
 

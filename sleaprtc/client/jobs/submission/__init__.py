@@ -1,1 +1,1 @@
-"""Gives a job to a worker: asks those that fit, waits for a free one, and begins again after failures."""
+"""Gives a job to a worker: asks those that fit, waits for a free one, and retries after failures."""

@@ -29,7 +29,7 @@ ANSWER_SEC: Final = 10.0
 
 
 class LostJobs:
-    """The lost jobs of one endeavour, of which no more than one is to be gone on with.
+    """The lost jobs of one endeavour, of which at most one is to be continued.
 
     Args:
         link: The client's place in the room.
@@ -49,7 +49,7 @@ class LostJobs:
             self._jobs.append((job, job.record))
 
     async def find(self) -> tuple[Submission, JobAttached] | None:
-        """Asks the workers; returns a job that goes on, or whose result is there, with its worker's answer.
+        """Asks the workers; returns a job that continues, or whose result is there, with its worker's answer.
 
         Nobody else may read the inbox meanwhile. Jobs that are over are forgotten.
         """

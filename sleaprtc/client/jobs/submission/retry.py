@@ -115,7 +115,7 @@ class Endeavour:
         return job
 
     async def _attempt(self, *, is_retry: bool) -> Completed | Detached:
-        """Makes an attempt, anew if it is given up for a lost job that has turned up again."""
+        """Makes an attempt, and another if it is given up for a lost job that has turned up again."""
         results: list[Completed | Detached] = []
         while not results:
             job = self._new_job()

@@ -155,7 +155,7 @@ class Submission:
         """Goes on with the job, which was taken for lost: follows it again, or leaves it to its worker.
 
         Args:
-            attached: Its worker's answer: it goes on there, or its result is there.
+            attached: Its worker's answer: it continues there, or its result is there.
 
         Raises:
             As :meth:`run` does.
@@ -260,7 +260,7 @@ class Submission:
             self._emit(Notice(what_became))
 
     def _leave_running(self) -> Detached:
-        """Records and reports that the job goes on without this process, and what can be done about it."""
+        """Records and reports that the job continues without this process, and what can be done about it."""
         assert self._logbook is not None, "a job that runs has been assigned"
         self._logbook.detach()
         room_end = room_end_notice(self._link)
@@ -271,7 +271,7 @@ class Submission:
         return detached
 
     def _leave_unread(self) -> None:
-        """Leaves a job whose terminal was closed: work that has begun goes on, and can be attached to."""
+        """Leaves a job whose terminal was closed: work that has begun continues, and can be attached to."""
         if self._logbook is not None and self._follower is not None and self._follower.has_started:
             self._logbook.detach()
             raise NobodyReadsError(

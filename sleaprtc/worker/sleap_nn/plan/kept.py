@@ -1,4 +1,4 @@
-"""The plans of a training, in the job's folder: a training that was cut goes on with the same ones."""
+"""The plans of a training, in the job's folder: a training that was cut short resumes with the same ones."""
 
 from __future__ import annotations
 

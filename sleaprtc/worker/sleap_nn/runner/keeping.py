@@ -1,7 +1,7 @@
-"""What is kept of a model's training at every moment, and how a training that was cut goes on from it.
+"""What is kept of a model's training at every moment, and how a training that was cut short resumes from it.
 
 After each epoch, in this order: ``best.ckpt`` if no epoch before was better (by sleap-nn's own callback), a
-line with the epoch's losses, and ``last.ckpt``, from which the training goes on. A checkpoint is written
+line with the epoch's losses, and ``last.ckpt``, from which the training resumes. A checkpoint is written
 under another name, synced to the disk, and then renamed: neither a kill nor a power cut leaves half of one.
 """
 
@@ -66,7 +66,7 @@ _held: list[IO[str]] = []  # a lock lasts as long as its file is open
 def hold_folder(patience_sec: float = HELD_PATIENCE_SEC) -> None:
     """Waits until no other process trains in this folder, and keeps others out until this one ends.
 
-    A process that outlives a killed worker for a moment must not write beside the one that goes on.
+    A process that outlives a killed worker for a moment must not write beside the one that continues.
 
     Raises:
         RunnerError: The other one doesn't end.
@@ -117,11 +117,11 @@ class KeptModel:
         return summary if self._best.is_file() else None
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Notes that the model is finished. What it would go on from is deleted: clients don't need it."""
+        """Notes that the model is finished. What it would resume from is deleted: clients don't need it."""
         replace_file(self._summary, lambda file: file.write(json.dumps(summary).encode()))
         self._last.unlink(missing_ok=True)
 
-    # --- going on ---------------------------------------------------------------------------
+    # --- resuming ---------------------------------------------------------------------------
 
     def restore(self, restore_epoch: Callable[[Mapping[str, Any]], None]) -> pathlib.Path | None:
         """Finds what an earlier process has left of the model's training.
@@ -133,7 +133,7 @@ class KeptModel:
             restore_epoch: Called with each epoch that is over, in order.
 
         Returns:
-            The checkpoint to go on from; None if the training has to begin.
+            The checkpoint to resume from; None if the training has to start.
         """
         self._put_back()
         for checkpoint in (self._last, self._best):
@@ -238,12 +238,12 @@ def _is_before(epoch: str, epochs: int) -> bool:
 def keeping_trainer(
     original: Any, kept: KeptModel, checkpoint: pathlib.Path | None, *, own: Sequence[Any]
 ) -> Any:
-    """A ``lightning.Trainer`` that keeps what a training has at every moment, and goes on where one was cut.
+    """A ``lightning.Trainer`` that keeps what a training has at every moment, and resumes one that was cut.
 
     Args:
         original: The class.
         kept: The model's kept state.
-        checkpoint: What to go on from, if anything.
+        checkpoint: What to resume from, if anything.
         own: Further callbacks.
     """
     import torch
@@ -277,11 +277,11 @@ def keeping_trainer(
 def make_keeper(
     kept: KeptModel, epochs: Callable[[], Sequence[Mapping[str, Any]]], tell: Callable[[], None]
 ) -> Any:
-    """A callback that writes down each epoch, and then the checkpoint to go on from.
+    """A callback that writes down each epoch, and then the checkpoint to resume from.
 
     Lightning steps the schedulers of the learning rate only after the hook in which checkpoints are written
-    (``FitLoop.on_advance_end``), so that a training that goes on from one has lost a step. This checkpoint is
-    therefore written later, with the loops as they were in that hook, which is where they can go on.
+    (``FitLoop.on_advance_end``), so that a training that resumes from one has lost a step. This checkpoint is
+    therefore written later, with the loops as they were in that hook, which is where they can resume.
 
     Args:
         kept: The model's kept state.
@@ -326,7 +326,7 @@ def make_keeper(
 
 
 def save_last(trainer: Any, path: pathlib.Path) -> None:
-    """Saves the checkpoint to go on from. If it fails, the one before stays, and the training goes on."""
+    """Saves the checkpoint to resume from. If it fails, the one before stays, and the training continues."""
     try:
         trainer.save_checkpoint(path)
     except Exception:  # such as a full disk, which costs epochs only if the worker ends now

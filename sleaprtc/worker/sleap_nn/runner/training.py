@@ -32,7 +32,7 @@ class Stopwatch:
         return self._before_sec + now - self._started
 
     def go_on_from(self, elapsed_sec: float) -> None:
-        """Adds what earlier processes took, whose work this one goes on with."""
+        """Adds what earlier processes took, whose work this one continues."""
         self._before_sec = max(self._before_sec, elapsed_sec)
 
 
@@ -105,7 +105,7 @@ class Progress:
 def train(task: Mapping[str, Any], parent: Parent) -> None:
     """Trains every model of the task in order, and reports "done" when all have succeeded.
 
-    What an earlier process has left in the working directory is gone on with.
+    What an earlier process has left in the working directory is resumed.
     """
     parent.tell("stage", stage="preparing", message="Loading sleap-nn")
     hold_folder()
@@ -257,7 +257,7 @@ def keep_used_skeleton(labels: Any) -> Any:
 def refuse_unreadable_images(path: str) -> None:
     """Checks after a failed training whether an image that can't be decoded was the reason.
 
-    The labels are read anew: a training has its way with those that it's given.
+    The labels are read again: a training changes those that it's given.
 
     Raises:
         RunnerError: It did.
@@ -291,7 +291,7 @@ def verify_config(config: Any) -> Any:
 def training_with(
     kept: KeptModel, checkpoint: pathlib.Path | None, callbacks: Sequence[Any]
 ) -> Iterator[None]:
-    """Makes every ``lightning.Trainer`` inside the block report, keep what it has, and go on from that.
+    """Makes every ``lightning.Trainer`` inside the block report, keep what it has, and resume from that.
 
     sleap-nn takes no callbacks of its own users, and makes its trainer through this public name.
     """
