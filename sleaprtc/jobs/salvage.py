@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..protocol.jobs import JobCancelled, JobComplete, JobError, JobFailed, JobMessage
 from ..protocol.messages import JSONObject
+from ..protocol.vocabulary import ClientErrorCode
 
 
 def last_word(payload: JSONObject) -> JobMessage | None:
@@ -13,7 +14,7 @@ def last_word(payload: JSONObject) -> JobMessage | None:
         return None
     kind = payload.get("app_message_type")
     if kind == JobFailed.app_message_type:
-        return JobFailed(job_id, JobError("UNREADABLE", _failure_sentence(payload)))
+        return JobFailed(job_id, JobError(ClientErrorCode.UNREADABLE, _failure_sentence(payload)))
     if kind == JobComplete.app_message_type:
         return JobComplete(job_id)
     if kind == JobCancelled.app_message_type:

@@ -179,7 +179,7 @@ class ErrorMessage:
 
 @attrs.frozen
 class RoomClosed:
-    """The room ended; ``reason`` is ``"expired"`` or ``"deleted"``."""
+    """The room ended; ``reason`` is a :class:`~sleaprtc.protocol.vocabulary.RoomEnd`."""
 
     type: ClassVar[str] = "room_closed"
     reason: str

@@ -1,4 +1,4 @@
-"""The words that messages and metadata are made of (protocol reference, sections 3 and 4).
+"""The words that messages and metadata are made of (protocol reference, sections 2 to 4).
 
 This package says these words and decides by them. The fields that carry them stay plain strings, since a
 newer peer may send others. A member equals its string, and is sent as that string.
@@ -150,6 +150,39 @@ class ErrorCode(StrEnum):
 
     WORKER_STOPPED = "WORKER_STOPPED"
     """The worker's owner stopped it."""
+
+
+class ClientErrorCode(StrEnum):
+    """What went wrong with a job as its client sees it: ``code`` of an error that no worker sent."""
+
+    FAILED = "FAILED"
+    """The job failed, and its worker doesn't say why."""
+
+    NOT_STOPPED = "NOT_STOPPED"
+    """The worker doesn't let this process end the job early."""
+
+    NOT_SUPPORTED = "NOT_SUPPORTED"
+    """The worker doesn't know what was asked of it."""
+
+    UNREADABLE = "UNREADABLE"
+    """The worker reports a failure in a message that can't be read."""
+
+
+class DigestAlgorithm(StrEnum):
+    """What a file's ``digest`` is computed with, and what a worker announces as ``digest_algorithms``."""
+
+    SHA256 = "sha256"
+    """Every implementation has it."""
+
+    BLAKE3 = "blake3"
+    """Takes about a quarter of SHA-256's time; an addition."""
+
+
+class RoomEnd(StrEnum):
+    """Why a room has ended: ``reason`` of a ``room_closed``."""
+
+    EXPIRED = "expired"
+    DELETED = "deleted"
 
 
 class PredictionFormat(StrEnum):

@@ -19,12 +19,10 @@ from ..protocol.close_codes import CloseCode
 from ..protocol.codec import encode_message
 from ..protocol.limits import MAX_PEERS_PER_ROOM
 from ..protocol.messages import IceServer, Register, RegisteredAuth, RoomClosed
+from ..protocol.vocabulary import RoomEnd
 from .effects import Close, ConnectionT, Deliver, Effect
 from .metadata import check_name
 from .room import Peer, Room, same_secret
-
-EXPIRED: Final = "expired"
-DELETED: Final = "deleted"
 
 _NO_SUCH_ROOM: Final = "No such room, or the wrong room token."
 
@@ -83,7 +81,7 @@ class Registry(Generic[ConnectionT]):
         """Yields the rooms that an account has created and that haven't ended."""
         return (self._rooms[room_id] for room_id in self._room_ids_by_creator.get(account, ()))
 
-    def end_room(self, room_id: str, reason: str) -> list[Effect[ConnectionT]]:
+    def end_room(self, room_id: str, reason: RoomEnd) -> list[Effect[ConnectionT]]:
         """Ends a room and disconnects its peers; does nothing if it has ended already."""
         room = self._rooms.pop(room_id, None)
         if room is None:
@@ -194,7 +192,7 @@ class Registry(Generic[ConnectionT]):
 
     def remove(self, peer: Peer[ConnectionT]) -> list[Effect[ConnectionT]]:
         """Removes one peer from its room, as if the room had been deleted for it alone."""
-        effects = self._dismiss(peer, DELETED)
+        effects = self._dismiss(peer, RoomEnd.DELETED)
         peer.room.peers.pop(peer.peer_id, None)
         return effects
 
@@ -228,7 +226,7 @@ class Registry(Generic[ConnectionT]):
             )
         )
 
-    def _dismiss(self, peer: Peer[ConnectionT], reason: str) -> list[Effect[ConnectionT]]:
+    def _dismiss(self, peer: Peer[ConnectionT], reason: RoomEnd) -> list[Effect[ConnectionT]]:
         self._peers.pop(peer.connection, None)
         return [
             Deliver(peer.connection, encode_message(RoomClosed(reason))),

@@ -16,6 +16,7 @@ from ..base.logs import bind, get_logger
 from ..base.nurseries import contained, keep_running
 from ..errors import (
     DeliveryFailedError,
+    InvalidJSONError,
     InvalidMessageError,
     RateLimitedError,
     RoomNotFoundError,
@@ -26,9 +27,10 @@ from ..protocol.close_codes import CloseCode
 from ..protocol.codec import decode_client_message, decode_json_object
 from ..protocol.limits import ENDED_ROOM_MEMORY_SEC, ROOM_ID_CHARS, ROOM_TOKEN_CHARS
 from ..protocol.messages import Register
+from ..protocol.vocabulary import RoomEnd
 from ..rooms.effects import Deliver, Effect
 from ..rooms.refusals import encode_error, refuse_registration
-from ..rooms.registry import DELETED, EXPIRED, Registry
+from ..rooms.registry import Registry
 from ..rooms.room import Room
 from ..rooms.routing import answer
 from ..storage.base import RoomStorage, StoredRoom
@@ -189,7 +191,7 @@ class Hub:
         """
         self._registry.owned_room(room_id, account, trio.current_time())
         await self._storage.mark_deleted(room_id)
-        self._perform(self._registry.end_room(room_id, DELETED))
+        self._perform(self._registry.end_room(room_id, RoomEnd.DELETED))
         if room_id in self._open_rooms:
             self._open_rooms[room_id].scope.cancel()
 
@@ -338,10 +340,10 @@ class Hub:
                     await trio.sleep_forever()
                 finally:
                     if trio.current_time() >= room.deadline:
-                        self._perform(self._registry.end_room(room.room_id, EXPIRED))
+                        self._perform(self._registry.end_room(room.room_id, RoomEnd.EXPIRED))
         self._open_rooms.pop(room.room_id, None)  # missing if the room failed at once
         if containment.failure is not None and not room.ended:
-            self._perform(self._registry.end_room(room.room_id, EXPIRED))
+            self._perform(self._registry.end_room(room.room_id, RoomEnd.EXPIRED))
 
     async def _load_rooms(self) -> None:
         await self._storage.forget_rooms_expired_before(self._wall_clock() - ENDED_ROOM_MEMORY_SEC)
@@ -376,7 +378,7 @@ def _random_text(length: int) -> str:
 
 def _is_register(text: str, error: SleapRTCError) -> bool:
     """Returns whether a refused message was a registration, even one with invalid fields."""
-    if error.code == "INVALID_JSON":
+    if error.code == InvalidJSONError.code:
         return False
     try:
         return decode_json_object(text).get("type") == Register.type

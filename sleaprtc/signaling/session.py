@@ -26,6 +26,7 @@ from ..errors import (
     SignalingLostError,
     SignalingUnreachableError,
     SleapRTCError,
+    TooLargeError,
 )
 from ..protocol.codec import decode_server_message, encode_message
 from ..protocol.messages import (
@@ -46,6 +47,7 @@ from ..protocol.messages import (
     UpdateMetadata,
 )
 from ..protocol.values import is_name
+from ..protocol.vocabulary import RoomEnd
 from .refusals import from_close_code, from_error_message
 from .websocket import open_websocket
 
@@ -200,7 +202,7 @@ class Session:
             self._answer(message)
         elif isinstance(message, RoomClosed):
             self._ending = RoomExpiredError(
-                "The room was deleted." if message.reason == "deleted" else "The room has expired."
+                "The room was deleted." if message.reason == RoomEnd.DELETED else "The room has expired."
             )
         elif isinstance(message, ErrorMessage) and self._answers_a_request(message):
             self._answer(message)
@@ -224,7 +226,7 @@ class Session:
                 self._answers_send.send_nowait(answer)
 
     def _answers_a_request(self, error: ErrorMessage) -> bool:
-        return self._answers_owed > 0 and error.code in (InvalidFilterError.code, "TOO_LARGE")
+        return self._answers_owed > 0 and error.code in (InvalidFilterError.code, TooLargeError.code)
 
     async def _read(self) -> None:
         with self._inbound_send, self._answers_send:

@@ -23,6 +23,7 @@ from ..base.private_files import make_private_dirs
 from ..base.sentences import as_clause
 from ..errors import StorageError, TransferAbortedError
 from ..protocol.limits import MIB
+from ..protocol.vocabulary import DigestAlgorithm
 from .names import RESERVED_PREFIX
 
 HASH_STEP_BYTES: Final = 32 * MIB
@@ -55,8 +56,8 @@ class Hasher(Protocol):
 
 
 def new_hasher(algorithm: str) -> Hasher:
-    """Returns a hasher for ``sha256`` or ``blake3``."""
-    if algorithm == "blake3":
+    """Returns a hasher for a :class:`~sleaprtc.protocol.vocabulary.DigestAlgorithm`."""
+    if algorithm == DigestAlgorithm.BLAKE3:
         hasher: Hasher = blake3.blake3()
         return hasher
     return hashlib.sha256()

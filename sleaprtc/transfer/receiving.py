@@ -20,6 +20,7 @@ from ..errors import (
 )
 from ..protocol.limits import ACK_INTERVAL_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
 from ..protocol.transfer import FileOffer, TransferFrame
+from ..protocol.vocabulary import ErrorCode
 from .arrival import Pace, stall_deadline, stalled
 from .disk import PartialFile, hash_step, new_hasher, open_existing
 from .framing import Receiver, ReceivingAborted, parse_digest
@@ -172,7 +173,7 @@ class Receiving:
             self.refuse(offer, error.code, str(error))
             raise
         except BaseException:
-            self.refuse(offer, "CANCELLED", "The receiver cancelled the transfer.")
+            self.refuse(offer, ErrorCode.CANCELLED, "The receiver cancelled the transfer.")
             raise
 
     def _check_pending(self, offer: FileOffer) -> None:
@@ -234,7 +235,7 @@ class Receiving:
                 await _in_shielded_thread(partial.discard)
             raise
         except BaseException:
-            self._abort("CANCELLED", "The receiver cancelled the transfer.")
+            self._abort(ErrorCode.CANCELLED, "The receiver cancelled the transfer.")
             await _in_shielded_thread(partial.keep, self._take())
             raise
         if self._is_current(offer.transfer_id):  # otherwise the other side gave up too late to matter
@@ -311,7 +312,7 @@ def _is_worth_keeping(error: SleapRTCError) -> bool:
     It may not if the content is wrong or has changed. After a storage error the disk may need the space.
     """
     if isinstance(error, _SenderGaveUpError):
-        return error.sender_code == "CANCELLED"
+        return error.sender_code == ErrorCode.CANCELLED
     return not isinstance(error, DigestMismatchError | StorageError)
 
 

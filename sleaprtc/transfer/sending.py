@@ -19,6 +19,7 @@ from ..errors import (
     TransferRefusedError,
 )
 from ..protocol.transfer import FileOffer, TransferFrame
+from ..protocol.vocabulary import DigestAlgorithm, ErrorCode
 from .disk import SourceFile, hash_step, new_hasher
 from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
 from .names import checked_name, printable
@@ -28,10 +29,10 @@ from .reading import Pieces, open_pieces
 STALL_TIMEOUT_SEC: Final = 120.0
 """How long a receiver may acknowledge or confirm nothing before the transfer is given up."""
 
-DEFAULT_DIGEST_ALGORITHM: Final = "sha256"
+DEFAULT_DIGEST_ALGORITHM: Final = DigestAlgorithm.SHA256
 """Every implementation has it."""
 
-FAST_DIGEST_ALGORITHM: Final = "blake3"
+FAST_DIGEST_ALGORITHM: Final = DigestAlgorithm.BLAKE3
 """Takes about a quarter of SHA-256's time. Not every implementation has it."""
 
 
@@ -107,7 +108,7 @@ class Sending:
             self._abort(error.code, str(error))
             raise
         except BaseException:
-            self._abort("CANCELLED", "The sender cancelled the transfer.")
+            self._abort(ErrorCode.CANCELLED, "The sender cancelled the transfer.")
             raise
 
     def _abort(self, code: str, message: str) -> None:

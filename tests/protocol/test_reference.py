@@ -61,11 +61,13 @@ def test_every_message_and_field_is_there(cls: type[Any], words: set[str]) -> No
     "kind",
     [
         vocabulary.DatasetFormat,
+        vocabulary.DigestAlgorithm,
         vocabulary.ErrorCode,
         vocabulary.JobType,
         vocabulary.Phase,
         vocabulary.Purpose,
         vocabulary.Refusal,
+        vocabulary.RoomEnd,
         vocabulary.WorkerStatus,
     ],
     ids=lambda kind: kind.__name__,

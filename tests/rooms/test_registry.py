@@ -24,9 +24,10 @@ from sleaprtc.protocol.close_codes import CloseCode
 from sleaprtc.protocol.codec import encode_metadata
 from sleaprtc.protocol.limits import MAX_METADATA_BYTES
 from sleaprtc.protocol.messages import DiscoverPeers, Metadata, PeerMessage, Register, UpdateMetadata
+from sleaprtc.protocol.vocabulary import RoomEnd
 from sleaprtc.rooms.effects import Close, Deliver
 from sleaprtc.rooms.metadata import check_encoded_size
-from sleaprtc.rooms.registry import DELETED, EXPIRED, Registry
+from sleaprtc.rooms.registry import Registry
 from sleaprtc.rooms.room import MAX_REMEMBERED_CHARS, Room
 from sleaprtc.rooms.routing import answer
 
@@ -129,7 +130,7 @@ class RoomsAgainstAModel(RuleBasedStateMachine):
         self.registry.leave(connection)
         self.members.pop(connection, None)
 
-    @rule(room_id=room_ids, reason=st.sampled_from([EXPIRED, DELETED]))
+    @rule(room_id=room_ids, reason=st.sampled_from(list(RoomEnd)))
     def end_room(self, room_id: str, reason: str) -> None:
         effects = self.registry.end_room(room_id, reason)
         gone = [c for c, member in self.members.items() if member.room_id == room_id]

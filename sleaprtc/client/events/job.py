@@ -14,7 +14,7 @@ import attrs
 from ...jobs.properties import read_worker
 from ...protocol.jobs import JobStatus
 from ...protocol.messages import PeerInfo
-from ...protocol.vocabulary import JobType, Phase
+from ...protocol.vocabulary import DigestAlgorithm, JobType, Phase
 from .model import ModelReport
 
 
@@ -38,7 +38,8 @@ class WorkerSummary:
     @property
     def best_digest_algorithm(self) -> str:
         """The fastest algorithm that it is known to have. A worker that doesn't say has SHA-256."""
-        return "blake3" if "blake3" in self.digest_algorithms else "sha256"
+        fast = DigestAlgorithm.BLAKE3
+        return fast if fast in self.digest_algorithms else DigestAlgorithm.SHA256
 
 
 def summarize(peer: PeerInfo) -> WorkerSummary:

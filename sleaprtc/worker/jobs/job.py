@@ -396,7 +396,7 @@ class Job:
         return product
 
     async def _receive_inputs(self) -> JobInputs:
-        self._reporter.report("starting", message="Waiting for the client's connection.")
+        self._reporter.report(Phase.STARTING, message="Waiting for the client's connection.")
         inputs = await receive_inputs(
             self.job_id,
             self._job_dir,
