@@ -45,8 +45,8 @@ async def test_the_report_of_a_model_that_has_learned(
     tmp_path: Path,
     recordings: dict[int, Path],
 ) -> None:
-    steps = {"min_train_steps_per_epoch": 40, "train_steps_per_epoch": 40}
-    requested = {"model_type": "base", "epochs": 8, "learning_rate": 0.001}
+    steps = {"min_train_steps_per_epoch": 40, "train_steps_per_epoch": 40, "seed": 1}
+    requested = {"model_type": "base", "epochs": 8, "learning_rate": 0.005}
     job = job_for(tmp_path, recordings[1], requested, "single_instance", trainer_config=steps)
     outcome = await train(job)
     (report,) = complete_reports(outcome.model_dirs, ["single_instance"], [])
