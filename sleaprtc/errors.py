@@ -179,9 +179,12 @@ class RateLimitedError(RefusedError):
 
 
 class RoomFullError(RefusedError):
-    """The room already has the maximum number of peers."""
+    """The room already has the maximum number of peers.
 
-    code = "TOO_LARGE"
+    On the wire its code is that of everything that exceeds a limit: peers know no other for it.
+    """
+
+    code = TooLargeError.code
 
 
 class ForbiddenError(RefusedError):

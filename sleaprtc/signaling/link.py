@@ -35,6 +35,7 @@ from ..protocol.messages import (
     PeerMessage,
     Register,
 )
+from ..rooms.metadata import merged
 from .http import Account, Endpoints, Room, open_http
 from .session import Inbound, Session, open_session
 
@@ -72,15 +73,6 @@ class Membership:
     role: str
     metadata: Metadata
     resume_token: str | None = attrs.field(default=None, repr=False)
-
-
-def merge_metadata(old: Metadata, new: Metadata) -> Metadata:
-    """Merges metadata as the server does (protocol reference, `update_metadata`): null removes a property."""
-    properties = {**(old.properties or {}), **(new.properties or {})}
-    return Metadata(
-        tags=old.tags if new.tags is None else new.tags,
-        properties={key: value for key, value in properties.items() if value is not None},
-    )
 
 
 def backoff_delays(rng: random.Random | None = None) -> Iterable[float]:
@@ -221,7 +213,7 @@ class Link:
     async def update_metadata(self, metadata: Metadata) -> None:
         """Merges ``metadata`` into this peer's own; the server gets it now or with the next registration."""
         self._membership = attrs.evolve(
-            self._membership, metadata=merge_metadata(self._membership.metadata, metadata)
+            self._membership, metadata=merged(self._membership.metadata, metadata)
         )
         if self._session is not None:
             try:

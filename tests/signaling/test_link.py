@@ -11,7 +11,7 @@ from sleaprtc.errors import RoomExpiredError, SignalingLostError
 from sleaprtc.protocol.jobs import JobStop
 from sleaprtc.protocol.messages import Metadata, PeerMessage
 from sleaprtc.signaling.http import Endpoints, open_http
-from sleaprtc.signaling.link import BACKOFF_MOST_SEC, Membership, backoff_delays, merge_metadata, open_link
+from sleaprtc.signaling.link import BACKOFF_MOST_SEC, Membership, backoff_delays, open_link
 
 from ..support.waiting import until
 
@@ -70,12 +70,6 @@ async def test_a_room_that_ends_is_final(start_server):
                 await link.receive()
             with pytest.raises(RoomExpiredError):
                 await link.deliver_job_message("other", JobStop("job"))
-
-
-def test_merging_is_the_servers():
-    old = Metadata(("a",), {"x": 1, "y": 2})
-    assert merge_metadata(old, Metadata(None, {"y": None, "z": 3})) == Metadata(("a",), {"x": 1, "z": 3})
-    assert merge_metadata(old, Metadata((), None)) == Metadata((), {"x": 1, "y": 2})
 
 
 def test_waits_are_jittered_and_bounded():
