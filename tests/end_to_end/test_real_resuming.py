@@ -10,7 +10,6 @@ import csv
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import sleaprtc.demo.flies
 
 from ..support.programs import client, running_worker
 from ..support.real_training import PYTHON
+from ..support.waiting import block_until
 
 pytestmark = [pytest.mark.train]
 
@@ -82,13 +82,13 @@ class Job:
         self.job_id = json.loads(begun.stdout.splitlines()[-1])["job_id"]
 
     def wait_for_epoch(self, epoch):
-        deadline = time.monotonic() + PATIENCE_SEC
-        while time.monotonic() < deadline:
+        def is_there():
             state = json.loads(self.client("status", self.job_id).stdout)
-            if ((state["status"] or {}).get("current_epoch") or 0) >= epoch:
-                return
-            assert state["state"] == "running", state
-        raise AssertionError("it doesn't get on")
+            has_come = ((state["status"] or {}).get("current_epoch") or 0) >= epoch
+            assert has_come or state["state"] == "running", state
+            return has_come
+
+        block_until(is_there, patience_sec=PATIENCE_SEC)
 
     def fetch(self):
         done = self.client("attach", self.job_id)

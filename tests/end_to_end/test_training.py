@@ -152,12 +152,13 @@ async def test_cancelling_cancels_on_the_worker(lab, labels):
             nursery.start_soon(lab.train, labels)
             await trainer.started.wait()
             nursery.cancel_scope.cancel()
-        with trio.fail_after(60):
-            await until(lambda: not (trainer.running or list(agent.jobs_dir.iterdir())))
-            while True:
-                (worker,) = await watcher.discover({"role": "worker"})
-                if worker.metadata.properties["status"] == "available":
-                    break
+        await until(lambda: not (trainer.running or list(agent.jobs_dir.iterdir())))
+
+        async def is_available():
+            (worker,) = await watcher.discover({"role": "worker"})
+            return worker.metadata.properties["status"] == "available"
+
+        await until(is_available)
 
 
 async def test_two_clients_on_two_workers(lab, labels, tmp_path):

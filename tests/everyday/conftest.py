@@ -13,10 +13,10 @@ import trio
 
 from ..support import prepared
 from ..support.lab import ScriptedTrainer, make_labels
+from ..support.waiting import until
 
 TIMEOUT_SEC = 120
 ROOT = Path(__file__).parents[2]
-POLL_SEC = 0.05
 
 
 @attrs.frozen
@@ -48,10 +48,14 @@ class Running:
 
     async def until(self, text):
         """Waits until the command has printed this."""
-        with trio.fail_after(TIMEOUT_SEC):
-            while text not in self.out + self.err:
-                assert not self.ended.is_set(), self.out + self.err
-                await trio.sleep(POLL_SEC)
+
+        def is_printed():
+            has_ended = self.ended.is_set()  # before what it has printed is looked at
+            is_there = text in self.out + self.err
+            assert is_there or not has_ended, self.out + self.err
+            return is_there
+
+        await until(is_printed, patience_sec=TIMEOUT_SEC)
 
     def stop_reading(self):
         """Closes what the command prints to, as `head` does."""

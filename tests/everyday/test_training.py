@@ -1,7 +1,6 @@
 """Trainings that are left to their worker, that wait for one, that begin again, and several at once."""
 
 import pytest
-import trio
 
 from sleaprtc.client.commands.submitting import with_explicit_wait
 from sleaprtc.client.jobs.several import folders_for
@@ -9,6 +8,7 @@ from sleaprtc.client.records.files import find, load_all
 from sleaprtc.errors import TrainerError
 
 from ..support.lab import NOT_FINITE, ScriptedTrainer, make_labels
+from ..support.waiting import until
 
 PASSING = TrainerError("The GPU fell off the bus.", error_code="GPU_LOST", recoverable=True)
 
@@ -35,9 +35,12 @@ async def test_a_training_goes_on_without_its_terminal(lab, client, labels, trai
         assert early.stderr == "Error: The job isn't finished yet: epoch 1 of 4, less than a minute left.\n"
         assert (await client.run(*by_name["status"])).status == 0
         assert (await client.run(*by_name["stop"])).status == 0
-        with trio.fail_after(60):
-            while (await client.run("status", record.job_id, "--json")).objects[0]["state"] != "completed":
-                pass
+
+        async def is_completed():
+            (status,) = (await client.run("status", record.job_id, "--json")).objects
+            return status["state"] == "completed"
+
+        await until(is_completed)
         fetched = await client.run(*by_name["fetch"])  # connects over 127.0.0.1, as the job was begun
         assert fetched.status == 0, fetched
         assert (client.folder / "models" / "centroid" / "best.ckpt").is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from ..support.waiting import until
 from .processes import ROOT, end
 from .soak.network import NAMESPACES, missing_for_namespaces
 from .soak.run import Soak
@@ -44,9 +45,12 @@ async def test_an_interrupted_soak_leaves_nothing(tmp_path, number):
             env={**os.environ, "TMPDIR": str(tmp_path)},
         )
     try:
-        while b": done" not in (tmp_path / "err").read_bytes():
+
+        def has_done_a_job():
             assert process.poll() is None
-            await trio.sleep(0.1)
+            return b": done" in (tmp_path / "err").read_bytes()
+
+        await until(has_done_a_job)
         process.send_signal(number)
         await process.wait()
     finally:
