@@ -125,7 +125,7 @@ def _bring_up(connection: sqlite3.Connection, path: Path, layout: Layout) -> Non
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Read again: until now, another process could have brought it up.
+        # Read again: until now, another process could have upgraded it.
         version = _version_of(connection)
         _refuse_newer(version, path, layout)
         for step in layout.steps[version:]:

@@ -51,7 +51,7 @@ def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
     """Runs ``work`` and returns or raises what it does.
 
     An error of this package is raised without the traceback of its way here: it is a sentence for whoever
-    called, and no programming error.
+    called, and not a programming error.
 
     A KeyboardInterrupt, such as a notebook's stop button, cancels ``work``, waits for it to clean up, and
     is then raised.

@@ -97,7 +97,7 @@ class _Search:
             self._files[names] = names
 
     def find_by_end(self, wanted: Iterable[Names], part_count: int) -> None:
-        """Finds videos below the labels' folder, by so many last parts of their paths."""
+        """Finds videos below the labels' folder, by that many last parts of their paths."""
         claims: dict[str, list[Names]] = {}
         candidates = dict(self._candidates(wanted, part_count))
         for names, files in candidates.items():

@@ -32,7 +32,7 @@ class Party(StrEnum):
 
 
 class State(StrEnum):
-    """How a job stands on its worker, as the journal and ``job_attached`` name it."""
+    """A job's state on its worker, as the journal and ``job_attached`` name it."""
 
     ABSENT = "absent"
     """The worker has no such job: it never had it, dropped it, or has forgotten it. Never written down."""
@@ -101,7 +101,7 @@ CAUSED_BY: Final[Mapping[Cause, Party]] = {
 
 
 class Seen(StrEnum):
-    """How a job stands as far as its client has seen, as records name it."""
+    """A job's state as far as its client has seen it, as records name it."""
 
     RUNNING = "running"
     NOT_FETCHED = "not_fetched"

@@ -376,7 +376,7 @@ class Agent:
             ended.set()
 
     async def _resume_jobs(self, nursery: trio.Nursery) -> None:
-        """Goes on with the jobs that were interrupted, before any other job is accepted."""
+        """Resumes the jobs that were interrupted, before any other job is accepted."""
         try:
             jobs = await self._roster.take_up_interrupted()
         except StorageError as error:

@@ -34,7 +34,7 @@ async def create_room(endpoints: Endpoints, *, with_secret: bool, as_json: bool)
 
 
 async def renew_room(room_id: str, endpoints: Endpoints) -> None:
-    """Gives a room that was made on this machine its full time again."""
+    """Renews a room that was made on this machine for its full time."""
     account = known_owner(room_id, endpoints.http_url)
     async with open_http(endpoints.http_url, endpoints.ca_file) as http:
         account = await http.sign_in(account)

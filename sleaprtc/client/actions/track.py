@@ -27,7 +27,7 @@ class Tracking:
     as_json: bool
 
     async def run(self) -> None:
-        """Predicts on the recording, and shows how."""
+        """Predicts on the recording, and shows the progress."""
         control = JobControl()
         await until_interrupted(lambda: self._track(control), control)
 

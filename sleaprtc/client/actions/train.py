@@ -30,7 +30,7 @@ class Training:
     as_json: bool
 
     async def run(self) -> None:
-        """Trains on each dataset, and shows how."""
+        """Trains on each dataset, and shows the progress."""
         control = JobControl()
         train = self._train_one if len(self.datasets) == 1 else self._train_several
         await until_interrupted(lambda: train(control), control)

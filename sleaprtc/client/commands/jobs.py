@@ -99,7 +99,7 @@ def attach(job: str, connection: ConnectionOptions, as_json: bool) -> None:
 @job_argument
 @click.option(
     "--out",
-    "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were begun
+    "result_dir",  # not as `train` has it: a settings file's `out` isn't meant for jobs that were started
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the result goes.  [default: as when the job was started]",
 )

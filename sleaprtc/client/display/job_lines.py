@@ -79,7 +79,7 @@ def _event_of(status: JSONObject | None) -> StatusChanged | None:
 
 
 def state_lines(state: JobState, now: float) -> Iterator[str]:
-    """Yields a description of a job, one fact a line."""
+    """Yields a description of a job, one fact per line."""
     answered = "" if state.answered or state.fetched or state.state == Seen.CANCELLED else ", as last seen"
     yield f"Job {short_id(state.job_id)} ({state.job_type}): {state_words(state)}{answered}."
     facts: list[tuple[str, str]] = [

@@ -9,7 +9,7 @@ from ..events.job import Emit, Event, JobBegun, as_json_object
 
 
 class JSONDisplay:
-    """Prints one JSON object a line on standard output, each with the id of its job, if there is one.
+    """Prints one JSON object per line on standard output, each with the id of its job, if there is one.
 
     Args:
         names_jobs: Whether an object says that a job has got its id, which tells several of them apart.

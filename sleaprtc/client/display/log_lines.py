@@ -41,7 +41,7 @@ class PlainLog:
 
 
 class JSONLog:
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def __init__(self, record: JobRecord) -> None:
         self._record = record

@@ -1,4 +1,4 @@
-"""Takes up a job that another process of the same client began."""
+"""Attaches to a job that another process of the same client started."""
 
 from __future__ import annotations
 

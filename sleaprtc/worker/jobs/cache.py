@@ -147,7 +147,7 @@ class FileCache:
         return 0.0
 
     def evict(self, least_bytes: float) -> None:
-        """Deletes files that no job uses, the least recently used first, until so much is free."""
+        """Deletes files that no job uses, the least recently used first, until that much is free."""
         with contextlib.suppress(OSError), self._lock:
             for path, status in sorted(self._unused(), key=lambda item: _used_at(item[0])):
                 if least_bytes <= 0:

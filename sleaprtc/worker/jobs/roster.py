@@ -248,7 +248,7 @@ class Roster:
         )
 
     async def resume(self, job: Job, slot: JobSlot) -> None:
-        """Goes on with an interrupted job; as :meth:`run_new` otherwise."""
+        """Resumes an interrupted job; as :meth:`run_new` otherwise."""
         await self._work(job, slot)
 
     async def _work(self, job: Job, slot: JobSlot) -> None:

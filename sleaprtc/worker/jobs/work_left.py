@@ -15,7 +15,7 @@ from ...protocol.vocabulary import Purpose
 from .inputs import JobInputs
 
 MOST_RESUMES: Final = 2
-"""How often work is resumed that doesn't get on."""
+"""How often work that makes no progress is resumed."""
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class WorkLeft:
     Attributes:
         inputs: The client's files; None if they aren't all there any more.
         last_status: The last status that was sent.
-        resumes: How often the work was resumed since it last got on.
+        resumes: How often the work was resumed since it last made progress.
         is_stopping: Whether the client asked to end the job early.
         goes_on: Whether the worker's owner lets the work resume.
     """

@@ -60,7 +60,7 @@ class JobNotes:
         await self._write(partial(self._journal.note_stop, self._job_id))
 
     async def note_progress(self) -> None:
-        """Notes that work that was resumed has got on."""
+        """Notes that resumed work has made progress."""
         await self._write(partial(self._journal.note_progress, self._job_id))
 
     async def keep_log(self, job_dir: Path) -> None:

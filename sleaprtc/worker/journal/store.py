@@ -88,7 +88,7 @@ class JournalEntry:
         last_word: What a client that asks again is sent.
         archive: The file that a completed job sends to its client.
         updated_at: Unix epoch seconds.
-        resumes: How often the work was resumed since it last got on.
+        resumes: How often the work was resumed since it last made progress.
         is_stopping: Whether the client asked to end the job early.
     """
 
@@ -206,7 +206,7 @@ class Journal:
         self._write("UPDATE jobs SET is_stopping = 1 WHERE job_id = ?", (job_id,))
 
     def note_progress(self, job_id: str) -> None:
-        """Notes that work that was resumed has got on."""
+        """Notes that resumed work has made progress."""
         self._write("UPDATE jobs SET resumes = 0 WHERE job_id = ?", (job_id,))
 
     def follow_clock(self, jump_sec: float, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Follows one job on one worker: connects, sends the inputs, watches, and brings the result home."""
+"""Follows one job on one worker: connects, sends the inputs, watches, and fetches the result."""
 
 from __future__ import annotations
 

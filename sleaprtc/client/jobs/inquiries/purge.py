@@ -23,7 +23,7 @@ PURGE_TIMEOUT_SEC: Final = 60.0
 """Deleting a large dataset takes a while."""
 
 ASK_AGAIN_SEC: Final = 5.0
-"""Asking again does no harm: a worker confirms as often that nothing is left."""
+"""Asking again does no harm: a worker confirms each time that nothing is left."""
 
 
 async def purge_job(record: JobRecord, *, even_unfetched: bool) -> None:

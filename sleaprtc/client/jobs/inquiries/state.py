@@ -1,4 +1,4 @@
-"""How a job stands: by its worker's answer, or else as it was last seen here."""
+"""A job's state: by its worker's answer, or else as it was last seen here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EXPLAINED: Final = frozenset({Seen.FAILED, Seen.CANCELLED, Seen.LOST, Seen.NOT_
 
 @attrs.frozen
 class JobState:
-    """How a job stands, as it is shown.
+    """A job's state, as it is shown.
 
     Attributes:
         state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``failed``, ``cancelled``,
@@ -71,7 +71,7 @@ class JobState:
 
 @attrs.frozen
 class Look:
-    """How a job stands; ``error`` is set if the server couldn't be reached or the room is gone."""
+    """A job's state; ``error`` is set if the server couldn't be reached or the room is gone."""
 
     state: JobState
     error: SleapRTCError | None = None

@@ -65,7 +65,7 @@ class Persistence:
 
     Attributes:
         wait_sec: How long to wait for a worker that takes it; infinity for no limit.
-        retries: How often to begin it again after a failure that may not happen again.
+        retries: How often to retry it after a failure that may not happen again.
         is_worth_waiting: See :class:`Patience`.
         turn: See :class:`Turn`.
         away_sec: How long its worker may be away while the job continues there, or may be resumed there.

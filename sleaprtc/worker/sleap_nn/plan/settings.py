@@ -31,7 +31,7 @@ WHOLE_IMAGE_PX: Final = 1024
 def choose_model_type(dataset: DatasetSummary) -> str:
     """Returns the model type for a request that names none.
 
-    One animal a frame needs no search for animals. Several are found first and cropped, unless an
+    One animal per frame needs no search for animals. Several are found first and cropped, unless an
     animal fills so much of the image that a crop saves nothing.
     """
     if dataset.max_instances == 1:
@@ -92,7 +92,7 @@ def derive_settings(head: str, dataset: DatasetSummary, *, accelerated: bool) ->
 def choose_max_stride(animal_px: float) -> int:
     """Returns the smallest stride at which the network sees a whole animal at once.
 
-    The receptive field of a U-Net with two 3x3 convolutions a block is ``5 * max_stride - 4`` pixels
+    The receptive field of a U-Net with two 3x3 convolutions per block is ``5 * max_stride - 4`` pixels
     (76 at stride 16, as SLEAP's training dialog shows).
     """
     stride = MIN_STRIDE

@@ -1,6 +1,6 @@
 """What the runner's process reports, as values.
 
-The runner writes one JSON object a line, whose ``event`` names it (``runner/parent.py``). It runs in an
+The runner writes one JSON object per line, whose ``event`` names it (``runner/parent.py``). It runs in an
 environment of its own, so its words are checked like any others: what can't be read counts as not said.
 """
 
