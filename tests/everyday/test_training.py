@@ -116,7 +116,7 @@ async def test_the_same_worker_gets_another_chance_where_there_is_no_other(lab, 
     async with lab.worker("gpu-1", trainer):
         ended = await client.run("train", labels, "--ice-loopback", "--retries", "2")
         assert ended.status == 0, ended
-        assert "Beginning again, attempt 2 of 3." in ended.stdout
+        assert "Retrying, attempt 2 of 3." in ended.stdout
     assert len(trainer.jobs) == 2
 
 
