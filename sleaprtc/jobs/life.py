@@ -357,6 +357,11 @@ def sign_of(state: str) -> Sign | None:
     return _SIGNS.get(state)
 
 
+def ended_without_result(state: str) -> bool:
+    """Whether a job is over for its client, and has no result. False for a state of a newer version."""
+    return _SIGNS.get(state) in (Sign.FAILURE, Sign.CANCELLATION)
+
+
 def as_reported(state: str) -> str:
     """Returns the word for a state in a worker's answers.
 

@@ -11,11 +11,11 @@ import attrs
 
 from ...base.printable import printable
 from ...commandline.json_lines import print_json
-from ...jobs.life import Seen, State, is_underway
+from ...jobs.life import Seen, ended_without_result, is_underway
 from ...protocol.vocabulary import JobType
 from ..display.job_lines import state_lines
 from ..display.log_lines import JSONLog, PlainLog
-from ..jobs.follower.last_words import failure_of
+from ..jobs.follower.last_words import error_of, failure_of
 from ..jobs.inquiries.ask import open_asker
 from ..jobs.inquiries.logs import read_log
 from ..jobs.inquiries.purge import purge_job
@@ -54,8 +54,8 @@ async def show_logs(job: str, *, follow: bool, as_json: bool) -> None:
             async for part in read_log(asker, follow=follow):
                 out.show(part)
                 state = part.state
-            if state == State.FAILED:
-                out.show_failure(failure_of((await asker.state()).error))
+            if ended_without_result(state):
+                out.show_failure(failure_of(error_of(await asker.state())))
 
     sentence = goes_on(record.job_id) if follow and not record.is_over else "Cancelled."
     await until_signalled(show, sentence)
@@ -69,8 +69,8 @@ async def stop_job(job: str, *, as_json: bool) -> None:
         refuse_if_over(record)
         async with open_asker(record) as asker:
             attached = await asker.stop()
-        if attached.state == State.FAILED:
-            raise failure_of(attached.error)
+        if ended_without_result(attached.state):
+            raise failure_of(error_of(attached))
         if as_json:
             print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
             return

@@ -19,9 +19,11 @@ from ..records.job_ids import short_id
 from .words import duration_text, loss_text, status_sentence
 
 _STATES: Final[Mapping[str, str]] = {
+    State.QUEUED: "waiting for a slot on its worker",
     State.RECEIVING: "waiting for the dataset",
     Seen.RUNNING: "running",
     State.INTERRUPTED: "interrupted; it continues when its worker has a slot for it",
+    State.HANDED_BACK: "handed back by its worker; another one may do it if it is sent again",
     Seen.NOT_FETCHED: "finished, but its result couldn't be fetched yet",
     Seen.FAILED: "failed",
     Seen.CANCELLED: "cancelled",
@@ -91,7 +93,7 @@ def state_lines(state: JobState, now: float) -> Iterator[str]:
         facts.append(("since", _when(state.since, now)))
     event = None if state.state in (Seen.COMPLETED, Seen.NOT_FETCHED) else _event_of(state.status)
     if event is not None:
-        facts.extend(_progress(event, is_over=state.state in OVER))
+        facts.extend(_progress(event, is_over=state.state in {*OVER, State.HANDED_BACK}))
         if state.seen_at is not None:
             facts.append(("last heard", _when(state.seen_at, now)))
     if state.final_loss is not None:
@@ -129,9 +131,10 @@ def _progress(event: StatusChanged, *, is_over: bool) -> Iterator[tuple[str, str
 def _next_command(state: JobState) -> str | None:
     if state.state == Seen.NOT_FETCHED or (state.state == Seen.COMPLETED and not state.fetched):
         return "fetch"
-    if state.state in (State.RECEIVING, Seen.RUNNING, State.INTERRUPTED, Seen.LOST):
+    if state.state in (State.QUEUED, State.RECEIVING, Seen.RUNNING, State.INTERRUPTED, Seen.LOST):
         return "attach"
-    return "logs" if state.state == Seen.FAILED and state.answered else None
+    has_failed = state.state in (Seen.FAILED, State.HANDED_BACK)
+    return "logs" if has_failed and state.answered else None
 
 
 def course_line(event: Waiting | Retrying | Failed) -> str:

@@ -13,12 +13,13 @@ import attrs
 import trio
 
 from ....base.nurseries import run_contained
-from ....errors import JobFailedError, SleapRTCError
+from ....errors import SleapRTCError
 from ....jobs import life
 from ....jobs.life import Sign
-from ....protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobError, JobFailed, JobResult
+from ....protocol.jobs import AppError, JobAttach, JobAttached, JobComplete, JobFailed, JobResult
 from ....protocol.vocabulary import ErrorCode
 from ...inbox import Inbox
+from .last_words import error_of
 
 ASK_INTERVAL_SEC: Final = 2.0
 """How soon an unanswered question is repeated."""
@@ -123,10 +124,8 @@ def is_laid_down(attached: JobAttached) -> bool:
 
 def last_word_of(attached: JobAttached) -> JobComplete | JobFailed | None:
     """Returns the worker's last word on the job, as it was or would be sent; None before the end."""
-    sign = life.sign_of(attached.state)
-    if sign is Sign.FAILURE:
-        error = attached.error or JobError(JobFailedError.code, "The job failed on the worker.")
-        return JobFailed(attached.job_id, error)
-    if sign is Sign.DONE:
+    if life.ended_without_result(attached.state):
+        return JobFailed(attached.job_id, error_of(attached))
+    if life.sign_of(attached.state) is Sign.DONE:
         return JobComplete(attached.job_id, result=attached.result or JobResult())
     return None

@@ -7,7 +7,8 @@ from typing import Final
 import trio
 
 from ....errors import JobFailedError, SleapRTCError, TakenOverError
-from ....protocol.jobs import AppError, JobCancel, JobCancelled, JobError, JobFailed, JobMessage
+from ....jobs.life import Sign, sign_of
+from ....protocol.jobs import AppError, JobAttached, JobCancel, JobCancelled, JobError, JobFailed, JobMessage
 from ....protocol.vocabulary import ErrorCode
 from ...inbox import Inbox
 
@@ -53,6 +54,15 @@ def failure_of(error: JobError | None) -> JobFailedError:
     if error is None:
         return JobFailedError("The job failed on the worker.")
     return JobFailedError(error.message, error_code=error.code, recoverable=error.recoverable)
+
+
+def error_of(attached: JobAttached) -> JobError:
+    """Returns why a job is over without a result, as its worker reports it."""
+    if attached.error is not None:
+        return attached.error
+    if sign_of(attached.state) is Sign.CANCELLATION:
+        return JobError(ErrorCode.CANCELLED, "The job was cancelled.")
+    return JobError(JobFailedError.code, "The job failed on the worker.")
 
 
 def taken_over() -> TakenOverError:

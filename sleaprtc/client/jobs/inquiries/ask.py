@@ -43,7 +43,7 @@ from ...inbox import Inbox
 from ...records.files import JobRecord, amend
 from ...records.job_ids import short_id
 from ...room import open_room
-from ..follower.last_words import failure_of
+from ..follower.last_words import error_of, failure_of
 
 ANSWER_TIMEOUT_SEC: Final = 8.0
 ASK_AGAIN_SEC: Final = 3.0
@@ -247,13 +247,15 @@ async def refuse_unfinished(record: JobRecord, link: Link, inbox: Inbox) -> None
     note_answer(record, attached)
     if life.is_underway(attached.state):
         raise NotFinishedError(f"The job isn't finished yet: {progress_of(attached)}")
-    if life.sign_of(attached.state) is Sign.FAILURE:
-        raise failure_of(attached.error)
+    if life.ended_without_result(attached.state):
+        raise failure_of(error_of(attached))
 
 
 def progress_of(attached: JobAttached) -> str:
     """Returns how far a job is, as a sentence."""
     status = attached.last_status
+    if attached.state == State.QUEUED:
+        return "it is waiting for a slot on its worker."
     if attached.state == State.RECEIVING:
         return "its worker is waiting for the dataset."
     if status is None:
@@ -273,9 +275,9 @@ def note_answer(record: JobRecord, attached: JobAttached) -> JobRecord:
     if status is not None:
         event = StatusChanged.of(record.worker, status)
         changes |= {"last_status": attrs.asdict(event), "last_seen_at": status.timestamp}
-    if life.sign_of(attached.state) is Sign.FAILURE:
-        was_cancelled = attached.error is not None and attached.error.code == ErrorCode.CANCELLED
-        sign = Sign.CANCELLATION if was_cancelled else Sign.FAILURE
+    if life.ended_without_result(attached.state):
+        error = failure_of(error_of(attached))
+        sign = Sign.CANCELLATION if error.error_code == ErrorCode.CANCELLED else Sign.FAILURE
         message = "" if attached.error is None else attached.error.message
         changes |= {"message": message, "ended_at": attached.since or time.time()}
     return amend(record, sign, **changes)

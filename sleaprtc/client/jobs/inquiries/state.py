@@ -18,16 +18,19 @@ from .ask import note_answer, open_asker
 UNKNOWN: Final = "unknown"
 
 _SHOWN: Final[Mapping[str, str]] = {
+    State.QUEUED: State.QUEUED,
     State.RECEIVING: State.RECEIVING,
     State.TRAINING: Seen.RUNNING,
     State.INTERRUPTED: State.INTERRUPTED,
+    State.HANDED_BACK: State.HANDED_BACK,
     State.COMPLETED: Seen.COMPLETED,
     State.DELIVERED: Seen.COMPLETED,
     State.FAILED: Seen.FAILED,
+    State.CANCELLED: Seen.CANCELLED,
 }
 """How a job's state on its worker is shown: in the words of a person's records, as far as those have one."""
 
-_EXPLAINED: Final = frozenset({Seen.FAILED, Seen.CANCELLED, Seen.LOST, Seen.NOT_FETCHED})
+_EXPLAINED: Final = frozenset({Seen.FAILED, Seen.CANCELLED, Seen.LOST, Seen.NOT_FETCHED, State.HANDED_BACK})
 """States of which a record says why."""
 
 
@@ -36,8 +39,9 @@ class JobState:
     """A job's state, as it is shown.
 
     Attributes:
-        state: ``receiving``, ``running``, ``interrupted``, ``completed``, ``failed``, ``cancelled``,
-            ``lost``, ``not_fetched`` (its result couldn't come here), or ``unknown`` (the worker forgot it).
+        state: ``queued``, ``receiving``, ``running``, ``interrupted``, ``handed_back`` (its worker won't do
+            it), ``completed``, ``failed``, ``cancelled``, ``lost``, ``not_fetched`` (its result couldn't come
+            here), or ``unknown`` (the worker forgot it). A newer worker's word may be another one.
         answered: Whether the worker has just answered; otherwise this is what was last seen.
         fetched: Whether the result has been brought here.
         stopping: Whether the job is ending early.
