@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import sleaprtc
+from .support.layers import MODULES, PURE, part_of
 
-PACKAGE_DIR = Path(sleaprtc.__file__).parent
 SUBJECT_LINES = 500
 """The most lines that one subject has needed so far."""
 
@@ -63,10 +63,13 @@ DOORS = {
     "worker.sleap_nn": ["intake", "plan", "inputs", "process", "runner", "salvage", "trainer"],
 }
 MOST_DOORS = 12
+# Rooms with inner modules: others import only these.
+FRONT = {
+    "worker.jobs": {"cache", "disk", "job", "messages", "pending", "roster", "settings", "slot", "slots"},
+}
 CLICK = ("commandline", "programs", "client.commands", "doctor.display", "cli")
 """With every ``__main__``, the command line: nothing else knows what it is parsed by."""
 
-PURE = ("protocol", "rooms", "jobs", "transfer.framing")
 IMPURE_MODULES = {
     "asyncio",
     "h5py",
@@ -86,21 +89,6 @@ IMPURE_MODULES = {
 }
 WEBRTC_MODULES = {"asyncio", "trio_asyncio", "aiortc", "aioice", "wrtc", "webrtc"}
 NEVER_IMPORTED_BY_SERVER = {"jobs", "rtc", "transfer", "transfer.framing"}
-
-MODULES = {
-    ".".join(path.relative_to(PACKAGE_DIR).with_suffix("").parts): path
-    for path in sorted(PACKAGE_DIR.rglob("*.py"))
-}  # such as "rtc.channel", "worker.__init__"
-
-
-def part_of(module: str) -> str:
-    """The entry of ``LAYERS`` that a module falls under."""
-    names = module.split(".")
-    if names[-1] == "__main__":
-        return "__main__"
-    if names[:2] == ["transfer", "framing"]:
-        return "transfer.framing"
-    return names[0]
 
 
 def place_of(part: str) -> tuple[int, int]:
@@ -211,6 +199,33 @@ def test_doors_stand_in_order(room: str) -> None:
                     assert doors.index(other) <= doors.index(own), message
 
 
+@pytest.mark.parametrize("room", FRONT)
+def test_others_see_only_the_front_of_a_room(room: str) -> None:
+    seen = {
+        target.removeprefix(f"{room}.")
+        for module in MODULES
+        if not module.startswith(f"{room}.")
+        for target in internal_imports(module)
+        if target.startswith(f"{room}.")
+    }
+    assert seen == FRONT[room]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither between rooms nor within one, and not by imports inside of functions."""
+    graph = {
+        module: {
+            name
+            for target in internal_imports(module)
+            for name in (target, f"{target}.__init__")
+            if name in MODULES and name != module
+        }
+        for module in MODULES
+    }
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises with the circle, if there is one
+    assert set(order) == set(MODULES)
+
+
 def test_only_the_command_line_knows_click() -> None:
     users = {module for module in MODULES if "click" in {name.split(".")[0] for name in imports(module)}}
     beyond = {
@@ -220,6 +235,10 @@ def test_only_the_command_line_knows_click() -> None:
         and not any(module == part or module.startswith(f"{part}.") for part in CLICK)
     }
     assert not beyond
+    page = " ".join((TESTS_DIR.parent / "docs" / "architecture.md").read_text(encoding="utf-8").split())
+    paths = [part.replace(".", "/") + (".py" if part in MODULES else "/") for part in CLICK]
+    listed = ", ".join(f"`{path}`" for path in paths)
+    assert f"Only the command line ({listed}, `__main__` modules) imports click." in page
 
 
 TESTS_DIR = Path(__file__).parent
