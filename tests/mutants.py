@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import attrs
 
+from .support.layers import PURE, modules_of
+
 ROOT: Final = Path(__file__).parents[1]
 TIMEOUT_SEC: Final = 120
 """A change that makes a loop endless is noticed by it."""
@@ -35,20 +37,16 @@ class Subject:
     tests: tuple[str, ...]
 
 
+PURE_TESTS: Final = {
+    "protocol": ("protocol",),
+    "rooms": ("rooms", "server/test_refusals.py", "server/test_identity.py"),
+    "jobs": ("jobs", "client/test_answers.py"),
+    "transfer.framing": ("transfer/test_framing.py",),
+}
+"""The tests of each part that only decides."""
+
 SUBJECTS: Final = {
-    "rooms": Subject(
-        tuple(f"rooms/{name}.py" for name in ("filters", "metadata", "registry", "room", "routing")),
-        ("rooms", "server/test_refusals.py", "server/test_identity.py"),
-    ),
-    "jobs": Subject(
-        tuple(
-            f"jobs/{name}.py"
-            for name in ("capacity", "disk", "estimate", "frames", "hold_budget", "life", "negotiation")
-        ),
-        ("jobs", "client/test_answers.py"),
-    ),
-    "request proof": Subject(("jobs/request_proof.py",), ("jobs/test_request_proof.py",)),
-    "framing": Subject(("transfer/framing.py",), ("transfer/test_framing.py",)),
+    **{part: Subject(modules_of(part), PURE_TESTS[part]) for part in PURE},
     "proof": Subject(("rtc/proof.py",), ("rtc/test_proof.py", "transfer/test_proven.py")),
     "allow list": Subject(
         ("formats/sleap_nn/allow_list.py",),
