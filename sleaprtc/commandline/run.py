@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
+import attrs
 import trio
 
 from ..base.awake_clock import AwakeClock
@@ -22,6 +23,16 @@ from ..errors import (
     SleapRTCError,
 )
 from .json_lines import print_json
+
+
+@attrs.frozen
+class CommandFailed:
+    """The command ends without a result; what it prints then with ``--json``."""
+
+    event: ClassVar[str] = "error"
+    code: str
+    message: str
+    exit_status: int
 
 
 class _InterruptedError(SleapRTCError):
@@ -89,7 +100,6 @@ def _report(error: BaseException, *, as_json: bool) -> int:
         return EXIT_JOB_FAILED
     to_standard_error(f"Error: {ended}")
     if as_json:
-        print_json(
-            {"event": "error", "code": ended.code, "message": str(ended), "exit_status": ended.exit_status}
-        )
+        failed = CommandFailed(ended.code, str(ended), ended.exit_status)
+        print_json({"event": failed.event, **attrs.asdict(failed)})
     return ended.exit_status

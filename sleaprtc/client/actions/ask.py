@@ -15,6 +15,8 @@ from ...jobs.life import Seen, ended_without_result, is_underway
 from ...protocol.vocabulary import JobType
 from ..display.job_lines import state_lines
 from ..display.log_lines import JSONLog, PlainLog
+from ..events.job import as_json_object
+from ..events.orders import Cancelled, Purged, Stopping
 from ..jobs.follower.last_words import error_of, failure_of
 from ..jobs.inquiries.ask import open_asker
 from ..jobs.inquiries.logs import read_log
@@ -72,7 +74,7 @@ async def stop_job(job: str, *, as_json: bool) -> None:
         if ended_without_result(attached.state):
             raise failure_of(error_of(attached))
         if as_json:
-            print_json({"event": "stopping", "job_id": record.job_id, "worker": record.worker})
+            print_json(as_json_object(Stopping(record.job_id, record.worker)))
             return
         if attached.stop_requested:
             kept = "the predictions so far" if record.job_type == JobType.INFERENCE else "its best model"
@@ -95,7 +97,7 @@ async def cancel_job(job: str, *, as_json: bool) -> None:
         async with open_asker(record) as asker:
             await asker.cancel()
         if as_json:
-            print_json({"event": "cancelled", "job_id": record.job_id, "worker": record.worker})
+            print_json(as_json_object(Cancelled(record.job_id, record.worker)))
         else:
             name, worker = short_id(record.job_id), printable(record.worker)
             print(f"Job {name} is cancelled; nothing of it is left on {worker}.")
@@ -110,7 +112,7 @@ async def purge(job: str, *, even_unfetched: bool, as_json: bool) -> None:
         record = find(job)
         await purge_job(record, even_unfetched=even_unfetched)
         if as_json:
-            print_json({"event": "purged", "job_id": record.job_id, "worker": record.worker})
+            print_json(as_json_object(Purged(record.job_id, record.worker)))
             return
         name, worker = short_id(record.job_id), printable(record.worker)
         print(f"Job {name} is purged: {worker} has deleted its files, its log and its notes about it.")

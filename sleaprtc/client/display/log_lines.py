@@ -9,7 +9,8 @@ from ...commandline.json_lines import print_json
 from ...errors import JobFailedError
 from ...protocol.jobs import JobLog
 from ...protocol.vocabulary import ErrorCode
-from ..events.job import StatusChanged, as_json_object
+from ..events.job import Failed, StatusChanged, as_json_object
+from ..events.orders import LogLine
 from ..records.files import JobRecord
 from .job_lines import log_status_line, trainer_lines
 from .words import status_sentence
@@ -54,16 +55,9 @@ class JSONLog:
                 {**as_json_object(event), "job_id": self._record.job_id, "timestamp": status.timestamp}
             )
         for line in trainer_lines(part.trainer_log):
-            print_json({"event": "log", "job_id": self._record.job_id, "line": line})
+            print_json(as_json_object(LogLine(self._record.job_id, line)))
 
     def show_failure(self, error: JobFailedError) -> None:
         """Prints why the job failed."""
-        print_json(
-            {
-                "event": "failed",
-                "job_id": self._record.job_id,
-                "code": error.error_code,
-                "message": str(error),
-                "exit_status": error.exit_status,
-            }
-        )
+        failed = Failed(self._record.job_id, error.error_code, str(error), error.exit_status)
+        print_json(as_json_object(failed))

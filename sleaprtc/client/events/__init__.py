@@ -6,7 +6,6 @@ from .job import Completed as Completed
 from .job import Connected as Connected
 from .job import Detached as Detached
 from .job import Emit as Emit
-from .job import Ended as Ended
 from .job import Event as Event
 from .job import Failed as Failed
 from .job import JobBegun as JobBegun
@@ -22,3 +21,8 @@ from .job import as_json_object as as_json_object
 from .job import is_at_work as is_at_work
 from .job import summarize as summarize
 from .model import ModelReport as ModelReport
+from .orders import Cancelled as Cancelled
+from .orders import LogLine as LogLine
+from .orders import OrderDone as OrderDone
+from .orders import Purged as Purged
+from .orders import Stopping as Stopping

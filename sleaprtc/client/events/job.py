@@ -16,6 +16,7 @@ from ...protocol.jobs import JobStatus
 from ...protocol.messages import PeerInfo
 from ...protocol.vocabulary import DigestAlgorithm, JobType, Phase
 from .model import ModelReport
+from .orders import LogLine, OrderDone
 
 
 @attrs.frozen
@@ -260,16 +261,6 @@ class Completed:
     """Why less was trained than was asked for, as a sentence; None if nothing is missing."""
 
 
-@attrs.frozen
-class Ended:
-    """The command ends without a result."""
-
-    event: ClassVar[str] = "error"
-    code: str
-    message: str
-    exit_status: int
-
-
 Event: TypeAlias = (
     WorkersFound
     | Answered
@@ -284,13 +275,12 @@ Event: TypeAlias = (
     | WorkerLost
     | Notice
     | Completed
-    | Ended
 )
 
 Emit: TypeAlias = Callable[[Event], None]
 
 
-def as_json_object(event: Event) -> dict[str, Any]:
+def as_json_object(event: Event | OrderDone | LogLine) -> dict[str, Any]:
     """Returns the JSON object that ``--json`` prints for an event."""
     return {"event": event.event, **attrs.asdict(event)}
 
