@@ -20,6 +20,7 @@ import trio
 
 from sleaprtc.client.records.files import JobRecord, load_all
 
+from ..support.waiting import until
 from ..worker.sleap_nn.slp_files import write_slp
 from .stand_in_runner import model_bytes
 
@@ -147,10 +148,12 @@ class Programs:
         output = self.folder / "server.out"
         said_before = output.stat().st_size if output.exists() else 0
         process = await self.start("server", "sleaprtc.server", *ports, *state, *options)
-        with trio.fail_after(START_SEC):
-            while b"ready ws=" not in output.read_bytes()[said_before:]:
-                assert process.poll() is None, "the server ended by itself"
-                await trio.sleep(0.02)
+
+        def accepts() -> bool:
+            assert process.poll() is None, "the server ended by itself"
+            return b"ready ws=" in output.read_bytes()[said_before:]
+
+        await until(accepts, patience_sec=START_SEC)
         return process
 
     async def start_worker(self, name: str, *options: str) -> trio.Process:

@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import trio
 
+from ...support.waiting import until
 from ..processes import HOST, Programs, end, free_port
 from ..proxy import Proxy
 from .disks import missing_for_disks, open_disk
@@ -88,16 +89,14 @@ class World:
         await self.start_server()
         first, *others = self.worker_names
         await self.start_worker(first)
-        with trio.fail_after(ROOM_SEC):
-            while (found := _INVITE.search(self.programs.said(first))) is None:
-                await trio.sleep(0.05)
+        found = await until(lambda: _INVITE.search(self.programs.said(first)), patience_sec=ROOM_SEC)
         self.invite = found[1]
         for name in others:
             await self.start_worker(name)
-        with trio.fail_after(ROOM_SEC):
-            for name in self.worker_names:
-                while "waits for jobs" not in self.programs.said(name):
-                    await trio.sleep(0.05)
+        await until(
+            lambda: all("waits for jobs" in self.programs.said(name) for name in self.worker_names),
+            patience_sec=ROOM_SEC,
+        )
 
     def running(self) -> Mapping[str, trio.Process]:
         """Returns all running processes by name."""
