@@ -125,5 +125,5 @@ async def test_named_labels_that_are_not_there(tmp_path: Path, labels: Path) -> 
 
 async def test_a_package_is_no_validation_labels(tmp_path: Path, labels: Path) -> None:
     package = make_package(tmp_path / "job.zip", labels)
-    with pytest.raises(InvalidDatasetError, match=r"job\.zip isn't labels \(\.slp\), which validation takes"):
+    with pytest.raises(InvalidDatasetError, match=r"job\.zip isn't labels \(\.slp\), which validation needs"):
         await training_order(labels, out_dir=tmp_path, validation=package)
