@@ -95,9 +95,13 @@ async def test_throwing_away_ends_the_job(lab, client, labels, trainer):
         await terminal.press(b"d")
         status, text = await terminal.end()
         await until(lambda: not trainer.running)
+        shown = [await client.run(command, load_all()[0].job_id) for command in ("logs", "attach", "fetch")]
     assert status == 130
     assert "Error: Cancelled." in text
     assert load_all()[0].state == "cancelled"
+    assert [ended.status for ended in shown] == [0, 1, 1]
+    for ended in shown:
+        assert "You cancelled the job." in ended.stdout + ended.stderr
 
 
 async def test_going_on_is_as_if_nothing_had_happened(lab, client, labels, trainer):
@@ -113,6 +117,20 @@ async def test_going_on_is_as_if_nothing_had_happened(lab, client, labels, train
         status, text = await terminal.end()
     assert status == 0, text
     assert not trainer.stopped_early
+
+
+async def test_what_was_typed_before_the_question_is_no_answer(lab, client, labels, trainer):
+    """A person types ``d`` while the training runs, and it gets a signal that doesn't come from the keyboard."""
+    async with lab.worker("gpu-1", trainer), training_at_terminal(client, labels) as terminal:
+        await terminal.until("Epoch 1 of 4")
+        await terminal.press(b"d")
+        terminal.shown.process.send_signal(signal.SIGINT)
+        await terminal.until("c  go on as before")
+        await terminal.press(b"c")
+        await terminal.until("Going on.")
+        trainer.go_on.set()
+        status, text = await terminal.end()
+    assert status == 0, text
 
 
 async def test_an_interrupt_before_the_work_needs_no_question(lab, client, labels):

@@ -51,7 +51,7 @@ async def test_another_terminal_cancels(lab, client, labels, trainer):
         assert list(agent.jobs_dir.iterdir()) == []
         ended = await following.end()
         assert ended.status == 1
-        assert "cancelled by another process of yours" in ended.stderr
+        assert "You cancelled the job." in ended.stderr
         assert find(record.job_id).state == "cancelled"
         again = await client.run("stop", record.job_id)
         assert again.status == 2

@@ -185,9 +185,12 @@ class _Question:
 
 @contextmanager
 def _single_keys(terminal: int) -> Iterator[int]:
-    """Makes a terminal hand over each key at once and not show it. Ctrl-C stays a signal."""
+    """Makes a terminal hand over each key at once and not show it. Ctrl-C stays a signal.
+
+    What was typed before is discarded: a "d" of half an hour ago is no answer.
+    """
     before = termios.tcgetattr(terminal)
-    tty.setcbreak(terminal, termios.TCSANOW)
+    tty.setcbreak(terminal, termios.TCSAFLUSH)
     try:
         yield terminal
     finally:

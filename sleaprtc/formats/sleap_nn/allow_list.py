@@ -432,6 +432,6 @@ UNGRANTABLE: Final = {
     ("model_config", "backbone_config", "pretrained"): "a pretrained backbone",
     ("model_config", "backbone_config", "convnext", "pre_trained_weights"): "pretrained weights",
     ("model_config", "backbone_config", "swint", "pre_trained_weights"): "pretrained weights",
-    ("trainer_config", "resume_ckpt_path"): "to resume from a checkpoint",
+    ("trainer_config", "resume_ckpt_path"): "a checkpoint to resume from",
 }
 """Keys that would load or fetch code or files that aren't part of the job."""

@@ -112,9 +112,7 @@ def _failure(job_id: str, error: SleapRTCError) -> JobFailed:
 
 def cancelled(job_id: str) -> JobFailed:
     """Returns the last word on a job that its client has cancelled, for that client's other processes."""
-    return JobFailed(
-        job_id, JobError(ErrorCode.CANCELLED, "The job was cancelled by another process of yours.")
-    )
+    return JobFailed(job_id, JobError(ErrorCode.CANCELLED, "You cancelled the job."))
 
 
 def stopped_by_owner(job_id: str) -> JobFailed:
