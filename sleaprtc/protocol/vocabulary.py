@@ -155,15 +155,6 @@ class ErrorCode(StrEnum):
 class ClientErrorCode(StrEnum):
     """What went wrong with a job as its client sees it: ``code`` of an error that no worker sent."""
 
-    FAILED = "FAILED"
-    """The job failed, and its worker doesn't say why."""
-
-    NOT_STOPPED = "NOT_STOPPED"
-    """The worker doesn't let this process end the job early."""
-
-    NOT_SUPPORTED = "NOT_SUPPORTED"
-    """The worker doesn't know what was asked of it."""
-
     UNREADABLE = "UNREADABLE"
     """The worker reports a failure in a message that can't be read."""
 
