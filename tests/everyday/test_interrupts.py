@@ -120,7 +120,7 @@ async def test_going_on_is_as_if_nothing_had_happened(lab, client, labels, train
 
 
 async def test_what_was_typed_before_the_question_is_no_answer(lab, client, labels, trainer):
-    """A person types ``d`` while the training runs, and a signal comes that isn't from the keyboard."""
+    """A person types ``d`` while the training runs, and the signal doesn't come from the keyboard."""
     async with lab.worker("gpu-1", trainer), training_at_terminal(client, labels) as terminal:
         await terminal.until("Epoch 1 of 4")
         await terminal.press(b"d")

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from sleaprtc.client.jobs.inquiries import ask
-from sleaprtc.client.jobs.inquiries.ask import Asker
+from sleaprtc.client.jobs.inquiries.ask import Asker, open_asker
 from sleaprtc.client.jobs.inquiries.state import look
 from sleaprtc.client.records.files import amend, find, load_all, save
 from sleaprtc.errors import WorkerAwayError
@@ -14,6 +14,8 @@ from sleaprtc.jobs.life import Sign
 from sleaprtc.protocol.jobs import AppError, JobAttached
 
 from ..support.client_jobs import record_of
+from ..support.lab import ScriptedTrainer
+from ..support.waiting import until
 
 
 async def test_another_terminal_looks_and_stops(lab, client, labels, trainer):
@@ -38,6 +40,30 @@ async def test_another_terminal_looks_and_stops(lab, client, labels, trainer):
         assert (client.folder / "models" / "centroid" / "best.ckpt").is_file()
         fetched = await client.run("fetch", record.job_id)
         assert (fetched.status, "models/centroid" in fetched.stdout) == (0, True), fetched
+
+
+async def test_everybody_says_why_a_training_was_cut(lab, client, labels):
+    async with lab.worker("gpu-1", ScriptedTrainer(hold=True, epochs=6)) as agent:
+        begun = await client.run("train", labels, "--detach", "--ice-loopback")
+        assert begun.status == 0, begun
+        (record,) = load_all()
+        async with open_asker(record) as asker:
+            await until(lambda: has_epochs(asker))
+        await agent.leave()
+    cut = "The training was cut: 1 of 6 epochs. The worker's owner stopped it for good."
+    async with lab.worker("gpu-1", ScriptedTrainer(epochs=6), resumes=False):
+        shown = [await client.run("attach", record.job_id, "--ice-loopback")]
+        for command in ("status", "logs", "fetch"):
+            shown += [await client.run(command, record.job_id, *words) for words in ((), ("--json",))]
+    for ended in shown:
+        assert ended.status == 0, ended
+        assert cut in ended.stdout, ended
+    assert find(record.job_id).message == cut
+
+
+async def has_epochs(asker):
+    status = (await asker.state()).last_status
+    return status is not None and status.details.current_epoch == 1
 
 
 async def test_another_terminal_cancels(lab, client, labels, trainer):

@@ -86,10 +86,10 @@ def connected_line(event: Connected) -> str:
 
 def completion_lines(event: Completed) -> list[str]:
     """Returns a job's result, and where its models or predictions are."""
+    cut = [f"Warning: {printable(event.cut_short)}"] if event.cut_short else []
     if event.fetched_before:
-        return [
-            f"Already fetched: {printable(path)}" for path in (*event.model_dirs, event.predictions) if path
-        ]
+        places = [path for path in (*event.model_dirs, event.predictions) if path]
+        return [*(f"Already fetched: {printable(path)}" for path in places), *cut]
     device = f" on {printable(event.device)}" if event.device else ""
     if event.job_type == JobType.INFERENCE:
         return _prediction_lines(event, device)
@@ -98,7 +98,7 @@ def completion_lines(event: Completed) -> list[str]:
     return [
         f"Trained by {printable(event.worker)}{device}: "
         f"{_counted(event.total_epochs or None, 'epoch')} in {time_taken}{loss}.",
-        *([f"Warning: {printable(event.cut_short)}"] if event.cut_short else []),
+        *cut,
         *(f"Model: {printable(path)}" for path in event.model_dirs),
     ]
 

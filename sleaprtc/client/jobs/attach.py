@@ -121,7 +121,13 @@ def completed_before(record: JobRecord) -> Completed:
             predictions=results[0] if results else None,
             fetched_before=True,
         )
-    return Completed(record.job_id, record.worker, model_dirs=results, fetched_before=True)
+    return Completed(
+        record.job_id,
+        record.worker,
+        model_dirs=results,
+        fetched_before=True,
+        cut_short=record.message or None,
+    )
 
 
 async def _attach(

@@ -61,7 +61,7 @@ class Logbook:
             results = tuple(str(Path(path).absolute()) for path in paths)
             replace = self.record.replace and self._out_dir == self.record.out_dir
             self.record = attrs.evolve(self.record, results=results, out_dir=self._out_dir, replace=replace)
-            self._end(Sign.RESULT_IN_PLACE, "")
+            self._end(Sign.RESULT_IN_PLACE, event.cut_short or "")
 
     def fail(self, error: SleapRTCError, *, goes_on: bool = False) -> None:
         """Records how the job ended without a result, unless the record knows of a stronger end.

@@ -62,7 +62,7 @@ def complete_report(model: Path, head: str, seen: ModelLosses | None) -> ModelRe
     losses = _read_losses(folder / LOSSES_FILE, head, problems) or seen
     if losses is not None:
         _add_files(folder, losses, problems)
-    best = None if losses is None else losses.best
+    best = None if losses is None else _stated_best(document, losses) or losses.best
     split, metrics = _chosen_split(document)
     told = document.get("problems")
     validation, settings = _section(document, "validation"), _section(document, "settings")
@@ -86,6 +86,12 @@ def complete_report(model: Path, head: str, seen: ModelLosses | None) -> ModelRe
             ChosenSetting(key, _value(entry.get("used"))) for key, entry in _entries(settings.get("chosen"))
         ),
     )
+
+
+def _stated_best(document: dict[str, Any], losses: ModelLosses) -> EpochLosses | None:
+    """The epoch that the worker says it kept: of losses without validation, only it knows."""
+    stated = document.get("best_epoch")
+    return next((epoch for epoch in losses.epochs if type(stated) is int and epoch.epoch == stated), None)
 
 
 def complete_reports(
@@ -161,8 +167,8 @@ def _add_files(folder: Path, losses: ModelLosses, problems: list[str]) -> None:
         folder.mkdir(exist_ok=True)
         if not (folder / LOSSES_FILE).exists():
             write_losses(folder / LOSSES_FILE, losses)
-            if not (folder / LOSSES_PICTURE).exists():
-                draw_losses(folder / LOSSES_PICTURE, losses)
+        if not (folder / LOSSES_PICTURE).exists():
+            draw_losses(folder / LOSSES_PICTURE, losses)
         if not any(folder.glob(EVENTS_FILES)):
             write_tensorboard(folder, losses)
     except OSError as error:

@@ -156,6 +156,8 @@ def _training_job(order: WorkOrder) -> TrainingJob:
 
 
 async def _pack(order: WorkOrder, outcome: TrainingOutcome) -> Product:
+    if outcome.cut is not None:
+        order.reporter.report(Phase.SENDING, 1.0, message=outcome.cut)  # so that the job's log says it too
     order.reporter.report(Phase.SENDING, 1.0, message="Packing the model.")
     archive = order.job_dir / _result_name(order.inputs.dataset, ".models.zip")
     await _pack_in_time(outcome.model_dirs, archive, order.reporter)

@@ -10,13 +10,19 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
 from ...base.sentences import as_clause
+from ...protocol.messages import JSONObject
 from ..trainer import TrainingOutcome
 from .plan.training import RUNS_FOLDER, ModelPlan
-from .runner.keeping import BEST, LAST, STATE_FOLDER
+from .runner.keeping import BEST, LAST, PREMISES_SUFFIX, STATE_FOLDER
+from .runner.report import make_unmeasured_report
+from .runner.validation import TRAINED_ON
+
+NOT_EVALUATED: Final = "The training was cut before the model was evaluated."
 
 _NEEDED = (BEST, "training_config.yaml")
 
@@ -27,6 +33,8 @@ class _Epoch:
     total: int
     loss: float
     """By which the best model is chosen."""
+    train_loss: float
+    val_loss: float | None
     device: str
     elapsed_sec: float
 
@@ -39,6 +47,7 @@ class _Left:
     folder: Path
     epochs: tuple[_Epoch, ...]
     is_finished: bool
+    premises: JSONObject
 
     @property
     def best_loss(self) -> float:
@@ -64,8 +73,11 @@ def salvage(plans: Sequence[ModelPlan], work_dir: Path, reason: str) -> Training
     usable = [left for left in found if left.is_usable]
     if not usable:
         return None
+    cut = _in_words(found, reason)
     for left in usable:
         (left.folder / LAST).unlink(missing_ok=True)
+        if not left.is_finished:
+            _report(left)
     last = usable[-1]
     return TrainingOutcome(
         model_dirs=tuple(left.folder for left in usable),
@@ -73,7 +85,7 @@ def salvage(plans: Sequence[ModelPlan], work_dir: Path, reason: str) -> Training
         total_epochs=sum(len(left.epochs) for left in usable),
         duration_sec=last.epochs[-1].elapsed_sec,
         device=last.epochs[-1].device,
-        cut=_in_words(found, reason),
+        cut=cut,
     )
 
 
@@ -100,7 +112,37 @@ def _look(head: str, work_dir: Path) -> _Left:
     aside = state / f"{head}.{BEST}"
     if aside.is_file() and folder.is_dir() and not (folder / BEST).exists():
         aside.replace(folder / BEST)
-    return _Left(head, folder, _epochs(state / f"{head}.jsonl"), (state / f"{head}.json").is_file())
+    return _Left(
+        head,
+        folder,
+        _epochs(state / f"{head}.jsonl"),
+        (state / f"{head}.json").is_file(),
+        _read_premises(state / f"{head}{PREMISES_SUFFIX}"),
+    )
+
+
+def _read_premises(path: Path) -> JSONObject:
+    try:
+        premises = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return premises if isinstance(premises, dict) else {}
+
+
+def _report(left: _Left) -> None:
+    """Writes the report that the runner didn't come to: the client would have only the epochs that it saw."""
+    validation = left.premises.get("validation")
+    is_validated = not validation or validation["source"] != TRAINED_ON
+    best = min(left.epochs, key=lambda epoch: epoch.loss)
+    make_unmeasured_report(
+        left.folder,
+        left.head,
+        [(epoch.number, epoch.train_loss, epoch.val_loss if is_validated else None) for epoch in left.epochs],
+        best.number,
+        settings=left.premises.get("settings"),
+        validation=validation,
+        problem=NOT_EVALUATED,
+    )
 
 
 def _epochs(log: Path) -> tuple[_Epoch, ...]:
@@ -126,6 +168,8 @@ def _read_epoch(line: str) -> _Epoch:
         number=int(row["epoch"]),
         total=int(row["total_epochs"]),
         loss=loss if math.isfinite(loss) else math.inf,
+        train_loss=float(row["train_loss"]),
+        val_loss=None if row["val_loss"] is None else float(row["val_loss"]),
         device=str(row["device"]),
         elapsed_sec=float(row["elapsed_sec"]),
     )

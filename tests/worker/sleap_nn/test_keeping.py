@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sleaprtc.client.results.report import complete_report
 from sleaprtc.worker.sleap_nn.plan.kept import read_plans, write_plans
 from sleaprtc.worker.sleap_nn.plan.training import ModelPlan
 from sleaprtc.worker.sleap_nn.runner import keeping
@@ -118,6 +119,30 @@ def test_the_best_models_so_far_are_salvaged(tmp_path: Path) -> None:
         "went home."
     )
     assert not list(tmp_path.rglob("last.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("source", "val_losses"), [("held_out", [2.0, 1.0, 4.0]), ("trained_on", [None] * 3)]
+)
+def test_a_salvaged_model_is_reported_with_all_its_epochs(
+    tmp_path: Path, source: str, val_losses: list[float | None]
+) -> None:
+    """The client that fetches it hasn't seen them all, and calls nothing validation that was trained on."""
+    kept = train("centroid", row(1), row(2), row(3, val_loss=4.0))
+    changed = {"key": "trainer_config.use_wandb", "asked": True, "used": False, "given": True}
+    settings = {"configuration": "c.yaml", "changed": [changed], "chosen": []}
+    kept.note_premises(settings, {"source": source, "frames": 1, "train_frames": 3})
+    outcome = salvage(PLANS[:1], tmp_path, "x")
+    assert outcome is not None
+    report = complete_report(outcome.model_dirs[0], "centroid", None)
+    assert (report.epochs, report.best_epoch) == (3, 2)
+    table = (tmp_path / "models/centroid/report/losses.csv").read_text().splitlines()[1:]
+    assert [float(line.split(",")[2] or "nan") for line in table] == pytest.approx(
+        [float("nan") if loss is None else loss for loss in val_losses], nan_ok=True
+    )
+    assert (report.validation, report.val_frames, report.train_frames) == (source, 1, 3)
+    assert [entry.key for entry in report.changed] == ["trainer_config.use_wandb"]
+    assert report.problems == ("The training was cut before the model was evaluated.",)
 
 
 def test_a_best_model_that_was_set_aside_is_salvaged(tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ _SHOWN: Final[Mapping[str, str]] = {
 }
 """How a job's state on its worker is shown: in the words of a person's records, as far as those have one."""
 
-_EXPLAINED: Final = frozenset({Seen.FAILED, Seen.CANCELLED, Seen.LOST, Seen.NOT_FETCHED, State.HANDED_BACK})
-"""States of which a record says why."""
+_EXPLAINED: Final = frozenset(
+    {Seen.FAILED, Seen.CANCELLED, Seen.LOST, Seen.NOT_FETCHED, Seen.COMPLETED, State.HANDED_BACK}
+)
+"""States of which a record says why; of a completed job, why less was trained than was asked for."""
 
 
 @attrs.frozen

@@ -26,6 +26,8 @@ STATE_FOLDER = "state"
 HELD_PATIENCE_SEC = 60.0
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+PREMISES_SUFFIX = ".premises.json"
+"""What a model's report says apart from its results: the settings, and what it is validated on."""
 EPOCHS_KEY = "sleap_rtc_epochs"
 ENDED_KEY = "sleap_rtc_ended"
 """In a checkpoint: how many epochs are in it, and whether the training is over, as by early stopping."""
@@ -105,6 +107,7 @@ class KeptModel:
         self._best_aside = state / f"{head}.{BEST}"
         self._log = state / f"{head}.jsonl"
         self._summary = state / f"{head}.json"
+        self._premises = state / f"{head}{PREMISES_SUFFIX}"
 
     # --- finished models --------------------------------------------------------------------
 
@@ -194,6 +197,11 @@ class KeptModel:
         return rows
 
     # --- keeping ----------------------------------------------------------------------------
+
+    def note_premises(self, settings: Mapping[str, Any], validation: Mapping[str, Any] | None) -> None:
+        """Writes down what the report of a training that is cut needs besides its losses."""
+        document = json.dumps({"settings": settings, "validation": validation})
+        replace_file(self._premises, lambda file: file.write(document.encode()))
 
     def note_epoch(self, row: Mapping[str, Any]) -> None:
         """Writes down an epoch that is over."""

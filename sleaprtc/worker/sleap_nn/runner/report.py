@@ -100,21 +100,11 @@ def make_report(
             splits.pop("val", None)  # the same frames as those of "train"
 
     def summarize() -> None:
-        summary = {
-            "version": VERSION,
-            "model": head,
-            "epochs": len(losses),
-            "best_epoch": best_epoch,
-            "validation": validation,
-            "splits": splits,
-            "settings": settings,
-            "problems": problems,
-        }
-        (folder / METRICS_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        facts = {"validation": validation, "splits": splits, "settings": settings, "problems": problems}
+        _summarize(folder, head, losses, best_epoch, facts)
 
     def write() -> None:
-        folder.mkdir(exist_ok=True)
-        write_losses(folder / LOSSES_FILE, losses)
+        _write_table(folder, losses)
 
     _attempt("There is no table of losses", write, problems)
     if any(directory.glob("metrics.*.*")):
@@ -147,6 +137,46 @@ def _attempt(missing: str, action: Callable[[], None], problems: list[str]) -> N
     except Exception as error:
         traceback.print_exc()
         problems.append(f"{missing} ({reason_of(error)}).")
+
+
+def make_unmeasured_report(
+    directory: pathlib.Path,
+    head: str,
+    losses: Sequence[Losses],
+    best_epoch: int,
+    *,
+    settings: Mapping[str, Any] | None,
+    validation: Mapping[str, Any] | None,
+    problem: str,
+) -> None:
+    """Writes the report of a model that was never evaluated: its losses, and ``problem``, which says why.
+
+    Whatever goes wrong with it is printed, and costs the model nothing.
+    """
+    folder = directory / FOLDER
+    facts = {"validation": validation, "splits": {}, "settings": settings, "problems": [problem]}
+    for action in (
+        lambda: _write_table(folder, losses),
+        lambda: _summarize(folder, head, losses, best_epoch, facts),
+    ):
+        _attempt("A part of the report is missing", action, [])
+
+
+def _write_table(folder: pathlib.Path, losses: Sequence[Losses]) -> None:
+    folder.mkdir(exist_ok=True)
+    write_losses(folder / LOSSES_FILE, losses)
+
+
+def _summarize(
+    folder: pathlib.Path,
+    head: str,
+    losses: Sequence[Losses],
+    best_epoch: int | None,
+    facts: Mapping[str, Any],
+) -> None:
+    counts = {"version": VERSION, "model": head, "epochs": len(losses), "best_epoch": best_epoch}
+    text = json.dumps({**counts, **facts}, indent=1, allow_nan=False)
+    (folder / METRICS_FILE).write_text(text + "\n")
 
 
 def write_losses(path: pathlib.Path, losses: Sequence[Losses]) -> None:

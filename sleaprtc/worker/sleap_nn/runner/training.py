@@ -44,6 +44,7 @@ class Progress:
         self.directory = directory
         self.has_val_labels = has_val_labels
         self.validation: dict[str, Any] | None = None
+        self.settings: dict[str, Any] = {}
         self.epochs = 0
         self._losses: list[tuple[int, float, float | None]] = []
         self.best_loss = math.inf
@@ -165,7 +166,7 @@ def train_model(
         OmegaConf.to_container(completed)
         for completed in (verify_config(OmegaConf.create(model["asked"])), config)
     )
-    settings = describe_settings(model, asked, used)
+    settings = progress.settings = describe_settings(model, asked, used)
     tell_settings(settings, progress.head, parent)
     checkpoint = kept.restore(progress.restore)
     if checkpoint is not None:
@@ -315,10 +316,11 @@ def make_callbacks(
         val_loss = row["val_loss"] if progress.is_validated else None
         parent.tell("epoch", model=progress.head, **{**row, "val_loss": val_loss})
 
-    return make_reporter(progress, stopwatch, parent), make_keeper(kept, lambda: progress.rows, tell_epoch)
+    reporter = make_reporter(progress, kept, stopwatch, parent)
+    return reporter, make_keeper(kept, lambda: progress.rows, tell_epoch)
 
 
-def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> Any:
+def make_reporter(progress: Progress, kept: KeptModel, stopwatch: Stopwatch, parent: Parent) -> Any:
     """A Lightning callback that reports epochs and ends training when asked to, or when it diverges."""
     import lightning
 
@@ -335,6 +337,7 @@ def make_reporter(progress: Progress, stopwatch: Stopwatch, parent: Parent) -> A
         def on_train_start(self, trainer: Any, module: Any) -> None:
             progress.device = str(next(module.parameters()).device)
             progress.see_validation()
+            kept.note_premises(progress.settings, progress.validation)
             message = f"Training the {progress.head} model on {progress.device}"
             if not progress.is_validated:
                 message += ". It has no validation: all frames are trained on"
