@@ -46,7 +46,7 @@ class ModelReport:
         best_epoch: The one whose weights were kept.
         best_val_loss: The validation loss of that epoch.
         validation: ``held_out`` if some frames of the labels were held out, ``file`` if the validation labels
-            were a file of their own, ``trained_on`` if nothing was held out.
+            were a file of their own, ``trained_on`` if it was validated on what it was trained on.
         val_frames: The frames that were validated on.
         train_frames: The frames that were trained on.
         split: What the numbers below were measured on: ``val``, or ``train`` where nothing was held out.

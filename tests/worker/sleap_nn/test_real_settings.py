@@ -41,8 +41,11 @@ labels = sleap_io.load_slp(sys.argv[1])
 labels.extract(list(range(int(sys.argv[3])))).save(sys.argv[2], embed="user")
 """
 
+LAST_FRAMES = FIRST_FRAMES.replace("range(int(sys.argv[3]))", "range(int(sys.argv[3]), len(labels))")
+
 
 def made_from(recording: Path, folder: Path, script: str, *arguments: object) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "made.pkg.slp"
     command = [PYTHON, "-c", script, recording, path, *map(str, arguments)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
@@ -125,15 +128,36 @@ async def test_negative_frames_take_part(tmp_path: Path, recordings: dict[int, P
 async def test_validation_labels_of_their_own_are_measured_on(
     tmp_path: Path, recordings: dict[int, Path]
 ) -> None:
-    job = job_of(tmp_path, recordings[1], FEW_KEYS)
-    val_dir = tmp_path / "validation"
-    val_dir.mkdir()
-    made = made_from(recordings[1], val_dir, FIRST_FRAMES, 5)
-    val_labels = made.rename(val_dir / recordings[1].name)  # the same name as the dataset's
+    job = job_of(tmp_path, made_from(recordings[1], tmp_path, LAST_FRAMES, 5), FEW_KEYS)
+    val_labels = made_from(recordings[1], tmp_path / "validation", FIRST_FRAMES, 5)
+    assert val_labels.name == job.dataset.name
     (model,) = (await train(attrs.evolve(job, validation=(val_labels,)))).model_dirs
-    assert summary_of(model)["validation"] == {"source": "file", "frames": 5, "train_frames": 16}
+    assert summary_of(model)["validation"] == {"source": "file", "frames": 5, "train_frames": 11}
+    assert not any("trained on" in problem for problem in summary_of(model)["problems"])
     trained = yaml.safe_load((model / "training_config.yaml").read_text())
-    assert trained["data_config"]["val_labels_path"] == [f"validation-{recordings[1].name}"]
+    assert trained["data_config"]["val_labels_path"] == [f"validation-{val_labels.name}"]
+
+
+@pytest.mark.parametrize(
+    ("source", "from_frame", "shared", "sentence"),
+    [
+        ("file", 2, 3, "3 of the 5 validation frames are trained on, too"),
+        ("trained_on", 0, 5, "since those are the frames of the validation labels"),
+    ],
+    ids=["some", "all"],
+)
+async def test_validation_labels_that_are_trained_on_say_so(
+    tmp_path: Path, recordings: dict[int, Path], source: str, from_frame: int, shared: int, sentence: str
+) -> None:
+    """A person names the labels of a project twice, or a second export of them."""
+    job = job_of(tmp_path, made_from(recordings[1], tmp_path, LAST_FRAMES, from_frame), FEW_KEYS)
+    val_labels = made_from(recordings[1], tmp_path / "validation", FIRST_FRAMES, 5)
+    (model,) = (await train(attrs.evolve(job, validation=(val_labels,)))).model_dirs
+    summary = summary_of(model)
+    counts = {"frames": 5, "train_frames": 16 - from_frame, "shared_frames": shared}
+    assert summary["validation"] == {"source": source, **counts}
+    assert any(sentence in problem for problem in summary["problems"])
+    assert ("val" in summary["splits"]) <= (source == "file")
 
 
 @pytest.mark.parametrize(

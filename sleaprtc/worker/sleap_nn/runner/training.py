@@ -13,7 +13,7 @@ from .keeping import KeptModel, hold_folder, keeping_trainer, make_keeper
 from .parent import Parent, RunnerError, reason_of
 from .report import add_problem, make_report
 from .settings import describe_settings, text, told
-from .validation import TRAINED_ON, describe_validation, warning
+from .validation import TRAINED_ON, count_shared_frames, describe_validation, warning
 
 MAX_LOOKING_SEC = 30.0  # some thousand images
 
@@ -39,10 +39,10 @@ class Stopwatch:
 class Progress:
     """The state of one model's training."""
 
-    def __init__(self, head: str, directory: pathlib.Path, *, has_val_labels: bool = False) -> None:
+    def __init__(self, head: str, directory: pathlib.Path) -> None:
         self.head = head
         self.directory = directory
-        self.has_val_labels = has_val_labels
+        self.own_frames_shared: int | None = None
         self.validation: dict[str, Any] | None = None
         self.settings: dict[str, Any] = {}
         self.epochs = 0
@@ -75,7 +75,7 @@ class Progress:
     def see_validation(self) -> None:
         """Finds out what the model is validated on. If that fails, nothing else does."""
         try:
-            self.validation = describe_validation(self.directory, has_own_labels=self.has_val_labels)
+            self.validation = describe_validation(self.directory, self.own_frames_shared)
         except Exception:
             traceback.print_exc()
 
@@ -122,7 +122,7 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
         kept = KeptModel(model["head"], directory)
         summary = kept.finished()
         if summary is None:
-            progress = Progress(model["head"], directory, has_val_labels=model["val_labels"] is not None)
+            progress = Progress(model["head"], directory)
             train_model(model, progress, kept, stopwatch, parent)
             summary = {
                 "head": progress.head,
@@ -161,6 +161,8 @@ def train_model(
     parent.tell("stage", stage="preparing", model=progress.head, message="Reading the labels")
     labels = keep_used_skeleton(load_labels(model["labels"]))
     val_labels = None if model["val_labels"] is None else keep_used_skeleton(load_labels(model["val_labels"]))
+    if val_labels is not None:
+        progress.own_frames_shared = count_shared_frames(labels, val_labels)
     config = verify_config(OmegaConf.create(model["config"]))
     asked, used = (
         OmegaConf.to_container(completed)
