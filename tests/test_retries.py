@@ -48,7 +48,7 @@ NO_WAITS = {
     "sleaprtc.worker.sleap_nn.runner.prediction.REPORT_INTERVAL_SEC": "how often progress is reported",
     "sleaprtc.worker.sleap_nn.runner.report.PICTURES_SEC": "a part of the report, see docs/architecture.md",
     "sleaprtc.worker.sleap_nn.runner.training.MAX_LOOKING_SEC": "the search for a broken image",
-    "sleaprtc.worker.sleap_nn.runner.validation.MAX_COMPARING_SEC": "the search for validation frames that are trained on",
+    "sleaprtc.worker.sleap_nn.runner.validation.MAX_COMPARING_SEC": "the search for frames in both sets",
 }
 """Constants with a time in their name for which nothing waits, and what they are."""
 

@@ -207,21 +207,27 @@ def test_a_config_that_smuggles_something(server_process, room, workers, labels,
     assert stderr.count("\n") == 1
 
 
-def test_ctrl_c_cancels_on_the_worker(server_process, room, labels, config, tmp_path):
+def test_a_training_that_was_interrupted_is_left_running_and_can_be_cancelled(
+    server_process, room, labels, config, tmp_path
+):
     options = ["--name", "alone", "--trainer-python", str(PYTHON)]
     with running_worker(server_process, tmp_path / "w", *options, room=room) as (worker, _):
         arguments = ["--config", config, "--epochs", 500, "--worker", "alone", "--out", tmp_path / "out"]
         with Training(server_process, room, labels, *arguments) as training:
-            training.wait_for(is_epoch)
+            job = training.wait_for(is_epoch)["job_id"]
             (runner,) = runners_below(worker.pid)
             training.process.send_signal(signal.SIGINT)
             status, stderr = training.finish()
-            assert (status, stderr) == (130, "Error: Cancelled.\n")
+            assert (status, stderr) == (130, "Error: Interrupted; the job continues.\n")
+        assert runners_below(worker.pid) == [runner]
+        assert client(server_process, "cancel", job, room=room).returncode == 0
         assert_ends(runner)
         assert list((tmp_path / "w" / "jobs").glob("job-*")) == []
 
 
-def test_the_worker_is_killed_during_training(server_process, room, labels, config, tmp_path):
+def test_a_killed_worker_takes_its_trainer_with_it_and_is_waited_for(
+    server_process, room, labels, config, tmp_path
+):
     options = ["--name", "doomed", "--trainer-python", str(PYTHON)]
     with running_worker(server_process, tmp_path / "w", *options, room=room) as (worker, _):
         arguments = ["--config", config, "--epochs", 500, "--worker", "doomed", "--out", tmp_path / "out"]
@@ -229,9 +235,12 @@ def test_the_worker_is_killed_during_training(server_process, room, labels, conf
             training.wait_for(is_epoch)
             (runner,) = runners_below(worker.pid)
             worker.kill()
+            training.wait_for(
+                lambda event: event["event"] == "notice" and "Waiting for it" in event["message"]
+            )
+            training.process.send_signal(signal.SIGINT)
             status, stderr = training.finish(timeout_sec=60)
-        assert status == 1
-        assert stderr.startswith("Error: doomed has left the room during training. When it is back: ")
+        assert (status, stderr) == (130, "Error: Interrupted; the job continues.\n")
         assert_ends(runner)
 
 

@@ -107,7 +107,7 @@ async def test_throwing_away_ends_the_job(lab, client, labels, trainer):
 async def test_going_on_is_as_if_nothing_had_happened(lab, client, labels, trainer):
     async with asked(lab, client, labels, trainer) as terminal:
         await terminal.press(b"xc")  # the first of them means nothing
-        await terminal.until("Going on.")
+        await terminal.until("Continuing.")
         await terminal.press(CTRL_C)
         await trio.to_thread.run_sync(
             lambda: terminal.shown.wait_for(lambda lines: "\n".join(lines).count(PROMPT) == 2),
@@ -125,9 +125,9 @@ async def test_what_was_typed_before_the_question_is_no_answer(lab, client, labe
         await terminal.until("Epoch 1 of 4")
         await terminal.press(b"d")
         terminal.shown.process.send_signal(signal.SIGINT)
-        await terminal.until("c  go on as before")
+        await terminal.until("c  continue as before")
         await terminal.press(b"c")
-        await terminal.until("Going on.")
+        await terminal.until("Continuing.")
         trainer.go_on.set()
         status, text = await terminal.end()
     assert status == 0, text

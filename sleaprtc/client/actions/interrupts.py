@@ -117,7 +117,7 @@ async def _ask(question: _Question, command: trio.CancelScope, control: JobContr
         to_standard_error("Ending early. What is kept comes next; Ctrl-C leaves that to the worker.")
         control.stop_wanted.set()
     elif choice is Choice.GO_ON:
-        to_standard_error("Going on.")
+        to_standard_error("Continuing.")
     else:
         control.is_discarding = choice is Choice.DISCARD
         command.cancel()

@@ -21,7 +21,9 @@ from .network import Network, missing_for_namespaces, open_network
 
 SERVER = "server"
 ROOM_SEC = 60
-DISK_BYTES = 384 * 2**20
+CLIENT_DISK_BYTES = 384 * 2**20
+WORKER_DISK_BYTES = 3 * 2**30
+"""Room for as many jobs as there are clients, each of which reserves half a gigabyte, and for the cache."""
 CACHE_MB = 64
 """Small compared to the disk, so that only faults fill a disk, not the cache."""
 
@@ -138,9 +140,9 @@ async def open_world(
         world = _world(folder, workers, clients, network, has_disks=use_root and missing_for_disks() is None)
         if world.has_disks:
             for name in workers:
-                stack.enter_context(open_disk(world.programs.work_dir(name), DISK_BYTES))
+                stack.enter_context(open_disk(world.programs.work_dir(name), WORKER_DISK_BYTES))
             for name in clients:
-                stack.enter_context(open_disk(world.client_dir(name), DISK_BYTES))
+                stack.enter_context(open_disk(world.client_dir(name), CLIENT_DISK_BYTES))
         async with trio.open_nursery() as nursery:
             await nursery.start(world.ws_path.run)
             await nursery.start(world.http_path.run)
