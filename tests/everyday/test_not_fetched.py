@@ -70,6 +70,7 @@ async def test_a_disk_that_fills_during_the_training_costs_no_model(lab, client,
         assert (state["state"], state["fetched"], state["answered"]) == ("not_fetched", False, True)
         (listed,) = (await client.run("jobs", "--json")).objects
         assert listed["state"] == "not_fetched"
+        assert listed["message"].partition(" to ")[0] in (await client.run("jobs")).stdout
         again = await client.run("fetch", job, "--ice-loopback")
         assert again.status == 1
         assert again.stderr.endswith(f"fetch {job} --out FOLDER\n")

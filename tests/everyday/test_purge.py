@@ -162,6 +162,7 @@ async def test_an_unfetched_result_is_purged_only_on_request(lab, client, labels
         assert traces(lab, job) == []
         ended = await client.run("logs", job)
         assert "The job was purged: gpu-1 has nothing of it any more." in ended.stderr
+        assert "It was purged, and no result had been fetched." in (await client.run("status", job)).stdout
         ended = await client.run("jobs")
         assert "cancelled, purged" in ended.stdout
 

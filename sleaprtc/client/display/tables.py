@@ -13,6 +13,7 @@ from rich.console import Console, OverflowMethod
 from rich.table import Column, Table
 
 from ...base.printable import printable
+from ...jobs.life import Seen
 from ..events.job import Answered, WorkerSummary
 from ..records.files import JobRecord
 from ..records.job_ids import short_id
@@ -104,7 +105,7 @@ def jobs_table(records: list[JobRecord]) -> Table:
         "dataset": lambda record: record.dataset.rpartition("/")[2],
         "worker": lambda record: record.worker,
         "state": lambda record: record.state if record.purged_at is None else f"{record.state}, purged",
-        "last seen": lambda record: record.message if record.is_over else _last_seen(record, now),
+        "last seen": lambda record: _last_seen(record, now),
         "result": _result_place,
     }
     for name, least_width in _LEAST_WIDTHS.items():
@@ -125,6 +126,9 @@ def _result_place(record: JobRecord) -> str:
 
 
 def _last_seen(record: JobRecord, now: float) -> str:
+    """Returns why a job ended as it did, or why its result isn't here; else the last that was seen of it."""
+    if record.is_over or record.state == Seen.NOT_FETCHED:
+        return record.message
     words = seen_words(record.last_status)
     if not words or record.last_seen_at is None:
         return words

@@ -231,7 +231,8 @@ def note_purged(record: JobRecord, now: float) -> None:
     """
     current = reread(record)
     if not current.is_over:
-        current = attrs.evolve(current.after(Sign.CANCELLATION), ended_at=now)
+        message = "It was purged, and no result had been fetched."
+        current = attrs.evolve(current.after(Sign.CANCELLATION), ended_at=now, message=message)
     save(attrs.evolve(current, purged_at=now))
 
 
