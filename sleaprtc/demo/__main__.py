@@ -14,6 +14,7 @@ import click
 import trio
 
 from ..base.printable import printable
+from ..commandline.numbers import FiniteRange
 from ..commandline.run import run
 from ..errors import EXIT_DONE, EXIT_JOB_FAILED
 from .scenario import DEFAULT_EPOCHS, MAX_ERROR_PX, DemoOptions, DemoResult, run_demo
@@ -82,7 +83,7 @@ async def demo(options: DemoOptions) -> int:
 @click.option(
     "--out", "out_dir", type=click.Path(path_type=Path), default=Path("sleap-rtc-demo"), show_default=True
 )
-@click.option("--seconds", "limit_sec", type=click.FloatRange(min=1), default=900.0, show_default=True)
+@click.option("--seconds", "limit_sec", type=FiniteRange(min=1), default=900.0, show_default=True)
 @click.option(
     "--trainer-python",
     default=sys.executable,

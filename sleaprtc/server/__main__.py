@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ import click
 import platformdirs
 
 from ..commandline.log_options import log_options, start_log
+from ..commandline.numbers import FiniteRange
 from ..commandline.programs import Program
 from ..commandline.run import run
 from ..commandline.settings_option import config_file_option
@@ -18,13 +18,6 @@ from ..protocol.ice import parse_ice_server
 from ..protocol.limits import ROOM_TTL_SEC
 
 MAX_ROOM_TTL_SEC: Final = 366 * 24 * 60 * 60.0
-
-
-def _number(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    """Refuses "nan", which click's range check lets through."""
-    if math.isnan(value):
-        raise click.BadParameter("nan is not a number of seconds.")
-    return value
 
 
 @click.command(cls=Program, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -54,8 +47,7 @@ def _number(_context: click.Context, _option: click.Parameter, value: float) -> 
 )
 @click.option(
     "--room-ttl",
-    type=click.FloatRange(0, MAX_ROOM_TTL_SEC, min_open=True),
-    callback=_number,
+    type=FiniteRange(0, MAX_ROOM_TTL_SEC, min_open=True),
     default=float(ROOM_TTL_SEC),
     envvar="SLEAP_RTC_ROOM_TTL",
     metavar="SEC",

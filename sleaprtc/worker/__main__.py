@@ -15,6 +15,7 @@ import click
 
 from ..access.place import PeerOptions
 from ..commandline.log_options import log_options, start_log
+from ..commandline.numbers import FiniteRange
 from ..commandline.options import peer_options
 from ..commandline.programs import Program
 from ..commandline.run import run
@@ -71,7 +72,7 @@ def _checked_name(name: str) -> str:
 )
 @click.option(
     "--keep-results",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=7.0,
     show_default=True,
     metavar="DAYS",
@@ -79,7 +80,7 @@ def _checked_name(name: str) -> str:
 )
 @click.option(
     "--keep-data",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=30.0,
     show_default=True,
     metavar="DAYS",
@@ -114,7 +115,7 @@ def _checked_name(name: str) -> str:
 @click.option(
     "--max-hours",
     envvar="SLEAP_RTC_MAX_HOURS",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=168.0,
     show_default=True,
     metavar="HOURS",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from sleaprtc.config.schema import MANY, PROGRAMS, SETTINGS, SHARED, Kind, allowed_in
 
@@ -90,3 +91,20 @@ def test_the_documentation_has_every_setting(section):
     text = (ROOT / "docs" / "configuration.md").read_text()
     expected = "\n".join([f"### {TITLES[section]}", "", *rows_of(section), ""])
     assert expected in text
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_is_no_number_is_refused_in_one_sentence(program, value):
+    main = importlib.import_module(f"sleaprtc.{program}.__main__").main
+    numbers = [
+        (path[1:], option.opts[0])
+        for path, option in options(program)
+        if isinstance(option.type, click.FloatRange) or option.opts[0] == "--wait"
+    ]
+    assert numbers
+    for words, name in numbers:
+        ended = CliRunner().invoke(main, [*words, f"{name}={value}"])
+        assert ended.exit_code == 2, ended
+        assert f"Invalid value for '{name}'" in ended.output
+        assert "Traceback" not in ended.output

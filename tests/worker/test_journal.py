@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,13 +13,17 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sleaprtc.worker
 from sleaprtc.errors import StorageError
 from sleaprtc.jobs import life
+from sleaprtc.jobs.keys import attach_digest
 from sleaprtc.jobs.life import Cause, State
-from sleaprtc.protocol.jobs import JobComplete, JobRequest
+from sleaprtc.protocol.jobs import JobComplete, JobPurge, JobPurged, JobRequest
 from sleaprtc.worker.journal.page import JobNotes
 from sleaprtc.worker.journal.recovery import forget_old, note_restart, remove_orphans
 from sleaprtc.worker.journal.store import Journal
+
+from ..support.lab import Lab
 
 REQUEST = JobRequest("job-1", "training")
 
@@ -149,3 +154,56 @@ async def test_moves_that_could_not_be_written_are_written_in_their_order(
     entry = journal.find("job-1")
     assert entry is not None
     assert (entry.state, entry.archive) == (State.DELIVERED, tmp_path / "x.zip")
+
+
+def test_only_a_beginning_and_a_move_write_a_jobs_state() -> None:
+    """Whoever deletes a job or changes its state names a cause, which the table has or hasn't."""
+    folder = Path(sleaprtc.worker.__file__).parent
+    text = "\n".join(path.read_text() for path in folder.rglob("*.py"))
+    statements = re.findall(r"INSERT\b[\w ]*\bINTO jobs\b|DELETE FROM jobs\b|UPDATE jobs SET state\b", text)
+    assert sorted(statements) == ["DELETE FROM jobs", "INSERT OR REPLACE INTO jobs", "UPDATE jobs SET state"]
+
+
+# --- a job with the id of an earlier one, in a worker's roster --------------------------------
+
+KEYED = JobRequest("job-1", "training", attach_digest=attach_digest("key"))
+
+
+async def test_a_job_replaces_an_earlier_one_whose_end_could_not_be_written(lab: Lab, tmp_path: Path) -> None:
+    """Nothing works on that one any more, although the journal says so."""
+    async with lab.worker("gpu-1") as agent:
+        roster = agent._roster
+        folder = tmp_path / "job-x"
+        folder.mkdir()
+        roster._journal.begin("job-1", "client", KEYED, folder)
+        roster._journal.move("job-1", Cause.INPUTS_ARRIVED)
+        job_dir = roster._begin("client", KEYED)
+        entry = roster._journal.find("job-1")
+        assert entry is not None
+        assert (entry.state, entry.directory) == (State.RECEIVING, job_dir)
+        assert (folder.exists(), job_dir.exists()) == (False, True)
+
+
+async def test_a_job_does_not_replace_one_in_a_newer_versions_state(lab: Lab, tmp_path: Path) -> None:
+    async with lab.worker("gpu-1") as agent:
+        roster = agent._roster
+        folder = tmp_path / "job-x"
+        folder.mkdir()
+        roster._journal.begin("job-1", "client", KEYED, folder)
+        put(roster._journal, "levitating")
+        with pytest.raises(StorageError, match="already, and it is levitating"):
+            roster._begin("client", KEYED)
+        assert (state_in(roster._journal), folder.exists()) == ("levitating", True)
+        assert list(agent.jobs_dir.iterdir()) == []
+
+
+async def test_a_client_purges_its_job_in_a_newer_versions_state(lab: Lab, tmp_path: Path) -> None:
+    async with lab.worker("gpu-1") as agent:
+        roster = agent._roster
+        folder = tmp_path / "job-x"
+        folder.mkdir()
+        roster._journal.begin("job-1", "client", KEYED, folder)
+        put(roster._journal, "levitating")
+        answer = await roster._purge.answer(JobPurge("job-1", "key"), None)
+        assert answer == JobPurged("job-1")
+        assert (state_in(roster._journal), folder.exists()) == (State.ABSENT, False)

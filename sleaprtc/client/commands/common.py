@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from ...commandline.numbers import FiniteRange
 from ...commandline.options import Command, Option, gathered
 from ..jobs.order.filters import WhichWorker, worker_filters
 
@@ -21,7 +22,7 @@ json_option = click.option(
 
 _FILTER_OPTIONS: Final[Mapping[str, Option]] = {
     "min_gpu_memory_mb": click.option(
-        "--min-gpu-memory-mb", type=click.FloatRange(min=0), help="GPU memory that the worker must have."
+        "--min-gpu-memory-mb", type=FiniteRange(min=0), help="GPU memory that the worker must have."
     ),
     "conditions": click.option(
         "--property",

@@ -10,6 +10,7 @@ import attrs
 import click
 
 from ...access.place import PeerOptions
+from ...commandline.numbers import FiniteRange
 from ...commandline.options import Command, peer_options
 from ...jobs.negotiation import SelectionRule
 from ...protocol.limits import JOB_RESPONSE_TIMEOUT_SEC
@@ -40,7 +41,7 @@ class _Minutes(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         """Reads minutes; infinity stands for no limit."""
         if value == FOREVER:
             return math.inf
-        minutes: float = click.FloatRange(min=0).convert(value, param, ctx)
+        minutes: float = FiniteRange(min=0).convert(value, param, ctx)
         return minutes
 
 
@@ -64,7 +65,7 @@ _SUBMISSION_OPTIONS: Final = (
     ),
     click.option(
         "--response-timeout",
-        type=click.FloatRange(min=0.1),
+        type=FiniteRange(min=0.1),
         default=JOB_RESPONSE_TIMEOUT_SEC,
         show_default=True,
         metavar="SEC",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...commandline.numbers import FiniteRange
 from ...commandline.run import run
 from ..actions.options import JobOptions
 from ..jobs.order.settings import PredictionSettings
@@ -39,7 +40,7 @@ from .submitting import SubmittingCommand, job_options
     "--force", is_flag=True, help="Replace that file if it exists; otherwise, the new one gets a number."
 )
 @click.option(
-    "--peak-threshold", type=click.FloatRange(0, 1), help="The least confidence for a node.  [default: 0.2]"
+    "--peak-threshold", type=FiniteRange(0, 1), help="The least confidence for a node.  [default: 0.2]"
 )
 @click.option(
     "--batch-size",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...commandline.numbers import FiniteRange
 from ...commandline.run import run
 from ..actions.options import JobOptions
 from ..jobs.order.settings import TrainingSettings
@@ -50,7 +51,7 @@ from .submitting import SubmittingCommand, job_options
 @click.option("--epochs", type=click.IntRange(1, 100_000), help="The most epochs for each model.")
 @click.option("--batch-size", type=click.IntRange(1, 4096), help="Frames, or crops, per step.")
 @click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The optimizer's learning rate."
+    "--learning-rate", type=FiniteRange(min=0, min_open=True), help="The optimizer's learning rate."
 )
 @job_options
 @json_option
