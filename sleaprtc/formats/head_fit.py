@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -49,6 +49,29 @@ def check_head(head: str, settings: Mapping[str, Any], labelled: Labelled) -> No
     for part, of_part in settings.items():
         if of_part is None or isinstance(of_part, Mapping):
             _check_nodes(f"{head}.{part}", of_part or {}, labelled.node_names)
+
+
+def check_validation_labels(heads: Collection[str], validation: Labelled, trained: Labelled) -> None:
+    """Checks validation labels of their own against the labels that are trained on.
+
+    Args:
+        heads: The models' heads, as far as they are known.
+        validation: What the validation labels offer.
+        trained: What the others offer.
+
+    Raises:
+        InvalidTrainingConfigError: The models can't be validated on them.
+    """
+    if validation.node_names != trained.node_names:
+        raise InvalidTrainingConfigError(
+            f"The validation labels have the nodes {', '.join(validation.node_names)}, and the others "
+            f"{', '.join(trained.node_names)}: they must be the same, in the same order."
+        )
+    if "single_instance" in heads and validation.max_instances > 1:
+        raise InvalidTrainingConfigError(
+            f"The validation labels have frames with {validation.max_instances} animals, and the model type "
+            "base finds a single one: use topdown or bottomup."
+        )
 
 
 def _check_nodes(where: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -96,6 +96,30 @@ def test_labels_that_may_train_it(configs, model_type, labelled):
     check_training(configs, model_type, labelled)
 
 
+@pytest.mark.parametrize("model_type", ["base", "topdown", None])
+async def test_validation_labels_that_do_not_fit_are_known_too(tmp_path, model_type):
+    labels, other, two = (
+        write_slp(tmp_path / f"{name}.pkg.slp", animals_per_frame=(animals,))
+        for name, animals in (("flies", 1), ("other", 1), ("two", 2))
+    )
+    for path in (labels, other, two):
+        with h5py.File(path, "r+") as file:
+            file["frames"] = [0]
+    with h5py.File(other, "r+") as file:
+        text = file["metadata"].attrs["json"]
+        text = text if isinstance(text, str) else text.decode()
+        file["metadata"].attrs["json"] = text.replace('"head"', '"hat"')
+    settings = TrainingSettings(model_type)
+    with pytest.raises(InvalidTrainingConfigError, match="the nodes hat, tail, and the others head, tail"):
+        await training_order(labels, out_dir=tmp_path, validation=other, settings=settings)
+    if model_type == "base":
+        with pytest.raises(InvalidTrainingConfigError, match="validation labels have frames with 2 animals"):
+            await training_order(labels, out_dir=tmp_path, validation=two, settings=settings)
+    else:
+        order = await training_order(labels, out_dir=tmp_path, validation=two, settings=settings)
+        order.scratch.remove()
+
+
 async def test_it_is_known_before_a_worker_is_asked(tmp_path):
     labels = write_slp(tmp_path / "flies.pkg.slp", animals_per_frame=(1, 2, 1))
     with h5py.File(labels, "r+") as file:

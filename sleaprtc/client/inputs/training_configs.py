@@ -10,7 +10,7 @@ import attrs
 from ...base.sentences import as_clause
 from ...errors import InvalidTrainingConfigError
 from ...formats.documents import MAX_CONFIG_BYTES
-from ...formats.head_fit import Labelled, check_head
+from ...formats.head_fit import Labelled, check_head, check_validation_labels
 from ...formats.reading import shown
 from ...formats.sleap_nn.allow_list import SUPPORTED_HEADS
 from ...formats.sleap_nn.configuration import (
@@ -94,7 +94,10 @@ def read_content(path: Path) -> bytes:
 
 
 def check_training(
-    configs: Sequence[TrainingConfig], model_type: str | None, labelled: Labelled | None
+    configs: Sequence[TrainingConfig],
+    model_type: str | None,
+    labelled: Labelled | None,
+    validation: Labelled | None = None,
 ) -> None:
     """Checks whether labels can train what is asked for.
 
@@ -102,6 +105,7 @@ def check_training(
         configs: The configurations, if there are any.
         model_type: What the user asks for, in the protocol's words; None if that's left to others.
         labelled: What the labels offer; None if the client can't tell.
+        validation: What validation labels of their own offer; None if there are none, or that isn't known.
 
     Raises:
         InvalidTrainingConfigError: They can't.
@@ -109,8 +113,11 @@ def check_training(
     if labelled is None:
         return
     heads = MODEL_HEADS.get(model_type or "")
-    for config in configs:
-        if heads is None or config.head in heads:
-            check_head(config.head, config.head_settings, labelled)
+    trained = [config for config in configs if heads is None or config.head in heads]
+    for config in trained:
+        check_head(config.head, config.head_settings, labelled)
     for head in () if configs else heads or ():
         check_head(head, {}, labelled)
+    if validation is not None:
+        names = [config.head for config in trained] if configs else heads or ()
+        check_validation_labels(names, validation, labelled)

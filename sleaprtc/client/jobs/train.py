@@ -141,6 +141,9 @@ async def training_order(
         if val_labels is None and (val_labels := _named_validation(configs, trains)) is not None:
             emit(Notice(f"Validating on {val_labels}, as the configuration says."))
         val_dataset = None if val_labels is None else await read_validation(val_labels, scratch, emit)
+        if val_dataset is not None:
+            used = trains or described.trains
+            check_training(used, settings.model_type, described.labelled, val_dataset.labelled)
     except BaseException:
         scratch.remove()
         raise

@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from ....errors import InvalidTrainingConfigError
-from ....formats.head_fit import Labelled, check_head
+from ....formats.head_fit import Labelled, check_head, check_validation_labels
 from ....formats.reading import shown
 from ....formats.sleap_nn.configuration import (
     check_requested,
@@ -183,10 +183,10 @@ def _plan(
     dataset = source.dataset
     config = overlay(overlay(settings, requested), _from_worker(head, source))
     config = overlay(config, _for_mixed_channels(config, dataset))
-    labelled = Labelled(dataset.max_instances, dataset.node_names, dataset.edge_count)
+    labelled = _labelled(dataset)
     check_head(head, subsection(config, "model_config", "head_configs", head), labelled)
     if source.val_dataset is not None:
-        _check_val_dataset(head, source.val_dataset, source.dataset)
+        check_validation_labels([head], _labelled(source.val_dataset), labelled)
     return ModelPlan(head, source.labels, source.val_labels, config, asked=overlay(document, requested))
 
 
@@ -277,14 +277,5 @@ def _for_mixed_channels(config: Mapping[str, Any], dataset: DatasetSummary) -> d
     return {"data_config": {"preprocessing": {"ensure_rgb": True}}}
 
 
-def _check_val_dataset(head: str, val_dataset: DatasetSummary, dataset: DatasetSummary) -> None:
-    if val_dataset.node_names != dataset.node_names:
-        raise InvalidTrainingConfigError(
-            f"The validation labels have the nodes {', '.join(val_dataset.node_names)}, and the others "
-            f"{', '.join(dataset.node_names)}: they must be the same, in the same order."
-        )
-    if head == "single_instance" and val_dataset.max_instances > 1:
-        raise InvalidTrainingConfigError(
-            f"The validation labels have frames with {val_dataset.max_instances} animals, and the model type "
-            "base finds a single one: use topdown or bottomup."
-        )
+def _labelled(dataset: DatasetSummary) -> Labelled:
+    return Labelled(dataset.max_instances, dataset.node_names, dataset.edge_count)
