@@ -26,8 +26,8 @@ PICTURES_SEC = 60.0  # matplotlib's first import may look through all fonts of t
 SPLIT_NAMES = {"val": "validation", "train": "training"}
 
 NO_METRICS = (
-    "There are no metrics: on the validation frames the model found no animal yet, or sleap-nn evaluated "
-    "none. Train longer."
+    "There are no metrics: on the frames that it is measured on, the model found no animal yet, or sleap-nn "
+    "evaluated none. Train longer."
 )
 
 METRIC_NAMES = {
