@@ -50,7 +50,7 @@ async def test_everybody_says_why_a_training_was_cut(lab, client, labels):
         async with open_asker(record) as asker:
             await until(lambda: has_epochs(asker))
         await agent.leave()
-    cut = "The training was cut: 1 of 6 epochs. The worker's owner stopped it for good."
+    cut = "The training was cut short: 1 of 6 epochs. The worker's owner stopped it for good."
     async with lab.worker("gpu-1", ScriptedTrainer(epochs=6), resumes=False):
         shown = [await client.run("attach", record.job_id, "--ice-loopback")]
         for command in ("status", "logs", "fetch"):
