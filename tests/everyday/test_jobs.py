@@ -103,7 +103,8 @@ async def test_an_interrupt_of_looking_leaves_the_job_alone(lab, client, labels,
             assert (ended.status, ended.stderr) == (
                 130,
                 f"Error: Job {job[:8]} continues without this command. "
-                f"To follow it again: sleap-rtc client attach {job[:8]}\n",
+                f"To end it early: sleap-rtc client stop {job[:8]}; "
+                f"to follow it again: sleap-rtc client attach {job[:8]}\n",
             )
         assert trainer.running == 1
         assert find(job).state == "running"

@@ -30,7 +30,10 @@ from .interrupts import until_signalled
 def goes_on(job_id: str) -> str:
     """The sentence for an interrupt that ends only the display of a job, and not the job."""
     job = short_id(job_id)
-    return f"Job {job} continues without this command. To follow it again: sleap-rtc client attach {job}"
+    return (
+        f"Job {job} continues without this command. To end it early: sleap-rtc client stop {job}; "
+        f"to follow it again: sleap-rtc client attach {job}"
+    )
 
 
 async def show_status(job: str, *, as_json: bool) -> None:

@@ -35,7 +35,11 @@ PACE_WIDTH: Final = 54
 """Below the first there is no bar, and below the second neither rate nor time."""
 
 RATE_EPOCHS: Final = 8
-"""The rate is the median over so many epochs: those that were missed come all at once after attaching."""
+"""The rate is the median over this many epochs."""
+
+LEAST_EPOCH_SEC: Final = 0.1
+"""Epochs that follow each other more quickly say nothing about the rate: after attaching, those that were
+missed come all at once."""
 
 
 class JobView:
@@ -114,7 +118,7 @@ class JobView:
         steps = [
             (later - earlier) / (epoch - before)
             for (before, earlier), (epoch, later) in itertools.pairwise(times)
-            if epoch > before
+            if epoch > before and (later - earlier) / (epoch - before) >= LEAST_EPOCH_SEC
         ]
         return statistics.median(steps) if steps else None
 

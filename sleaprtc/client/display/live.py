@@ -20,12 +20,12 @@ from rich.progress import (
 from rich.table import Column
 
 from ...base.printable import printable
-from ...protocol.limits import MIB
 from ...protocol.vocabulary import Phase
 from ..events.job import Completed, Direction, Event, Failed, StatusChanged, Transferred, WorkerLost
 from .job_view import BAR_WIDTH, JobView
 from .live_area import open_live_area
 from .plain import show_common
+from .words import arrival_sentence
 
 MAX_WIDTH: Final = 120
 MAX_JOBS: Final = 100
@@ -85,11 +85,8 @@ class TerminalDisplay:
         task = self._transfer_tasks[key]
         self._transfers.update(task, completed=event.received_bytes)
         if event.received_bytes >= event.size_bytes:
-            verb = "Sent" if event.direction == Direction.SEND else "Received"
             self._transfers.remove_task(self._transfer_tasks.pop(key))
-            self._console.print(
-                f"{verb} {printable(event.name)} ({event.size_bytes / MIB:.1f} MiB).", soft_wrap=True
-            )
+            self._console.print(arrival_sentence(event), soft_wrap=True)
 
     def _show_status(self, event: StatusChanged, job: str) -> None:
         if event.status == Phase.RECEIVING:

@@ -62,11 +62,29 @@ def status_sentence(event: StatusChanged) -> str:
 def transfer_sentence(event: Transferred) -> str:
     """Returns a file's progress in words."""
     name, is_sent = printable(event.name), event.direction == Direction.SEND
-    if is_sent and event.offset_bytes >= event.size_bytes > 0:
+    if _was_there(event):
         return f"The worker already has {name}."
-    unit, unit_bytes = ("MiB", MIB) if event.size_bytes >= MIB else ("KiB", 1024)
+    unit, unit_bytes = _unit(event.size_bytes)
     amounts = f"{event.received_bytes / unit_bytes:.1f} of {event.size_bytes / unit_bytes:.1f} {unit}"
     return f"{'Sent' if is_sent else 'Received'} {amounts} of {name}."
+
+
+def arrival_sentence(event: Transferred) -> str:
+    """Returns what became of a file that has arrived."""
+    if _was_there(event):
+        return transfer_sentence(event)
+    verb = "Sent" if event.direction == Direction.SEND else "Received"
+    unit, unit_bytes = _unit(event.size_bytes)
+    return f"{verb} {printable(event.name)} ({event.size_bytes / unit_bytes:.1f} {unit})."
+
+
+def _was_there(event: Transferred) -> bool:
+    """Whether the worker had the whole file before, so that nothing was sent."""
+    return event.direction == Direction.SEND and event.offset_bytes >= event.size_bytes > 0
+
+
+def _unit(size_bytes: int) -> tuple[str, int]:
+    return ("MiB", MIB) if size_bytes >= MIB else ("KiB", 1024)
 
 
 def workers_lines(event: WorkersFound) -> list[str]:

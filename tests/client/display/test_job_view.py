@@ -41,6 +41,13 @@ def test_the_rate_is_that_of_the_last_epochs_and_the_time_left_runs_down() -> No
     assert "0 s left" in text(job.line(100, 10_000.0))
 
 
+def test_epochs_that_were_missed_say_nothing_of_the_rate() -> None:
+    job = JobView()
+    for number in range(1, 10):
+        job.see(epoch(number), 100.0 + number / 1000)
+    assert "s/epoch" not in text(job.line(100, 101.0))
+
+
 def test_frames_have_a_rate_too() -> None:
     job = JobView()
     status = StatusChanged("gpu-1", "running", 0.25, frames_done=50, total_frames=200, frames_per_sec=12.345)

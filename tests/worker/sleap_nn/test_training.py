@@ -6,7 +6,9 @@ where that has no sleap-nn.
 
 import csv
 import json
+import math
 import subprocess
+import time
 from pathlib import Path
 
 import h5py
@@ -17,7 +19,7 @@ import yaml
 
 from sleaprtc.errors import InvalidDatasetError, InvalidTrainingConfigError, TrainerError
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
-from sleaprtc.worker.trainer import EpochEnded, TrainingEvent, TrainingJob
+from sleaprtc.worker.trainer import EpochEnded, StageStarted, TrainingEvent, TrainingJob
 
 from ...support.real_training import PYTHON, job_for, train
 
@@ -29,6 +31,17 @@ def assert_holds_weights_only(checkpoint: Path) -> None:
     code = "import sys, torch; print(*torch.load(sys.argv[1], map_location='cpu', weights_only=True))"
     loaded = subprocess.run([PYTHON, "-c", code, checkpoint], capture_output=True, text=True, check=True)
     assert "state_dict" in loaded.stdout.split()
+
+
+class TimedEvents(list[TrainingEvent]):
+    """Events, and when the first came that says that labels are read, which is just before the training."""
+
+    reading_since = math.inf
+
+    def append(self, event: TrainingEvent) -> None:
+        if isinstance(event, StageStarted) and event.message == "Reading the labels":
+            self.reading_since = min(self.reading_since, time.monotonic())
+        super().append(event)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +56,11 @@ async def test_each_model_type_trains(
     tmp_path: Path, recordings: dict[int, Path], model_type: str, flies: int, heads: list[str]
 ) -> None:
     job = job_for(tmp_path, recordings[flies], {"model_type": model_type}, *heads)
-    events: list[TrainingEvent] = []
+    events = TimedEvents()
     outcome = await train(job, events)
 
     assert [folder.name for folder in outcome.model_dirs] == heads
+    assert 0 < outcome.duration_sec < time.monotonic() - events.reading_since
     assert outcome.total_epochs == 2 * len(heads)
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert [(event.model, event.epoch) for event in epochs] == [(head, n) for head in heads for n in (1, 2)]

@@ -133,7 +133,8 @@ def train(task: Mapping[str, Any], parent: Parent) -> None:
                 "elapsed_sec": stopwatch.elapsed_sec(),
             }
             kept.finish(summary)
-        stopwatch.go_on_from(summary["elapsed_sec"])
+        else:
+            stopwatch.go_on_from(summary["elapsed_sec"])
         finished.append(summary)
     parent.tell("done", models=finished, duration_sec=stopwatch.elapsed_sec())
 
