@@ -31,8 +31,9 @@ _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 _TAG: Final = re.compile(r"[0-9a-f]{64}")
 
 _ANOTHER_INVITE: Final = (
-    "it has another invite, or somebody between the two intercepts the connection. Nothing was sent. Run "
-    "`sleap-rtc join INVITE` on both sides, with the whole invite from whoever made the room."
+    "most likely one side's invite is mistyped or old; or somebody between the two intercepts the "
+    "connection. Nothing was sent. Run `sleap-rtc join INVITE` on both sides, with the whole invite from "
+    "whoever made the room."
 )
 
 
