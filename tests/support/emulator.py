@@ -13,7 +13,7 @@ import termios
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pyte
 
@@ -28,6 +28,13 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 BEGIN_OF_UPDATE = b"\x1b[?2026h"
 END_OF_UPDATE = b"\x1b[?2026l"
+
+WARNINGS: Final = (
+    *("-W", "error"),
+    # as in pyproject.toml: what trio-asyncio imports is deprecated since Python 3.12
+    *("-W", "ignore:'AbstractChildWatcher' is deprecated:DeprecationWarning"),
+    *("-W", "ignore:'ThreadChildWatcher' is deprecated:DeprecationWarning"),
+)
 
 
 class Terminal:
@@ -46,7 +53,7 @@ class Terminal:
             key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", *map(str, command)],
+            [sys.executable, *WARNINGS, *map(str, command)],
             stdin=child_fd,
             stdout=child_fd,
             stderr=child_fd,
