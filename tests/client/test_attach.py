@@ -6,23 +6,12 @@ import pytest
 
 from sleaprtc.client.inbox import Inbox
 from sleaprtc.client.jobs.attach import ask_to_follow
-from sleaprtc.client.records.files import JobRecord
 from sleaprtc.errors import JobFailedError
 from sleaprtc.protocol.jobs import JobError, JobFailed
 
-RECORD = JobRecord(
-    job_id="job",
-    attach_key="key",
-    worker="gpu-1",
-    ws_url="ws://127.0.0.1:1",
-    http_url="http://127.0.0.1:1",
-    room_id="room",
-    token="token1",
-    dataset="/flies.pkg.slp",
-    configs=(),
-    out_dir="/models",
-    started_at=0.0,
-)
+from ..support.client_jobs import a_record
+
+RECORD = a_record()
 
 
 class AnsweringInbox(Inbox):

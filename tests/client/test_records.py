@@ -7,24 +7,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sleaprtc.client.events.job import Completed, StatusChanged
 from sleaprtc.client.records import files, logbook
-from sleaprtc.client.records.files import JobRecord, find
+from sleaprtc.client.records.files import find
 from sleaprtc.client.records.logbook import Logbook
 from sleaprtc.errors import JobFailedError, UsageError, WorkerLostError
 from sleaprtc.jobs.life import OVER, Seen, outranks
 
-RECORD = JobRecord(
-    job_id="job",
-    attach_key="key",
-    worker="gpu-1",
-    ws_url="ws://127.0.0.1:1",
-    http_url="http://127.0.0.1:1",
-    room_id="room",
-    token="token1",
-    dataset="/flies.pkg.slp",
-    configs=(),
-    out_dir="/models",
-    started_at=0.0,
-)
+from ..support.client_jobs import a_record
+
+RECORD = a_record()
 FAILURES = {
     "failed": JobFailedError("The loss became NaN."),
     "cancelled": JobFailedError("It was dropped.", error_code="CANCELLED"),

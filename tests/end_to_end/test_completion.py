@@ -13,8 +13,9 @@ from click.shell_completion import ShellComplete
 
 from sleaprtc.cli import main
 from sleaprtc.client.__main__ import main as client
-from sleaprtc.client.records.files import JobRecord, save
+from sleaprtc.client.records.files import save
 
+from ..support.client_jobs import a_record
 from ..support.system_packages import is_missing, needs
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "sleap-rtc"
@@ -47,17 +48,10 @@ def bash(line, cwd):
 
 @pytest.fixture
 def record():
-    record = JobRecord(
+    record = a_record(
         job_id="a7f3d2e1-1111-4111-8111-111111111111",
-        attach_key="key",
         worker="gpu-box",
-        ws_url="ws://127.0.0.1:1/",
-        http_url="http://127.0.0.1:1",
-        room_id="room",
-        token="token",
         dataset="labels.pkg.slp",
-        configs=(),
-        out_dir="models",
         started_at=1.0,
     )
     save(record)

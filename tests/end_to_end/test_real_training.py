@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-import sleaprtc.demo.flies
-
 from ..support.emulator import opened_terminal
 from ..support.lab import make_labels
 from ..support.programs import client, environment, running_worker
-from ..support.real_training import PYTHON
+from ..support.real_training import PYTHON, SMALL_CONFIG, make_flies
 from ..support.waiting import block_until
 
 pytestmark = [pytest.mark.train]
@@ -34,17 +32,7 @@ def trainer_python():
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """A package of 16 frames with one fly."""
-    made = subprocess.run(
-        [
-            *(PYTHON, sleaprtc.demo.flies.__file__, tmp_path_factory.mktemp("flies")),
-            *("--flies", "1", "--frames", "16", "--held-out", "2"),
-        ],
-        capture_output=True,
-        check=True,
-        timeout=120,
-    )
-    return Path(json.loads(made.stdout)["training"])
+    return make_flies(tmp_path_factory.mktemp("flies"))
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +42,8 @@ def room(server_process):
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """Small enough for a smoke test."""
     path = tmp_path_factory.mktemp("config") / "single_instance.yaml"
-    path.write_text(
-        "model_config:\n"
-        "  backbone_config: {unet: {filters: 4, filters_rate: 1.5}}\n"
-        "  head_configs: {single_instance: {confmaps: {sigma: 2.5, output_stride: 2}}}\n"
-        "trainer_config: {min_train_steps_per_epoch: 5, train_steps_per_epoch: 5}\n"
-    )
+    path.write_text(SMALL_CONFIG)
     return path
 
 

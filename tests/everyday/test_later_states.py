@@ -21,7 +21,7 @@ from sleaprtc.jobs.life import Cause, Seen, Sign, State
 from sleaprtc.protocol.jobs import JobAttached, JobComplete, JobError, JobFailed, JobRequest
 from sleaprtc.worker.journal.store import Journal
 
-from ..support.client_jobs import record_of
+from ..support.client_jobs import a_record, record_of
 from ..support.lab import Lab
 
 REPORTED = sorted(set(State) - {State.ABSENT})
@@ -52,19 +52,7 @@ SEEN = {
 @pytest.fixture
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobRecord]:
     monkeypatch.setattr("sleaprtc.client.records.files.private_state_dir", lambda: tmp_path)
-    record = JobRecord(
-        job_id="job-1",
-        attach_key="key",
-        worker="gpu-1",
-        ws_url="ws://127.0.0.1:1",
-        http_url="http://127.0.0.1:1",
-        room_id="room",
-        token="token1",
-        dataset="/flies.pkg.slp",
-        configs=(),
-        out_dir="/models",
-        started_at=0.0,
-    )
+    record = a_record(job_id="job-1")
     save(record)
     return record
 

@@ -10,20 +10,36 @@ from sleaprtc.client.records.files import JobRecord
 from ..support.waiting import until
 
 
-def record_of(lab, job_id, **changes):
+def a_record(**changes):
+    """The record of a job in a room that can't be reached."""
     fields = {
+        "job_id": "job",
         "attach_key": "key",
         "worker": "gpu-1",
+        "ws_url": "ws://127.0.0.1:1",
+        "http_url": "http://127.0.0.1:1",
+        "room_id": "room",
+        "token": "token1",
+        "dataset": "/flies.pkg.slp",
+        "configs": (),
+        "out_dir": "/models",
+        "started_at": 0.0,
+    }
+    return JobRecord(**{**fields, **changes})
+
+
+def record_of(lab, job_id, **changes):
+    """The record of a job in a lab's room."""
+    fields = {
+        "job_id": job_id,
         "ws_url": lab.endpoints.ws_url,
         "http_url": lab.endpoints.http_url,
         "room_id": lab.room.room_id,
         "token": lab.room.token,
-        "dataset": "/flies.pkg.slp",
-        "configs": (),
         "out_dir": "models",
         "started_at": time.time(),
     }
-    return JobRecord(job_id=job_id, **{**fields, **changes})
+    return a_record(**{**fields, **changes})
 
 
 async def is_in_state(asker, state):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import trio
 import yaml
 
+import sleaprtc.demo.flies
 from sleaprtc.worker.sleap_nn.trainer import SleapNNTrainer
 from sleaprtc.worker.trainer import TrainingEvent, TrainingJob, TrainingOutcome
 
@@ -31,6 +34,23 @@ def job_for(
         configs.append(tmp_path / f"{head}.yaml")
         configs[-1].write_text(yaml.safe_dump(config))
     return TrainingJob(labels, tuple(configs), {"epochs": 2, **requested}, work_dir)
+
+
+SMALL_CONFIG = """\
+model_config:
+  backbone_config: {unet: {filters: 4, filters_rate: 1.5}}
+  head_configs: {single_instance: {confmaps: {sigma: 2.5, output_stride: 2}}}
+trainer_config: {min_train_steps_per_epoch: 5, train_steps_per_epoch: 5}
+"""
+"""A configuration that is small enough for a smoke test."""
+
+
+def make_flies(folder: Path) -> Path:
+    """Makes a package of 16 frames with one fly, and returns it."""
+    command = [PYTHON, sleaprtc.demo.flies.__file__, folder]
+    options = ["--flies", "1", "--frames", "16", "--held-out", "2"]
+    made = subprocess.run([*command, *options], capture_output=True, check=True, timeout=120)
+    return Path(json.loads(made.stdout)["training"])
 
 
 def model_config(head: str) -> dict[str, Any]:
