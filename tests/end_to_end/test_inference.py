@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import trio
 
@@ -274,6 +275,19 @@ async def test_frames_outside_of_a_video_are_said_before_it_is_sent(lab, model, 
 async def test_a_file_that_is_no_format_is_known_before_anything_is_sent(lab, model, tmp_path):
     with pytest.raises(UsageError, match="must end with a format"):
         await lab.track(make_video(tmp_path / "v.mp4"), model, out=tmp_path / "p.xlsx")
+
+
+async def test_frames_of_several_videos_do_not_fit_into_an_analysis_file(lab, model, tmp_path):
+    labels = make_labels(tmp_path / "two.pkg.slp")
+    with h5py.File(labels, "a") as file:
+        frames = np.zeros(5, dtype=[("frame_id", "u8"), ("video", "u4")])
+        frames["video"][2:] = 1
+        del file["frames"]
+        file["frames"] = frames
+    with pytest.raises(UsageError, match=r"one video only, and two\.pkg\.slp has frames of 2\. Choose"):
+        await lab.track(labels, model, out=tmp_path / "p.analysis.h5")
+    async with lab.worker("gpu-1", predicting()):
+        await lab.track(labels, model, out=tmp_path / "p.slp")
 
 
 async def test_a_format_is_asked_for_only_where_it_can_not_be_written_here(lab, model, tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ class Dataset:
         packed_from: The file that the user named, if ``path`` is a temporary package made from it.
         trains: What its own configurations train, in order.
         labelled: What its labels offer a model, if the client can tell.
+        video_count: How many videos its frames are from; 1 where the client can't tell.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Dataset:
     packed_from: Path | None = None
     trains: tuple[TrainingConfig, ...] = ()
     labelled: Labelled | None = None
+    video_count: int = 1
 
     @property
     def named(self) -> Path:
@@ -69,7 +71,9 @@ class UnpackedPackage:
         """Makes the dataset of it, from what its labels are."""
         info = labels_info(labels)
         info = attrs.evolve(info, format=DatasetFormat.ZIP, estimated_size_mb=size_mb(self.path))
-        return Dataset(self.path, info, trains=self.configs, labelled=labels.labelled)
+        return Dataset(
+            self.path, info, trains=self.configs, labelled=labels.labelled, video_count=labels.video_count
+        )
 
 
 def labels_info(labels: LabelsSummary) -> DatasetInfo:

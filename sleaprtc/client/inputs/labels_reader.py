@@ -50,9 +50,10 @@ def read_labels(path: Path) -> LabelsSummary | tuple[VideoPlace, ...]:
         skeleton_name = _skeleton_name(metadata, number)
         labelled = _labelled(file, path.name, number)
         megapixels = _frame_megapixels(file, videos)
+        video_count = _video_count(file)
     if frame_count == 0:
         raise InvalidDatasetError(f"{path.name} has no labelled frames.")
-    return LabelsSummary(frame_count, skeleton_name, size_mb(path), megapixels, labelled)
+    return LabelsSummary(frame_count, skeleton_name, size_mb(path), megapixels, labelled, video_count)
 
 
 def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | None:
@@ -63,6 +64,14 @@ def _frame_megapixels(file: h5py.File, videos: Sequence[JSONObject]) -> float | 
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError):
         return None
     return pixels / 1e6 if 0 < pixels <= MAX_PIXELS else None
+
+
+def _video_count(file: h5py.File) -> int:
+    """How many videos have frames; 1 if that can't be told, as from older tables."""
+    try:
+        return len(set(read_table(file, "frames")["video"].tolist()))
+    except (KeyError, IndexError, ValueError, TypeError, InvalidDatasetError):
+        return 1
 
 
 def _place(video: FoundVideo) -> VideoPlace:

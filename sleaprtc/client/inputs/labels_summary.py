@@ -25,6 +25,7 @@ class LabelsSummary:
         size_mb: Of the file, in MiB.
         frame_megapixels: Of one image of the first video, in millions; None where that isn't known.
         labelled: What they offer a model; None where that isn't known.
+        video_count: Videos with labelled frames; 1 where that isn't known.
     """
 
     frame_count: int
@@ -32,6 +33,7 @@ class LabelsSummary:
     size_mb: float
     frame_megapixels: float | None
     labelled: Labelled | None = None
+    video_count: int = 1
 
     @classmethod
     def from_json(cls, found: JSONObject) -> LabelsSummary:

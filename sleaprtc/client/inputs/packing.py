@@ -72,7 +72,7 @@ async def _read(path: Path, scratch: Scratch) -> Dataset | Sequence[VideoPlace]:
             if path.suffix != LABELS_SUFFIX:
                 raise without_images(path.name)
             return found
-        return Dataset(path, labels_info(found), labelled=found.labelled)
+        return Dataset(path, labels_info(found), labelled=found.labelled, video_count=found.video_count)
     package = await trio.to_thread.run_sync(unpack_package, path, scratch.path)
     try:
         labels = await _read_labels(package.labels, path.name)

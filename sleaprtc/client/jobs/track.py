@@ -81,6 +81,7 @@ async def tracking_order(
     scratch = Scratch()
     try:
         dataset = await _read_recording(recording, scratch, ranges, emit)
+        _check_format(kind, dataset, target)
         archives = await trio.to_thread.run_sync(pack_models, needed_models(found), scratch.path)
     except BaseException:
         scratch.remove()
@@ -203,6 +204,14 @@ def _check_frames(
     if not count_inside(ranges, frame_count):
         raise UsageError(sentence)
     emit(Notice(f"{sentence} The others are predicted."))
+
+
+def _check_format(kind: PredictionFormat, dataset: Dataset, target: Path) -> None:
+    if kind == PredictionFormat.ANALYSIS and dataset.video_count > 1:
+        raise UsageError(
+            f"{target.name} can hold the predictions of one video only, and {dataset.named.name} has frames "
+            f"of {dataset.video_count}. Choose .slp, .csv or .nwb."
+        )
 
 
 def _checked_out(target: Path, recording: Path) -> Path:
