@@ -230,15 +230,19 @@ def test_the_archive_is_the_release(tmp_path: Path) -> None:
 
 
 def test_these_are_the_two_versions(versions: dict[str, Version], tmp_path: Path) -> None:
-    where = "import sleaprtc; print(sleaprtc.__file__)"
-    places = {
+    shown = "import sleaprtc; print(sleaprtc.__version__); print(sleaprtc.__file__)"
+    said = {
         name: subprocess.run(
-            [version.python, "-c", where], cwd=tmp_path, check=True, capture_output=True, text=True
-        ).stdout.strip()
+            [version.python, "-c", shown], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout.splitlines()
         for name, version in versions.items()
     }
-    assert places[NEW] == sleaprtc.__file__
-    assert places[OLD].startswith(str(versions[OLD].python.parents[1]))
+    # This version may be the checkout or what was installed from it.
+    old_environment = str(versions[OLD].python.parents[1])
+    assert said[NEW][0] == sleaprtc.__version__ != OLD
+    assert not said[NEW][1].startswith(old_environment)
+    assert said[OLD][0] == OLD
+    assert said[OLD][1].startswith(old_environment)
 
 
 @pytest.mark.parametrize(
