@@ -26,6 +26,7 @@ from sleaprtc.protocol.jobs import (
 from sleaprtc.protocol.messages import Metadata, Offer, PeerMessage
 from sleaprtc.signaling.http import Endpoints
 from sleaprtc.signaling.link import Membership, open_link
+from sleaprtc.worker.agent import Agent
 from sleaprtc.worker.jobs.messages import failure
 
 from ..support.job_messages import answer
@@ -170,6 +171,23 @@ async def test_a_lost_assignment_is_made_again(lab, labels, client_path, monkeyp
         completed, events = await train_while(over(lab, client_path), labels, wait)
     assert len(completed.model_dirs) == 1
     assert any(isinstance(event, Notice) and "Back in the room" in event.message for event in events)
+
+
+async def test_an_assignment_is_repeated_until_its_worker_is_heard(lab, labels, monkeypatch):
+    """It never reaches the worker, and no connection to the server is lost to the client's knowledge."""
+    monkeypatch.setattr("sleaprtc.client.jobs.follower.follow.ASSIGN_AGAIN_SEC", 0.5)
+    assign, lost = Agent._assign, []
+
+    def lose_the_first(agent, client_id, job_id, nursery):
+        if len(lost) < 1:
+            lost.append(job_id)
+        else:
+            assign(agent, client_id, job_id, nursery)
+
+    monkeypatch.setattr(Agent, "_assign", lose_the_first)
+    async with lab.worker("gpu-1"):
+        completed = await lab.train(labels)
+    assert [completed.job_id] == lost
 
 
 async def test_a_lost_offer_is_made_again(lab, labels, client_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -30,6 +31,9 @@ from .last_words import CANCEL_DELIVERY_SEC, cancel_on_worker
 from .progress import JobProgress
 from .watch import Forbearance, WorkerWatcher
 from .worker_channel import WorkerChannel
+
+ASSIGN_AGAIN_SEC: Final = 10.0
+"""An answer to the assignment may be lost where the worker is back at the server before the client is."""
 
 STOP_AGAIN_SEC: Final = 5.0
 """How soon a worker is told again to end its work early, until it is done."""
@@ -262,12 +266,18 @@ class Follower:
     async def _catch_up(self) -> None:
         """Repeats and asks for what may have been lost with a connection to the server."""
         while True:
-            await self._link.wait_return()
-            if self._progress.was_heard or not self._is_assigned:
-                await self._inquiry.ask()
-            else:
+            with trio.move_on_after(ASSIGN_AGAIN_SEC if self._is_unheard else math.inf) as silence:
+                await self._link.wait_return()
+            if self._is_unheard:
                 with suppress(NetworkError):
                     await self._inbox.send(self._worker_id, JobAssignment(self._job_id))
+            elif not silence.cancelled_caught:
+                await self._inquiry.ask()
+
+    @property
+    def _is_unheard(self) -> bool:
+        """Whether the worker may not know of its assignment, or its answer may be lost."""
+        return self._is_assigned and not (self._progress.was_heard or self._channel.was_connected)
 
     # --- what a person wants ----------------------------------------------------------------
 
