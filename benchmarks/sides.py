@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,12 +66,25 @@ class TransferFailedError(Exception):
 class Pair:
     """Two running processes. Use :func:`open_pair`."""
 
-    def __init__(self, module: str, options: dict[str, dict[str, Any]], rewrite: Rewrite | None) -> None:
+    def __init__(
+        self,
+        module: str,
+        options: dict[str, dict[str, Any]],
+        rewrite: Rewrite | None,
+        at: Mapping[str, tuple[str, ...]],
+    ) -> None:
         self._rewrite = rewrite or (lambda _, text: text)
         self._lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
         self._processes = {
             role: subprocess.Popen(
-                [sys.executable, "-m", f"benchmarks.{module}", role, json.dumps(options[role])],
+                [
+                    *at.get(role, ()),
+                    sys.executable,
+                    "-m",
+                    f"benchmarks.{module}",
+                    role,
+                    json.dumps(options[role]),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -190,9 +203,18 @@ def open_pair(
     send: dict[str, Any],
     receive: dict[str, Any],
     rewrite: Rewrite | None = None,
+    at: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Iterator[Pair]:
-    """Starts a sender and a receiver from ``benchmarks.MODULE``; both have ended after the block."""
-    pair = Pair(module, {"send": send, "receive": receive}, rewrite)
+    """Starts a sender and a receiver from ``benchmarks.MODULE``; both have ended after the block.
+
+    Args:
+        module: The program of both sides.
+        send: The sender's options.
+        receive: The receiver's options.
+        rewrite: Changes their signaling.
+        at: For each role, the words before its command, which may put it into a network namespace.
+    """
+    pair = Pair(module, {"send": send, "receive": receive}, rewrite, at or {})
     try:
         yield pair
     finally:

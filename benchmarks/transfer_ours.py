@@ -155,7 +155,7 @@ async def main(role: str, options: dict[str, Any]) -> None:
             initiator=role == "send",
             send=send_signal,
             incoming=incoming,
-            ice=IceSettings(loopback=True),
+            ice=IceSettings(loopback=options.get("loopback", True)),
             engine=options["engine"],
         ) as peer:
             await transfer(role, peer, options)

@@ -33,7 +33,7 @@ PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.H
 hypothesis.settings.register_profile("same", PATIENT, derandomize=True, database=None)
 # Other examples each time, and more of them. Add any failure that this finds as an @example.
 hypothesis.settings.register_profile(
-    "fresh", PATIENT, derandomize=False, database=None, max_examples=1000, print_blob=True
+    "fresh", PATIENT, derandomize=False, database=None, max_examples=400, print_blob=True
 )
 hypothesis.settings.load_profile("same")
 

@@ -16,8 +16,8 @@ class FileOffer:
     """Announces a file before its bytes.
 
     ``digest`` is ``"sha256:HEX"`` or ``"blake3:HEX"``; ``purpose`` is ``dataset``, ``config``,
-    ``model`` or ``predictions``, or the addition ``validation``. ``job_id`` is an addition that other
-    implementations ignore.
+    ``model`` or ``predictions``, or the addition ``validation``. ``job_id`` and ``path_acks`` are additions
+    that other implementations ignore; ``path_acks`` asks for :class:`PathAck`.
     """
 
     type: ClassVar[str] = "file_offer"
@@ -27,15 +27,20 @@ class FileOffer:
     digest: str
     purpose: str
     job_id: str | None = None
+    path_acks: bool | None = None
 
 
 @attrs.frozen
 class FileAccept:
-    """The receiver wants the bytes from ``offset_bytes`` on; none if that is the file's size."""
+    """The receiver wants the bytes from ``offset_bytes`` on; none if that is the file's size.
+
+    ``path_acks`` is an addition: :class:`PathAck` will come, since the offer asked for it.
+    """
 
     type: ClassVar[str] = "file_accept"
     transfer_id: str
     offset_bytes: int = 0
+    path_acks: bool | None = None
 
 
 @attrs.frozen
@@ -55,6 +60,19 @@ class FileAck:
     type: ClassVar[str] = "file_ack"
     transfer_id: str
     received_bytes: int
+
+
+@attrs.frozen
+class PathAck:
+    """The file up to ``arrived_bytes`` has arrived, whether it is written yet or not: an addition.
+
+    ``most_bytes_per_sec`` is what the receiver wants to receive at most; None is no limit.
+    """
+
+    type: ClassVar[str] = "path_ack"
+    transfer_id: str
+    arrived_bytes: int
+    most_bytes_per_sec: int | None = None
 
 
 @attrs.frozen
@@ -93,7 +111,7 @@ class ProofTag:
 
 ProofFrame: TypeAlias = ProofNonce | ProofTag
 
-TransferFrame: TypeAlias = FileOffer | FileAccept | FileRefuse | FileAck | FileDone | FileAbort
+TransferFrame: TypeAlias = FileOffer | FileAccept | FileRefuse | FileAck | PathAck | FileDone | FileAbort
 
 
 @attrs.frozen

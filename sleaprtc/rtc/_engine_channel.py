@@ -104,9 +104,19 @@ class EngineChannel(DataChannel, EngineEvents):
         """See :class:`DataChannel`."""
         return CHUNK_BYTES if self._engine is None else self._engine.message_bytes
 
+    @property
+    def unsent_bytes(self) -> int:
+        """See :class:`DataChannel`."""
+        return self._outbox_bytes + (0 if self._engine is None else self._engine.buffered_bytes)
+
+    @property
+    def unread_bytes(self) -> int:
+        """See :class:`DataChannel`."""
+        return self._inbound_bytes
+
     def _is_full(self) -> bool:
         engine = self._engine
-        return engine is None or self._outbox_bytes + engine.buffered_bytes >= engine.high_water_bytes
+        return engine is None or self.unsent_bytes >= engine.high_water_bytes
 
     async def send(self, message: str | bytes) -> None:
         """See :class:`DataChannel`.

@@ -18,6 +18,16 @@ class DataChannel(ABC):
         """The best size for binary messages, which is also the largest that the channel accepts."""
         return CHUNK_BYTES
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was queued and isn't on its way yet; 0 if that isn't known."""
+        return 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """What has arrived and wasn't received yet; 0 if that isn't known."""
+        return 0
+
     @abstractmethod
     async def send(self, message: str | bytes) -> None:
         """Queues one message, waiting first while the engine's send buffer is above its high-water mark.

@@ -21,7 +21,19 @@ from ..protocol.limits import (
     MAX_NAME_CHARS,
     MAX_UNACKNOWLEDGED_BYTES,
 )
-from ..protocol.transfer import FileAbort, FileAccept, FileAck, FileDone, FileOffer, FileRefuse, TransferFrame
+from ..protocol.transfer import (
+    FileAbort,
+    FileAccept,
+    FileAck,
+    FileDone,
+    FileOffer,
+    FileRefuse,
+    PathAck,
+    TransferFrame,
+)
+
+PATH_ACK_BYTES: Final = 256 * 1024
+"""Arrival is acknowledged after as many bytes even if more wait to be read, and after less if none do."""
 
 MAX_PENDING_OFFERS: Final = 64
 """Offers that wait for this side's answer. Our own sender makes one at a time."""
@@ -59,6 +71,15 @@ class Acknowledged:
     """The other side has written the first ``received_bytes`` bytes of our file."""
 
     received_bytes: int
+
+
+@attrs.frozen
+class Arrived:
+    """The other side has the first ``arrived_bytes`` bytes of our file, ``byte_count`` of them new."""
+
+    arrived_bytes: int
+    byte_count: int
+    most_bytes_per_sec: int | None
 
 
 @attrs.frozen
@@ -106,7 +127,7 @@ class Farewell:
     message: str
 
 
-SenderEvent: TypeAlias = Accepted | Acknowledged | Done | Refused | SendingAborted
+SenderEvent: TypeAlias = Accepted | Acknowledged | Arrived | Done | Refused | SendingAborted
 ReceiverEvent: TypeAlias = Offered | ReceivingAborted
 TransferEvent: TypeAlias = SenderEvent | ReceiverEvent | Farewell
 
@@ -145,9 +166,13 @@ class Sender:
         state: See :class:`SenderState`.
         sent_bytes: The offset in the file of the next byte to send.
         received_bytes: How much of it the other side has acknowledged as written.
+        arrived_bytes: How much of it has arrived there; only if ``has_path_acks``.
+        has_path_acks: Whether the other side acknowledges what has arrived.
     """
 
     def __init__(self) -> None:
+        self.arrived_bytes = 0
+        self.has_path_acks = False
         self.offer: FileOffer | None = None
         self.state = SenderState.IDLE
         self.sent_bytes = 0
@@ -192,7 +217,7 @@ class Sender:
         self.state = SenderState.IDLE
 
     def frame_received(
-        self, frame: FileAccept | FileRefuse | FileAck | FileDone | FileAbort
+        self, frame: FileAccept | FileRefuse | FileAck | PathAck | FileDone | FileAbort
     ) -> SenderEvent | None:
         """Handles a frame from the receiver; returns None if its transfer has ended.
 
@@ -219,12 +244,15 @@ class Sender:
         if not 0 <= frame.offset_bytes <= offer.size_bytes:
             raise InvalidMessageError("file_accept has an offset outside the file.")
         self.state = SenderState.SENDING
-        self.sent_bytes = self.received_bytes = frame.offset_bytes
+        self.sent_bytes = self.received_bytes = self.arrived_bytes = frame.offset_bytes
+        self.has_path_acks = bool(frame.path_acks and offer.path_acks)
         return Accepted(frame.offset_bytes)
 
-    def _progressed(self, frame: FileAck | FileDone, offer: FileOffer) -> SenderEvent:
+    def _progressed(self, frame: FileAck | PathAck | FileDone, offer: FileOffer) -> SenderEvent:
         if self.state is not SenderState.SENDING:
             raise InvalidMessageError(f"{frame.type} came before file_accept.")
+        if isinstance(frame, PathAck):
+            return self._arrived(frame)
         if isinstance(frame, FileAck):
             if not self.received_bytes <= frame.received_bytes <= self.sent_bytes:
                 raise InvalidMessageError("file_ack goes back, or beyond what was sent.")
@@ -235,6 +263,17 @@ class Sender:
         self.received_bytes = offer.size_bytes
         self._end()
         return Done()
+
+    def _arrived(self, frame: PathAck) -> Arrived:
+        if not self.has_path_acks:
+            raise InvalidMessageError("path_ack came without being agreed.")
+        if not self.arrived_bytes <= frame.arrived_bytes <= self.sent_bytes:
+            raise InvalidMessageError("path_ack goes back, or beyond what was sent.")
+        if frame.most_bytes_per_sec is not None and frame.most_bytes_per_sec < 1:
+            raise InvalidMessageError("path_ack allows less than a byte a second.")
+        byte_count = frame.arrived_bytes - self.arrived_bytes
+        self.arrived_bytes = frame.arrived_bytes
+        return Arrived(frame.arrived_bytes, byte_count, frame.most_bytes_per_sec)
 
 
 # --- receiving ------------------------------------------------------------------------------
@@ -254,6 +293,7 @@ class Receiver:
         self.received_bytes = 0
         self.written_bytes = 0
         self._acknowledged_bytes = 0
+        self._arrival_acknowledged_bytes = 0
         self._pending: dict[str, FileOffer] = {}
         self._ended = _EndedTransfers()
         self._leftover_bytes = 0
@@ -309,7 +349,8 @@ class Receiver:
             raise RuntimeError("one file is under way already")
         self.current = self._pending.pop(transfer_id)
         self.received_bytes = self.written_bytes = self._acknowledged_bytes = offset_bytes
-        return FileAccept(transfer_id, offset_bytes)
+        self._arrival_acknowledged_bytes = offset_bytes
+        return FileAccept(transfer_id, offset_bytes, self.current.path_acks)
 
     def refuse(self, transfer_id: str, code: str, message: str) -> FileRefuse:
         """Refuses a pending file."""
@@ -333,12 +374,35 @@ class Receiver:
         self.received_bytes += byte_count
         return self.current.transfer_id
 
-    def bytes_written(self, byte_count: int) -> FileAck | None:
-        """Records that bytes are on disk; returns an acknowledgement if one is due."""
+    def arrival(self, *, is_all_read: bool, most_bytes_per_sec: int | None = None) -> PathAck | None:
+        """Returns an acknowledgement of what has arrived if one is due.
+
+        Args:
+            is_all_read: Whether nothing else is there to be read.
+            most_bytes_per_sec: What this side wants to receive at most.
+        """
+        current = self.current
+        if current is None or not current.path_acks:
+            return None
+        unacknowledged_bytes = self.received_bytes - self._arrival_acknowledged_bytes
+        if unacknowledged_bytes < (1 if is_all_read else PATH_ACK_BYTES):
+            return None
+        self._arrival_acknowledged_bytes = self.received_bytes
+        return PathAck(current.transfer_id, self.received_bytes, most_bytes_per_sec)
+
+    def bytes_written(self, byte_count: int, *, is_pause: bool = False) -> FileAck | None:
+        """Records that bytes are on disk; returns an acknowledgement if one is due.
+
+        Args:
+            byte_count: How many.
+            is_pause: Whether they were written because few came for a while, so that progress is seen.
+        """
         if self.current is None:
             return None
         self.written_bytes += byte_count
-        if self.written_bytes - self._acknowledged_bytes < ACK_INTERVAL_BYTES:
+        is_whole = self.written_bytes == self.current.size_bytes  # then file_done follows
+        due_bytes = 1 if is_pause and not is_whole else ACK_INTERVAL_BYTES
+        if self.written_bytes - self._acknowledged_bytes < due_bytes:
             return None
         self._acknowledged_bytes = self.written_bytes
         return FileAck(self.current.transfer_id, self.written_bytes)

@@ -26,10 +26,14 @@ from .disk import PartialFile, hash_step, new_hasher, open_existing
 from .framing import Receiver, ReceivingAborted, parse_digest
 from .names import checked_name, printable
 from .progress import TransferProgress
+from .rate_limit import RateLimit
 
 WRITE_BYTES: Final = ACK_INTERVAL_BYTES
 """Written at once, in a thread; less only at a file's end. It is as much as one acknowledgement covers.
 Switching to a thread costs about as much as writing 256 KiB."""
+
+WRITE_SEC: Final = 0.5
+"""After as long, less is written, so that progress is seen at a low rate, too."""
 
 MAX_QUEUED_BYTES: Final = 2 * MAX_UNACKNOWLEDGED_BYTES
 """Bytes that wait to be written. At this many the channel isn't read."""
@@ -106,7 +110,9 @@ class Receiving:
         post: Callable[[TransferFrame], None],
         check: Callable[[], None],
         max_size_bytes: int | None,
+        limit: RateLimit,
     ) -> None:
+        self._limit = limit
         self._receiver = receiver
         self._post = post
         self._check = check
@@ -121,6 +127,14 @@ class Receiving:
         self._taken = trio.Event()
 
     # --- called by the channel --------------------------------------------------------------
+
+    def acknowledge_arrival(self, *, is_all_read: bool) -> None:
+        """Tells the sender what has arrived, if that is due, before anything has to wait for the disk."""
+        frame = self._receiver.arrival(
+            is_all_read=is_all_read, most_bytes_per_sec=self._limit.share_bytes_per_sec
+        )
+        if frame is not None:
+            self._post(frame)
 
     async def bytes_received(self, transfer_id: str, data: bytes) -> None:
         """Queues bytes of the current file, waiting first while the disk is far behind."""
@@ -223,6 +237,7 @@ class Receiving:
     async def _receive_accepted(
         self, partial: PartialFile, offer: FileOffer, progress: Progress, pace: Pace | None
     ) -> None:
+        self._limit.begin_receiving()
         try:
             await self._write_all(partial, offer, progress, pace)
             await trio.to_thread.run_sync(partial.commit)
@@ -238,6 +253,8 @@ class Receiving:
             self._abort(ErrorCode.CANCELLED, "The receiver cancelled the transfer.")
             await _in_shielded_thread(partial.keep, self._take())
             raise
+        finally:
+            self._limit.end_receiving()
         if self._is_current(offer.transfer_id):  # otherwise the other side gave up too late to matter
             self._post(self._receiver.finish())
 
@@ -249,6 +266,7 @@ class Receiving:
         progress(TransferProgress(name, offer.size_bytes, offset_bytes, offset_bytes))
         while not partial.is_whole:
             await self._wait_for_bytes(offer, pace)
+            await trio.sleep_until(max(self._limit.may_acknowledge_at_sec(), trio.current_time()))
             await self._write_some(partial)
             progress(TransferProgress(name, offer.size_bytes, partial.written_bytes, offset_bytes))
         if not partial.is_right:
@@ -260,16 +278,22 @@ class Receiving:
             self._post(frame)
 
     async def _wait_for_bytes(self, offer: FileOffer, pace: Pace | None) -> None:
-        """Waits for as much as is written at once. Only this time counts as the sender's."""
+        """Waits for as much as is written at once, or less at a low rate. The sender's time is this alone."""
         since_sec = counted_sec = trio.current_time()
         while self._queued_bytes < WRITE_BYTES and not self._is_all_here():
             self._check()
             self._raise_if_aborted(offer)
+            now_sec = trio.current_time()
+            if self._queued_bytes and now_sec >= since_sec + WRITE_SEC:
+                return
             deadline = stall_deadline(since_sec, self._last_arrival_sec)
-            if trio.current_time() >= deadline:
+            if now_sec >= deadline:
                 raise stalled(offer.name)
             self.changed = trio.Event()
-            with trio.move_on_at(deadline if pace is None else min(deadline, counted_sec + pace.left_sec)):
+            look_again_sec = max(since_sec + WRITE_SEC, now_sec + WRITE_SEC / 2)
+            if pace is not None:
+                look_again_sec = min(look_again_sec, counted_sec + pace.left_sec)
+            with trio.move_on_at(min(deadline, look_again_sec)):
                 await self.changed.wait()
             counted_sec = self._count(pace, counted_sec)
 
@@ -284,8 +308,10 @@ class Receiving:
     async def _write_some(self, partial: PartialFile) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):  # bytes taken off the queue and not written would leave a hole
+            is_little = self._queued_bytes < WRITE_BYTES
             written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))
-        acknowledgement = self._receiver.bytes_written(written_bytes)
+        self._limit.received(written_bytes, trio.current_time())
+        acknowledgement = self._receiver.bytes_written(written_bytes, is_pause=is_little)
         if acknowledgement is not None:
             self._post(acknowledgement)
 

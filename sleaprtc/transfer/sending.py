@@ -21,7 +21,8 @@ from ..errors import (
 from ..protocol.transfer import FileOffer, TransferFrame
 from ..protocol.vocabulary import DigestAlgorithm, ErrorCode
 from .disk import SourceFile, hash_step, new_hasher
-from .framing import Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
+from .flow import Flow
+from .framing import Arrived, Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
 from .names import checked_name, printable
 from .progress import TransferProgress
 from .reading import Pieces, open_pieces
@@ -50,11 +51,13 @@ class Sending:
         post: Callable[[TransferFrame], None],
         send_bytes: Callable[[bytes], Awaitable[None]],
         message_bytes: Callable[[], int],
+        flow: Flow,
         check: Callable[[], None],
         digest_algorithm: str,
     ) -> None:
         self._sender = sender
         self._message_bytes = message_bytes
+        self._flow = flow
         self._post = post
         self._send_bytes = send_bytes
         self._check = check
@@ -67,6 +70,8 @@ class Sending:
         """Handles an event of the current file, and wakes the task that sends it."""
         if isinstance(event, Done | Refused | SendingAborted):
             self._outcome = event
+        elif isinstance(event, Arrived):
+            self._flow.arrived(event, trio.current_time())
         self.changed.set()
 
     async def send_file(
@@ -90,6 +95,7 @@ class Sending:
                 digest=await _digest(source, self.digest_algorithm),
                 purpose=purpose,
                 job_id=job_id,
+                path_acks=True,
             )
             async with self._turn:
                 self._check()
@@ -123,6 +129,7 @@ class Sending:
             self._check()
             await self._wait_for_change(offer.name)
         _raise_if_failed(self._outcome, offer.name)
+        self._flow.begin()
         async with open_pieces(
             source, offset_bytes=self._sender.received_bytes, message_bytes=self._message_bytes()
         ) as pieces:
@@ -143,10 +150,17 @@ class Sending:
                 return
             self._check()  # after the outcome: the other side may close right after its last frame
             piece = piece or await pieces.next()
-            if 0 < len(piece) <= self._sender.sendable_bytes:
-                self._sender.bytes_sent(len(piece))
-                await self._send_bytes(piece)
-                piece = b""
+            now_sec = trio.current_time()
+            byte_count = self._flow.next_bytes(len(piece), now_sec)
+            if byte_count:
+                message, piece = piece[:byte_count], piece[byte_count:]
+                self._sender.bytes_sent(byte_count)
+                self._flow.sent(byte_count, now_sec)
+                await self._send_bytes(message)
+            elif piece and self._flow.waits_until_sec() > now_sec:
+                with trio.move_on_at(self._flow.waits_until_sec()):
+                    await self.changed.wait()
+                self.changed = trio.Event()
             else:
                 await self._wait_for_change(offer.name)
 

@@ -24,9 +24,11 @@ from ..protocol.transfer import FileAbort, TransferFrame
 from ..rtc.background import open_background_nursery
 from ..rtc.channel import DataChannel
 from ..rtc.proof import asks_for_proof
+from .flow import Flow
 from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent, parse_digest
 from .names import printable
 from .progress import TransferProgress
+from .rate_limit import RateLimit
 from .receiving import IncomingFile, Receiving
 from .sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM, Sending
 
@@ -39,7 +41,9 @@ FLUSH_TIMEOUT_SEC: Final = 2.0
 class Transfers:
     """The file transfers over one channel. Use :func:`open_transfers`."""
 
-    def __init__(self, channel: DataChannel, *, max_size_bytes: int | None, digest_algorithm: str) -> None:
+    def __init__(
+        self, channel: DataChannel, *, max_size_bytes: int | None, digest_algorithm: str, limit: RateLimit
+    ) -> None:
         self._channel = channel
         self._channel_lock = trio.Lock()
         self._framing = Framing()
@@ -55,11 +59,16 @@ class Transfers:
             post=self._post,
             send_bytes=self._send,
             message_bytes=lambda: channel.message_bytes,
+            flow=Flow(channel, self._framing.sender, limit),
             check=self.check_open,
             digest_algorithm=digest_algorithm,
         )
         self._receiving = Receiving(
-            self._framing.receiver, post=self._post, check=self.check_open, max_size_bytes=max_size_bytes
+            self._framing.receiver,
+            post=self._post,
+            check=self.check_open,
+            max_size_bytes=max_size_bytes,
+            limit=limit,
         )
 
     # --- for the user -----------------------------------------------------------------------
@@ -185,6 +194,7 @@ class Transfers:
                 if isinstance(message, str):
                     self._handle(self._text_received(message))
                 elif transfer_id := self._framing.receiver.bytes_received(len(message)):
+                    self._receiving.acknowledge_arrival(is_all_read=not self._channel.unread_bytes)
                     await self._receiving.bytes_received(transfer_id, message)
         except ChannelClosedError as error:
             self._fail(error)
@@ -250,6 +260,7 @@ async def open_transfers(
     *,
     max_size_bytes: int | None = None,
     digest_algorithm: str = DEFAULT_DIGEST_ALGORITHM,
+    limit: RateLimit | None = None,
 ) -> AsyncIterator[Transfers]:
     """Sends and receives files over a channel for as long as the block runs.
 
@@ -262,8 +273,14 @@ async def open_transfers(
         max_size_bytes: Larger files are refused.
         digest_algorithm: ``blake3`` if the other side is known to have it. Once the other side has sent such
             a digest, ``blake3`` is used in any case.
+        limit: What may be sent and received in a second, which other channels may share; no limit by default.
     """
-    transfers = Transfers(channel, max_size_bytes=max_size_bytes, digest_algorithm=digest_algorithm)
+    transfers = Transfers(
+        channel,
+        max_size_bytes=max_size_bytes,
+        digest_algorithm=digest_algorithm,
+        limit=RateLimit() if limit is None else limit,
+    )
     async with open_background_nursery() as nursery:
         nursery.start_soon(transfers.run, transfers.read_channel)
         nursery.start_soon(transfers.run, transfers.write_control)

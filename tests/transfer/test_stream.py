@@ -108,6 +108,7 @@ async def test_the_offer_says_what_is_coming(tmp_path: Path) -> None:
             digest=f"sha256:{hashlib.sha256(content).hexdigest()}",
             purpose="model",
             job_id="j1",
+            path_acks=True,
         )
         assert (await incoming.accept(tmp_path / "in", name="mine.zip")).name == "mine.zip"
 
