@@ -316,6 +316,8 @@ class PathWindow:
     def _compete(self, now_sec: float, *, has_queue: bool, has_settled: bool) -> None:
         self._competed_sec = now_sec
         if not has_queue:
+            if self._is_looking:  # the queue was this sender's alone
+                self._competed_sec = -math.inf
             self._follow()
         elif self._is_looking and has_settled:
             self._is_looking = False
