@@ -180,12 +180,16 @@ class PathWindow:
 
     @property
     def message_bytes(self) -> int:
-        """The size of the next message: a power of two that takes a slow line no longer than a few ms."""
+        """The size of the next message: a power of two that takes a slow line no longer than a few ms.
+
+        The window always holds :data:`LEAST_MESSAGES` of them.
+        """
         wanted_bytes = self.rate_bytes_per_sec * MESSAGE_SEC if self.rate_bytes_per_sec else CHUNK_BYTES
+        most_bytes = min(wanted_bytes, self.window_bytes / LEAST_MESSAGES)
         size_bytes = LEAST_MESSAGE_BYTES
-        while size_bytes * 2 <= min(wanted_bytes, self._most_message_bytes):
+        while size_bytes * 2 <= most_bytes:
             size_bytes *= 2
-        return size_bytes
+        return min(size_bytes, self._most_message_bytes)
 
     @property
     def sendable_bytes(self) -> int:
@@ -353,4 +357,4 @@ class PathWindow:
         self._settles_at_bytes = self._sent_bytes + 1
 
     def _bounded(self, window_bytes: float) -> float:
-        return min(max(window_bytes, LEAST_MESSAGES * self.message_bytes), MAX_UNACKNOWLEDGED_BYTES)
+        return min(max(window_bytes, LEAST_MESSAGES * LEAST_MESSAGE_BYTES), MAX_UNACKNOWLEDGED_BYTES)

@@ -156,5 +156,6 @@ def test_whatever_happens_the_window_keeps_its_bounds(
         window.arrived(int(window.in_flight_bytes * arrived_share), now_sec)
         assert 0 < window.window_bytes <= MAX_UNACKNOWLEDGED_BYTES
         assert window.in_flight_bytes >= 0
-        assert 4096 <= window.message_bytes <= 256 * 1024
+        assert 1 <= window.message_bytes <= 256 * 1024
+        assert 2 * window.message_bytes <= window.window_bytes, "nothing could be sent any more"
         assert math.isfinite(window.rate_bytes_per_sec)
