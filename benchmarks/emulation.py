@@ -171,7 +171,7 @@ def _write_packets(target: int, way: _Way, now: float) -> None:
         way.passed += 1
         try:
             os.write(target, waiting.popleft()[1])
-        except BlockingIOError:
+        except OSError:  # EAGAIN: its queue is full; EIO: it isn't up yet
             way.dropped += 1
 
 
