@@ -171,7 +171,7 @@ def _write_packets(target: int, way: _Way, now: float) -> None:
         way.passed += 1
         try:
             os.write(target, waiting.popleft()[1])
-        except OSError:  # EAGAIN: its queue is full; EIO: it isn't up yet
+        except OSError:  # its end takes no more, or isn't up yet
             way.dropped += 1
 
 

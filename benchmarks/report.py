@@ -45,10 +45,17 @@ class Row:
 
 @attrs.define
 class Report:
-    """The rows of one benchmark."""
+    """The rows of one benchmark.
+
+    Attributes:
+        title: The benchmark's name.
+        rows: Its figures.
+        notes: Sentences about what a reader must know: what was left out, or is void.
+    """
 
     title: str
     rows: list[Row] = attrs.field(factory=list)
+    notes: list[str] = attrs.field(factory=list)
 
     def add(
         self,
@@ -66,7 +73,8 @@ class Report:
     def as_json(self) -> str:
         """Returns the report as JSON."""
         rows = [{**attrs.asdict(row), "holds": row.holds} for row in self.rows]
-        return json.dumps({"benchmark": self.title, "machine": machine(), "rows": rows}, indent=2)
+        notes = {"notes": self.notes} if self.notes else {}
+        return json.dumps({"benchmark": self.title, "machine": machine(), "rows": rows, **notes}, indent=2)
 
     def as_table(self) -> str:
         """Returns the report as a Markdown table."""
@@ -82,6 +90,8 @@ class Report:
             claim = "" if row.target is None else f"{row.bound} {_figure(row.target)} {row.unit}"
             holds = {True: "yes", False: "NO", None: ""}[row.holds]
             lines.append(f"| {row.name} | {_figure(row.value)} {row.unit} | {claim} | {holds} |")
+        if self.notes:
+            lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines)
 
     def show(self, *, as_json: bool) -> None:

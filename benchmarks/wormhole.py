@@ -20,15 +20,17 @@ from pathlib import Path
 START_TIMEOUT_SEC = 20
 TRANSFER_TIMEOUT_SEC = 120
 CODE = "1-benchmark-transfer"
-ON_LOOPBACK = """
+ON_ADDRESS = """
 import sys
 from wormhole import ipaddrs
-ipaddrs.find_addresses = lambda: ["127.0.0.1"]
+address = sys.argv.pop(1)
+ipaddrs.find_addresses = lambda: [address]
 from wormhole.cli.cli import wormhole
 sys.argv[0] = "wormhole"
 wormhole()
 """
-"""Runs wormhole with one change: it uses only 127.0.0.1, like all benchmarks here."""
+"""Runs wormhole with one change: it uses only the address that is its first argument."""
+LOOPBACK = "127.0.0.1"
 
 
 def find(name: str) -> str | None:
@@ -42,51 +44,68 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def open_mailbox() -> Iterator[str]:
-    """Runs a mailbox server on 127.0.0.1; yields its URL."""
+def open_mailbox(host: str = LOOPBACK, *, at: tuple[str, ...] = ()) -> Iterator[str]:
+    """Runs a mailbox server; yields its URL.
+
+    Args:
+        host: Its address.
+        at: The words before its command, which may put it into a network namespace.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [str(find("twist")), "wormhole-mailbox", f"--port=tcp:{port}:interface=127.0.0.1"],
+            [*at, str(find("twist")), "wormhole-mailbox", f"--port=tcp:{port}:interface={host}"],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:
-            _wait_for(port)
-            yield f"ws://127.0.0.1:{port}/v1"
+            _wait_for(host, port, at)
+            yield f"ws://{host}:{port}/v1"
         finally:
             process.kill()
             process.wait()
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(host: str, port: int, at: tuple[str, ...]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SEC
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    connect = f"import socket; socket.create_connection(({host!r}, {port}), 1).close()"
+    while subprocess.run([*at, sys.executable, "-c", connect], capture_output=True, check=False).returncode:
+        if time.monotonic() > deadline:
+            raise TimeoutError("magic-wormhole's mailbox server didn't start")
+        time.sleep(0.05)
 
 
-def transfer_sec(mailbox_url: str, path: Path) -> float:
-    """Returns the seconds from the first byte in the receiver's folder to the end of the receiver."""
+def transfer_sec(
+    mailbox_url: str,
+    path: Path,
+    *,
+    addresses: tuple[str, str] = (LOOPBACK, LOOPBACK),
+    at: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+) -> float:
+    """Returns the seconds from the first byte in the receiver's folder to the end of the receiver.
+
+    Args:
+        mailbox_url: The mailbox server.
+        path: The file.
+        addresses: The only address that the sender uses, and the receiver's.
+        at: The words before the sender's command, and the receiver's.
+    """
     python = str(Path(str(find("wormhole"))).with_name("python"))
-    common = [python, "-c", ON_LOOPBACK, "--relay-url", mailbox_url, "--transit-helper", ""]
+    sender_words, receiver_words = (
+        [*words, python, "-c", ON_ADDRESS, address, "--relay-url", mailbox_url, "--transit-helper", ""]
+        for words, address in zip(at, addresses, strict=True)
+    )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         sender = subprocess.Popen(
-            [*common, "send", "--hide-progress", "--no-qr", "--code", CODE, str(path)],
+            [*sender_words, "send", "--hide-progress", "--no-qr", "--code", CODE, str(path)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         receiver = subprocess.Popen(
-            [*common, "receive", "--hide-progress", "--accept-file", CODE],
+            [*receiver_words, "receive", "--hide-progress", "--accept-file", CODE],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
