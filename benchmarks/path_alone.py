@@ -52,21 +52,21 @@ class Turn:
 
 def alone(bench: Bench) -> None:
     """Compares with iperf3 on each path with each queue, in both directions."""
-    with bench.programs() as programs:
-        for (rtt_ms, mbit), queue_bdp in itertools.product(bench.sizes.paths, QUEUES_BDP):
-            name = bench.set_path(rtt_ms, mbit, queue_bdp)
+    for (rtt_ms, mbit), queue_bdp in itertools.product(bench.sizes.paths, QUEUES_BDP):
+        name = bench.set_path(rtt_ms, mbit, queue_bdp)
+        with bench.attempt(name):
             if mbit > MOST_PROGRAMS_MBIT:
                 _compare(bench, f"{name} (a pair, no programs)", lambda: _run_pair(bench), claims=False)
             else:
-                _compare(bench, name, lambda: _run_job(bench, programs), claims=True)
+                _compare_jobs(bench, name, claims=True)
 
 
 def loss(bench: Bench) -> None:
     """Reports rates on a path that loses packets at random."""
-    with bench.programs() as programs:
-        for share in LOSSES:
-            name = f"{bench.set_path(*bench.sizes.paths[0], 1, share)}, loss {100 * share:g} %"
-            _compare(bench, name, lambda: _run_job(bench, programs), claims=False)
+    for share in LOSSES:
+        name = f"{bench.set_path(*bench.sizes.paths[0], 1, share)}, loss {100 * share:g} %"
+        with bench.attempt(name):
+            _compare_jobs(bench, name, claims=False)
 
 
 def magic_wormhole(bench: Bench) -> None:
@@ -76,22 +76,28 @@ def magic_wormhole(bench: Bench) -> None:
         return
     for queue_bdp in QUEUES_BDP:
         name = bench.set_path(*bench.sizes.paths[0], queue_bdp)
-        file = _random_file(bench)
-        with wormhole.open_mailbox(bench.path.addresses[WORKER_END], at=bench.path.at(WORKER_END)) as url:
-            taken = [
-                wormhole.transfer_sec(
-                    url,
-                    file,
-                    addresses=(bench.path.addresses[CLIENT_END], bench.path.addresses[WORKER_END]),
-                    at=(bench.path.at(CLIENT_END), bench.path.at(WORKER_END)),
-                )
-                for _ in range(bench.sizes.pairs)
-            ]
-        rate = file.stat().st_size / statistics.median(taken)
-        bench.report.add(f"magic-wormhole, {name}: client → worker", rate / MIB, "MiB/s")
+        with bench.attempt(f"magic-wormhole, {name}"):
+            rate = _wormhole_rate(bench)
+            bench.report.add(f"magic-wormhole, {name}: client → worker", rate / MIB, "MiB/s")
+
+
+def _wormhole_rate(bench: Bench) -> float:
+    path, file = bench.path, _random_file(bench)
+    addresses = (path.addresses[CLIENT_END], path.addresses[WORKER_END])
+    at = (path.at(CLIENT_END), path.at(WORKER_END))
+    with wormhole.open_mailbox(path.addresses[WORKER_END], at=path.at(WORKER_END)) as url:
+        taken_sec = [
+            wormhole.transfer_sec(url, file, addresses=addresses, at=at) for _ in range(bench.sizes.pairs)
+        ]
+    return file.stat().st_size / statistics.median(taken_sec)
 
 
 # --- turns ------------------------------------------------------------------------------------
+
+
+def _compare_jobs(bench: Bench, name: str, *, claims: bool) -> None:
+    with bench.programs() as programs:
+        _compare(bench, name, lambda: _run_job(bench, programs), claims=claims)
 
 
 def _compare(bench: Bench, name: str, run: Callable[[], Ran], *, claims: bool) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import attrs
 
 from .emulation import LongPath
-from .path_programs import PathPrograms, dataset_of, open_programs
+from .path_programs import PathPrograms, ProgramFailedError, dataset_of, open_programs
+from .path_rivals import RivalFailedError
 from .report import Report
+from .sides import TransferFailedError
 
 TIMES = "×"  # noqa: RUF001
 MIB = 2**20
@@ -55,6 +57,7 @@ class Bench:
         engine: Which engine carries the data.
         path: The path.
         folder: A folder for files.
+        has_failed: Whether anything couldn't be measured that should have been.
     """
 
     def __init__(self, report: Report, sizes: Sizes, engine: str, path: LongPath, folder: Path) -> None:
@@ -63,7 +66,18 @@ class Bench:
         self.engine = engine
         self.path = path
         self.folder = folder
+        self.has_failed = False
         self._opened = 0
+
+    @contextmanager
+    def attempt(self, what: str) -> Iterator[None]:
+        """Notes a failure of the block, so that the rest is measured all the same."""
+        try:
+            yield
+        except (ProgramFailedError, RivalFailedError, TransferFailedError, TimeoutError) as error:
+            self.say(f"{what}: {error}")
+            self.note(f"Failed: {self.engine}, {what}. {error}")
+            self.has_failed = True
 
     @property
     def line(self) -> float:

@@ -21,6 +21,8 @@ LENGTHENED_SEC = 15.0
 SHARED_QUEUES_BDP = (1.0, 4.0)
 SHARE_BESIDE_CUBIC = (0.2, 0.67)
 HEAD_START_SEC = 10.0
+ACKNOWLEDGED_SEC = 1.0
+"""By then the client has heard of what arrived: on the slowest line, workers acknowledge every 0.4 s."""
 LEAST_JAIN = 0.9
 
 
@@ -29,26 +31,34 @@ def rtt(bench: Bench) -> None:
     if not has_ping():
         bench.note("Left out: round trips, since ping isn't installed.")
         return
-    with bench.programs() as programs:
-        for rtt_ms, mbit in bench.sizes.paths:
-            if mbit > MOST_PROGRAMS_MBIT:
-                continue
-            name = bench.set_path(rtt_ms, mbit, DEEP_QUEUE_BDP)
-            line_sec = max(bench.sizes.line_sec, 2 * STARTED_SEC)
-            with pinging(bench.path) as echoes, programs.job(bench.dataset(line_sec)) as job:
-                began_sec = job.wait_for_first_byte()
-                job.wait(lambda: job.to_worker.is_whole, line_sec / SLOWEST_SHARE)
-                ended_sec = job.to_worker.ended_sec
-            found = round_trips(echoes, began_sec + STARTED_SEC, ended_sec)
-            _add_round_trips(bench, f"{name}: from second 3 on", found)
+    for rtt_ms, mbit in bench.sizes.paths:
+        if mbit > MOST_PROGRAMS_MBIT:
+            continue
+        name = bench.set_path(rtt_ms, mbit, DEEP_QUEUE_BDP)
+        with bench.attempt(name):
+            _add_round_trips(bench, f"{name}: from second 3 on", _round_trips_beside(bench))
+
+
+def _round_trips_beside(bench: Bench) -> RoundTrips | None:
+    line_sec = max(bench.sizes.line_sec, 2 * STARTED_SEC)
+    with (
+        bench.programs() as programs,
+        pinging(bench.path) as echoes,
+        programs.job(bench.dataset(line_sec)) as job,
+    ):
+        began_sec = job.wait_for_first_byte()
+        job.wait(lambda: job.to_worker.is_whole, line_sec / SLOWEST_SHARE)
+        return round_trips(echoes, began_sec + STARTED_SEC, job.to_worker.ended_sec)
 
 
 def changes(bench: Bench) -> None:
     """Changes the line's rate, and then the path's length, during a transfer."""
     if not has_ping():
         bench.note("Left out: round trips after a change, since ping isn't installed.")
-    _change_rate(bench)
-    _change_length(bench)
+    with bench.attempt("the line halves and doubles"):
+        _change_rate(bench)
+    with bench.attempt("the path becomes longer"):
+        _change_length(bench)
 
 
 def cubic(bench: Bench) -> None:
@@ -56,40 +66,47 @@ def cubic(bench: Bench) -> None:
     if not has_iperf():
         bench.note("Left out: the share beside CUBIC, since iperf3 isn't installed.")
         return
-    with bench.programs() as programs:
-        for queue_bdp in SHARED_QUEUES_BDP:
-            name = bench.set_path(*bench.sizes.paths[0], queue_bdp)
-            seconds = bench.sizes.beside_sec
-            with programs.job(bench.dataset(seconds)) as job:
-                job.wait_for_first_byte()
-                rival = run_iperf(bench.path, seconds=seconds)
-                ours = job.to_worker.rate_between(rival.began_sec, rival.ended_sec)
-            share = ours / (ours + rival.bytes_per_sec)
-            low, high = SHARE_BESIDE_CUBIC
-            title = f"{name}: our share beside CUBIC, {seconds} s"
-            bench.say(f"{title}: {share:.2f}")
-            bench.add(title, share, "of both", at_least=low)
-            bench.add(title, share, "of both", at_most=high)
-            bench.add(f"{name}: both together", (ours + rival.bytes_per_sec) / bench.line, "of the line")
+    for queue_bdp in SHARED_QUEUES_BDP:
+        name = bench.set_path(*bench.sizes.paths[0], queue_bdp)
+        with bench.attempt(f"{name}: beside CUBIC"):
+            _share_with_cubic(bench, name)
+
+
+def _share_with_cubic(bench: Bench, name: str) -> None:
+    seconds = bench.sizes.beside_sec
+    with bench.programs() as programs, programs.job(bench.dataset(seconds)) as job:
+        job.wait_for_first_byte()
+        rival = run_iperf(bench.path, seconds=seconds)
+        job.wait_until(rival.ended_sec + ACKNOWLEDGED_SEC)
+        ours = job.to_worker.rate_between(rival.began_sec, rival.ended_sec)
+    both = ours + rival.bytes_per_sec
+    share, (low, high) = ours / both, SHARE_BESIDE_CUBIC
+    title = f"{name}: our share beside CUBIC, {seconds} s"
+    bench.say(f"{title}: {share:.2f}")
+    bench.add(title, share, "of both", at_least=low)
+    bench.add(title, share, "of both", at_most=high)
+    bench.add(f"{name}: both together", both / bench.line, "of the line")
 
 
 def two(bench: Bench) -> None:
     """Runs two jobs for two workers; the second client is started 10 s after the first one's first byte."""
-    names = ("worker-1", "worker-2")
-    with bench.programs(*names) as programs:
-        for queue_bdp in SHARED_QUEUES_BDP:
-            name = bench.set_path(*bench.sizes.paths[0], queue_bdp)
-            seconds = bench.sizes.beside_sec
-            dataset = bench.dataset(seconds + 2 * HEAD_START_SEC)
-            with programs.job(dataset, worker=names[0]) as first:
-                first.wait_for_first_byte()
-                time.sleep(HEAD_START_SEC)
-                with programs.job(dataset, worker=names[1]) as second:
-                    rates = _rates_of_both(first, second, seconds)
-            title = f"{name}: two of ours, the second 10 s later, Jain's index over {seconds} s"
-            bench.say(f"{title}: {rates}")
-            bench.add(title, jains_index(rates), "", at_least=LEAST_JAIN)
-            bench.add(f"{name}: two of ours together", sum(rates) / bench.line, "of the line")
+    for queue_bdp in SHARED_QUEUES_BDP:
+        name = bench.set_path(*bench.sizes.paths[0], queue_bdp)
+        with bench.attempt(f"{name}: two of ours"):
+            _share_with_another(bench, name)
+
+
+def _share_with_another(bench: Bench, name: str) -> None:
+    seconds, workers = bench.sizes.beside_sec, ("worker-1", "worker-2")
+    dataset = bench.dataset(seconds + 2 * HEAD_START_SEC)
+    with bench.programs(*workers) as programs, programs.job(dataset, worker=workers[0]) as first:
+        first.wait_until(first.wait_for_first_byte() + HEAD_START_SEC)
+        with programs.job(dataset, worker=workers[1]) as second:
+            rates = _rates_of_both(first, second, seconds)
+    title = f"{name}: two of ours, the second 10 s later, Jain's index over {seconds} s"
+    bench.say(f"{title}: {rates}")
+    bench.add(title, jains_index(rates), "", at_least=LEAST_JAIN)
+    bench.add(f"{name}: two of ours together", sum(rates) / bench.line, "of the line")
 
 
 def _rates_of_both(first: Job, second: Job, seconds: float) -> tuple[float, float]:
@@ -97,7 +114,7 @@ def _rates_of_both(first: Job, second: Job, seconds: float) -> tuple[float, floa
     began_sec = second.wait_for_first_byte()
     until_sec = began_sec + seconds
     for job in (first, second):
-        job.wait_until(until_sec)
+        job.wait_until(until_sec + ACKNOWLEDGED_SEC)
     to_sec = min([until_sec, *(job.to_worker.ended_sec for job in (first, second) if job.to_worker.is_whole)])
     return (
         first.to_worker.rate_between(began_sec, to_sec),
@@ -136,7 +153,7 @@ def _change_length(bench: Bench) -> None:
         job.wait_until(job.wait_for_first_byte() + CHANGE_EVERY_SEC)
         bench.path.change(rtt_ms=after_ms)
         by_sec = time.time() + LENGTHENED_SEC
-        job.wait_until(by_sec)
+        job.wait_until(by_sec + ACKNOWLEDGED_SEC)
         rate = job.to_worker.rate_between(by_sec - AFTER_CHANGE_SEC, by_sec)
     begin = f"{LENGTHENED_SEC - AFTER_CHANGE_SEC:g}"
     title = f"{name}, then {after_ms:g} ms: {begin} to {LENGTHENED_SEC:g} s after it"

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,10 +22,8 @@ from .emulation import PathSettings, missing_for_emulation, open_path
 from .path_alone import alone, loss, magic_wormhole
 from .path_bench import FULL, QUICK, Bench, Sizes
 from .path_beside import changes, cubic, rtt, two
-from .path_programs import ProgramFailedError
-from .path_rivals import RivalFailedError, give_tcp_buffers, has_iperf
+from .path_rivals import give_tcp_buffers, has_iperf
 from .report import Report
-from .sides import TransferFailedError
 
 PARTS = {
     "alone": alone,
@@ -36,29 +36,43 @@ PARTS = {
 }
 
 
+INTERRUPTED_STATUS = 130
+
+
 def main() -> None:
-    """Measures the parts that the command line names, and prints the report."""
+    """Measures the parts that the command line names, and prints the report.
+
+    Exits with status 1 if anything couldn't be measured, and with 130 after SIGINT or SIGTERM, which end it
+    early.
+    """
     given = _parser().parse_args()
     if (reason := missing_for_emulation()) is not None:
         print(f"Nothing was measured: {reason}.", file=sys.stderr)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report("Long paths")
     if not has_iperf():
         report.notes.append("Left out: all comparisons with TCP, since iperf3 isn't installed.")
-    sizes = _sizes(given)
+    try:
+        status = _measure(report, _sizes(given), _engine(given.engine), given.only or list(PARTS))
+    except KeyboardInterrupt:
+        report.notes.append("It was interrupted.")
+        status = INTERRUPTED_STATUS
+    report.show(as_json=given.json)
+    sys.exit(status)
+
+
+def _measure(report: Report, sizes: Sizes, engine: str, parts: Sequence[str]) -> int:
     with (
         tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder,
         open_path(PathSettings(*sizes.paths[0])) as path,
     ):
         give_tcp_buffers(path)
-        bench = Bench(report, sizes, _engine(given.engine), path, Path(folder))
-        for part in given.only or PARTS:
+        bench = Bench(report, sizes, engine, path, Path(folder))
+        for part in parts:
             print(f"{part} …", file=sys.stderr, flush=True)
-            try:
-                PARTS[part](bench)
-            except (ProgramFailedError, RivalFailedError, TransferFailedError, TimeoutError) as error:
-                sys.exit(f"{part}: {error}")
-    report.show(as_json=given.json)
+            PARTS[part](bench)
+        return int(bench.has_failed)
 
 
 def _parser() -> argparse.ArgumentParser:
