@@ -244,6 +244,7 @@ def open_path(settings: PathSettings) -> Iterator[LongPath]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # Ctrl-C is for its parent, which ends it last
         )
         assert process.stdin is not None
         assert process.stdout is not None
