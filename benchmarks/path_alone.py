@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from . import wormhole
-from .path_bench import MIB, MOST_PROGRAMS_MBIT, SLOWEST_SHARE, STARTED_SEC, TIMES, Bench
+from .path_bench import MIB, MOST_PROGRAMS_MBIT, STARTED_SEC, TIMES, Bench
 from .path_programs import CLIENT_END, WORKER_END, PathPrograms
 from .path_rivals import has_iperf, run_iperf
 from .sides import open_pair
@@ -149,13 +149,13 @@ def _rival(bench: Bench, *, backwards: bool) -> float | None:
 def _run_job(bench: Bench, programs: PathPrograms) -> Ran:
     """Runs a job: its dataset goes there, and a model of the same size comes back."""
     dropped_before = bench.path.counts().dropped_bytes
-    patience_sec = bench.sizes.line_sec / SLOWEST_SHARE + STARTED_SEC
+    patience_sec = bench.patience_sec(bench.sizes.line_sec)
     with programs.job(bench.dataset(bench.sizes.line_sec)) as job:
         began_sec = job.wait_for_first_byte()
         time.sleep(max(began_sec + STARTED_SEC - time.time(), 0))
         dropped_bytes = bench.path.counts().dropped_bytes - dropped_before
         job.wait(lambda: job.to_worker.is_whole, patience_sec)
-        job.wait(lambda: job.to_client.is_whole, 2 * patience_sec)
+        job.wait(lambda: job.to_client.is_whole, patience_sec)
         job.wait_for_end()
     return Ran(job.to_worker.bytes_per_sec, job.to_client.bytes_per_sec, dropped_bytes)
 
@@ -172,7 +172,7 @@ def _run_pair(bench: Bench) -> Ran:
             receive={**common, "directory": folder},
             at=ends,
         ) as pair:
-            pair.run(bench.sizes.line_sec / SLOWEST_SHARE + STARTED_SEC)
+            pair.run(bench.patience_sec(bench.sizes.line_sec))
             pair.quit()
             return Ran(file.stat().st_size / pair.outcome().sec)
 

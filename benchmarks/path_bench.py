@@ -21,6 +21,8 @@ STARTED_SEC = 3.0
 """A transfer must have found its rate by then."""
 SLOWEST_SHARE = 0.05
 """A transfer that gets less than this share of the line is given up."""
+OVERHEAD_SEC = 60.0
+"""For whatever comes before the first byte and after the last."""
 
 MOST_PROGRAMS_MBIT = 400.0
 """Faster lines are measured with a pair of processes: a job would write several GB several times."""
@@ -100,6 +102,10 @@ class Bench:
     def byte_count(self, line_sec: float) -> int:
         """Returns what the line carries in so many seconds."""
         return int(self.line * line_sec)
+
+    def patience_sec(self, line_sec: float) -> float:
+        """Returns how long a transfer may take for which the line needs so many seconds."""
+        return line_sec / SLOWEST_SHARE + OVERHEAD_SEC
 
     def dataset(self, line_sec: float) -> Path:
         """Returns labels for which the line needs so many seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 
-from .path_bench import MOST_PROGRAMS_MBIT, SLOWEST_SHARE, STARTED_SEC, Bench
+from .path_bench import MOST_PROGRAMS_MBIT, STARTED_SEC, Bench
 from .path_figures import Echo, RoundTrips, jains_index, round_trips
 from .path_programs import Job
 from .path_rivals import has_iperf, has_ping, pinging, run_iperf
@@ -47,7 +47,7 @@ def _round_trips_beside(bench: Bench) -> RoundTrips | None:
         programs.job(bench.dataset(line_sec)) as job,
     ):
         began_sec = job.wait_for_first_byte()
-        job.wait(lambda: job.to_worker.is_whole, line_sec / SLOWEST_SHARE)
+        job.wait(lambda: job.to_worker.is_whole, bench.patience_sec(line_sec))
         return round_trips(echoes, began_sec + STARTED_SEC, job.to_worker.ended_sec)
 
 
