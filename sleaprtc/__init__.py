@@ -83,6 +83,7 @@ def train(
     signaling_ws: str | None = None,
     signaling_http: str | None = None,
     ice_loopback: bool | None = None,
+    limit_rate: str | None = None,
     configs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     val: str | os.PathLike[str] | None = None,
     model_type: str | None = None,
@@ -111,6 +112,7 @@ def train(
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         ice_loopback: Whether to connect over 127.0.0.1, for a worker on the same machine.
+        limit_rate: The most bytes to send in a second, and to receive, such as ``"2M"``, or ``"none"``.
         configs: A model configuration, or several in training order. What they leave out has sleap-nn's own
             defaults.
         val: Labels to validate on; otherwise, some of the labelled frames are held out.
@@ -144,7 +146,7 @@ def train(
         invite=invite,
         signaling_ws=signaling_ws,
         signaling_http=signaling_http,
-        connection=connection_options(os.environ, ice_loopback=ice_loopback),
+        connection=connection_options(os.environ, ice_loopback=ice_loopback, limit_rate=limit_rate),
     )
 
     with open_display(as_json=False) as show:
@@ -179,6 +181,7 @@ def track(
     signaling_ws: str | None = None,
     signaling_http: str | None = None,
     ice_loopback: bool | None = None,
+    limit_rate: str | None = None,
     peak_threshold: float | None = None,
     batch_size: int | None = None,
     frames: str | None = None,
@@ -205,6 +208,7 @@ def track(
         signaling_ws: WebSocket address of the signaling server.
         signaling_http: HTTP address of the signaling server.
         ice_loopback: Whether to connect over 127.0.0.1, for a worker on the same machine.
+        limit_rate: The most bytes to send in a second, and to receive, such as ``"2M"``, or ``"none"``.
         peak_threshold: The least confidence of a node, 0.0 to 1.0.
         batch_size: Frames per step.
         frames: The frames to predict, such as ``"0-99,120"``; all by default.
@@ -235,7 +239,7 @@ def track(
         invite=invite,
         signaling_ws=signaling_ws,
         signaling_http=signaling_http,
-        connection=connection_options(os.environ, ice_loopback=ice_loopback),
+        connection=connection_options(os.environ, ice_loopback=ice_loopback, limit_rate=limit_rate),
     )
 
     with open_display(as_json=False) as show:

@@ -18,6 +18,8 @@ WAITING_ROOMS = (
 """Where a new time is either on the page or below."""
 
 NO_WAITS = {
+    "sleaprtc.base.byte_rates.LEAST_BYTES_PER_SEC": "the range of an option",
+    "sleaprtc.base.byte_rates.MOST_BYTES_PER_SEC": "the range of an option",
     "sleaprtc.base.limited_log.OMISSIONS_PER_SEC": "a rate of log lines",
     "sleaprtc.jobs.estimate.CPU_SEC_PER_FRAME_EPOCH": "an estimate",
     "sleaprtc.jobs.estimate.CPU_SEC_PER_PREDICTED_FRAME": "an estimate",
@@ -38,6 +40,9 @@ NO_WAITS = {
     "sleaprtc.server.accepting.REPORTS_PER_SEC": "a rate of log lines",
     "sleaprtc.server.peer_log.LINES_PER_SEC": "a rate of log lines",
     "sleaprtc.transfer.arrival.MIN_BYTES_PER_SEC": "a rate; its window is on the page",
+    "sleaprtc.transfer.rate_limit.BURST_SEC": "a part of a rate",
+    "sleaprtc.transfer.rate_limit.LEAD_SEC": "a part of a rate",
+    "sleaprtc.transfer.rate_limit.MESSAGES_A_SEC": "a rate",
     "sleaprtc.worker.__main__.SECONDS_A_DAY": "a unit",
     "sleaprtc.worker.agent.ALL_LINES_PER_SEC": "a rate of log lines",
     "sleaprtc.worker.agent.LINES_PER_SEC": "a rate of log lines",

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from ..base.byte_rates import parse_rate
 from ..config.schema import SETTINGS, SHARED
 from ..config.variables import text_of, value_of
 from ..signaling.http import Endpoints
@@ -16,17 +17,22 @@ from .place import ConnectionOptions, PeerOptions
 _SETTINGS: Final = SETTINGS[SHARED]
 
 
-def connection_options(environ: Mapping[str, str], *, ice_loopback: bool | None = None) -> ConnectionOptions:
+def connection_options(
+    environ: Mapping[str, str], *, ice_loopback: bool | None = None, limit_rate: str | None = None
+) -> ConnectionOptions:
     """Returns how to connect, as the environment says where nothing is given.
 
     Raises:
-        UsageError: A variable's value isn't valid.
+        UsageError: A variable's value isn't valid, or the rate that is given.
     """
+    if limit_rate is None:
+        limit_rate = value_of(_SETTINGS["limit_rate"], environ)
     return ConnectionOptions.of_settings(
         ice_loopback=value_of(_SETTINGS["ice_loopback"], environ) if ice_loopback is None else ice_loopback,
         ice_servers=value_of(_SETTINGS["ice_server"], environ),
         private_ice_servers=value_of(_SETTINGS["private_ice_servers"], environ),
         engine=value_of(_SETTINGS["engine"], environ),
+        limit_rate=parse_rate(limit_rate),
     )
 
 

@@ -11,6 +11,7 @@ from ..protocol.ice import parse_ice_server
 from ..protocol.messages import IceServer
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Endpoints, Room
+from ..transfer.rate_limit import RateLimit
 from .joined_room import RememberedRoom
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ConnectionOptions:
         engine: Which WebRTC engine to use: ``auto``, ``aiortc`` or ``libwebrtc``.
         secret: The room's secret, which both ends prove to know; None if the room has none, in which case
             the signaling server is trusted.
+        limit: The limit on the rate of all transfers, which they share. It may be changed while they run.
     """
 
     ice_loopback: bool = False
@@ -38,10 +40,17 @@ class ConnectionOptions:
     private_ice_servers: bool = True
     engine: str = "auto"
     secret: RoomSecret | None = None
+    limit: RateLimit = attrs.field(factory=RateLimit, eq=lambda limit: limit.bytes_per_sec)
 
     @classmethod
     def of_settings(
-        cls, *, ice_loopback: bool, ice_servers: Iterable[str], private_ice_servers: bool, engine: str
+        cls,
+        *,
+        ice_loopback: bool,
+        ice_servers: Iterable[str],
+        private_ice_servers: bool,
+        engine: str,
+        limit_rate: float | None,
     ) -> ConnectionOptions:
         """Returns the options that settings stand for, of which ``ice_servers`` are texts.
 
@@ -49,7 +58,7 @@ class ConnectionOptions:
             UsageError: One of them isn't an ICE server.
         """
         servers = tuple(parse_ice_server(text) for text in ice_servers)
-        return cls(ice_loopback, servers, private_ice_servers, engine)
+        return cls(ice_loopback, servers, private_ice_servers, engine, limit=RateLimit(limit_rate))
 
     async def ice_settings(self, handed_out: tuple[IceServer, ...]) -> IceSettings:
         """Combines these options with the ICE servers from the signaling server."""
@@ -76,7 +85,7 @@ class PeerOptions:
 
     endpoints: Endpoints
     room: Room | None
-    connection: ConnectionOptions = ConnectionOptions()
+    connection: ConnectionOptions = attrs.field(factory=ConnectionOptions)
     is_remembered: bool = False
     to_remember: RememberedRoom | None = None
 

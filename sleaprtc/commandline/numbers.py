@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from ..base.byte_rates import parse_rate
+from ..errors import UsageError
+
 
 class FiniteRange(click.FloatRange):
     """A range of numbers. ``nan`` and ``inf``, which Python reads as numbers too, are in none."""
@@ -17,3 +20,16 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a number to work with.", param, ctx)
         return number
+
+
+class ByteRate(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.3
+    """A limit in bytes a second, such as ``2M``; None for ``none``."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        """Returns the rate; ends the command if it is none."""
+        try:
+            return parse_rate(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)

@@ -13,7 +13,9 @@ from click.core import ParameterSource
 
 from ..access.choice import ROOM_SETTINGS, RoomSource, RoomSources, find_access, weaker_sources
 from ..access.place import DEFAULT_HTTP_URL, DEFAULT_WS_URL, ConnectionOptions, PeerOptions
+from ..base.byte_rates import NO_LIMIT
 from ..signaling.http import Endpoints
+from .numbers import ByteRate
 from .run import errors_reported
 from .settings_option import files_of
 
@@ -116,6 +118,15 @@ _CONNECTION_OPTIONS: Final[Mapping[str, Option]] = {
         show_default=True,
         help="Which WebRTC implementation carries the data.",
     ),
+    "limit_rate": click.option(
+        "--limit-rate",
+        envvar="SLEAP_RTC_LIMIT_RATE",
+        type=ByteRate(),
+        default=NO_LIMIT,
+        show_default=True,
+        metavar="RATE",
+        help="The most bytes to send in a second, and to receive, such as 500K or 2M.",
+    ),
 }
 
 
@@ -190,6 +201,7 @@ def _connected_peer(
     ice_servers: tuple[str, ...],
     private_ice_servers: bool,
     engine: str,
+    limit_rate: float | None,
     **place: Any,
 ) -> PeerOptions:
     connection = ConnectionOptions.of_settings(
@@ -197,6 +209,7 @@ def _connected_peer(
         ice_servers=ice_servers,
         private_ice_servers=private_ice_servers,
         engine=engine,
+        limit_rate=limit_rate,
     )
     return _peer(**place, connection=connection)
 

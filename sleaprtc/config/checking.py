@@ -7,6 +7,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ..base.byte_rates import parse_rate
+from ..base.sentences import as_clause
+from ..errors import UsageError
 from .schema import MANY, PROGRAMS, SETTINGS, SHARED, Kind, Setting, allowed_in, name_of
 from .toml_lines import Keys
 
@@ -15,6 +18,7 @@ _TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
     Kind.PATH: (str,),
     Kind.WHOLE: (int,),
     Kind.NUMBER: (int, float),
+    Kind.RATE: (str,),
     Kind.SWITCH: (bool,),
     Kind.TEXTS: (str, list),
     Kind.PATHS: (str, list),
@@ -100,10 +104,20 @@ def fault_of(setting: Setting, value: Any) -> str | None:
         return f"must be {setting.kind.value}{_instead(setting, value)}"
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_in_range(setting, value):
         return f"must be {_range(setting)}{_instead(setting, value)}"
+    if setting.kind is Kind.RATE:
+        return _fault_of_rate(value)
     if setting.choices and value not in setting.choices:
         near = difflib.get_close_matches(value, setting.choices, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         return f"must be one of {', '.join(setting.choices)}{_instead(setting, value)}{hint}"
+    return None
+
+
+def _fault_of_rate(text: str) -> str | None:
+    try:
+        parse_rate(text)
+    except UsageError as error:
+        return f"can't be used: {as_clause(error)}"
     return None
 
 

@@ -26,6 +26,7 @@ class Kind(enum.Enum):
     PATH = "a path in quotes"
     WHOLE = "a whole number"
     NUMBER = "a number"
+    RATE = "a rate in quotes"
     SWITCH = "true or false"
     TEXTS = "a text in quotes or a list of them"
     PATHS = "a path in quotes or a list of them"
@@ -139,6 +140,13 @@ _SHARED: Final = (
         "SLEAP_RTC_ENGINE",
         "auto",
         choices=("auto", "aiortc", "libwebrtc"),
+    ),
+    Setting(
+        "limit_rate",
+        Kind.RATE,
+        "The most bytes to send in a second, and to receive, such as 500K or 2M; none for no limit.",
+        "SLEAP_RTC_LIMIT_RATE",
+        "none",
     ),
     *_LOG,
 )

@@ -8,7 +8,7 @@ from typing import Final
 from ..rtc.channel import DataChannel
 from .framing import Arrived, Sender
 from .path_window import PathWindow
-from .rate_limit import RateLimit, TokenBucket
+from .rate_limit import RateLimit, SenderShare, TokenBucket, most_message_bytes
 
 LEAST_UNSENT_BYTES: Final = 64 * 1024
 UNSENT_SEC: Final = 0.02
@@ -30,18 +30,19 @@ class Flow:
         self._channel = channel
         self._sender = sender
         self._limit = limit
+        self._share = SenderShare()
         self._window = PathWindow(message_bytes=channel.message_bytes)
         self._asked_bytes_per_sec: int | None = None
         self._asked = TokenBucket()
 
     def begin(self) -> None:
-        """Begins another file: nothing is in flight, and the other side hasn't asked for a limit."""
+        """Begins to offer another file: nothing is in flight, and the other side hasn't asked for a limit."""
         self._window.forget(most_message_bytes=self._channel.message_bytes)
         self._asked_bytes_per_sec = None
 
     def next_bytes(self, left_bytes: int, now_sec: float) -> int:
         """Returns how many of ``left_bytes`` to send as the next message; 0 if none can be sent now."""
-        if now_sec < self.waits_until_sec():
+        if now_sec < self.waits_until_sec(now_sec):
             return 0
         if not self._sender.has_path_acks:
             byte_count = min(left_bytes, self._most_bytes(self._channel.message_bytes))
@@ -59,21 +60,22 @@ class Flow:
 
     def _most_bytes(self, message_bytes: int) -> int:
         """Keeps messages small enough for a low limit to be kept from second to second."""
-        rates = [rate for rate in (self._limit.bytes_per_sec, self._asked_bytes_per_sec) if rate is not None]
-        return max(int(min(message_bytes, *(rate / 16 for rate in rates))), 1) if rates else message_bytes
+        rates = (self._limit.bytes_per_sec, self._asked_bytes_per_sec)
+        return min([message_bytes, *(most_message_bytes(rate) for rate in rates if rate is not None)])
 
-    def waits_until_sec(self) -> float:
+    def waits_until_sec(self, now_sec: float) -> float:
         """The time until which a limit keeps everything back; minus infinity if none does."""
         asked_sec = -math.inf if self._asked_bytes_per_sec is None else self._asked.ready_at_sec()
-        return max(self._limit.may_send_at_sec(), asked_sec)
+        return max(self._limit.may_send_at_sec(self._share, now_sec), asked_sec)
 
     def sent(self, byte_count: int, now_sec: float) -> None:
         """Records a message, right before it is handed to the channel."""
         self._window.sent(byte_count, now_sec, waiting_bytes=self._channel.unsent_bytes)
-        self._limit.sent(byte_count, now_sec)
+        self._limit.sent(self._share, byte_count, now_sec)
         self._asked.take(byte_count, self._asked_bytes_per_sec, now_sec)
 
     def arrived(self, event: Arrived, now_sec: float) -> None:
         """Records what has come to the other side."""
         self._asked_bytes_per_sec = event.most_bytes_per_sec
-        self._window.arrived(event.byte_count, now_sec)
+        if event.byte_count:
+            self._window.arrived(event.byte_count, now_sec)

@@ -387,6 +387,16 @@ class Receiver:
         unacknowledged_bytes = self.received_bytes - self._arrival_acknowledged_bytes
         if unacknowledged_bytes < (1 if is_all_read else PATH_ACK_BYTES):
             return None
+        return self.wish(most_bytes_per_sec)
+
+    def wish(self, most_bytes_per_sec: int | None) -> PathAck | None:
+        """Returns what tells the sender, whatever has arrived, how fast this side wants to receive.
+
+        None if no file is being received, or if its sender doesn't know such frames.
+        """
+        current = self.current
+        if current is None or not current.path_acks:
+            return None
         self._arrival_acknowledged_bytes = self.received_bytes
         return PathAck(current.transfer_id, self.received_bytes, most_bytes_per_sec)
 

@@ -24,6 +24,7 @@ from ..rtc.channel import DataChannel
 from ..rtc.peer import Peer
 from ..rtc.proof import NONCE_BYTES, Proof, Role
 from ..rtc.secret import RoomSecret
+from .rate_limit import RateLimit
 from .sending import DEFAULT_DIGEST_ALGORITHM
 from .stream import Transfers, open_transfers
 
@@ -106,6 +107,7 @@ async def open_proven_transfers(
     role: Role,
     secret: RoomSecret | None,
     digest_algorithm: str = DEFAULT_DIGEST_ALGORITHM,
+    limit: RateLimit | None = None,
 ) -> AsyncIterator[Transfers]:
     """Performs the proof if the room has a secret, then opens the file transfers.
 
@@ -116,7 +118,7 @@ async def open_proven_transfers(
         ConnectionFailedError: The connection ended, or the proof took too long.
     """
     await prove_membership(peer, role=role, secret=secret)
-    async with open_transfers(peer.channel, digest_algorithm=digest_algorithm) as transfers:
+    async with open_transfers(peer.channel, digest_algorithm=digest_algorithm, limit=limit) as transfers:
         yield transfers
         with suppress(NetworkError, ProtocolError):
             transfers.check_open()

@@ -26,7 +26,7 @@ from .disk import PartialFile, hash_step, new_hasher, open_existing
 from .framing import Receiver, ReceivingAborted, parse_digest
 from .names import checked_name, printable
 from .progress import TransferProgress
-from .rate_limit import RateLimit
+from .rate_limit import RateLimit, TokenBucket
 
 WRITE_BYTES: Final = ACK_INTERVAL_BYTES
 """Written at once, in a thread; less only at a file's end. It is as much as one acknowledgement covers.
@@ -34,6 +34,10 @@ Switching to a thread costs about as much as writing 256 KiB."""
 
 WRITE_SEC: Final = 0.5
 """After as long, less is written, so that progress is seen at a low rate, too."""
+
+LIMIT_SEC: Final = 0.5
+"""Under a limit, what a sender that can't be told of it has sent is acknowledged in parts of as many seconds:
+it is kept waiting, but never for so long that it would take this side for dead."""
 
 MAX_QUEUED_BYTES: Final = 2 * MAX_UNACKNOWLEDGED_BYTES
 """Bytes that wait to be written. At this many the channel isn't read."""
@@ -113,6 +117,7 @@ class Receiving:
         limit: RateLimit,
     ) -> None:
         self._limit = limit
+        self._bucket = TokenBucket()
         self._receiver = receiver
         self._post = post
         self._check = check
@@ -239,6 +244,10 @@ class Receiving:
     ) -> None:
         self._limit.begin_receiving()
         try:
+            if (share := self._limit.share_bytes_per_sec) is not None:
+                wish = self._receiver.wish(share)
+                if wish is not None:
+                    self._post(wish)
             await self._write_all(partial, offer, progress, pace)
             await trio.to_thread.run_sync(partial.commit)
         except SleapRTCError as error:
@@ -266,9 +275,10 @@ class Receiving:
         progress(TransferProgress(name, offer.size_bytes, offset_bytes, offset_bytes))
         while not partial.is_whole:
             await self._wait_for_bytes(offer, pace)
-            await trio.sleep_until(max(self._limit.may_acknowledge_at_sec(), trio.current_time()))
+            await self._wait_for_limit(offer)
             await self._write_some(partial)
             progress(TransferProgress(name, offer.size_bytes, partial.written_bytes, offset_bytes))
+        await self._wait_for_limit(offer)
         if not partial.is_right:
             raise DigestMismatchError(f"The content of {name} doesn't match the digest that was announced.")
 
@@ -297,6 +307,19 @@ class Receiving:
                 await self.changed.wait()
             counted_sec = self._count(pace, counted_sec)
 
+    def _withheld_rate(self) -> int | None:
+        """The rate that this side keeps to by itself: that of a sender that can't be told of it."""
+        current = self._receiver.current
+        return None if current is None or current.path_acks else self._limit.share_bytes_per_sec
+
+    async def _wait_for_limit(self, offer: FileOffer) -> None:
+        while self._withheld_rate() is not None and self._bucket.ready_at_sec() > trio.current_time():
+            self._check()
+            self._raise_if_aborted(offer)
+            self.changed = trio.Event()
+            with trio.move_on_at(self._bucket.ready_at_sec()):
+                await self.changed.wait()
+
     def _count(self, pace: Pace | None, since_sec: float) -> float:
         """Adds the wait since ``since_sec`` to the pace; returns the time up to which waits are counted."""
         now_sec = trio.current_time()
@@ -307,16 +330,27 @@ class Receiving:
 
     async def _write_some(self, partial: PartialFile) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
+        rate = self._withheld_rate()
+        most_bytes = (
+            ACK_INTERVAL_BYTES if rate is None else max(min(int(rate * LIMIT_SEC), ACK_INTERVAL_BYTES), 1)
+        )
         with trio.CancelScope(shield=True):  # bytes taken off the queue and not written would leave a hole
-            is_little = self._queued_bytes < WRITE_BYTES
-            written_bytes = await trio.to_thread.run_sync(partial.write, self._take(ACK_INTERVAL_BYTES))
-        self._limit.received(written_bytes, trio.current_time())
+            is_little = rate is not None or self._queued_bytes < WRITE_BYTES
+            taken = self._take(most_bytes, splits=rate is not None)
+            written_bytes = await trio.to_thread.run_sync(partial.write, taken)
+        self._bucket.take(written_bytes, rate, trio.current_time())
         acknowledgement = self._receiver.bytes_written(written_bytes, is_pause=is_little)
         if acknowledgement is not None:
             self._post(acknowledgement)
 
-    def _take(self, max_bytes: float = math.inf) -> list[bytes]:
-        """Takes messages off the queue: at least one, and otherwise no more than ``max_bytes``."""
+    def _take(self, max_bytes: float = math.inf, *, splits: bool = False) -> list[bytes]:
+        """Takes messages off the queue: at least one, and otherwise no more than ``max_bytes``.
+
+        With ``splits``, no more even of the first, of which the rest stays.
+        """
+        if splits and self._chunks and len(self._chunks[0]) > max_bytes:
+            first, most = self._chunks.popleft(), int(max_bytes)
+            self._chunks.extendleft((first[most:], first[:most]))
         taken: list[bytes] = []
         while self._chunks and (not taken or len(self._chunks[0]) <= max_bytes):
             taken.append(self._chunks.popleft())

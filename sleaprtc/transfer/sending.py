@@ -107,6 +107,7 @@ class Sending:
         self, source: SourceFile, offer: FileOffer, progress: Callable[[TransferProgress], None]
     ) -> None:
         self._outcome = None
+        self._flow.begin()  # before the other side answers, which it may do with a limit at once
         self._post(self._sender.start(offer))
         try:
             await self._send_accepted(source, offer, progress)
@@ -129,7 +130,6 @@ class Sending:
             self._check()
             await self._wait_for_change(offer.name)
         _raise_if_failed(self._outcome, offer.name)
-        self._flow.begin()
         async with open_pieces(
             source, offset_bytes=self._sender.received_bytes, message_bytes=self._message_bytes()
         ) as pieces:
@@ -157,8 +157,8 @@ class Sending:
                 self._sender.bytes_sent(byte_count)
                 self._flow.sent(byte_count, now_sec)
                 await self._send_bytes(message)
-            elif piece and self._flow.waits_until_sec() > now_sec:
-                with trio.move_on_at(self._flow.waits_until_sec()):
+            elif piece and (wait_ends_sec := self._flow.waits_until_sec(now_sec)) > now_sec:
+                with trio.move_on_at(wait_ends_sec):
                     await self.changed.wait()
                 self.changed = trio.Event()
             else:

@@ -12,6 +12,7 @@ KINDS = {
     Kind.PATH: "path",
     Kind.WHOLE: "whole number",
     Kind.NUMBER: "number",
+    Kind.RATE: "rate",
     Kind.SWITCH: "true or false",
     Kind.TEXTS: "list of texts",
     Kind.PATHS: "list of paths",

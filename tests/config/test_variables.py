@@ -40,6 +40,19 @@ TEXTS = {
         " ",
     ],
     "SLEAP_RTC_PRIVATE_ICE_SERVERS": SWITCH_TEXTS,
+    "SLEAP_RTC_LIMIT_RATE": [
+        "2M",
+        "none",
+        "NONE",
+        " 500 kb/s ",
+        "1000",
+        "much",
+        "1",
+        "-1",
+        " ",
+        "nan",
+        "inf",
+    ],
     "SLEAP_RTC_ENGINE": ["auto", "aiortc", "libwebrtc", "AIORTC", " auto", "webrtc"],
 }
 

@@ -154,6 +154,7 @@ class JobRecord:
             private_ice_servers=given.private_ice_servers and known.get("private_ice_servers") is not False,
             engine=given.engine if given.engine != "auto" else str(known.get("engine", "auto")),
             secret=self.room_secret,
+            limit=given.limit,
         )
 
 

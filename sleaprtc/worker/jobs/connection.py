@@ -17,6 +17,7 @@ from ...rtc.proof import Role
 from ...rtc.secret import RoomSecret
 from ...signaling.post import Signal, SignalReceiver, SignalSender, open_signal_queue, put_signal
 from ...transfer.proven import open_proven_transfers
+from ...transfer.rate_limit import RateLimit
 from ...transfer.resuming import ResumingTransfers
 
 _log = get_logger(__name__)
@@ -32,6 +33,7 @@ class Answerer:
         ice: Returns the current ICE servers; called for each offer.
         engine: The WebRTC engine.
         secret: The room's secret, which the other side has to prove that it knows; None if the room has none.
+        limit: The limit on the rate of files, which all connections share.
     """
 
     local_id: str
@@ -39,6 +41,7 @@ class Answerer:
     ice: Callable[[], Awaitable[IceSettings]]
     engine: str
     secret: RoomSecret | None
+    limit: RateLimit | None = None
 
     @asynccontextmanager
     async def connect(
@@ -111,7 +114,7 @@ class ClientConnection:
     async def _use(self, peer: Peer) -> None:
         try:
             async with open_proven_transfers(
-                peer, role=Role.WORKER, secret=self._answerer.secret
+                peer, role=Role.WORKER, secret=self._answerer.secret, limit=self._answerer.limit
             ) as transfers:
                 await self.transfers.use_until_closed(transfers)
         except RefusedError as error:

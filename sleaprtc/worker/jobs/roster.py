@@ -98,6 +98,7 @@ class Roster:
             ice=self._ice_settings,
             engine=settings.connection.engine,
             secret=settings.connection.secret,
+            limit=settings.connection.limit,
         )
         self._purge = Purge(journal, settings.cache)
         self._checks = ConnectionChecks(self._answerer)

@@ -185,6 +185,7 @@ class WorkerChannel:
                         role=Role.CLIENT,
                         secret=self._connection.secret,
                         digest_algorithm=self._digest_algorithm,
+                        limit=self._connection.limit,
                     ) as transfers,
                 ):
                     if self._connection.secret is None and not self.was_connected:
