@@ -59,7 +59,17 @@ DOORS = {
         "commands",
     ],
     "client.jobs": ["order", "follower", "inquiries", "submission", "train", "track", "several", "attach"],
-    "worker": ["trainer", "machine", "sleap_nn", "journal", "jobs", "agent", "invitation", "program"],
+    "worker": [
+        "trainer",
+        "machine",
+        "sleap_nn",
+        "journal",
+        "jobs",
+        "agent",
+        "invitation",
+        "limit",
+        "program",
+    ],
     "worker.sleap_nn": ["intake", "plan", "inputs", "process", "runner", "salvage", "trainer"],
 }
 MOST_DOORS = 12

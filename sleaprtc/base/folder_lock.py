@@ -13,6 +13,11 @@ from .private_files import check_private, make_private_dirs
 from .sentences import as_clause
 
 
+def lock_of(folder: Path) -> Path:
+    """The file by which a folder is locked."""
+    return folder / ".lock"
+
+
 @contextmanager
 def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
     """Creates a folder if needed, and locks it for this process until the block is left.
@@ -29,7 +34,7 @@ def lock_folder(folder: Path, owner: str, option: str) -> Iterator[None]:
     try:
         make_private_dirs(folder)
         check_private(folder, option)
-        descriptor = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(lock_of(folder), os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageError(f"The folder {folder} can't be written: {as_clause(error)}.") from error
     with os.fdopen(descriptor, "w"):

@@ -18,6 +18,11 @@ _TABLE: Final = (
     ("fetch", "jobs", "Fetch the result of JOB if it is finished; exit status 75 means that it isn't yet."),
     ("jobs", "jobs", "List the jobs that were started here, newest first, with what was last seen of each."),
     (
+        "limit",
+        "jobs",
+        "Change the rate at which files of JOB, or of all jobs that are followed here, are transferred.",
+    ),
+    (
         "logs",
         "jobs",
         "Show JOB's messages, and the end of its trainer's output (lines that begin with |).",

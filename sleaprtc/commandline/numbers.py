@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -33,3 +33,11 @@ class ByteRate(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
             return parse_rate(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+def _parse_argument(context: click.Context, argument: click.Parameter, text: str) -> float | None:
+    return ByteRate().convert(text, argument, context)
+
+
+rate_argument: Final = click.argument("bytes_per_sec", metavar="RATE", callback=_parse_argument)
+"""A limit that has to be given. A callback, since click would take the None of ``none`` for a missing one."""

@@ -179,6 +179,13 @@ def peer_options(command: Command) -> Command:
     return gathered(command, "peer", _connected_peer, options)
 
 
+def measured_peer_options(command: Command) -> Command:
+    """Adds the same without the limit on the rate, for a command that measures and transfers nothing."""
+    options = {**_ROOM_OPTIONS, **_SERVER_OPTIONS, **_CONNECTION_OPTIONS}
+    del options["limit_rate"]
+    return gathered(command, "peer", _connected_peer, options)
+
+
 def _endpoints(signaling_ws: str, signaling_http: str, tls_ca: str | None) -> Endpoints:
     return Endpoints(signaling_ws, signaling_http, tls_ca)
 
@@ -201,7 +208,7 @@ def _connected_peer(
     ice_servers: tuple[str, ...],
     private_ice_servers: bool,
     engine: str,
-    limit_rate: float | None,
+    limit_rate: float | None = None,
     **place: Any,
 ) -> PeerOptions:
     connection = ConnectionOptions.of_settings(

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from ..access.place import PeerOptions
 from ..base.logs import HUMAN
 from ..commandline.log_options import start_log
-from ..commandline.options import peer_options
+from ..commandline.options import measured_peer_options
 from ..commandline.programs import Program
 from ..commandline.run import run
 from ..commandline.settings_option import config_file_option
@@ -23,7 +23,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 @click.command(cls=Program, context_settings=HELP)
 @config_file_option("worker")
-@peer_options
+@measured_peer_options
 @click.option("--worker", metavar="NAME", help="Also measure the connection to this worker.")
 @click.option(
     "--work-dir",

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from ..access.place import PeerOptions
+from ..base.printable import printable
 from ..commandline.log_options import log_options, start_log
-from ..commandline.numbers import FiniteRange
+from ..commandline.numbers import FiniteRange, rate_argument
 from ..commandline.options import peer_options
-from ..commandline.programs import Program
+from ..commandline.programs import ProgramGroup
 from ..commandline.run import run
 from ..commandline.settings_option import config_file_option
 from ..errors import UsageError
@@ -46,16 +48,28 @@ def _checked_name(name: str) -> str:
     return name
 
 
-@click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
-@config_file_option("worker")
-@peer_options
-@click.option("--name", envvar="SLEAP_RTC_WORKER_NAME", help="Name in the room.  [default: this host's name]")
-@click.option(
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
+_name_option = click.option(
+    "--name", envvar="SLEAP_RTC_WORKER_NAME", help="Name in the room.  [default: this host's name]"
+)
+_work_dir_option = click.option(
     "--work-dir",
     envvar="SLEAP_RTC_WORK_DIR",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where jobs keep their files while they run.",
 )
+
+
+@click.group(
+    cls=ProgramGroup,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND [ARGS]...]",
+    context_settings=_HELP,
+)
+@config_file_option("worker")
+@peer_options
+@_name_option
+@_work_dir_option
 @click.option("--max-jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Jobs at once.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per job.  [default: all cores but one]")
 @click.option(
@@ -159,19 +173,53 @@ def _checked_name(name: str) -> str:
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 @log_options
-def main(log_format: str, log_level: str | None, verbose: bool, **given: Any) -> None:
+@click.pass_context
+def main(
+    context: click.Context, /, log_format: str, log_level: str | None, verbose: bool, **given: Any
+) -> None:
     """Take training jobs from the people in a room.
 
     Without --invite, the worker enters the room that was joined here with `sleap-rtc join`. If there is none,
     it makes a room of its own, prints what to paste on the machine with the labels, and returns to that room
     after a restart.
     """
+    if context.invoked_subcommand is not None:
+        return
     start_log(log_format, log_level, logging.INFO, verbose=verbose)
 
     async def command() -> int:
         from .program import run_worker  # so that --help and completion are quick
 
         return await run_worker(_worker_options(given))
+
+    run(command)
+
+
+@main.command("limit", context_settings=_HELP)
+@rate_argument
+@_name_option
+@_work_dir_option
+@click.pass_context
+def limit(
+    context: click.Context, bytes_per_sec: float | None, name: str | None, work_dir: Path | None
+) -> None:
+    """Change the rate at which the worker that runs here transfers files.
+
+    RATE is what may be sent in a second, and received: 500K or 2M; none lifts the limit. It holds until the
+    worker ends. --work-dir, or --name, is that of the worker.
+    """
+    program = context.parent.params if context.parent is not None else {}
+    if context.get_parameter_source("work_dir") is not ParameterSource.COMMANDLINE:
+        work_dir = program.get("work_dir")
+    if context.get_parameter_source("name") is not ParameterSource.COMMANDLINE:
+        name = program.get("name")
+
+    async def command() -> None:
+        from .journal.recovery import default_work_dir
+        from .limit import set_limit
+
+        folder = work_dir or default_work_dir(_checked_name(name or socket.gethostname()))
+        click.echo(printable(set_limit(folder, bytes_per_sec)))
 
     run(command)
 

@@ -19,19 +19,21 @@ from ..base.folder_lock import lock_folder
 from ..base.logs import get_logger
 from ..base.nurseries import contained, keep_running
 from ..base.printable import printable
-from ..base.sentences import as_sentence
+from ..base.sentences import as_clause, as_sentence
 from ..errors import (
     NetworkError,
     RefusedError,
     RoomExpiredError,
     RoomNotFoundError,
     SignalingResetError,
+    StorageError,
     UsageError,
 )
 from ..jobs.properties import WORKER_ROLE
 from ..rtc.secret import RoomSecret
 from ..signaling.http import Account, Room, SignalingHTTP, open_http
 from ..signaling.link import Link, Membership, backoff_delays, open_link
+from ..transfer.limit_file import limited
 from ..transfer.proven import SERVER_IS_TRUSTED
 from .agent import Agent
 from .invitation import say_how_to_join
@@ -42,6 +44,7 @@ from .jobs.settings import WorkerSettings
 from .journal.past_trainings import History
 from .journal.recovery import ResumeTokenFile, make_jobs_dir, note_restart, remove_orphans
 from .journal.store import Journal, JournalEntry
+from .limit import limit_file
 from .machine.description import introduction, worker_metadata
 from .machine.gpu import read_gpu
 from .machine.watch import ProblemWatch
@@ -99,6 +102,7 @@ async def run_worker(options: WorkerOptions) -> int:
     """
     with lock_folder(options.work_dir, "worker", "--work-dir"):
         jobs_dir = make_jobs_dir(options.work_dir)
+        _forget_limit(options.work_dir)
         journal = Journal(options.work_dir / "journal.sqlite3")
         failed = note_restart(journal)
         remove_orphans(journal, jobs_dir)
@@ -169,6 +173,24 @@ async def _run_in_rooms(
         except (RoomExpiredError, RoomNotFoundError) as error:
             options = _for_a_new_room(options, error)
         account, room, connection = await _enter_room_in_time(options, NetworkError)
+
+
+def _forget_limit(work_dir: Path) -> None:
+    """Forgets the limit that the worker had when it last ran: that of its settings holds again.
+
+    Raises:
+        StorageError: The folder can't be written.
+    """
+    try:
+        limit_file(work_dir).clear()
+    except OSError as error:
+        raise StorageError(f"The folder {work_dir} can't be written: {as_clause(error)}.") from error
+
+
+async def _obey_limit(options: WorkerOptions) -> None:
+    await limit_file(options.work_dir).obey(
+        options.peer.connection.limit, lambda rate: _say(limited("This worker", rate))
+    )
 
 
 def _for_a_new_room(options: WorkerOptions, error: RefusedError) -> WorkerOptions:
@@ -275,6 +297,7 @@ async def _stay_in_room(
         # The agent and the signals are essential: a failure of theirs ends the worker.
         await nursery.start(_leave_on_signal, agent, nursery.cancel_scope)
         nursery.start_soon(keep_running, "The watch for problems failed.", watch.run, link)
+        nursery.start_soon(keep_running, "The limit can't be changed.", _obey_limit, options)
         if options.peer.room is None:
             file = KeptRoomFile(options.work_dir)
             renewal = (options.peer.endpoints, account, room, file.renewed)

@@ -1,4 +1,4 @@
-"""``client jobs``, and the commands about one of them: ``status logs attach fetch stop cancel purge``."""
+"""``client jobs``, and the commands about them: ``status logs attach fetch limit stop cancel purge``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from ...access.place import ConnectionOptions
 from ...base.printable import printable
+from ...commandline.numbers import rate_argument
 from ...commandline.options import connection_options
 from ...commandline.run import run
 from ...errors import UsageError
@@ -140,6 +141,21 @@ def cancel(job: str, as_json: bool) -> None:
     from ..actions.ask import cancel_job
 
     run(functools.partial(cancel_job, job, as_json=as_json), as_json=as_json)
+
+
+@click.command(context_settings=HELP)
+@rate_argument
+@click.argument("job", metavar="[JOB]", required=False, shell_complete=complete_job)
+@json_option
+def limit(bytes_per_sec: float | None, job: str | None, as_json: bool) -> None:
+    """Change the rate at which files of JOB, or of all jobs that are followed here, are transferred.
+
+    RATE is what may be sent in a second, and received: 500K or 2M; none lifts the limit. It holds for as long
+    as the command runs that follows the job, and for its other jobs too.
+    """
+    from ..actions.limit import limit_jobs
+
+    run(functools.partial(limit_jobs, bytes_per_sec, job, as_json=as_json), as_json=as_json)
 
 
 @click.command(context_settings=HELP)

@@ -35,6 +35,15 @@ class Purged:
 
 
 @attrs.frozen
+class Limited:
+    """The limit of what is transferred for the job in a second is changed; None is no limit."""
+
+    event: ClassVar[str] = "limited"
+    job_id: str
+    bytes_per_sec: float | None
+
+
+@attrs.frozen
 class LogLine:
     """A line that a job's trainer printed."""
 
@@ -43,4 +52,4 @@ class LogLine:
     line: str
 
 
-OrderDone: TypeAlias = Stopping | Cancelled | Purged
+OrderDone: TypeAlias = Stopping | Cancelled | Purged | Limited

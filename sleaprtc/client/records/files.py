@@ -181,6 +181,24 @@ def records_dir() -> Path:
     return private_state_dir() / "jobs"
 
 
+def limit_path(job_id: str) -> Path:
+    """Returns the file by which the limit of a job that is followed is changed, see :mod:`.limits`.
+
+    Raises:
+        OpenFolderError: Others have access to the state folder.
+    """
+    return records_dir() / f"{job_id}.limit"
+
+
+def followed_path(job_id: str) -> Path:
+    """Returns the file that a process holds while it follows a job.
+
+    Raises:
+        OpenFolderError: Others have access to the state folder.
+    """
+    return records_dir() / f"{job_id}.followed"
+
+
 def save(record: JobRecord) -> None:
     """Writes a record atomically, readable by its owner only.
 
@@ -244,7 +262,9 @@ def reread(record: JobRecord) -> JobRecord:
 
 def forget(record: JobRecord) -> None:
     """Deletes a record, and with it the key to its job."""
-    (records_dir() / f"{record.job_id}.json").unlink(missing_ok=True)
+    paths = (records_dir() / f"{record.job_id}.json", limit_path(record.job_id), followed_path(record.job_id))
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def forget_old(now: float) -> None:

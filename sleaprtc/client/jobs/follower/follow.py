@@ -22,6 +22,7 @@ from ....signaling.link import Link
 from ...events.job import Emit, Event, Notice, StatusChanged
 from ...inbox import Inbox, decline_late
 from ...inputs.files import JobFiles
+from ...records.limits import obey_limit
 from ...results.delivery import JobOutcome
 from ..order.control import JobControl, RunningJob
 from ..order.persistence import Until
@@ -116,6 +117,7 @@ class Follower:
             forbearance=forbearance,
             emit=emit,
         )
+        self._limit = connection.limit
         self._forbearance = forbearance
         self._emit = emit
         self._control = JobControl() if control is None else control
@@ -211,6 +213,7 @@ class Follower:
                     nursery.start_soon(self._catch_up)
                     nursery.start_soon(self._read_messages)
                     nursery.start_soon(self._stop_when_wanted)
+                    nursery.start_soon(obey_limit, self._job_id, self._limit, self._emit)
                     if until is Until.BEGUN:
                         await progress.begun.wait()
                         progress.end()
