@@ -48,6 +48,12 @@ def here(tmp_path, monkeypatch):
             "max_jobs = 2\n",
             'line 1: there is no setting "max_jobs" above the sections; it belongs below [worker].',
         ),
+        (
+            'limit_rate = "much"\n',
+            "line 1: limit_rate can't be used: 'much' is not a rate; examples are 500K, 2M and 1.5G bytes a "
+            'second, or "none".',
+        ),
+        ("[worker]\nlimit_rate = 5000\n", "line 2: [worker] limit_rate must be a rate in quotes, not 5000."),
         ("[client]\nthreads = 2\n", 'line 2: [client] has no setting "threads"; it belongs below [worker].'),
         (
             '[server]\nroom = "a"\n',
@@ -129,6 +135,13 @@ def test_every_program_checks_the_whole_file(here, program):
             "",
             {"SLEAP_RTC_MAX_HOURS": "long"},
             "'long' is not a valid float range. That is what SLEAP_RTC_MAX_HOURS says.",
+        ),
+        (
+            ["sleaprtc.worker"],
+            "",
+            {"SLEAP_RTC_LIMIT_RATE": "1"},
+            "'1' is too low for a limit; the lowest is 1K, which is 1024 bytes a second. "
+            "That is what SLEAP_RTC_LIMIT_RATE says.",
         ),
         (
             ["sleaprtc.worker", "--max-jobs", "0"],
