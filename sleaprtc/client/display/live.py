@@ -8,23 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Column
 
-from ...base.printable import printable
 from ...protocol.vocabulary import Phase
-from ..events.job import Completed, Direction, Event, Failed, StatusChanged, Transferred, WorkerLost
-from .job_view import BAR_WIDTH, JobView
+from ..events.job import Completed, Event, Failed, StatusChanged, Transferred, WorkerLost
+from .job_view import JobView
 from .live_area import open_live_area
 from .plain import show_common
+from .transfer_view import TransferView, transfers_table
 from .words import arrival_sentence
 
 MAX_WIDTH: Final = 120
@@ -55,8 +45,7 @@ class TerminalDisplay:
         self._console = console
         self._area: Area | None = None
         self._jobs: dict[str, JobView] = {}
-        self._transfers = _transfer_bars(console)
-        self._transfer_tasks: dict[tuple[str, str, str], TaskID] = {}
+        self._transfers: dict[tuple[str, str, str], TransferView] = {}
 
     def use(self, area: Area) -> None:
         """Draws into an area, which draws what :meth:`render` gives."""
@@ -77,15 +66,9 @@ class TerminalDisplay:
 
     def _show_transfer(self, event: Transferred, job: str) -> None:
         key = (job, event.direction, event.name)
-        if key not in self._transfer_tasks:
-            verb = "Sending" if event.direction == Direction.SEND else "Receiving"
-            self._transfer_tasks[key] = self._transfers.add_task(
-                f"{verb} {printable(event.name)}", total=event.size_bytes
-            )
-        task = self._transfer_tasks[key]
-        self._transfers.update(task, completed=event.received_bytes)
+        self._transfers.setdefault(key, TransferView()).see(event, time.monotonic())
         if event.received_bytes >= event.size_bytes:
-            self._transfers.remove_task(self._transfer_tasks.pop(key))
+            del self._transfers[key]
             self._console.print(arrival_sentence(event), soft_wrap=True)
 
     def _show_status(self, event: StatusChanged, job: str) -> None:
@@ -105,39 +88,20 @@ class TerminalDisplay:
     def render(self, width: int, height: int) -> RenderableType | None:
         """Returns what to show now: figures first, in the room that the lines leave."""
         jobs = list(self._jobs.values())
-        tasks = self._transfers.tasks
-        if not jobs and not tasks:
+        transfers = list(self._transfers.values())
+        if not jobs and not transfers:
             return None
         now_sec = time.monotonic()
         parts: list[RenderableType] = []
-        room = (height - 1 - len(jobs) - len(tasks)) // max(len(jobs), 1)
+        room = (height - 1 - len(jobs) - len(transfers)) // max(len(jobs), 1)
         for job in jobs:
             figures = job.figures(min(width, MAX_WIDTH), room)
             if figures is not None:
                 parts.append(figures)
             parts.append(job.line(min(width, MAX_WIDTH), now_sec))
-        if tasks:
-            bars = self._transfers.make_tasks_table(tasks)
-            bars.width = min(width, MAX_WIDTH)
-            parts.append(bars)
+        if transfers:
+            parts.append(transfers_table(transfers, min(width, MAX_WIDTH), now_sec))
         return Group(*parts)
-
-
-def _transfer_bars(console: Console) -> Progress:
-    return Progress(
-        TextColumn(
-            "{task.description}",
-            markup=False,
-            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-        ),
-        BarColumn(bar_width=BAR_WIDTH),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        auto_refresh=False,
-        expand=True,
-    )
 
 
 @contextmanager

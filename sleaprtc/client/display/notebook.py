@@ -15,7 +15,9 @@ from .live import TerminalDisplay
 
 COLUMNS: Final = 100
 ROWS: Final = 24
-REDRAW_INTERVAL_SEC: Final = 0.5
+REDRAW_INTERVAL_SEC: Final = 0.4
+"""Less than the half second after which a slow transfer has something new, so that each is drawn."""
+
 PAGE: Final = (
     '<pre style="white-space:pre;overflow-x:auto;line-height:normal;'
     "font-family:Menlo,'DejaVu Sans Mono',Consolas,monospace\">{code}</pre>"

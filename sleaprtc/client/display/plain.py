@@ -29,6 +29,7 @@ from .console import PlainConsole
 from .job_lines import course_line, detached_lines
 from .report_table import show_report
 from .tables import answers_table
+from .transfer_view import TransferPace
 from .words import completion_lines, connected_line, status_sentence, transfer_sentence, workers_lines
 
 PLAIN_TRANSFER_INTERVAL_SEC: Final = 5.0
@@ -42,6 +43,7 @@ class PlainDisplay:
         self._console = PlainConsole(file=stream, force_terminal=False, force_jupyter=False, width=120)
         self._last_status = ""
         self._last_transfer_sec = float("-inf")
+        self._paces: dict[tuple[str, str], TransferPace] = {}
         self._next_frames_sec = float("-inf")
 
     def show(self, event: Event) -> None:
@@ -66,11 +68,15 @@ class PlainDisplay:
 
     def _show_transfer(self, event: Transferred) -> None:
         now = time.monotonic()
+        pace = self._paces.setdefault((event.direction, event.name), TransferPace())
+        pace.see(event, now)
         is_done = event.received_bytes >= event.size_bytes
         is_due = now - self._last_transfer_sec >= PLAIN_TRANSFER_INTERVAL_SEC
         if is_done or (is_due and event.received_bytes > event.offset_bytes):
             self._last_transfer_sec = now
-            self._say(transfer_sentence(event))
+            self._say(transfer_sentence(event, None if is_done else pace.left_sec(now)))
+        if is_done:
+            del self._paces[event.direction, event.name]
 
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -30,6 +30,14 @@ def duration_text(minutes: float | None) -> str:
     return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:.0f} min"
 
 
+def clock_left_text(left_sec: float) -> str:
+    """Returns a time left to the second, as clocks show it."""
+    minutes, seconds = divmod(round(left_sec), 60)
+    hours, minutes = divmod(minutes, 60)
+    shown = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{shown}:{seconds:02} left"
+
+
 def loss_text(value: float | None) -> str:
     """Returns a loss with three digits."""
     return "?" if value is None else f"{value:.3g}"
@@ -59,14 +67,20 @@ def status_sentence(event: StatusChanged) -> str:
     )
 
 
-def transfer_sentence(event: Transferred) -> str:
-    """Returns a file's progress in words."""
+def transfer_sentence(event: Transferred, left_sec: float | None = None) -> str:
+    """Returns a file's progress in words, with the time that the rest will take if that is known."""
     name, is_sent = printable(event.name), event.direction == Direction.SEND
     if _was_there(event):
         return f"The worker already has {name}."
+    left = "" if left_sec is None else f", {clock_left_text(left_sec)}"
+    return f"{'Sent' if is_sent else 'Received'} {amounts_text(event)} of {name}{left}."
+
+
+def amounts_text(event: Transferred, *, between: str = " of ", digits: int = 1) -> str:
+    """Returns how much of a file has arrived, and how large it is."""
     unit, unit_bytes = _unit(event.size_bytes)
-    amounts = f"{event.received_bytes / unit_bytes:.1f} of {event.size_bytes / unit_bytes:.1f} {unit}"
-    return f"{'Sent' if is_sent else 'Received'} {amounts} of {name}."
+    received, size = event.received_bytes / unit_bytes, event.size_bytes / unit_bytes
+    return f"{received:.{digits}f}{between}{size:.{digits}f} {unit}"
 
 
 def arrival_sentence(event: Transferred) -> str:
