@@ -54,6 +54,9 @@ NO_WAITS = {
     "sleaprtc.worker.sleap_nn.runner.report.PICTURES_SEC": "a part of the report, see docs/architecture.md",
     "sleaprtc.worker.sleap_nn.runner.training.MAX_LOOKING_SEC": "the search for a broken image",
     "sleaprtc.worker.sleap_nn.runner.validation.MAX_COMPARING_SEC": "the search for frames in both sets",
+    "sleaprtc.transfer.flow.MOST_UNSENT_SEC": "bytes, as time",
+    "sleaprtc.transfer.path_window.COMPETING_FLIGHT_SEC": "bytes, as time",
+    "sleaprtc.transfer.path_window.MOST_OWN_QUEUE_SEC": "what counts as a queue",
 }
 """Constants with a time in their name for which nothing waits, and what they are."""
 

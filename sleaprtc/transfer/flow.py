@@ -10,11 +10,24 @@ from .framing import Arrived, Sender
 from .path_window import PathWindow
 from .rate_limit import RateLimit, SenderShare, TokenBucket, most_message_bytes
 
-LEAST_UNSENT_BYTES: Final = 64 * 1024
+UNSENT_BYTES: Final = 64 * 1024
 UNSENT_SEC: Final = 0.02
 """What waits in the engine, as bytes or as time at the present rate: enough to keep the engine busy while
 Python waits for the processor. While the engine's own congestion control holds it back, more would wait in
 vain, and control frames behind it."""
+
+MOST_UNSENT_SEC: Final = 0.25
+LEAST_UNSENT_BYTES: Final = 16 * 1024
+"""On a slow line that would take long, and an abort waits in the queues of others already: the engine gets
+less then, but always a few messages."""
+
+
+def most_unsent_bytes(bytes_per_sec: float) -> float:
+    """Returns how much may wait in the engine at a rate; 0 is one that isn't known yet."""
+    if not bytes_per_sec:
+        return UNSENT_BYTES
+    slow_bytes = max(bytes_per_sec * MOST_UNSENT_SEC, LEAST_UNSENT_BYTES)
+    return max(min(UNSENT_BYTES, slow_bytes), bytes_per_sec * UNSENT_SEC)
 
 
 class Flow:
@@ -50,10 +63,9 @@ class Flow:
         byte_count = min(left_bytes, self._most_bytes(self._window.message_bytes))
         if byte_count > self._sender.sendable_bytes:
             return 0
-        most_unsent_bytes = max(LEAST_UNSENT_BYTES, self._window.rate_bytes_per_sec * UNSENT_SEC)
-        if self._channel.unsent_bytes > most_unsent_bytes:
+        if self._channel.unsent_bytes > most_unsent_bytes(self._window.rate_bytes_per_sec):
             return 0
-        if not self._window.is_open and self._window.sendable_bytes < byte_count:
+        if self._window.sendable_bytes < byte_count:
             self._window.hold()
             return 0
         return byte_count

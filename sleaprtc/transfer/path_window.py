@@ -68,6 +68,10 @@ smaller one: of two senders on one path, the one that has more of it yields firs
 LEAST_QUEUE_SEC: Final = 0.003
 """Shorter delays may be the scheduling of either side's threads."""
 
+MOST_OWN_QUEUE_SEC: Final = 0.1
+"""On a slow line the least window is a queue by itself, since a message takes longer than a round trip. That
+isn't the queue of others; but what takes longer than this is."""
+
 LOCAL_RTT_SEC: Final = 0.003
 LOCAL_QUEUE_SEC: Final = 0.02
 """On paths as short as a laboratory's own network, what delays a message is a busy program, not a router."""
@@ -85,6 +89,12 @@ COMPETING_RTT_SEC: Final = 30.0
 """The same while others fill the queue, so that their queue doesn't soon count as the path."""
 
 RTT_BUCKET_SEC: Final = 2.0
+
+COMPETING_FLIGHT_SEC: Final = 0.75
+COMPETING_FLIGHT_BYTES: Final = 64 * 1024
+"""In flight at most while others fill the queue, as time at the present rate; these bytes in any case. SCTP
+fills the largest of queues, which hold many seconds of a slow line: a stop would come as late, and it takes
+SCTP minutes to recover from the losses when they overflow."""
 
 LOOK_AGAIN_SEC: Final = 10.0
 """While others seem to fill the queue, this sender gives way for a round trip as often, to see whether it
@@ -175,7 +185,7 @@ class PathWindow:
 
     @property
     def is_open(self) -> bool:
-        """Whether SCTP alone decides how much is in flight."""
+        """Whether SCTP alone decides how much is in flight, up to :data:`COMPETING_FLIGHT_SEC`."""
         return self.phase is Phase.COMPETING and not self._is_looking
 
     @property
@@ -194,7 +204,10 @@ class PathWindow:
     @property
     def sendable_bytes(self) -> int:
         """How much may be handed over now."""
-        return max(int(self.window_bytes) - self.in_flight_bytes, 0)
+        window_bytes = self.window_bytes
+        if self.is_open:
+            window_bytes = max(self.rate_bytes_per_sec * COMPETING_FLIGHT_SEC, COMPETING_FLIGHT_BYTES)
+        return max(int(window_bytes) - self.in_flight_bytes, 0)
 
     # --- what happened ----------------------------------------------------------------------
 
@@ -254,7 +267,10 @@ class PathWindow:
         if least_sec < LOCAL_RTT_SEC:
             return LOCAL_QUEUE_SEC
         share = QUEUE_SHARE * math.pow(QUEUE_WINDOW_BYTES / self.window_bytes, 0.25)
-        return max(least_sec * min(share, MOST_QUEUE_SHARE), LEAST_QUEUE_SEC)
+        own_sec = LEAST_MESSAGES * LEAST_MESSAGE_BYTES / max(self.rate_bytes_per_sec, 1)
+        return max(
+            least_sec * min(share, MOST_QUEUE_SHARE), LEAST_QUEUE_SEC, min(own_sec, MOST_OWN_QUEUE_SEC)
+        )
 
     @property
     def _room(self) -> float:

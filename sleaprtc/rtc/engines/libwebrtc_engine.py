@@ -25,8 +25,9 @@ Python about as much as sending 16 KiB costs libwebrtc."""
 
 SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024
 """About 20 ms on a fast network, in which Python reads what comes next. With less, libwebrtc would be idle
-whenever a thread has to wait for the processor. On a slow network control frames wait behind it: below
-0.5 MiB a second, an aborted transfer may end before the other side learns why."""
+whenever a thread has to wait for the processor. On a slow network control frames would wait behind it, so a
+sender leaves less to it if the receiver acknowledges arrival (``sleaprtc.transfer.flow``). If it doesn't, an
+aborted transfer may end before the other side learns why, below 0.5 MiB a second."""
 
 # Must precede the first connection of a process. Each connection decides which candidates it reports.
 with suppress(webrtc.InvalidStateError):
