@@ -72,6 +72,10 @@ MOST_OWN_QUEUE_SEC: Final = 0.1
 """On a slow line the least window is a queue by itself, since a message takes longer than a round trip. That
 isn't the queue of others; but what takes longer than this is."""
 
+BEST_RATE_SEC: Final = 20.0
+"""What a message takes is reckoned by the best rate of about as long: the present one also falls when others
+take more of the line."""
+
 LOCAL_RTT_SEC: Final = 0.003
 LOCAL_QUEUE_SEC: Final = 0.02
 """On paths as short as a laboratory's own network, what delays a message is a busy program, not a router."""
@@ -151,6 +155,7 @@ class PathWindow:
         self.phase = Phase.STARTUP
         self.window_bytes: float = FIRST_WINDOW_BYTES
         self.rate_bytes_per_sec = 0.0
+        self._best_rate_bytes_per_sec = 0.0
         self._sent_bytes = 0
         self._arrived_bytes = 0
         self._in_flight: deque[tuple[int, float, int]] = deque()
@@ -267,7 +272,7 @@ class PathWindow:
         if least_sec < LOCAL_RTT_SEC:
             return LOCAL_QUEUE_SEC
         share = QUEUE_SHARE * math.pow(QUEUE_WINDOW_BYTES / self.window_bytes, 0.25)
-        own_sec = LEAST_MESSAGES * LEAST_MESSAGE_BYTES / max(self.rate_bytes_per_sec, 1)
+        own_sec = LEAST_MESSAGES * LEAST_MESSAGE_BYTES / max(self._best_rate_bytes_per_sec, 1)
         return max(
             least_sec * min(share, MOST_QUEUE_SHARE), LEAST_QUEUE_SEC, min(own_sec, MOST_OWN_QUEUE_SEC)
         )
@@ -313,6 +318,8 @@ class PathWindow:
         # A window's bytes may come together, and then nothing for a while.
         elapsed_sec = max(now_sec - self._round_began_sec, min(self._least.value_sec, 1.0) / 2, 1e-6)
         self.rate_bytes_per_sec = (self._arrived_bytes - self._round_began_bytes) / elapsed_sec
+        faded = self._best_rate_bytes_per_sec * max(1 - elapsed_sec / BEST_RATE_SEC, 0)
+        self._best_rate_bytes_per_sec = max(self.rate_bytes_per_sec, faded)
         if self._round_rtt_sec is not math.inf:
             self._decide(now_sec)
         if not self._was_full and self.phase is not Phase.COMPETING:

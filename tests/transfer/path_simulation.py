@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from sleaprtc.protocol.limits import MAX_UNACKNOWLEDGED_BYTES
-from sleaprtc.transfer.flow import LEAST_UNSENT_BYTES, UNSENT_SEC
+from sleaprtc.transfer.flow import most_unsent_bytes
 from sleaprtc.transfer.path_window import PathWindow
 
 HEADER_BYTES = 70
@@ -266,12 +266,11 @@ class Sender:
         while True:
             window = self.window
             size_bytes = window.message_bytes
-            most_unsent_bytes = max(LEAST_UNSENT_BYTES, window.rate_bytes_per_sec * UNSENT_SEC)
-            if self.sctp.unsent_bytes > most_unsent_bytes:
+            if self.sctp.unsent_bytes > most_unsent_bytes(window.rate_bytes_per_sec):
                 return
             if window.in_flight_bytes + size_bytes > MAX_UNACKNOWLEDGED_BYTES:
                 return
-            if not window.is_open and window.sendable_bytes < size_bytes:
+            if window.sendable_bytes < size_bytes:
                 window.hold()
                 return
             window.sent(size_bytes, self._clock.now_sec, waiting_bytes=self.sctp.unsent_bytes)
