@@ -41,7 +41,13 @@ class Terminal:
     """A terminal with a process in it."""
 
     def __init__(
-        self, columns: int, rows: int, command: Sequence[object], cwd: Any = None, **environment: str
+        self,
+        columns: int,
+        rows: int,
+        command: Sequence[object],
+        cwd: Any = None,
+        inside: Sequence[str] = (),
+        **environment: str,
     ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=1000, ratio=0.1)
         self.raw = b""
@@ -53,7 +59,7 @@ class Terminal:
             key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "LINES")
         }
         self.process = subprocess.Popen(
-            [sys.executable, *WARNINGS, *map(str, command)],
+            [*inside, sys.executable, *WARNINGS, *map(str, command)],
             stdin=child_fd,
             stdout=child_fd,
             stderr=child_fd,
@@ -123,10 +129,15 @@ class Terminal:
 
 @contextmanager
 def opened_terminal(
-    columns: int, rows: int, command: Sequence[object], cwd: Any = None, **environment: str
+    columns: int,
+    rows: int,
+    command: Sequence[object],
+    cwd: Any = None,
+    inside: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[Terminal]:
-    """A terminal in which this Python runs with a command's arguments."""
-    opened = Terminal(columns, rows, command, cwd, **environment)
+    """A terminal in which this Python runs with a command's arguments, behind words that choose where."""
+    opened = Terminal(columns, rows, command, cwd, inside, **environment)
     try:
         yield opened
     finally:
