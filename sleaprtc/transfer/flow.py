@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from ..rtc.channel import DataChannel
-from .framing import Arrived, Sender
+from .framing import Sender
 from .path_window import PathWindow
 from .rate_limit import RateLimit, SenderShare, TokenBucket, most_message_bytes
 
@@ -63,7 +63,8 @@ class Flow:
         byte_count = min(left_bytes, self._most_bytes(self._window.message_bytes))
         if byte_count > self._sender.sendable_bytes:
             return 0
-        if self._channel.unsent_bytes > most_unsent_bytes(self._window.rate_bytes_per_sec):
+        is_held = self._channel.unsent_bytes > most_unsent_bytes(self._window.rate_bytes_per_sec)
+        if is_held and self._window.in_flight_bytes:  # otherwise nothing would come that ends the wait
             return 0
         if self._window.sendable_bytes < byte_count:
             self._window.hold()
@@ -82,12 +83,16 @@ class Flow:
 
     def sent(self, byte_count: int, now_sec: float) -> None:
         """Records a message, right before it is handed to the channel."""
-        self._window.sent(byte_count, now_sec, waiting_bytes=self._channel.unsent_bytes)
+        if self._sender.has_path_acks:
+            self._window.sent(byte_count, now_sec, waiting_bytes=self._channel.unsent_bytes)
         self._limit.sent(self._share, byte_count, now_sec)
         self._asked.take(byte_count, self._asked_bytes_per_sec, now_sec)
 
-    def arrived(self, event: Arrived, now_sec: float) -> None:
-        """Records what has come to the other side."""
-        self._asked_bytes_per_sec = event.most_bytes_per_sec
-        if event.byte_count:
-            self._window.arrived(event.byte_count, now_sec)
+    def wished(self, most_bytes_per_sec: int | None) -> None:
+        """Records how fast the other side wants to receive; None is no limit."""
+        self._asked_bytes_per_sec = most_bytes_per_sec
+
+    def arrived(self, byte_count: int, now_sec: float) -> None:
+        """Records bytes that have come to the other side."""
+        if byte_count and self._sender.has_path_acks:
+            self._window.arrived(byte_count, now_sec)

@@ -68,9 +68,13 @@ class Accepted:
 
 @attrs.frozen
 class Acknowledged:
-    """The other side has written the first ``received_bytes`` bytes of our file."""
+    """The other side has written the first ``received_bytes`` bytes of our file.
+
+    Of ``arrived_bytes`` of them it hadn't said that they had arrived.
+    """
 
     received_bytes: int
+    arrived_bytes: int = 0
 
 
 @attrs.frozen
@@ -257,7 +261,9 @@ class Sender:
             if not self.received_bytes <= frame.received_bytes <= self.sent_bytes:
                 raise InvalidMessageError("file_ack goes back, or beyond what was sent.")
             self.received_bytes = frame.received_bytes
-            return Acknowledged(frame.received_bytes)
+            new_bytes = max(frame.received_bytes - self.arrived_bytes, 0)
+            self.arrived_bytes += new_bytes
+            return Acknowledged(frame.received_bytes, new_bytes)
         if self.sent_bytes < offer.size_bytes:
             raise InvalidMessageError("file_done came before the whole file was sent.")
         self.received_bytes = offer.size_bytes
@@ -374,23 +380,19 @@ class Receiver:
         self.received_bytes += byte_count
         return self.current.transfer_id
 
-    def arrival(self, *, is_all_read: bool, most_bytes_per_sec: int | None = None) -> PathAck | None:
-        """Returns an acknowledgement of what has arrived if one is due.
+    def owes_arrival(self, *, is_all_read: bool) -> bool:
+        """Whether the sender is to be told now what has arrived.
 
         Args:
             is_all_read: Whether nothing else is there to be read.
-            most_bytes_per_sec: What this side wants to receive at most.
         """
-        current = self.current
-        if current is None or not current.path_acks:
-            return None
+        if self.current is None or not self.current.path_acks:
+            return False
         unacknowledged_bytes = self.received_bytes - self._arrival_acknowledged_bytes
-        if unacknowledged_bytes < (1 if is_all_read else PATH_ACK_BYTES):
-            return None
-        return self.wish(most_bytes_per_sec)
+        return unacknowledged_bytes >= (1 if is_all_read else PATH_ACK_BYTES)
 
-    def wish(self, most_bytes_per_sec: int | None) -> PathAck | None:
-        """Returns what tells the sender, whatever has arrived, how fast this side wants to receive.
+    def arrival(self, most_bytes_per_sec: int | None) -> PathAck | None:
+        """Returns what tells the sender how much has arrived, and how fast this side wants to receive.
 
         None if no file is being received, or if its sender doesn't know such frames.
         """

@@ -27,7 +27,7 @@ LEAST_MESSAGES: Final = 2
 LEAST_MESSAGE_BYTES: Final = 4 * 1024
 """Three packets or four. Smaller messages cost more than they help a slow line."""
 
-MESSAGE_SEC: Final = 0.002
+MESSAGE_SEC: Final = 0.003
 """What one message may take on the line, so that it isn't mistaken for a queue."""
 
 STARTUP_GROWTH: Final = 0.25
@@ -65,7 +65,7 @@ MOST_QUEUE_SHARE: Final = 0.22
 """That share belongs to a window of a mebibyte. It is a little less for a larger window and more for a
 smaller one: of two senders on one path, the one that has more of it yields first."""
 
-LEAST_QUEUE_SEC: Final = 0.003
+LEAST_QUEUE_SEC: Final = 0.006
 """Shorter delays may be the scheduling of either side's threads."""
 
 MOST_OWN_QUEUE_SEC: Final = 0.1
@@ -75,6 +75,10 @@ isn't the queue of others; but what takes longer than this is."""
 BEST_RATE_SEC: Final = 20.0
 """What a message takes is reckoned by the best rate of about as long: the present one also falls when others
 take more of the line."""
+
+STANDING_SEC: Final = 0.024
+"""A queue must stand for as long: delays that are over sooner are those of a busy program. On short paths
+half a round trip is too short to tell one from the other."""
 
 LOCAL_RTT_SEC: Final = 0.003
 LOCAL_QUEUE_SEC: Final = 0.02
@@ -161,6 +165,7 @@ class PathWindow:
         self._in_flight: deque[tuple[int, float, int]] = deque()
         self._most_in_flight_bytes = 0
         self._has_seen_queue = False
+        self._queue_since_sec = math.inf
         self._is_looking = False
         self._looks_at_sec = math.inf
         self._competed_sec = -math.inf
@@ -256,7 +261,7 @@ class PathWindow:
         if waiting_bytes:
             if self.phase is not Phase.COMPETING or not self.rate_bytes_per_sec:
                 return
-            rtt_sec -= waiting_bytes / self.rate_bytes_per_sec
+            rtt_sec = max(rtt_sec - waiting_bytes / self.rate_bytes_per_sec, self._least.value_sec)
         else:
             is_competing = self.phase is Phase.COMPETING
             memory_sec = COMPETING_RTT_SEC if is_competing else LEAST_RTT_SEC
@@ -283,7 +288,7 @@ class PathWindow:
         if not self._recent_rtts_sec:
             return 1.0
         queue_sec = min(self._recent_rtts_sec) - self._least.value_sec
-        return max(1 - queue_sec / self._queue_limit_sec, 0.0)
+        return min(max(1 - queue_sec / self._queue_limit_sec, 0.0), 1.0)
 
     def _grow(self, byte_count: int) -> None:
         """Grows for bytes that arrived: by a share of them at the start, and by a step a round trip later."""
@@ -315,8 +320,9 @@ class PathWindow:
         self._most_in_flight_bytes = self.in_flight_bytes
 
     def _end_round(self, now_sec: float) -> None:
-        # A window's bytes may come together, and then nothing for a while.
-        elapsed_sec = max(now_sec - self._round_began_sec, min(self._least.value_sec, 1.0) / 2, 1e-6)
+        # Half of a window's bytes take half a round trip, even if they come together after a pause.
+        rtt_sec = self._least.value_sec if self._round_rtt_sec is math.inf else self._round_rtt_sec
+        elapsed_sec = max(now_sec - self._round_began_sec, min(rtt_sec, 10.0) / 2, 1e-6)
         self.rate_bytes_per_sec = (self._arrived_bytes - self._round_began_bytes) / elapsed_sec
         faded = self._best_rate_bytes_per_sec * max(1 - elapsed_sec / BEST_RATE_SEC, 0)
         self._best_rate_bytes_per_sec = max(self.rate_bytes_per_sec, faded)
@@ -337,8 +343,12 @@ class PathWindow:
             if queue_sec < self._queue_limit_sec * EMPTY_QUEUE:
                 self._yields = 0
             self._quiet_rounds += 1
-        elif has_settled:
-            self._yield(queue_sec, now_sec)
+            self._queue_since_sec = math.inf
+        else:
+            self._queue_since_sec = min(self._queue_since_sec, self._round_began_sec)
+            if has_settled and now_sec - self._queue_since_sec >= STANDING_SEC:
+                self._queue_since_sec = math.inf
+                self._yield(queue_sec, now_sec)
 
     def _compete(self, now_sec: float, *, has_queue: bool, has_settled: bool) -> None:
         self._competed_sec = now_sec

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -19,7 +20,7 @@ from ..errors import (
     TransferRefusedError,
 )
 from ..protocol.limits import ACK_INTERVAL_BYTES, MAX_UNACKNOWLEDGED_BYTES, MIB
-from ..protocol.transfer import FileOffer, TransferFrame
+from ..protocol.transfer import FileOffer, PathAck, TransferFrame
 from ..protocol.vocabulary import ErrorCode
 from .arrival import Pace, stall_deadline, stalled
 from .disk import PartialFile, hash_step, new_hasher, open_existing
@@ -41,6 +42,9 @@ it is kept waiting, but never for so long that it would take this side for dead.
 
 MAX_QUEUED_BYTES: Final = 2 * MAX_UNACKNOWLEDGED_BYTES
 """Bytes that wait to be written. At this many the channel isn't read."""
+
+Outgoing: TypeAlias = "TransferFrame | Callable[[], PathAck | None]"
+"""A frame, or what makes it when it is its turn."""
 
 Progress = Callable[[TransferProgress], None]
 
@@ -111,7 +115,7 @@ class Receiving:
         self,
         receiver: Receiver,
         *,
-        post: Callable[[TransferFrame], None],
+        post: Callable[[Outgoing], None],
         check: Callable[[], None],
         max_size_bytes: int | None,
         limit: RateLimit,
@@ -127,6 +131,7 @@ class Receiving:
         self._queued_bytes = 0
         self._uncounted_bytes = 0
         self._last_arrival_sec = -math.inf
+        self._arrival_told_of: str | None = None
         self._aborts: dict[str, ReceivingAborted] = {}
         self.changed = trio.Event()
         self._taken = trio.Event()
@@ -134,12 +139,22 @@ class Receiving:
     # --- called by the channel --------------------------------------------------------------
 
     def acknowledge_arrival(self, *, is_all_read: bool) -> None:
-        """Tells the sender what has arrived, if that is due, before anything has to wait for the disk."""
-        frame = self._receiver.arrival(
-            is_all_read=is_all_read, most_bytes_per_sec=self._limit.share_bytes_per_sec
-        )
-        if frame is not None:
-            self._post(frame)
+        """Lets the sender be told what has arrived, if that is due, before anything waits for the disk."""
+        if self._receiver.owes_arrival(is_all_read=is_all_read):
+            self._tell_arrival()
+
+    def _tell_arrival(self) -> None:
+        """Has the sender told what has arrived, once: what is said is what is true when it is said."""
+        current = self._receiver.current
+        if current is not None and self._arrival_told_of != current.transfer_id:
+            self._arrival_told_of = current.transfer_id
+            self._post(partial(self._arrival, current.transfer_id))
+
+    def _arrival(self, transfer_id: str) -> PathAck | None:
+        self._arrival_told_of = None
+        if not self._is_current(transfer_id):
+            return None
+        return self._receiver.arrival(self._limit.share_bytes_per_sec)
 
     async def bytes_received(self, transfer_id: str, data: bytes) -> None:
         """Queues bytes of the current file, waiting first while the disk is far behind."""
@@ -244,10 +259,8 @@ class Receiving:
     ) -> None:
         self._limit.begin_receiving()
         try:
-            if (share := self._limit.share_bytes_per_sec) is not None:
-                wish = self._receiver.wish(share)
-                if wish is not None:
-                    self._post(wish)
+            if self._limit.bytes_per_sec is not None:  # the first bytes obey it, too
+                self._tell_arrival()
             await self._write_all(partial, offer, progress, pace)
             await trio.to_thread.run_sync(partial.commit)
         except SleapRTCError as error:

@@ -22,7 +22,7 @@ from ..protocol.transfer import FileOffer, TransferFrame
 from ..protocol.vocabulary import DigestAlgorithm, ErrorCode
 from .disk import SourceFile, hash_step, new_hasher
 from .flow import Flow
-from .framing import Arrived, Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
+from .framing import Acknowledged, Arrived, Done, Refused, Sender, SenderEvent, SenderState, SendingAborted
 from .names import checked_name, printable
 from .progress import TransferProgress
 from .reading import Pieces, open_pieces
@@ -71,7 +71,10 @@ class Sending:
         if isinstance(event, Done | Refused | SendingAborted):
             self._outcome = event
         elif isinstance(event, Arrived):
-            self._flow.arrived(event, trio.current_time())
+            self._flow.wished(event.most_bytes_per_sec)
+            self._flow.arrived(event.byte_count, trio.current_time())
+        elif isinstance(event, Acknowledged):
+            self._flow.arrived(event.arrived_bytes, trio.current_time())
         self.changed.set()
 
     async def send_file(

@@ -20,7 +20,7 @@ from ..errors import (
     UnknownMessageTypeError,
 )
 from ..protocol.codec import encode_transfer_frame
-from ..protocol.transfer import FileAbort, TransferFrame
+from ..protocol.transfer import FileAbort
 from ..rtc.background import open_background_nursery
 from ..rtc.channel import DataChannel
 from ..rtc.proof import asks_for_proof
@@ -29,7 +29,7 @@ from .framing import Farewell, Framing, Offered, ReceivingAborted, TransferEvent
 from .names import printable
 from .progress import TransferProgress
 from .rate_limit import RateLimit
-from .receiving import IncomingFile, Receiving
+from .receiving import IncomingFile, Outgoing, Receiving
 from .sending import DEFAULT_DIGEST_ALGORITHM, FAST_DIGEST_ALGORITHM, Sending
 
 __all__ = ["IncomingFile", "TransferProgress", "Transfers", "open_transfers"]
@@ -47,7 +47,7 @@ class Transfers:
         self._channel = channel
         self._channel_lock = trio.Lock()
         self._framing = Framing()
-        self._control_inbox, self._control = trio.open_memory_channel[TransferFrame](math.inf)
+        self._control_inbox, self._control = trio.open_memory_channel[Outgoing](math.inf)
         self._control_written = trio.Event()
         self._writing = trio.CancelScope(shield=True)  # a cancelled block still notifies the other side
         self._offers_inbox, self._offers = trio.open_memory_channel[IncomingFile](math.inf)
@@ -137,7 +137,7 @@ class Transfers:
 
     # --- outwards ---------------------------------------------------------------------------
 
-    def _post(self, frame: TransferFrame) -> None:
+    def _post(self, frame: Outgoing) -> None:
         """Queues a control frame. It is synchronous, so cleanup after a cancellation can call it."""
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
             self._control_inbox.send_nowait(frame)
@@ -166,8 +166,10 @@ class Transfers:
         """Sends queued control frames; runs until :meth:`flush`."""
         try:
             with self._writing:
-                async for frame in self._control:
-                    await self._send(encode_transfer_frame(frame))
+                async for outgoing in self._control:
+                    frame = outgoing() if callable(outgoing) else outgoing
+                    if frame is not None:
+                        await self._send(encode_transfer_frame(frame))
         except ChannelClosedError as error:
             self._fail(error)
         finally:
@@ -193,6 +195,7 @@ class Transfers:
                 message = await self._channel.receive()
                 if isinstance(message, str):
                     self._handle(self._text_received(message))
+                    self._receiving.acknowledge_arrival(is_all_read=not self._channel.unread_bytes)
                 elif transfer_id := self._framing.receiver.bytes_received(len(message)):
                     self._receiving.acknowledge_arrival(is_all_read=not self._channel.unread_bytes)
                     await self._receiving.bytes_received(transfer_id, message)

@@ -9,7 +9,6 @@ import pytest
 
 from sleaprtc.protocol.limits import CHUNK_BYTES
 from sleaprtc.transfer.flow import LEAST_UNSENT_BYTES, UNSENT_BYTES, UNSENT_SEC, Flow, most_unsent_bytes
-from sleaprtc.transfer.framing import Arrived
 from sleaprtc.transfer.rate_limit import RateLimit
 
 MIB = 2**20
@@ -61,7 +60,7 @@ def longest_queue_sec(
             heapq.heappush(acks, (read_sec, byte_count))
         now_sec, byte_count = heapq.heappop(acks)
         arrived_bytes += byte_count
-        flow.arrived(Arrived(int(arrived_bytes), byte_count, None), now_sec)
+        flow.arrived(byte_count, now_sec)
     return longest_sec, arrived_bytes / now_sec / bytes_per_sec
 
 
