@@ -76,6 +76,11 @@ BEST_RATE_SEC: Final = 20.0
 """What a message takes is reckoned by the best rate of about as long: the present one also falls when others
 take more of the line."""
 
+JITTER_GAIN: Final = 1 / 16
+MOST_JITTER_SEC: Final = 0.025
+"""Where round trips differ from one message to the next (RFC 3550, section 6.4.1), a queue that is no longer
+than the difference can't be told from a busy program. It never counts for more than a round trip, or this."""
+
 STANDING_SEC: Final = 0.024
 """A queue must stand for as long: delays that are over sooner are those of a busy program. On short paths
 half a round trip is too short to tell one from the other."""
@@ -165,6 +170,7 @@ class PathWindow:
         self._in_flight: deque[tuple[int, float, int]] = deque()
         self._most_in_flight_bytes = 0
         self._has_seen_queue = False
+        self._jitter_sec = 0.0
         self._queue_since_sec = math.inf
         self._is_looking = False
         self._looks_at_sec = math.inf
@@ -176,6 +182,7 @@ class PathWindow:
         self._round_rtt_sec = math.inf
         self._recent_rtts_sec: deque[float] = deque(maxlen=4)
         self._was_full = False
+        self._was_held = False
         self._quiet_rounds = 0
         self._yields = 0
         self._settles_at_bytes = 0
@@ -259,13 +266,17 @@ class PathWindow:
 
     def _measure(self, rtt_sec: float, waiting_bytes: int, now_sec: float) -> None:
         if waiting_bytes:
-            if self.phase is not Phase.COMPETING or not self.rate_bytes_per_sec:
+            self._was_held = True
+            if self.phase is not Phase.COMPETING or not self._best_rate_bytes_per_sec:
                 return
-            rtt_sec = max(rtt_sec - waiting_bytes / self.rate_bytes_per_sec, self._least.value_sec)
+            rtt_sec = max(rtt_sec - waiting_bytes / self._best_rate_bytes_per_sec, self._least.value_sec)
         else:
             is_competing = self.phase is Phase.COMPETING
             memory_sec = COMPETING_RTT_SEC if is_competing else LEAST_RTT_SEC
             self._least.add(rtt_sec, now_sec, memory_sec=memory_sec)
+        if self._recent_rtts_sec:
+            difference_sec = abs(rtt_sec - self._recent_rtts_sec[-1])
+            self._jitter_sec += (difference_sec - self._jitter_sec) * JITTER_GAIN
         self._round_rtt_sec = min(self._round_rtt_sec, rtt_sec)
         self._recent_rtts_sec.append(rtt_sec)
 
@@ -279,7 +290,10 @@ class PathWindow:
         share = QUEUE_SHARE * math.pow(QUEUE_WINDOW_BYTES / self.window_bytes, 0.25)
         own_sec = LEAST_MESSAGES * LEAST_MESSAGE_BYTES / max(self._best_rate_bytes_per_sec, 1)
         return max(
-            least_sec * min(share, MOST_QUEUE_SHARE), LEAST_QUEUE_SEC, min(own_sec, MOST_OWN_QUEUE_SEC)
+            least_sec * min(share, MOST_QUEUE_SHARE),
+            LEAST_QUEUE_SEC,
+            min(own_sec, MOST_OWN_QUEUE_SEC),
+            min(self._jitter_sec, max(least_sec, MOST_JITTER_SEC)),
         )
 
     @property
@@ -316,7 +330,7 @@ class PathWindow:
         self._round_began_sec = now_sec
         self._round_began_bytes = self._arrived_bytes
         self._round_rtt_sec = math.inf
-        self._was_full = False
+        self._was_full = self._was_held = False
         self._most_in_flight_bytes = self.in_flight_bytes
 
     def _end_round(self, now_sec: float) -> None:
@@ -328,8 +342,8 @@ class PathWindow:
         self._best_rate_bytes_per_sec = max(self.rate_bytes_per_sec, faded)
         if self._round_rtt_sec is not math.inf:
             self._decide(now_sec)
-        if not self._was_full and self.phase is not Phase.COMPETING:
-            # What nobody has used has never been tried.
+        if self._was_held and not self._was_full and self.phase is not Phase.COMPETING:
+            # What SCTP didn't let through has never been tried.
             self.window_bytes = self._bounded(min(self.window_bytes, self._most_in_flight_bytes * 1.25))
         self._begin_round(now_sec)
 
@@ -369,7 +383,9 @@ class PathWindow:
         self._is_looking = False
         self._yields = 0
         self._quiet_rounds = 0
-        self.window_bytes = self._bounded(self.rate_bytes_per_sec * self._round_rtt_sec)
+        carried_bytes = self.rate_bytes_per_sec * self._round_rtt_sec
+        lately_bytes = self._best_rate_bytes_per_sec * self._least.value_sec
+        self.window_bytes = self._bounded(max(carried_bytes, lately_bytes / 2))
 
     def _yield(self, queue_sec: float, now_sec: float) -> None:
         self.phase = Phase.FOLLOWING

@@ -14,6 +14,7 @@ from ..conftest import running_server
 from ..everyday.json_tables import check
 from ..support import prepared
 from ..support.nvml_stand_in import compile_driver, needs_gcc
+from ..support.ports import free_port
 from ..support.programs import client, environment, running_worker
 from .stand_ins import make_python, shifted_clock, stun_server, turn_server
 
@@ -64,12 +65,6 @@ def good_python(tmp_path_factory):
 @pytest.fixture(scope="module")
 def room(server_process):
     return json.loads(client(server_process, "room", "create", "--json").stdout)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_all_is_well_with_a_server_a_room_and_a_worker(tmp_path, good_python):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,12 +27,6 @@ HOST = "127.0.0.1"
 START_SEC = 120
 EXIT_SEC = 60
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return sock.getsockname()[1]
 
 
 def make_dataset(path: Path, padding_bytes: int, seed: int) -> Path:

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import socket
 
 import pytest
 import trio
@@ -13,13 +12,8 @@ from sleaprtc.protocol.messages import Metadata, PeerMessage
 from sleaprtc.signaling.http import Endpoints, open_http
 from sleaprtc.signaling.link import BACKOFF_MOST_SEC, Membership, backoff_delays, open_link
 
+from ..support.ports import free_port
 from ..support.waiting import until
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 async def membership(server, peer_id, room=None):
