@@ -69,6 +69,8 @@ NO_WAITS = {
     "sleaprtc.transfer.path_window.MESSAGE_SEC": "what the window is reckoned by",
     "sleaprtc.transfer.path_window.MOST_OWN_QUEUE_SEC": "what the window is reckoned by",
     "sleaprtc.transfer.path_window.RTT_BUCKET_SEC": "what the window is reckoned by",
+    "sleaprtc.transfer.path_window.MOST_JITTER_SEC": "what the window is reckoned by",
+    "sleaprtc.transfer.path_window.STANDING_SEC": "what the window is reckoned by",
 }
 """Constants with a time in their name for which nothing waits, and what they are."""
 
