@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tests.faults.processes import ROOT, Programs, free_port, make_dataset
+from tests.faults.processes import ROOT, Programs, make_dataset
+from tests.support.ports import free_port
 
 from .emulation import LongPath
 from .path_figures import Trace

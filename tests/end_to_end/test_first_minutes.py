@@ -17,9 +17,10 @@ import pytest
 
 from ..conftest import running_server
 from ..everyday.json_tables import check
-from ..faults.processes import free_port, make_dataset
+from ..faults.processes import make_dataset
 from ..support import prepared
 from ..support.on_terminal import run_on_terminal
+from ..support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")

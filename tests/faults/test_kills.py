@@ -9,12 +9,12 @@ import trio
 
 from sleaprtc.signaling.http import open_http
 
+from ..support.ports import free_port
 from ..support.waiting import until
 from .processes import (
     Programs,
     end,
     ending,
-    free_port,
     is_model_of,
     make_dataset,
     processes_below,

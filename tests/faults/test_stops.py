@@ -17,8 +17,9 @@ import trio
 from sleaprtc.rtc.secret import RoomSecret
 from sleaprtc.signaling.http import open_http
 
+from ..support.ports import free_port
 from ..support.waiting import until
-from .processes import Programs, ending, free_port, is_model_of, make_dataset, processes_below, record_of
+from .processes import Programs, ending, is_model_of, make_dataset, processes_below, record_of
 
 pytestmark = pytest.mark.soak
 

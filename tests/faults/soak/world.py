@@ -13,8 +13,9 @@ from pathlib import Path
 import attrs
 import trio
 
+from ...support.ports import free_port
 from ...support.waiting import until
-from ..processes import HOST, Programs, end, free_port
+from ..processes import HOST, Programs, end
 from ..proxy import Proxy
 from .disks import missing_for_disks, open_disk
 from .network import Network, missing_for_namespaces, open_network
