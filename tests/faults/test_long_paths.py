@@ -110,6 +110,8 @@ def test_it_says_in_one_sentence_why_it_cannot_measure(tmp_path):
 
 @needs_emulation
 @needs("ip", "iproute2")
+@needs("iperf3", "iperf3")
+@needs("ping", "iputils-ping")
 def test_it_measures_the_programs_over_a_path_and_leaves_nothing(tmp_path):
     size = ("--path", "20/20", "--seconds", "0.15", "--pairs", "1")
     process, out, err = run_benchmark("--only", "alone", "--json", *size, TMPDIR=str(tmp_path))
