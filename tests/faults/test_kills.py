@@ -147,7 +147,9 @@ async def test_the_client_is_killed_while_it_assigns_the_job(world):
         return
     async with ending(await world.attach()) as client:
         ended = await world.result(client)
-    assert ended.status == 0 or "doesn't know this job" in ended.last["message"]
+    # On a busy machine the worker may have given up a client that it was assigned to and that never connected.
+    known = ("doesn't know this job", "made no data channel")
+    assert ended.status == 0 or any(words in ended.last["message"] for words in known)
     await world.assert_nothing_is_left()
 
 
