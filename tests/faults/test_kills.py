@@ -147,7 +147,7 @@ async def test_the_client_is_killed_while_it_assigns_the_job(world):
         return
     async with ending(await world.attach()) as client:
         ended = await world.result(client)
-    # On a busy machine the worker may have given up a client that it was assigned to and that never connected.
+    # On a busy machine the worker may have given up a client that never connected to it.
     known = ("doesn't know this job", "made no data channel")
     assert ended.status == 0 or any(words in ended.last["message"] for words in known)
     await world.assert_nothing_is_left()
